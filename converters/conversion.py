@@ -47,7 +47,8 @@ def convert(
     """Turn a trained model into a certified release folder.
 
     Args:
-        model: a fitted scikit-learn classifier, regressor or Pipeline; the path of one as a pickle
+        model: a fitted scikit-learn classifier, regressor or Pipeline, or a ``Booster`` of LightGBM
+            or XGBoost; the path of one as a pickle
             (with ``trust``) or skops file; or the path of an ``.onnx`` file.
         X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
             files also a list of feeds or arrays): answers are checked, the reference profile and
@@ -99,8 +100,16 @@ def _source(
         layout, rounding = options.layout, plan.tolerances.exact
         return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=rounding)
     estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
-    rounding, profile = plan.tolerances.exact, options.datasets.profile
-    return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
+    data = options.datasets.data
+    return EstimatorSource(
+        estimator,
+        X,
+        y,
+        groups=groups,
+        profile=options.datasets.profile,
+        training=None if data is None else data[0],
+        rounding=plan.tolerances.exact,
+    )
 
 
 def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:

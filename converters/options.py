@@ -57,7 +57,8 @@ class Datasets:
     """Data besides the rows that answers are checked on.
 
     Attributes:
-        data: the training data ``(X, y)``, for the dataset fingerprint; default the check rows.
+        data: the training data ``(X, y)``, for the dataset fingerprint; default the check rows. A
+            fitted estimator's answers are checked on these rows too: its thresholds come from them.
         profile: rows whose distribution the reference profile describes, [N, features]; default
             ``X``.
         groups: columns by which rows are told apart: names of columns of ``X``, with cut points for

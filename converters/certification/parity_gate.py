@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ from edge_sdk.contract.manifest import Column
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
 
+Ask = Callable[[Rows], Feed]
+"""Answers of an exported model to rows, by output name."""
+
 MISSING: Final = "missing"
 """Key of ``manifest.training``: ``allowed``, or why the release takes no missing values."""
 
@@ -31,12 +35,15 @@ class ParityGate:
         check: rows that it answers.
         expected: its answers to them.
         limit: the largest difference that counts as rounding.
+        training: rows that it was trained on, if they are known. Thresholds are taken from them, so
+            they stand where a rounding decides.
     """
 
     original: FittedEstimator
     check: Rows
     expected: Feed
     limit: float
+    training: Rows | None = None
 
     def pass_or_refuse(self, release: Release) -> dict[str, str]:
         """Hold ``release`` to the original; return entries for ``manifest.training``.
@@ -44,12 +51,25 @@ class ParityGate:
         Raises:
             ParityError: it answers differently; the message shows the worst rows.
         """
-        for case, rows, expected in self._exact_cases:
-            self._hold(release, case, rows, expected)
-        training = self._missing_values(release)
+        ask = partial(answers_of, release)
+        self._hold_exactly(ask)
+        training = self._missing_values(ask)
         if self._is_argmax(release):
             training["label"] = "argmax"
         return training
+
+    def agrees(self, ask: Ask) -> bool:
+        """Return whether an exported model answers as the original on all rows without holes."""
+        try:
+            self._hold_exactly(ask)
+            self._missing_values(ask)
+        except ParityError:
+            return False
+        return True
+
+    def _hold_exactly(self, ask: Ask) -> None:
+        for case, rows, expected in self._exact_cases:
+            self._hold(ask, case, rows, expected)
 
     @cached_property
     def _exact_cases(self) -> list[tuple[str, Rows, Feed]]:
@@ -59,7 +79,9 @@ class ParityGate:
             # One row alone: some graphs broadcast or squeeze the batch axis only then.
             ("one row", self.check.take([0])),
             *([] if corners is None else [("rows of extremes", corners)]),
-            *boundary_rows.of_trees(self.check, self.original.estimator),
+            *([] if self.training is None else [("training rows", self.training)]),
+            *boundary_rows.of_trees(self.training or self.check, self.original.estimator),
+            *boundary_rows.behind_transforms(self.training or self.check, self.original),
         ]
         answered = [(case, rows, self.original.answers_if_any(rows)) for case, rows in others]
         # Rows that the original itself refuses (an encoder without that category) prove nothing.
@@ -68,8 +90,11 @@ class ParityGate:
             *((case, rows, truth) for case, rows, truth in answered if truth is not None),
         ]
 
-    def _hold(self, release: Release, case: str, rows: Rows, expected: Feed) -> None:
-        answers = answers_of(release, rows)
+    def _hold(self, ask: Ask, case: str, rows: Rows, expected: Feed) -> None:
+        try:
+            answers = ask(rows)
+        except Exception as error:  # what the runtime raises has no class of its own
+            raise ParityError(f"{case}: the exported model does not run; {error}") from error
         for name, truth in expected.items():
             if answers[name].shape != truth.shape:
                 raise ParityError(
@@ -82,7 +107,7 @@ class ParityGate:
             reason = parity.refusal(difference, answers, expected, self.limit)
             raise ParityError(f"{case}: {reason}")
 
-    def _missing_values(self, release: Release) -> dict[str, str]:
+    def _missing_values(self, ask: Ask) -> dict[str, str]:
         """Allow missing values only if the original takes them and the export agrees.
 
         Raises:
@@ -91,7 +116,7 @@ class ParityGate:
         if self._rows_with_holes is None:
             return {}
         try:
-            self._hold(release, "rows with missing values", *self._rows_with_holes)
+            self._hold(ask, "rows with missing values", *self._rows_with_holes)
         except ParityError:
             if boundary_rows.has_missing(self.check):
                 raise
@@ -113,10 +138,11 @@ class ParityGate:
         Raises:
             ParityError: it answers differently from the original to texts that both take.
         """
+        ask = partial(answers_of, release)
         return text_columns(
             self.original,
             self.check,
-            lambda case, rows: self._hold(release, case, rows, self.original.answers(rows)),
+            lambda case, rows: self._hold(ask, case, rows, self.original.answers(rows)),
         )
 
     def _is_argmax(self, release: Release) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.estimators.boosters import as_estimator, is_booster
 from converters.samples.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
@@ -44,6 +45,11 @@ class FittedEstimator:
         """Number of features that it was fitted with, if it says so."""
         width = getattr(self.estimator, "n_features_in_", None)
         return int(width) if width else None  # CatBoost forgets it in a pickle
+
+    @property
+    def optional(self) -> frozenset[str] | None:
+        """Columns that it was fitted with and does not read; ``None`` if it must have all."""
+        return _unread_columns(self.estimator)
 
     @property
     def scored(self) -> bool:
@@ -97,7 +103,7 @@ class FittedEstimator:
 
 
 def inspect_estimator(model: Any) -> FittedEstimator:
-    """Return a fitted estimator with its task and outputs.
+    """Return a fitted estimator with its task and outputs; a booster in its library's estimator.
 
     Raises:
         ConversionError: not an estimator, not fitted, or of a kind that releases do not carry.
@@ -106,6 +112,7 @@ def inspect_estimator(model: Any) -> FittedEstimator:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
+    model = as_estimator(model) if is_booster(model) else model
     # Models of CatBoost are no BaseEstimator, and are readable all the same.
     is_estimator = isinstance(model, BaseEstimator) or is_tree_model(model)
     if isinstance(model, type) or not is_estimator:
@@ -150,6 +157,30 @@ def _kind_of(model: Any) -> FittedEstimator:
         "PCA or Isomap; for outliers IsolationForest, EllipticEnvelope or LocalOutlierFactor with "
         "novelty=True"
     )
+
+
+def _unread_columns(model: Any) -> frozenset[str] | None:
+    """Return the columns that a ColumnTransformer at the front leaves out; ``None`` without one."""
+    while type(model).__name__ in _FRONTS:
+        name = _FRONTS[type(model).__name__]
+        model = model.steps[0][1] if name == "steps" else getattr(model, name)
+    if type(model).__name__ != "ColumnTransformer" or not hasattr(model, "feature_names_in_"):
+        return None
+    read: set[int] = set()
+    for name, step, _ in model.transformers_:
+        if not (isinstance(step, str) and step == "drop"):
+            read |= set(model._transformer_to_input_indices[name])
+    names = [str(name) for name in model.feature_names_in_]
+    return frozenset(name for place, name in enumerate(names) if place not in read)
+
+
+_FRONTS: Final = {
+    "Pipeline": "steps",
+    "GridSearchCV": "best_estimator_",
+    "RandomizedSearchCV": "best_estimator_",
+    "TransformedTargetRegressor": "regressor_",
+}
+"""Attributes in which models hand their rows on as they are, by class."""
 
 
 _PLURALS: Final = {"label": "labels"}

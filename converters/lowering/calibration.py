@@ -56,7 +56,9 @@ def _calibrated_fold(estimator: Any, graph: Graph, rows: Table) -> str:
     count = len(estimator.classes)
     if len(estimator.estimator.classes_) != count:
         raise UnsupportedModel("CalibratedClassifierCV: an inner model lacks a class")
-    _check_isotonic_steps(estimator)
+    if _is_stepwise(estimator):
+        _check_isotonic_steps(estimator)
+        graph.exact = True  # the sums before the curve, added up as scikit-learn does
     scores = _uncalibrated_scores(estimator.estimator, graph, rows)
     parts = []
     for i, calibrator in enumerate(estimator.calibrators):
@@ -71,28 +73,31 @@ def _calibrated_fold(estimator: Any, graph: Graph, rows: Table) -> str:
     return graph.op("Where", empty, f32(np.full(count, 1 / count))[None], probabilities)
 
 
-STEEPEST: Final = 500.0
-"""At a steeper step, float32 scores that differ by a rounding are calibrated 1e-4 apart."""
+FINEST: Final = 1e-4
+"""A higher step between two scores that are one in float32 cannot be reproduced."""
 
 
 def _check_isotonic_steps(estimator: Any) -> None:
-    """Refuse isotonic curves over trees with steps that float32 scores cannot resolve.
+    """Refuse isotonic curves over trees with steps between scores that are equal in float32."""
+    names = [type(part).__name__ for part in parts_of(estimator.estimator)]
+    for curve in estimator.calibrators:
+        rise, width = np.diff(curve.y_thresholds_), np.diff(f32(curve.X_thresholds_))
+        if (rise[width == 0] > FINEST).any():
+            raise UnsupportedModel(
+                f"CalibratedClassifierCV: its isotonic curve over {names[0]} has a step between "
+                "scores that float32 cannot tell apart; use method='sigmoid', or trees that are "
+                "grown until their leaves are pure"
+            )
 
-    Trees give few different scores, so many rows fall exactly onto such a step, and on which side
-    is decided by the last bits of a float64 sum.
+
+def _is_stepwise(estimator: Any) -> bool:
+    """Return True for isotonic curves over trees.
+
+    Trees give few different scores, so many rows fall exactly onto a step of the curve, and on
+    which side is decided by the last bits of a sum.
     """
     names = [type(part).__name__ for part in parts_of(estimator.estimator)]
-    if estimator.method != "isotonic" or not is_sharp(names):
-        return
-    for curve in estimator.calibrators:
-        rise, width = np.diff(curve.y_thresholds_), np.diff(curve.X_thresholds_)
-        if (rise > STEEPEST * np.maximum(width, 1e-300)).any():
-            raise UnsupportedModel(
-                f"CalibratedClassifierCV: its isotonic curve over {names[0]} has a step "
-                f"{float(width[rise > STEEPEST * width].min()):.1g} wide, which float32 scores "
-                "cannot tell apart; use method='sigmoid', or trees that are grown until their "
-                "leaves are pure"
-            )
+    return estimator.method == "isotonic" and is_sharp(names)
 
 
 def _uncalibrated_scores(estimator: Any, graph: Graph, rows: Table) -> str:
@@ -117,7 +122,9 @@ def _calibration_curve(graph: Graph, calibrator: Any, score: str) -> str:
 def _isotonic_curve(estimator: Any, graph: Graph, score: str) -> str:
     """Interpolate linearly between the thresholds, in float64."""
     x = graph.cast(score, DOUBLE)
-    curve = single(graph, interpolate(graph, x, estimator.X_thresholds_, estimator.y_thresholds_))
+    # Scores are float32; so are the thresholds: those that were equal still are.
+    places = f64(f32(estimator.X_thresholds_))
+    curve = single(graph, interpolate(graph, x, places, estimator.y_thresholds_))
     if estimator.out_of_bounds == "nan":
         low, high = f64(estimator.X_min_), f64(estimator.X_max_)
         outside = graph.op("Or", graph.op("Less", x, low), graph.op("Greater", x, high))

@@ -13,15 +13,53 @@ from converters.lowering.maths import (
     weighted_mean,
 )
 from converters.lowering.registry import as_float, column, labels, lowers
-from converters.lowering.table import Table, floats, side_by_side
+from converters.lowering.table import Table, floats, pick, side_by_side
 
 if TYPE_CHECKING:
     from sklearn.ensemble import (
+        BaggingClassifier,
+        BaggingRegressor,
         StackingClassifier,
         StackingRegressor,
         VotingClassifier,
         VotingRegressor,
     )
+
+
+@lowers("predict_proba", "BaggingClassifier")
+def _lower_bagged_probabilities(estimator: BaggingClassifier, graph: Graph, rows: Table) -> str:
+    """Average the probabilities of the inner models, or their votes if they have none."""
+    count = len(estimator.classes_)
+    parts = []
+    for inner, features in zip(estimator.estimators_, estimator.estimators_features_, strict=True):
+        seen = pick(graph, rows, list(features))
+        if hasattr(inner, "predict_proba"):
+            shares = registry.probabilities(inner, graph, seen)
+            parts.append(_spread_over(graph, shares, inner.classes_, count))
+        else:
+            parts.append(_one_hot(graph, registry.predict(inner, graph, seen), count))
+    return weighted_mean(graph, parts, None)
+
+
+def _spread_over(graph: Graph, shares: str, known: Any, count: int) -> str:
+    """Return the columns of the ``known`` classes among all, [N, count]; zeros elsewhere."""
+    places = np.asarray(known).astype(np.int64)
+    if len(places) == count:
+        return shares
+    return graph.op("MatMul", shares, np.eye(count, dtype=np.float32)[places])
+
+
+@lowers("predict", "BaggingClassifier")
+def _lower_bagged_labels(estimator: BaggingClassifier, graph: Graph, rows: Table) -> str:
+    shares = _lower_bagged_probabilities(estimator, graph, rows)
+    return labels(graph, argmax(graph, shares), estimator.classes_)
+
+
+@lowers("predict", "BaggingRegressor")
+def _lower_bagged_values(estimator: BaggingRegressor, graph: Graph, rows: Table) -> str:
+    pairs = zip(estimator.estimators_, estimator.estimators_features_, strict=True)
+    parts = [registry.predict(inner, graph, pick(graph, rows, list(f))) for inner, f in pairs]
+    return weighted_mean(graph, parts, None)
 
 
 @lowers("predict_proba", "VotingClassifier")

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.trees.floats import Rounding, at_most
+
 OPSET: Final = 18
 ML_OPSET: Final = 3
 IR_VERSION: Final = 10
@@ -29,15 +31,23 @@ class Graph:
     """Nodes and constants in the order in which they were asked for.
 
     Attributes:
-        faithful: numbers on their way to a threshold are the original's bit by bit.
+        faithful: numbers are computed in the original's own types and order.
+        exact: sums of trees are added up in float64 too.
+        rounding: of thresholds that are compared in float64, where rows are float32.
+        narrow: float32 tensors by the float64 tensor that holds the same numbers.
         problems: steps that cannot be lowered, one sentence each; a graph with problems is no
             model.
         cache: results of an estimator on some inputs that are in the graph already, so that two
             methods of one estimator share their nodes.
     """
 
-    def __init__(self, *, faithful: bool = False) -> None:
-        self.faithful = faithful
+    def __init__(
+        self, *, faithful: bool = False, exact: bool = False, rounding: Rounding = at_most
+    ) -> None:
+        self.faithful = faithful or exact
+        self.exact = exact
+        self.rounding = rounding
+        self.narrow: dict[str, str] = {}
         self.problems: list[str] = []
         self.cache: dict[Any, Any] = {}
         self._nodes: list[Any] = []
@@ -77,7 +87,7 @@ class Graph:
             self._outputs[key] = [self.fresh(kind.lower()) for _ in range(outputs)]
             node.output.extend(self._outputs[key])
             self._nodes.append(node)
-        return self._outputs[key]
+        return list(self._outputs[key])  # a copy: callers replace names in theirs
 
     def fresh(self, word: str) -> str:
         """Return a name that no tensor has yet."""
@@ -104,7 +114,15 @@ class Graph:
 
     def cast(self, x: str, kind: int) -> str:
         """Return ``x`` as the ONNX element type ``kind``."""
+        if kind == FLOAT and x in self.narrow:
+            return self.narrow[x]
         return self.op("Cast", x, to=kind)
+
+    def widen(self, x: str) -> str:
+        """Return ``x``, float32, as float64; cast back, it is ``x`` again without a node."""
+        wide = self.cast(x, DOUBLE)
+        self.narrow[wide] = x
+        return wide
 
     def inline(self, proto: Any, feeds: Mapping[str, str]) -> list[str]:
         """Put the nodes of another model here.

@@ -18,9 +18,10 @@ from converters.lowering.maths import (
     total,
 )
 from converters.lowering.registry import lowers
-from converters.lowering.table import Table
+from converters.lowering.table import Table, outcome
 
 if TYPE_CHECKING:
+    from sklearn.decomposition import KernelPCA
     from sklearn.kernel_approximation import (
         AdditiveChi2Sampler,
         Nystroem,
@@ -60,7 +61,7 @@ def _lower_nystroem(estimator: Nystroem, graph: Graph, rows: Table) -> Table:
         _kernel_parameters(estimator),
     )
     projected = graph.op("MatMul", grams, np.ascontiguousarray(f64(estimator.normalization_.T)))
-    return Table.of(single(graph, projected), len(estimator.normalization_))
+    return outcome(graph, rows, projected, len(estimator.normalization_))
 
 
 @lowers("transform", "Isomap")
@@ -78,7 +79,15 @@ def _lower_isomap(estimator: Isomap, graph: Graph, rows: Table) -> Table:
     paths = graph.op("Add", through, graph.op("Unsqueeze", near, np.array([2], np.int64)))
     shortest = graph.op("ReduceMin", paths, AXIS_1, keepdims=0)
     grams = graph.op("Mul", graph.op("Mul", shortest, shortest), f64(-0.5))
-    return _project_kernel(estimator.kernel_pca_, graph, grams)
+    return _project_kernel(estimator.kernel_pca_, graph, rows, grams)
+
+
+@lowers("transform", "KernelPCA")
+def _lower_kernel_pca(estimator: KernelPCA, graph: Graph, rows: Table) -> Table:
+    parameters = _kernel_parameters(estimator) | {"gamma": estimator.gamma_}
+    x = doubles(graph, rows)
+    grams = kernel(graph, x, estimator.X_fit_, estimator.kernel, parameters)
+    return _project_kernel(estimator, graph, rows, grams)
 
 
 def _metric(estimator: Any) -> str:
@@ -89,7 +98,7 @@ def _metric(estimator: Any) -> str:
     )
 
 
-def _project_kernel(estimator: Any, graph: Graph, grams: str) -> Table:
+def _project_kernel(estimator: Any, graph: Graph, rows: Table, grams: str) -> Table:
     """Return centred kernel values times scaled eigenvectors, [N, components]."""
     centre = estimator._centerer
     # Components without variance have an eigenvalue of 0, and stay 0 instead of dividing by it.
@@ -98,7 +107,7 @@ def _project_kernel(estimator: Any, graph: Graph, grams: str) -> Table:
     mean = graph.op("Div", total(graph, grams), f64(len(centre.K_fit_rows_)))
     shifted = graph.op("Sub", graph.op("Sub", grams, f64(centre.K_fit_rows_)[None]), mean)
     projected = graph.op("MatMul", graph.op("Add", shifted, f64(centre.K_fit_all_)), f64(alphas))
-    return Table.of(single(graph, projected), alphas.shape[1])
+    return outcome(graph, rows, projected, alphas.shape[1])
 
 
 @lowers("predict_proba", "LabelPropagation", "LabelSpreading")
@@ -133,21 +142,21 @@ def _neighbour_mask(graph: Graph, distance: str, count: int) -> str:
 
 @lowers("transform", "RBFSampler")
 def _lower_rbf_sampler(estimator: RBFSampler, graph: Graph, rows: Table) -> Table:
-    return _random_cosines(estimator, graph, doubles(graph, rows))
+    return _random_cosines(estimator, graph, rows, doubles(graph, rows))
 
 
 @lowers("transform", "SkewedChi2Sampler")
 def _lower_skewed_chi2_sampler(estimator: SkewedChi2Sampler, graph: Graph, rows: Table) -> Table:
     shifted = graph.op("Add", doubles(graph, rows), f64(estimator.skewedness))
-    return _random_cosines(estimator, graph, graph.op("Log", shifted))
+    return _random_cosines(estimator, graph, rows, graph.op("Log", shifted))
 
 
-def _random_cosines(estimator: Any, graph: Graph, x: str) -> Table:
+def _random_cosines(estimator: Any, graph: Graph, rows: Table, x: str) -> Table:
     weights, offset = f64(estimator.random_weights_), f64(estimator.random_offset_)
     angles = graph.op("Add", graph.op("MatMul", x, weights), offset[None])
     size = np.sqrt(2.0) / np.sqrt(weights.shape[1])
     waves = graph.op("Mul", graph.op("Cos", angles), f64(size))
-    return Table.of(single(graph, waves), weights.shape[1])
+    return outcome(graph, rows, waves, weights.shape[1])
 
 
 @lowers("transform", "AdditiveChi2Sampler")
@@ -170,7 +179,7 @@ def _lower_additive_chi2_sampler(
         angle = graph.op("Mul", logs, f64(float(j)))
         parts += [graph.op("Mul", factor, graph.op(wave, angle)) for wave in ("Cos", "Sin")]
     projected = graph.op("Concat", *parts, axis=1)
-    return Table.of(single(graph, projected), rows.width * len(parts))
+    return outcome(graph, rows, projected, rows.width * len(parts))
 
 
 @lowers("transform", "PolynomialCountSketch")
@@ -191,7 +200,7 @@ def _lower_polynomial_count_sketch(
     back = graph.op(
         "Sub", graph.op("MatMul", real, cos / n), graph.op("MatMul", imaginary, -sin / -n)
     )
-    return Table.of(single(graph, back), n)
+    return outcome(graph, rows, back, n)
 
 
 def _sketch_spectrum(

@@ -7,16 +7,31 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import INT64, ML, Graph
-from converters.lowering.maths import affine, complement, normalised
+from converters.lowering import skl2onnx_fallback
+from converters.lowering.graph import FLOAT, INT64, ML, Graph
+from converters.lowering.maths import (
+    affine,
+    complement,
+    concat,
+    doubles,
+    exact_scores,
+    f64,
+    normalised,
+    single,
+    total,
+)
 from converters.lowering.registry import flat, labels, labels_by_score, lowers
-from converters.lowering.table import Table, floats
+from converters.lowering.table import Table, floats, outcome
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.cluster import FeatureAgglomeration
     from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
     from sklearn.decomposition import FactorAnalysis, FastICA, MiniBatchSparsePCA, SparsePCA
+    from sklearn.discriminant_analysis import (
+        LinearDiscriminantAnalysis,
+        QuadraticDiscriminantAnalysis,
+    )
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
     from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
     from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
@@ -38,9 +53,44 @@ ONE_OPERATOR: Final = 4_096
     "SGDClassifier",
 )
 def _lower_linear_decision(estimator: BaseEstimator, graph: Graph, rows: Table) -> str:
-    return affine(
-        graph, floats(graph, rows), np.atleast_2d(estimator.coef_).T, estimator.intercept_
-    )
+    return _scores(graph, rows, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
+
+
+def _scores(graph: Graph, rows: Table, weights: Any, offset: Any) -> str:
+    """Return ``rows @ weights + offset`` as float32, computed in float64 where it must be exact."""
+    if not graph.faithful:
+        return affine(graph, floats(graph, rows), weights, offset)
+    return graph.cast(exact_scores(graph, rows, weights, offset), FLOAT)
+
+
+@lowers(
+    "predict",
+    "ARDRegression",
+    "BayesianRidge",
+    "ElasticNet",
+    "ElasticNetCV",
+    "HuberRegressor",
+    "Lars",
+    "LarsCV",
+    "Lasso",
+    "LassoCV",
+    "LassoLars",
+    "LassoLarsCV",
+    "LassoLarsIC",
+    "LinearRegression",
+    "LinearSVR",
+    "OrthogonalMatchingPursuit",
+    "OrthogonalMatchingPursuitCV",
+    "PassiveAggressiveRegressor",
+    "Ridge",
+    "RidgeCV",
+    "SGDRegressor",
+    "TheilSenRegressor",
+)
+def _lower_linear_values(estimator: BaseEstimator, graph: Graph, rows: Table) -> str:
+    if not graph.faithful or not rows.numeric:
+        return skl2onnx_fallback.predict(estimator, graph, rows)
+    return _scores(graph, rows, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
 
 
 @lowers("predict", "CCA", "PLSCanonical", "PLSRegression")
@@ -48,7 +98,7 @@ def _lower_pls(estimator: CCA | PLSCanonical | PLSRegression, graph: Graph, rows
     """Write the regression; centring is folded into the offset."""
     weights = np.atleast_2d(estimator.coef_).T
     offset = estimator.intercept_ - estimator._x_mean @ weights
-    return affine(graph, floats(graph, rows), weights, offset)
+    return _scores(graph, rows, weights, offset)
 
 
 @lowers("transform", "PLSSVD")
@@ -111,14 +161,26 @@ def _lower_bernoulli_rbm(estimator: BernoulliRBM, graph: Graph, rows: Table) -> 
 
 
 def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
+    if graph.faithful:
+        return outcome(graph, rows, exact_scores(graph, rows, weights, offset), weights.shape[1])
     return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
+
+
+@lowers("predict_proba", "LinearDiscriminantAnalysis")
+def _lower_discriminant_probabilities(
+    estimator: LinearDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    scores = _lower_linear_decision(estimator, graph, rows)
+    if len(estimator.classes_) == 2:
+        return complement(graph, graph.op("Sigmoid", scores))
+    return graph.op("Softmax", scores, axis=1)
 
 
 @lowers("predict_proba", "LogisticRegression", "LogisticRegressionCV")
 def _lower_logistic_probabilities(
     estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
 ) -> str:
-    if _fits_one_operator(estimator):
+    if _fits_one_operator(estimator, graph):
         return _linear_classifier(estimator, graph, rows)[1]
     scores = _lower_linear_decision(estimator, graph, rows)
     if len(estimator.classes_) == 2:
@@ -132,12 +194,12 @@ def _lower_logistic_probabilities(
 def _lower_logistic_labels(
     estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
 ) -> str:
-    if _fits_one_operator(estimator):
+    if _fits_one_operator(estimator, graph):
         return labels(graph, _linear_classifier(estimator, graph, rows)[0], estimator.classes_)
     return labels_by_score(estimator, graph, rows)
 
 
-def _fits_one_operator(estimator: Any) -> bool:
+def _fits_one_operator(estimator: Any, graph: Graph) -> bool:
     """Return True if one operator should do all of the model.
 
     In a small model a node of its own costs more than its arithmetic.
@@ -145,7 +207,8 @@ def _fits_one_operator(estimator: Any) -> bool:
     The weights of a large one are better a constant, which variants can store in fewer bytes.
     """
     one_against_rest = estimator.solver == "liblinear" and len(estimator.classes_) > 2
-    return bool(estimator.coef_.size <= ONE_OPERATOR) and not one_against_rest
+    small = bool(estimator.coef_.size <= ONE_OPERATOR)
+    return small and not one_against_rest and not graph.faithful
 
 
 def _linear_classifier(estimator: Any, graph: Graph, rows: Table) -> list[str]:
@@ -209,3 +272,36 @@ def _lower_mlp_labels(estimator: MLPClassifier, graph: Graph, rows: Table) -> st
     second = graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
     yes = flat(graph, graph.op("Greater", second, 0.5))
     return labels(graph, graph.cast(yes, INT64), estimator.classes_)
+
+
+def _log_posteriors(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return the log posteriors of a quadratic discriminant up to a constant: [N, classes]."""
+    x = doubles(graph, rows)
+    parts = []
+    for mean, rotation, scaling in zip(
+        estimator.means_, estimator.rotations_, estimator.scalings_, strict=True
+    ):
+        centred = graph.op("Sub", x, f64(mean)[None])
+        turned = graph.op("MatMul", centred, np.ascontiguousarray(rotation * scaling**-0.5))
+        norm = total(graph, graph.op("Mul", turned, turned))
+        parts.append(graph.op("Add", norm, f64(np.log(scaling).sum())))
+    halved = graph.op("Mul", concat(graph, parts), f64(-0.5))
+    return graph.op("Add", halved, np.log(f64(estimator.priors_))[None])
+
+
+@lowers("decision_function", "QuadraticDiscriminantAnalysis")
+def _lower_quadratic_decision(
+    estimator: QuadraticDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    scores = _log_posteriors(estimator, graph, rows)
+    if len(estimator.classes_) > 2:
+        return single(graph, scores)
+    first, second = graph.ops("Split", scores, outputs=2, axis=1, num_outputs=2)
+    return single(graph, graph.op("Sub", second, first))
+
+
+@lowers("predict_proba", "QuadraticDiscriminantAnalysis")
+def _lower_quadratic_probabilities(
+    estimator: QuadraticDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    return single(graph, graph.op("Softmax", _log_posteriors(estimator, graph, rows), axis=1))

@@ -53,6 +53,21 @@ def affine(graph: Graph, x: str, weights: NDArray[Any], offset: NDArray[Any] | N
     return graph.op("Gemm", x, f32(weights), *bias)
 
 
+def exact_scores(
+    graph: Graph, rows: Table, weights: NDArray[Any], offset: NDArray[Any] | None
+) -> str:
+    """Return ``rows @ weights + offset`` in float64, [N, m].
+
+    Args:
+        graph: the graph to write into.
+        rows: columns [N, k].
+        weights: [k, m].
+        offset: [m] or one number; ``None`` adds nothing.
+    """
+    product = graph.op("MatMul", doubles(graph, rows), np.ascontiguousarray(f64(weights)))
+    return product if offset is None else graph.op("Add", product, f64(offset))
+
+
 def total(graph: Graph, x: str, axis: int = 1, *, keep: bool = True) -> str:
     """Return the sum over an axis.
 
@@ -102,6 +117,17 @@ def distances(graph: Graph, x: str, points: NDArray[Any], metric: str) -> str:
     if metric == "chebyshev":
         return graph.op("ReduceMax", _apart(graph, x, points), np.array([2]), keepdims=0)
     raise UnsupportedModel(f"the metric {metric!r} cannot be converted")
+
+
+def apart_distances(graph: Graph, x: str, points: NDArray[Any], metric: str) -> str:
+    """Return distances [N, M] from differences of coordinates: of equal points it is exactly zero.
+
+    Arguments and errors are those of :func:`distances`, which needs less memory.
+    """
+    if metric not in ("euclidean", "l2"):
+        return distances(graph, x, points, metric)
+    apart = _apart(graph, x, points)
+    return graph.op("Sqrt", total(graph, graph.op("Mul", apart, apart), 2, keep=False))
 
 
 def _apart(graph: Graph, x: str, points: NDArray[Any]) -> str:
@@ -228,6 +254,32 @@ def interpolate(graph: Graph, x: str, places: NDArray[Any], values: NDArray[Any]
     return graph.op("Where", graph.op("GreaterOrEqual", x, f64(xs[-1])), f64(ys[-1]), low)
 
 
+def snapped(graph: Graph, x: str, marks: NDArray[Any]) -> str:
+    """Return ``x`` with the value of a mark where it is within some roundings of it.
+
+    Marks that were computed from training rows are met by such rows exactly; what a graph computes
+    of them may differ in the last digits of a power or a logarithm.
+
+    Args:
+        graph: the graph to write into.
+        x: float64 [N, 1].
+        marks: increasing, [k].
+    """
+    if not graph.faithful or len(marks) == 0:
+        return x
+    exact, slack = f64(marks), ROUNDINGS * np.abs(f64(marks))
+    place = graph.op("Sub", count_not_above(graph, x, exact - slack), 1)
+    below = graph.op("Max", place, 0)
+    mark = graph.op("Gather", exact, below)
+    near = graph.op("Abs", graph.op("Sub", x, mark))
+    close = graph.op("LessOrEqual", near, graph.op("Gather", slack, below))
+    return graph.op("Where", close, mark, x)
+
+
+ROUNDINGS: Final = 1e-12
+"""Relative error of a few float64 functions one after the other."""
+
+
 def count_not_above(graph: Graph, x: str, edges: NDArray[Any]) -> str:
     """Count the ``edges`` that are not above ``x``: a right-sided search, int64 [N, 1].
 
@@ -237,7 +289,7 @@ def count_not_above(graph: Graph, x: str, edges: NDArray[Any]) -> str:
         edges: increasing, [k].
     """
     if len(edges) == 0:
-        return graph.cast(graph.op("Mul", x, f64(0.0)), INT64)
+        return graph.cast(graph.op("Greater", x, f64(np.inf)), INT64)  # none, of NaN either
     reached = graph.op("GreaterOrEqual", x, f64(edges)[None])
     return total(graph, graph.cast(reached, INT64))
 

@@ -72,7 +72,9 @@ def _lower_one_vs_rest_labels(estimator: OneVsRestClassifier, graph: Graph, rows
     if len(scored) == 1:
         yes = registry.flat(graph, graph.op("Greater", scores, cut))
         return labels(graph, graph.cast(yes, INT64), estimator.classes_)
-    return labels(graph, argmax(graph, scores), estimator.classes_)
+    # Of equal scores scikit-learn's loop over the classes leaves the last.
+    best = graph.op("ArgMax", scores, axis=1, keepdims=0, select_last_index=1)
+    return labels(graph, best, estimator.classes_)
 
 
 @lowers("decision_function", "OneVsOneClassifier")

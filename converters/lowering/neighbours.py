@@ -19,7 +19,7 @@ from converters.lowering.maths import (
     total,
 )
 from converters.lowering.registry import Lowering, labels, lowers
-from converters.lowering.table import Table
+from converters.lowering.table import Table, outcome
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -44,7 +44,7 @@ def _lower_centre_distances(
     estimator: KMeans | MiniBatchKMeans, graph: Graph, rows: Table
 ) -> Table:
     distance = distances(graph, doubles(graph, rows), estimator.cluster_centers_, "euclidean")
-    return Table.of(single(graph, distance), len(estimator.cluster_centers_))
+    return outcome(graph, rows, distance, len(estimator.cluster_centers_))
 
 
 @lowers("predict", "Birch")
@@ -158,7 +158,7 @@ def _lower_radius_transformer(
     distance, inside = _radius_neighbours(estimator, graph, rows)
     values = distance if estimator.mode == "distance" else f64(1.0)
     masked = graph.op("Where", inside, values, f64(0.0))
-    return Table.of(single(graph, masked), len(estimator._fit_X))
+    return outcome(graph, rows, masked, len(estimator._fit_X))
 
 
 def _local_outlier_score(estimator: Any, graph: Graph, rows: Table) -> str:

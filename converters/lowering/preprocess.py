@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
+from converters.lowering.functions import apply_ufunc, normal_quantile
 from converters.lowering.graph import DOUBLE, Graph
 from converters.lowering.maths import (
     concat,
@@ -16,10 +17,12 @@ from converters.lowering.maths import (
     f64,
     interpolate,
     single,
+    snapped,
     total,
 )
 from converters.lowering.registry import as_float, lowers
-from converters.lowering.table import Table, pick
+from converters.lowering.shapes import inverse_power
+from converters.lowering.table import Table, outcome, pick, small_integers
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -33,49 +36,6 @@ if TYPE_CHECKING:
         SplineTransformer,
     )
 
-_FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "log": ("Log",), "exp": ("Exp",), "sqrt": ("Sqrt",), "absolute": ("Abs",), "abs": ("Abs",),
-    "negative": ("Neg",), "reciprocal": ("Reciprocal",), "sin": ("Sin",), "cos": ("Cos",),
-    "floor": ("Floor",), "ceil": ("Ceil",), "sign": ("Sign",),
-    "log1p": ("+1", "Log"), "expm1": ("Exp", "-1"), "square": ("**2",), "log2": ("Log", "/ln2"),
-    "log10": ("Log", "/ln10")
-}  # fmt: skip
-
-
-def apply_ufunc(graph: Graph, function: Any, x: str) -> str:
-    """Apply a NumPy function, bins by its name.
-
-    Args:
-        graph: the graph to write into.
-        function: a ufunc of NumPy.
-        x: float64, of any shape.
-
-    Raises:
-        UnsupportedModel: another function.
-    """
-    steps = _FUNCTIONS.get(getattr(function, "__name__", ""), ())
-    if not isinstance(function, np.ufunc) or not steps:
-        name = getattr(function, "__name__", repr(function))
-        raise UnsupportedModel(
-            f"the function {name!r} cannot be converted; NumPy's own can: {', '.join(_FUNCTIONS)}"
-        )
-    for step in steps:
-        x = _apply_step(graph, step, x)
-    return x
-
-
-def _apply_step(graph: Graph, step: str, x: str) -> str:
-    arithmetic: dict[str, tuple[str, float]] = {
-        "+1": ("Add", 1.0), "-1": ("Sub", 1.0), "/ln2": ("Div", np.log(2)),
-        "/ln10": ("Div", np.log(10)),
-    }  # fmt: skip
-    if step == "**2":
-        return graph.op("Mul", x, x)
-    if step in arithmetic:
-        kind, value = arithmetic[step]
-        return graph.op(kind, x, f64(value))
-    return graph.op(step, x)
-
 
 @lowers("transform", "FunctionTransformer")
 def _lower_function_transformer(estimator: FunctionTransformer, graph: Graph, rows: Table) -> Table:
@@ -84,11 +44,10 @@ def _lower_function_transformer(estimator: FunctionTransformer, graph: Graph, ro
     if estimator.kw_args:
         raise UnsupportedModel("FunctionTransformer: kw_args cannot be converted")
     try:
-        return Table.of(
-            single(graph, apply_ufunc(graph, estimator.func, doubles(graph, rows))), rows.width
-        )
+        values = apply_ufunc(graph, estimator.func, doubles(graph, rows))
     except UnsupportedModel as error:
         raise UnsupportedModel(f"FunctionTransformer: {error}") from error
+    return outcome(graph, rows, values, rows.width)
 
 
 @lowers("predict", "TransformedTargetRegressor")
@@ -101,11 +60,25 @@ def _lower_transformed_target(
     if kind == "FunctionTransformer":
         function = inverse.inverse_func
         return outputs if function is None else single(graph, apply_ufunc(graph, function, x))
+    if kind == "PowerTransformer":
+        return single(graph, inverse_power(inverse, graph, x))
+    if kind == "QuantileTransformer" and inverse.output_distribution == "uniform":
+        return single(graph, _inverse_quantiles(inverse, graph, x))
     if kind in ("MinMaxScaler", "RobustScaler", "StandardScaler"):
         scale, offset = _inverse_scaling(inverse, kind)
         line = graph.op("Add", graph.op("Mul", x, f64(scale)), f64(offset))
         return single(graph, line)
     raise UnsupportedModel(f"TransformedTargetRegressor: the inverse of {kind} cannot be converted")
+
+
+def _inverse_quantiles(estimator: Any, graph: Graph, x: str) -> str:
+    """Return the values of shares, float64 [N, k]."""
+    parts = _columns(graph, x, estimator.quantiles_.shape[1])
+    values = [
+        interpolate(graph, part, estimator.references_, estimator.quantiles_[:, i])
+        for i, part in enumerate(parts)
+    ]
+    return concat(graph, values)
 
 
 def _inverse_scaling(estimator: Any, kind: str) -> tuple[Any, Any]:
@@ -168,71 +141,115 @@ def _lower_k_bins(estimator: KBinsDiscretizer, graph: Graph, rows: Table) -> Tab
     """Write bins; edges are compared in float64, so that no value near one changes its bin."""
     parts = _columns(graph, doubles(graph, rows), rows.width)
     bins = [
-        count_not_above(graph, x, e[1:-1]) for x, e in zip(parts, estimator.bin_edges_, strict=True)
+        count_not_above(graph, snapped(graph, x, e[1:-1]), e[1:-1])
+        for x, e in zip(parts, estimator.bin_edges_, strict=True)
     ]
     if estimator.encode == "ordinal":
-        return Table.of(as_float(graph, concat(graph, bins)), rows.width)
+        return small_integers(graph, as_float(graph, concat(graph, bins)), rows.width)
     outputs = [
         as_float(graph, graph.op("Equal", x, np.arange(n, dtype=np.int64)[None]))
         for x, n in zip(bins, estimator.n_bins_, strict=True)
     ]
-    return Table.of(concat(graph, outputs), int(np.sum(estimator.n_bins_)))
+    return small_integers(graph, concat(graph, outputs), int(np.sum(estimator.n_bins_)))
 
 
 @lowers("transform", "QuantileTransformer")
 def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, rows: Table) -> Table:
     """Average interpolations from both sides, as scikit-learn does: quantiles may repeat."""
-    if estimator.output_distribution != "uniform":
-        raise UnsupportedModel(
-            "QuantileTransformer: only output_distribution='uniform' can be converted"
-        )
+    normal = estimator.output_distribution == "normal"
     outputs = []
     for i, x in enumerate(_columns(graph, doubles(graph, rows), rows.width)):
-        quantiles = estimator.quantiles_[:, i]
-        ahead = interpolate(graph, x, quantiles, estimator.references_)
-        # The second one runs over the mirrored quantiles, so that repeats resolve the other way.
-        turned = graph.op("Neg", x)
-        back = interpolate(graph, turned, -quantiles[::-1], -estimator.references_[::-1])
-        mean = graph.op("Mul", graph.op("Sub", ahead, back), f64(0.5))
-        # Values within 1e-7 of an end count as the end, as in scikit-learn (BOUNDS_THRESHOLD).
-        low = graph.op("Less", x, f64(quantiles[0] + 1e-7))
-        high = graph.op("Greater", x, f64(quantiles[-1] - 1e-7))
-        inner = graph.op("Where", low, f64(0.0), mean)
-        ended = graph.op("Where", high, f64(1.0), inner)
-        outputs.append(graph.op("Where", graph.op("IsNaN", x), x, ended))
-    return Table.of(single(graph, concat(graph, outputs)), rows.width)
+        share = _share_below(estimator, graph, x, i)
+        value = _normal_score(graph, share) if normal else share
+        outputs.append(graph.op("Where", graph.op("IsNaN", x), x, value))
+    return outcome(graph, rows, concat(graph, outputs), rows.width)
+
+
+def _share_below(estimator: Any, graph: Graph, x: str, i: int) -> str:
+    """Return the share of training values below ``x`` [N, 1], those of column ``i``."""
+    quantiles = estimator.quantiles_[:, i]
+    x = snapped(graph, x, quantiles)
+    ahead = interpolate(graph, x, quantiles, estimator.references_)
+    # The second one runs over the mirrored quantiles, so that repeats resolve the other way.
+    turned = graph.op("Neg", x)
+    back = interpolate(graph, turned, -quantiles[::-1], -estimator.references_[::-1])
+    mean = graph.op("Mul", graph.op("Sub", ahead, back), f64(0.5))
+    if estimator.output_distribution == "normal":
+        low = graph.op("Less", graph.op("Sub", x, f64(_END)), f64(quantiles[0]))
+        high = graph.op("Greater", graph.op("Add", x, f64(_END)), f64(quantiles[-1]))
+    else:
+        low, high = (graph.op("Equal", x, f64(quantiles[end])) for end in (0, -1))
+    upper = graph.op("Where", high, f64(1.0), mean)
+    return graph.op("Where", low, f64(0.0), upper)
+
+
+_END: Final = 1e-7
+"""Values this close to an end count as the end (``BOUNDS_THRESHOLD`` in scikit-learn)."""
+
+
+def _normal_score(graph: Graph, share: str) -> str:
+    """Return the normal quantile of shares, clipped as scikit-learn clips it."""
+    from scipy.stats import norm
+
+    low, high = (float(norm.ppf(p)) for p in (_END - np.spacing(1), 1 - (_END - np.spacing(1))))
+    # Clipped before, too: the quantiles of 0 and 1 are not finite.
+    inside = graph.op("Min", graph.op("Max", share, f64(_END / 2)), f64(1 - _END / 2))
+    score = normal_quantile(graph, inside)
+    return graph.op("Min", graph.op("Max", score, f64(low)), f64(high))
 
 
 @lowers("transform", "SplineTransformer")
 def _lower_spline_transformer(estimator: SplineTransformer, graph: Graph, rows: Table) -> Table:
     """Evaluate splines: each piece is a polynomial whose coefficients are looked up."""
-    if estimator.extrapolation != "constant":
-        raise UnsupportedModel("SplineTransformer: only extrapolation='constant' can be converted")
     parts = _columns(graph, doubles(graph, rows), rows.width)
     count = int(estimator.bsplines_[0].c.shape[1])
     outputs = [
-        _spline_basis(graph, s, x, count) for x, s in zip(parts, estimator.bsplines_, strict=True)
+        _spline_basis(graph, s, x, count, estimator.extrapolation)
+        for x, s in zip(parts, estimator.bsplines_, strict=True)
     ]
+    whole = concat(graph, outputs)
     if estimator.include_bias:
-        return Table.of(single(graph, concat(graph, outputs)), rows.width * count)
+        return outcome(graph, rows, whole, rows.width * count)
     inner = np.array([i for i in range(rows.width * count) if (i + 1) % count], np.int64)
-    whole = single(graph, concat(graph, outputs))
-    return Table.of(graph.op("Gather", whole, inner, axis=1), len(inner))
+    return outcome(graph, rows, graph.op("Gather", whole, inner, axis=1), len(inner))
 
 
-def _spline_basis(graph: Graph, spline: Any, x: str, count: int) -> str:
-    """Return all basis functions of one column, float64 [N, count]."""
+def _spline_basis(graph: Graph, spline: Any, x: str, count: int, beyond: str) -> str:
+    """Return all basis functions of one column, float64 [N, count].
+
+    Args:
+        graph: the graph to write into.
+        spline: SciPy's ``BSpline``.
+        x: the column, float64 [N, 1].
+        count: number of basis functions.
+        beyond: what the values are beyond the knots, as scikit-learn calls it.
+    """
     from scipy.interpolate import PPoly
 
     degree = spline.k
     knots = spline.t[degree : len(spline.t) - degree]
     pieces = [PPoly.from_spline((spline.t, spline.c[:, i], degree)) for i in range(count)]
     table = np.stack([p.c[:, degree : degree + len(knots) - 1] for p in pieces], axis=-1)
-    # Clipped: extrapolation is constant.
-    inside = graph.op("Min", graph.op("Max", x, f64(knots[0])), f64(knots[-1]))
-    index = registry.flat(graph, count_not_above(graph, inside, knots[1:-1]))
+    low, high = f64(knots[0]), f64(knots[-1])
+    inside = graph.op("Min", graph.op("Max", x, low), high)
+    if beyond == "continue":
+        inside = x
+    elif beyond == "periodic":
+        turns = graph.op("Floor", graph.op("Div", graph.op("Sub", x, low), f64(high - low)))
+        inside = graph.op("Sub", x, graph.op("Mul", turns, f64(high - low)))
+    value = _piecewise(graph, inside, knots, table)
+    if beyond != "linear":
+        return value
+    slopes = [f64(spline(end, nu=1))[None] for end in (knots[0], knots[-1])]
+    slope = graph.op("Where", graph.op("Less", x, low), *slopes)
+    return graph.op("Add", value, graph.op("Mul", graph.op("Sub", x, inside), slope))
+
+
+def _piecewise(graph: Graph, x: str, knots: Any, table: Any) -> str:
+    """Return polynomials between knots: ``table`` has [powers, pieces, functions]."""
+    index = registry.flat(graph, count_not_above(graph, x, knots[1:-1]))
     start = registry.column(graph, graph.op("Gather", f64(knots[:-1]), index))
-    offset = graph.op("Sub", inside, start)
+    offset = graph.op("Sub", x, start)
     value = graph.op("Gather", np.ascontiguousarray(table[0]), index)
     for power in table[1:]:  # Horner's rule, highest power first
         more = graph.op("Gather", np.ascontiguousarray(power), index)
@@ -245,4 +262,4 @@ def _lower_kernel_centerer(estimator: KernelCenterer, graph: Graph, rows: Table)
     x = doubles(graph, rows)
     mean = graph.op("Div", total(graph, x), f64(len(estimator.K_fit_rows_)))
     shifted = graph.op("Sub", graph.op("Sub", x, f64(estimator.K_fit_rows_)[None]), mean)
-    return Table.of(single(graph, graph.op("Add", shifted, f64(estimator.K_fit_all_))), rows.width)
+    return outcome(graph, rows, graph.op("Add", shifted, f64(estimator.K_fit_all_)), rows.width)

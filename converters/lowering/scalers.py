@@ -7,6 +7,7 @@ is computed in the type and order in which scikit-learn computes it, so both see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,23 +15,58 @@ import numpy as np
 from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import DOUBLE, FLOAT, Graph
 from converters.lowering.registry import lowers
-from converters.lowering.table import Table, joined
+from converters.lowering.table import Table, common_kind, joined
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-_SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbors", "KNN")
+_SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbors", "KNN",
+                 "Discretizer", "Binarizer", "QuantileTransformer")  # fmt: skip
 """Parts of names of estimators that answer otherwise on another side of a threshold."""
 
+_TAKES_FLOAT32: Final = (
+    "Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Pipeline", "ColumnTransformer",
+    "FeatureUnion", "Encoder", "Select", "VarianceThreshold", "Voting", "Bagging",
+    "Calibrated", "OneVs", "MultiOutput", "SearchCV", "Frozen", "DummyClassifier", "Constant",
+)  # fmt: skip
+"""Parts of names of estimators that compare their rows as they are, or hand them on.
 
-def is_sharp(names: list[str]) -> bool:
+Trees round rows and thresholds to float32 themselves, or their thresholds can be rounded as rows
+are (:mod:`converters.trees.floats`).
+"""
+
+
+def is_sharp(names: Sequence[str]) -> bool:
     """Return True if a model made of these estimators needs its inputs bit by bit."""
     return any(part in name for name in names for part in _SHARP)
 
 
-def common_kind(rows: Table) -> int:
-    """Return the type to which NumPy takes these columns: float32 alone stays, else float64."""
-    return FLOAT if all(block.kind == FLOAT for block in rows.blocks) else DOUBLE
+def needs_own_digits(parts: Sequence[Any]) -> bool:
+    """Return True if a model may answer otherwise once its rows are float32.
+
+    It computes with them what then falls on a side of a threshold.
+
+    Args:
+        parts: the fitted estimators that it is made of.
+    """
+    names = [type(part).__name__ for part in parts]
+    boosts = any(part in name for name in names for part in _IN_FLOAT64)
+    return is_sharp(names) and any(_computes(part, boosts=boosts) for part in parts)
+
+
+_IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
+"""Parts of names of trees that compare in float64."""
+
+
+def _computes(part: Any, *, boosts: bool) -> bool:
+    name = type(part).__name__
+    if name == "FunctionTransformer":
+        return part.func is not None
+    if name == "SimpleImputer":
+        # What is filled in is float64, and so is the whole column: such trees take it as it is.
+        numeric = np.asarray(part.statistics_).dtype.kind == "f"
+        return boosts and numeric
+    return not any(known in name for known in _TAKES_FLOAT32)
 
 
 @lowers("transform", "StandardScaler")
@@ -55,16 +91,19 @@ def _lower_robust_scaler(estimator: RobustScaler, graph: Graph, rows: Table) -> 
 
 @lowers("transform", "MaxAbsScaler")
 def _lower_max_abs_scaler(estimator: MaxAbsScaler, graph: Graph, rows: Table) -> Table:
+    steps = [("Div", estimator.scale_)]
     if getattr(estimator, "clip", False):
-        return skl2onnx_fallback.transform(estimator, graph, rows)
-    return _stepwise(estimator, graph, rows, [("Div", estimator.scale_)])
+        steps += [("Max", [-1.0]), ("Min", [1.0])]
+    return _stepwise(estimator, graph, rows, steps)
 
 
 @lowers("transform", "MinMaxScaler")
 def _lower_min_max_scaler(estimator: MinMaxScaler, graph: Graph, rows: Table) -> Table:
+    steps = [("Mul", estimator.scale_), ("Add", estimator.min_)]
     if estimator.clip:
-        return skl2onnx_fallback.transform(estimator, graph, rows)
-    return _stepwise(estimator, graph, rows, [("Mul", estimator.scale_), ("Add", estimator.min_)])
+        low, high = estimator.feature_range
+        steps += [("Max", [low]), ("Min", [high])]
+    return _stepwise(estimator, graph, rows, steps)
 
 
 def _stepwise(

@@ -75,7 +75,10 @@ def pick(graph: Graph, table: Table, columns: Sequence[int]) -> Table:
 def _part(graph: Graph, block: Block, indices: list[int]) -> Block:
     if indices == list(range(block.width)):
         return block  # all of it, in order: nothing to gather
-    chosen = graph.op("Gather", block.tensor, np.array(indices, np.int64), axis=1)
+    source = graph.narrow.get(block.tensor, block.tensor)
+    chosen = graph.op("Gather", source, np.array(indices, np.int64), axis=1)
+    if source != block.tensor:
+        chosen = graph.widen(chosen)
     return Block(chosen, block.kind, len(indices))
 
 
@@ -96,26 +99,28 @@ def floats(graph: Graph, table: Table) -> str:
     return joined(graph, table, FLOAT)
 
 
-BELOW: Final = np.float32(2.0**-24 * (1 + 2.0**-10))
-"""A float32 number times this is between a half and a whole step to its neighbour.
-
-Subtracted from the number, it rounds to the next smaller one: ONNX has no ``nextafter``.
-"""
+def common_kind(rows: Table) -> int:
+    """Return the type to which NumPy takes these columns: float32 alone stays, else float64."""
+    return FLOAT if all(block.kind == FLOAT for block in rows.blocks) else DOUBLE
 
 
-def floored(graph: Graph, table: Table) -> str:
-    """Return all columns in one float32 tensor [N, width], float64 rounded down.
+def outcome(graph: Graph, rows: Table, x: str, width: int) -> Table:
+    """Return what a transformer computed in float64, in the type that scikit-learn gives it.
 
-    For models that compare with float64 thresholds: if the thresholds are rounded down too, a
-    value that equals one still does, and none that is below one rises above it.
+    Args:
+        graph: the graph to write into.
+        rows: columns that the transformer got.
+        x: float64 [N, width].
+        width: number of columns.
     """
-    if all(block.kind != DOUBLE for block in table.blocks):
-        return floats(graph, table)
-    exact = joined(graph, table, DOUBLE)
-    nearest = graph.cast(exact, FLOAT)
-    above = graph.op("Greater", graph.cast(nearest, DOUBLE), exact)
-    step = graph.op("Mul", graph.op("Abs", nearest), BELOW)
-    return graph.op("Where", above, graph.op("Sub", nearest, step), nearest)
+    if graph.faithful and common_kind(rows) == DOUBLE:
+        return Table.of(x, width, DOUBLE)
+    return Table.of(graph.cast(x, FLOAT), width)
+
+
+def small_integers(graph: Graph, x: str, width: int) -> Table:
+    """Return float32 [N, width] of whole numbers, which scikit-learn has in float64."""
+    return Table.of(graph.widen(x), width, DOUBLE) if graph.faithful else Table.of(x, width)
 
 
 def side_by_side(tables: Sequence[Table]) -> Table:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import ML, Graph
+from converters.lowering.encoders import look_up
+from converters.lowering.graph import DOUBLE, ML, Graph
+from converters.lowering.maths import doubles
 from converters.lowering.registry import flat, labels, lowers
-from converters.lowering.table import Table, floats, floored
+from converters.lowering.table import Table, floats, pick, side_by_side
 from converters.trees import classic, xgboost
-from converters.trees.readers import READERS, read
+from converters.trees.categories import coded_columns
+from converters.trees.floats import exact
+from converters.trees.readers import READERS, compares_float64, read
 from converters.trees.tree_model import Link, TreeModel
 
 T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
-
-_IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
-"""Prefixes of classes that compare in float64; the others round their input to float32 first."""
 
 
 def _lower_tree_predictions(estimator: Any, graph: Graph, rows: Table) -> str:
@@ -70,17 +72,44 @@ def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
 
 def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[TreeModel, str]:
     def write() -> tuple[TreeModel, str]:
-        model = _naming_estimator(estimator, read)
-        # Some models compare in float64. Rounding their input to nearest could lift a value over
-        # a threshold; rounding it down, as their thresholds are, cannot.
+        coded = _coded(estimator, graph, rows)
+        apart = compares_float64(estimator) and not _is_narrow(graph, coded)
+        model = _naming_estimator(
+            estimator, lambda trees: read(trees, exact if apart else graph.rounding)
+        )
+        # Rows and sums in float64: where rows need it, or answers the digits of the sums.
+        wide = apart or graph.exact
         whole = model.ensemble.with_base(model.base)
+        if wide:
+            whole = replace(whole, threshold=whole.threshold.astype(np.float64))
         attributes = classic.attributes(whole, average=model.average)
-        columns = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
-        x = _prepared(graph, model, columns(graph, rows))
+        columns = doubles(graph, coded) if apart else floats(graph, coded)
+        columns = graph.cast(columns, DOUBLE) if wide and not apart else columns
+        x = _prepared(graph, model, columns, np.float64 if wide else np.float32)
         return model, graph.op(classic.NAME, x, domain=ML, **attributes)
 
     sums: tuple[TreeModel, str] = _write_once(graph, ("sums", id(estimator), rows), write)
     return sums
+
+
+def _coded(estimator: Any, graph: Graph, rows: Table) -> Table:
+    """Return the columns with codes in the place of categories that the library codes itself."""
+    coded = _naming_estimator(estimator, coded_columns)
+    if not coded:
+        return rows
+    tables = []
+    for i in range(rows.width):
+        one = pick(graph, rows, [i])
+        if i in coded:
+            codes = np.arange(len(coded[i]), dtype=np.float32)
+            one = Table.of(look_up(graph, one.blocks[0], coded[i], codes, np.nan), 1)
+        tables.append(one)
+    return side_by_side(tables)
+
+
+def _is_narrow(graph: Graph, rows: Table) -> bool:
+    """Return True if float32 holds what is in all columns."""
+    return all(block.kind != DOUBLE or block.tensor in graph.narrow for block in rows.blocks)
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
@@ -119,8 +148,8 @@ def _naming_estimator(estimator: Any, read_model: Callable[[Any], T]) -> T:
         raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
-def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
-    """Make numbers of categories whole, and those that count as missing NaN: float32 [N, width]."""
+def _prepared(graph: Graph, model: TreeModel, x: str, dtype: Any = np.float32) -> str:
+    """Make numbers of categories whole, and those that count as missing NaN: [N, width]."""
     if model.whole:
         coded = np.isin(np.arange(model.ensemble.width), model.whole)[None]
         whole = graph.op("Floor", x if model.rounding == "floor" else graph.op("Abs", x))
@@ -128,11 +157,11 @@ def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
             whole = graph.op("Mul", whole, graph.op("Sign", x))
         x = graph.op("Where", coded, whole, x)
     if model.absent is not None:
-        low, high = (np.array(edge, np.float32) for edge in model.absent)
+        low, high = (np.array(edge, dtype) for edge in model.absent)
         inside = graph.op(
             "And", graph.op("GreaterOrEqual", x, low), graph.op("LessOrEqual", x, high)
         )
-        x = graph.op("Where", inside, np.array(np.nan, np.float32), x)
+        x = graph.op("Where", inside, np.array(np.nan, dtype), x)
     return x
 
 
@@ -156,5 +185,6 @@ for _name in (
 ):
     lowers("decision_function", _name)(_lower_tree_decision)
 
+lowers("decision_function", "LGBMClassifier", library="lightgbm")(_lower_tree_decision)
 lowers("predict", "IsolationForest")(_lower_isolation_labels)
 lowers("decision_function", "IsolationForest")(_lower_isolation_decision)

@@ -13,11 +13,12 @@ from converters.errors import UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
 from converters.estimators.sklearn_repairs import parts_of, repaired
 from converters.lowering import registry
-from converters.lowering.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
+from converters.lowering.graph import DOUBLE, FLOAT, INT64, IR_VERSION, STRING, Graph
 from converters.lowering.scalers import is_sharp
 from converters.lowering.table import KINDS, Block, Table, floats
 from converters.onnx_export.cleanup import tidy
 from converters.samples.rows import Rows
+from converters.trees.floats import at_most, nearest
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec, Role
 
@@ -28,11 +29,17 @@ ADVICE: Final = (
 )
 
 
-def export(original: FittedEstimator, rows: Rows) -> Any:
+def export(original: FittedEstimator, rows: Rows, *, exact: bool = False) -> Any:
     """Return an ONNX ModelProto whose inputs are the tensors of ``rows``.
 
     Its outputs are those of :attr:`converters.estimators.fitted_estimator.FittedEstimator.methods`.
     The same model gives the same bytes.
+
+    Args:
+        original: the model.
+        rows: some that it takes; their types are those of the inputs.
+        exact: compute as the model does, in float64 where it does. Models that decide at
+            thresholds are computed so in any case.
 
     Raises:
         UnsupportedModel: steps cannot be converted; the message lists all of them.
@@ -40,8 +47,10 @@ def export(original: FittedEstimator, rows: Rows) -> Any:
     lowering.load()
     estimator = repaired(original.estimator)
     names = [type(part).__name__ for part in parts_of(estimator)]
-    graph = Graph(faithful=is_sharp(names))
-    table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
+    graph = Graph(
+        faithful=is_sharp(names), exact=exact, rounding=nearest if rows.rounded else at_most
+    )
+    table = _input_table(graph, rows, original.names)
     try:
         tensors = {
             name: _LOWERINGS[method](estimator, graph, table)
@@ -54,10 +63,52 @@ def export(original: FittedEstimator, rows: Rows) -> Any:
     # Two rows through the model itself: its own outputs tell types and shapes.
     sample = original.answers(rows.take(np.arange(min(2, len(rows)))))
     outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
-    proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
+    inputs = [(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors]
+    proto = graph.model(inputs, outputs)
+    _refuse_unread(proto, rows)
     clean(proto)
     tidy(proto)
     return proto
+
+
+def _input_table(graph: Graph, rows: Rows, names: list[str] | None) -> Table:
+    """Return the columns that the model gets, as its own library has them.
+
+    float32 tensors of numbers that are not float32 to the user are cast, so that all that follows
+    is computed in float64. Columns that no tensor holds keep their place under a name of no tensor.
+    """
+    if not rows.framed or rows.dense:
+        (tensor,) = rows.tensors
+        block = Block(tensor.name, KINDS[tensor.dtype], tensor.shape[1] or 1)
+        single = tensor.dtype == "string" or rows.numbers().dtype == np.float32
+        return Table((block if single else _cast(graph, block),))
+    blocks = {}
+    for i, column in enumerate(rows.columns):
+        block = Block(column.tensor, KINDS[column.dtype], 1)
+        blocks[column.name] = block if rows.is_single(i) else _cast(graph, block)
+    order = names or list(map(str, rows.table.columns))
+    return Table(tuple(blocks.get(name) or Block(UNREAD + name, STRING, 1) for name in order))
+
+
+UNREAD: Final = "unread:"
+"""Prefix of the names of columns that have no tensor."""
+
+
+def _cast(graph: Graph, block: Block) -> Block:
+    if not graph.faithful or block.kind != FLOAT:
+        return block
+    return Block(graph.widen(block.tensor), DOUBLE, block.width)
+
+
+def _refuse_unread(proto: Any, rows: Rows) -> None:
+    """Raise :class:`UnsupportedModel` if a node reads a column that no tensor holds."""
+    for node in proto.graph.node:
+        for name in node.input:
+            if name.startswith(UNREAD):
+                column = name.removeprefix(UNREAD)
+                raise UnsupportedModel(
+                    rows.unread.get(column, f"X: expected the column {column!r}, it is not there")
+                )
 
 
 def _transformed(estimator: Any, graph: Graph, table: Table) -> str:

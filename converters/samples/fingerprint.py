@@ -68,4 +68,6 @@ def _differ(data: Sequence[Any]) -> bool:
 def _plain(values: Any) -> NDArray[Any]:
     """Return numbers as they are, everything else as text."""
     array = np.asarray(values)
+    if array.dtype == object:  # lists in a column are no text to NumPy
+        return np.array([str(value) for value in array.ravel()]).reshape(array.shape)
     return array.astype(str) if array.dtype.kind not in "biufU" else array

@@ -1,13 +1,13 @@
 """Rows of data in both forms: the original framework's table, the device's tensors.
 
-Invariant: both sides see the same values. Floating-point columns are rounded to float32 here, once,
-because that is what the device's model takes.
+Invariant: the original sees the user's own values, in the user's own types; the device sees them as
+its tensors hold them. Where float32 is too narrow for a model, its rows are ``wide``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,12 +29,14 @@ class Rows:
 
     Attributes:
         columns: name and dtype of each feature; its tensor and place in it.
-        table: a 2-D float32 array, a DataFrame for models that were fitted with names, or an array
-            of texts [N] for models that take documents.
+        table: the user's: a 2-D array of numbers, a DataFrame, or an array of texts [N] for models
+            that take documents.
+        unread: columns of the table that no tensor holds, and why, by name.
     """
 
     columns: tuple[Column, ...]
     table: Any
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -56,45 +58,91 @@ class Rows:
             return (TensorSpec(first.tensor, first.dtype, (None, len(self.columns))),)
         return tuple(TensorSpec(c.tensor, c.dtype, (None, 1)) for c in self.columns)
 
+    @property
+    def framed(self) -> bool:
+        """True if the table is a DataFrame."""
+        return hasattr(self.table, "iloc")
+
     def take(self, indices: Any) -> Rows:
         """Return the rows at ``indices``."""
-        if hasattr(self.table, "iloc"):
-            return Rows(self.columns, self.table.iloc[indices])
-        return Rows(self.columns, self.table[indices])
+        table = self.table.iloc[indices] if self.framed else self.table[indices]
+        return replace(self, table=table)
 
     def column(self, index: int) -> NDArray[Any]:
-        """Return the values of one feature, [N]."""
-        if hasattr(self.table, "iloc"):
-            values: NDArray[Any] = self.table.iloc[:, index].to_numpy()
+        """Return the values of one feature as the device's tensor has them, [N]."""
+        values = self.own_column(index)
+        dtype = self.columns[index].dtype
+        return _objects(values) if dtype == "string" else values.astype(dtype, copy=False)
+
+    def own_column(self, index: int) -> NDArray[Any]:
+        """Return the values of one feature in the user's own type, [N]."""
+        if self.framed:
+            values: NDArray[Any] = self.table.iloc[:, self._place(index)].to_numpy()
             return values
         return np.asarray(self.table if self.table.ndim == 1 else self.table[:, index])
 
+    def _place(self, index: int) -> int:
+        """Return the place of a feature among all columns of the DataFrame."""
+        if len(self.columns) == self.table.shape[1]:
+            return index
+        return list(map(str, self.table.columns)).index(self.columns[index].name)
+
+    def is_single(self, index: int) -> bool:
+        """Return True if the user's values of one feature are in float32 already."""
+        return self.own_column(index).dtype in (np.float32, np.float16)
+
+    @property
+    def rounded(self) -> bool:
+        """True if the tensors do not hold the user's numbers exactly."""
+        floats = [i for i, column in enumerate(self.columns) if column.dtype == "float32"]
+        return any(_is_rounded(self.own_column(i)) for i in floats)
+
+    def numbers(self) -> NDArray[Any]:
+        """Return dense rows as floats, [N, columns]: float32 if the user's are, else float64."""
+        values = np.column_stack([self.own_column(i) for i in range(len(self.columns))])
+        return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+
     def for_device(self) -> Any:
         """Return the rows as :class:`edge_sdk.model.schema.InputSchema` takes a batch."""
-        if hasattr(self.table, "iloc") or self.table.ndim == 1:
-            return {c.name: self.column(i) for i, c in enumerate(self.columns)}
+        if self.framed or self.table.ndim == 1:
+            return {c.name: self._as_sent(i) for i, c in enumerate(self.columns)}
         return self.table
+
+    def _as_sent(self, index: int) -> NDArray[Any]:
+        """Return one feature as an app sends it: numbers in the user's own type."""
+        is_text = self.columns[index].dtype == "string"
+        return self.column(index) if is_text else self.own_column(index)
 
     def with_values(self, table: NDArray[Any]) -> Rows:
         """Return dense rows with other values, [N, columns]."""
-        if hasattr(self.table, "iloc"):
-            return Rows(self.columns, type(self.table)(table, columns=list(self.table.columns)))
-        return Rows(self.columns, table)
+        if self.framed:
+            table = type(self.table)(table, columns=list(self.table.columns))
+        return replace(self, table=table)
 
     def with_column(self, index: int, values: NDArray[Any]) -> Rows:
         """Return the same rows with other values of one feature, [N]."""
         table = self.table.copy()
-        if hasattr(table, "iloc"):
-            table[table.columns[index]] = values
+        if self.framed:
+            name = table.columns[self._place(index)]
+            categories = getattr(table[name].dtype, "categories", None)
+            table[name] = values
+            if categories is not None:  # a category stays one, whatever the values are
+                table[name] = table[name].astype("category")
         elif table.ndim == 1:
             table = values
         else:
             table[:, index] = values
-        return Rows(self.columns, table)
+        return replace(self, table=table)
 
 
 def rows_of(
-    X: Any, names: list[str] | None = None, *, width: int | None = None, apart: bool = False
+    X: Any,
+    names: list[str] | None = None,
+    *,
+    width: int | None = None,
+    apart: bool = False,
+    wide: bool = False,
+    optional: frozenset[str] | None = None,
 ) -> Rows:
     """Return rows from a 2-D array, a DataFrame, or a sequence of texts.
 
@@ -103,6 +151,9 @@ def rows_of(
         names: that the model was fitted with; a DataFrame's columns are put into their order.
         width: how many features the model takes.
         apart: give each column of a DataFrame its own tensor, even if one could hold them all.
+        wide: give fractions tensors of float64.
+        optional: columns that the model was fitted with and does not read, if it reads a
+            DataFrame's columns by name; others than the model's are left out then.
 
     Raises:
         ConversionError: not two-dimensional, empty, other features than the model's, or of a dtype
@@ -112,13 +163,25 @@ def rows_of(
     if texts is not None:
         return Rows((Column("text", "string", "text", lacking=True),), texts)
     if hasattr(X, "iloc") and hasattr(X, "columns"):
-        return _from_frame(_ordered(X, names, width), fitted_with_names=bool(names), apart=apart)
+        frame = _ordered(X, names, width, optional)
+        rows = _from_frame(frame, fitted_with_names=bool(names), apart=apart, optional=optional)
+        return _widened(rows) if wide else rows
     array = table_of(X)
     if width is not None and array.shape[1] != width:
         raise ConversionError(f"X: the model takes {width} features, got {array.shape[1]}")
     labels = names or [f"x{i}" for i in range(array.shape[1])]
     columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(labels))
-    return Rows(columns, _float32(array))
+    _check_float32(array)
+    rows = Rows(columns, array)
+    return _widened(rows) if wide else rows
+
+
+def _widened(rows: Rows) -> Rows:
+    """Return the rows with float64 in place of float32."""
+    columns = tuple(
+        replace(c, dtype="float64") if c.dtype == "float32" else c for c in rows.columns
+    )
+    return replace(rows, columns=columns)
 
 
 def refuse_other_tables(X: Any) -> None:
@@ -207,7 +270,9 @@ def table_of(X: Any) -> NDArray[Any]:
     return array
 
 
-def _ordered(frame: Any, names: list[str] | None, width: int | None) -> Any:
+def _ordered(
+    frame: Any, names: list[str] | None, width: int | None, optional: frozenset[str] | None
+) -> Any:
     """Return the frame with the model's columns in the model's order."""
     if len(frame) == 0:
         raise ConversionError("X: expected at least one row, got none")
@@ -219,34 +284,60 @@ def _ordered(frame: Any, names: list[str] | None, width: int | None) -> Any:
             raise ConversionError(f"X: the model takes {width} features, got {len(columns)}")
         return frame
     absent, extra = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
+    if optional is not None:  # scikit-learn's ColumnTransformer looks for what it reads, by name
+        absent, extra = sorted(set(absent) - optional), []
     if absent or extra:
         raise ConversionError(
             f"X: expected the columns that the model was fitted with; missing {absent[:5]}, "
             f"not known to the model {extra[:5]}"
         )
-    return frame.iloc[:, [columns.index(name) for name in names]]
+    return frame.iloc[:, [columns.index(name) for name in names if name in columns]]
 
 
-def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
+def _from_frame(
+    frame: Any, *, fitted_with_names: bool, apart: bool, optional: frozenset[str] | None
+) -> Rows:
     names = [str(name) for name in frame.columns]
     arrays = [frame.iloc[:, i].to_numpy() for i in range(len(names))]
-    kinds = [_dtype(name, array) for name, array in zip(names, arrays, strict=True)]
-    if not apart and all(map(_fits_float32, arrays)):
+    kinds, unread = _kinds(names, arrays, optional or frozenset())
+    categories = [hasattr(kind, "categories") for kind in frame.dtypes]
+    if not apart and not unread and not any(categories) and all(map(_fits_float32, arrays)):
         columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(names))
-        values = _float32(np.column_stack(arrays))
+        _check_float32(np.column_stack(arrays))
         # scikit-learn warns about rows without names only if it was fitted with some.
-        typed = type(frame)(values, columns=frame.columns) if fitted_with_names else values
-        return Rows(columns, typed)
+        return Rows(columns, frame if fitted_with_names else np.column_stack(arrays))
     # One tensor a column. Texts may be missing until the parity gate has learnt otherwise.
     columns = tuple(
-        Column(n, kind, n, 0, lacking=True if kind == "string" else None)
-        for n, kind in zip(names, kinds, strict=True)
+        Column(n, kinds[n], n, 0, lacking=True if kinds[n] == "string" else None)
+        for n in names
+        if n in kinds
     )
-    typed = {
-        label: _objects(array) if kind == "string" else array.astype(kind)
-        for label, kind, array in zip(frame.columns, kinds, arrays, strict=True)
+    texts = {
+        label: _objects(array)
+        for label, name, array, coded in zip(frame.columns, names, arrays, categories, strict=True)
+        if kinds.get(name) == "string" and not coded
     }
-    return Rows(columns, type(frame)(typed))
+    return Rows(columns, frame.assign(**texts) if texts else frame, unread)
+
+
+def _kinds(
+    names: list[str], arrays: list[NDArray[Any]], optional: frozenset[str]
+) -> tuple[dict[str, Dtype], dict[str, str]]:
+    """Return the dtype of each column that a tensor holds, and why not of the others, by name.
+
+    Raises:
+        ConversionError: a column that the model reads is held by no tensor.
+    """
+    kinds: dict[str, Dtype] = {}
+    unread: dict[str, str] = {}
+    for name, array in zip(names, arrays, strict=True):
+        try:
+            kinds[name] = _dtype(name, array)
+        except ConversionError as error:
+            if name not in optional:
+                raise
+            unread[name] = str(error)
+    return kinds, unread
 
 
 def _fits_float32(values: NDArray[Any]) -> bool:
@@ -256,7 +347,20 @@ def _fits_float32(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "fb"
 
 
-def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+def _is_rounded(values: NDArray[Any]) -> bool:
+    """Return True if float32 does not hold these numbers exactly."""
+    if values.dtype in (np.float32, np.float16, np.bool_):
+        return False
+    there = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return bool((there.astype(np.float32) != there).any())
+
+
+def _check_float32(values: NDArray[Any]) -> None:
+    """Refuse numbers that float32 does not hold.
+
+    Raises:
+        ConversionError: with the number and its place.
+    """
     with np.errstate(over="ignore"):  # overflow becomes infinity, which is refused below
         rounded = values.astype(np.float32)
     if np.isinf(rounded).any():
@@ -265,7 +369,6 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
             f"X: expected numbers that float32 holds, got {values[row, column]} in row {row}, "
             f"column {column}"
         )
-    return rounded
 
 
 def _dtype(name: str, values: NDArray[Any]) -> Dtype:

@@ -16,8 +16,11 @@ from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.reference import Reference
 from converters.errors import ConversionError, UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.sklearn_repairs import parts_of
 from converters.lowering.registry import refusal_reason
+from converters.lowering.scalers import needs_own_digits
 from converters.onnx_export.export import export, output_specs
+from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT
 from converters.samples.groups import DeclaredGroups, check_rows, declare, without_groups
 from converters.samples.rows import Rows, refuse_swapped, rows_of
@@ -54,6 +57,7 @@ class EstimatorSource:
         *,
         groups: Any = None,
         profile: Any = None,
+        training: Any = None,
         rounding: float = parity.Tolerances().exact,
     ) -> None:
         """Bind the model to its samples.
@@ -64,6 +68,7 @@ class EstimatorSource:
             y: labels or values of the rows, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
             profile: rows that the reference profile describes; default ``X``.
+            training: rows that the model was trained on, if they are known.
             rounding: largest difference from the estimator that counts as rounding.
         """
         refuse_swapped(X, y, model.width)
@@ -79,6 +84,7 @@ class EstimatorSource:
         check_rows(declared, len(self._joined_rows))
         self._declared = declared
         self._rounding = rounding
+        self._training = without_groups(training, X, declared)
 
     @property
     def kind(self) -> str:
@@ -105,22 +111,66 @@ class EstimatorSource:
         return self._exported[0]
 
     @cached_property
-    def _exported(self) -> tuple[Any, Rows]:
-        """The model, with one tensor for all columns, or else one for each; and all rows for it.
+    def _exported(self) -> tuple[Any, Rows, ParityGate]:
+        """The model, all rows as its tensors hold them, and the gate that it has to pass.
+
+        It takes and computes float32 where that is enough. Where a rounding changes an answer, of
+        numbers that stand at a threshold or cancel, it is computed as the model computes it, and
+        takes float64 if the rows need that.
+        """
+        parts = list(parts_of(self._model.estimator))
+        proto, rows = self._export(exact=False, wide=needs_own_digits(parts))
+        gate = self._gate_on(rows)
+        if gate.agrees(lambda asked: _run(proto, self._signature_of(proto, rows), asked)):
+            return proto, rows, gate
+        proto, rows = self._export(exact=True, wide=True)
+        return proto, rows, self._gate_on(rows)
+
+    def _export(self, *, exact: bool, wide: bool) -> tuple[Any, Rows]:
+        """Return the model, with one tensor for all columns, or else one for each; and its rows.
 
         A ColumnTransformer that selects columns by name needs them apart.
         """
         joined = self._joined_rows
+        wide = wide and joined.rounded
         try:
-            return export(self._model, joined), joined
+            rows = self._rows_of(self._X, apart=False, wide=wide)
+            return export(self._model, rows, exact=exact), rows
         except UnsupportedModel:
             if self._model.names is None or not hasattr(self._X, "iloc") or not joined.dense:
                 raise
-        apart = self._rows_of(self._X, apart=True)
-        return export(self._model, apart), apart
+        apart = self._rows_of(self._X, apart=True, wide=wide)
+        return export(self._model, apart, exact=exact), apart
 
-    def _rows_of(self, X: Any, *, apart: bool) -> Rows:
-        return rows_of(X, self._model.names, width=self._model.width, apart=apart)
+    def _rows_of(self, X: Any, *, apart: bool, wide: bool = False) -> Rows:
+        return rows_of(
+            X,
+            self._model.names,
+            width=self._model.width,
+            apart=apart,
+            wide=wide,
+            optional=self._model.optional,
+        )
+
+    def _gate_on(self, rows: Rows) -> ParityGate:
+        check = rows.take(self._checked)
+        expected = self._model.answers(check)
+        return ParityGate(self._model, check, expected, self._rounding, self._training_as(rows))
+
+    def _training_as(self, rows: Rows) -> Rows | None:
+        """Return the training data in the form of ``rows``, at most so many as are checked.
+
+        ``None`` if there is none, or it is no table of the model's own features: it may be what
+        they were computed from.
+        """
+        if self._training is None:
+            return None
+        try:
+            known = self._rows_of(self._training, apart=not rows.dense)
+        except ConversionError:
+            return None
+        known = replace(known, columns=rows.columns)
+        return known.take(_spread(len(known)))
 
     @property
     def _all_rows(self) -> Rows:
@@ -129,10 +179,7 @@ class EstimatorSource:
     @cached_property
     def _checked(self) -> NDArray[np.intp]:
         """Indices of the check rows among all."""
-        count = len(self._joined_rows)
-        if count <= CHECK_ROWS:
-            return np.arange(count)
-        return np.linspace(0, count - 1, CHECK_ROWS).astype(int)
+        return _spread(len(self._joined_rows))
 
     @cached_property
     def _check(self) -> Rows:
@@ -140,10 +187,13 @@ class EstimatorSource:
 
     def signature(self) -> Signature:
         """Return the signature of the exported model."""
+        return self._signature_of(self.export(), self._all_rows)
+
+    def _signature_of(self, proto: Any, rows: Rows) -> Signature:
         return Signature(
-            inputs=self._all_rows.tensors,
-            outputs=output_specs(self.export(), self._model),
-            columns=self._all_rows.columns,
+            inputs=rows.tensors,
+            outputs=output_specs(proto, self._model),
+            columns=rows.columns,
             classes=self._model.classes,
         )
 
@@ -160,10 +210,9 @@ class EstimatorSource:
             spreads=parity.spreads_of(expected),
         )
 
-    @cached_property
+    @property
     def _gate(self) -> ParityGate:
-        expected = self._model.answers(self._check)
-        return ParityGate(self._model, self._check, expected, self._rounding)
+        return self._exported[2]
 
     def verify(self, release: Release) -> dict[str, str]:
         """Hold ``release`` to the estimator; see :meth:`ModelSource.verify`."""
@@ -194,14 +243,10 @@ class EstimatorSource:
         """Return the profile of all rows, not only of the check rows; see :class:`ModelSource`."""
         rows = all_rows = self._all_rows
         if self._profile_rows is not None:
-            rows = self._rows_of(self._profile_rows, apart=not self._is_joined)
+            rows = self._rows_of(self._profile_rows, apart=not all_rows.dense)
         held_out = answers_of(release, all_rows)
         profile = reference_profile(rows, held_out, self._model.classes, self._targets)
         return replace(profile, groups=group_profiles(profile, held_out, self._declared))
-
-    @property
-    def _is_joined(self) -> bool:
-        return self._all_rows is self._joined_rows
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return golden vectors: check rows, and for exact variants rows of extremes too."""
@@ -212,6 +257,28 @@ class EstimatorSource:
             if expected is not None:
                 parts.append((corners, answers_of(release, corners), expected))
         return golden_vectors(release.manifest.signature, parts, self._rounding)
+
+
+def _spread(count: int) -> NDArray[np.intp]:
+    """Return the places of at most :data:`CHECK_ROWS` of so many rows, spread evenly."""
+    if count <= CHECK_ROWS:
+        return np.arange(count)
+    return np.linspace(0, count - 1, CHECK_ROWS).astype(int)
+
+
+def _run(proto: Any, signature: Signature, rows: Rows) -> Feed:
+    """Return the answers of an exported model that is no release yet."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised, and becomes a refusal
+    session = onnxruntime.InferenceSession(
+        to_bytes(proto), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    feed = InputSchema(signature, missing=True).batch(rows.for_device())
+    return dict(zip(names, session.run(names, feed), strict=True))
 
 
 def _check_targets(targets: NDArray[Any], answers: Feed) -> None:

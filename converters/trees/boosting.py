@@ -47,14 +47,19 @@ def gradient_boosting(model: Any) -> TreeModel:
     return _linked(model, builder.ensemble(), base)
 
 
-def histogram_boosting(model: Any) -> TreeModel:
-    """Read HistGradientBoostingClassifier and -Regressor, categories included."""
+def histogram_boosting(model: Any, rounding: floats.Rounding = floats.at_most) -> TreeModel:
+    """Read HistGradientBoostingClassifier and -Regressor, categories included.
+
+    Args:
+        model: fitted; it compares in float64.
+        rounding: of thresholds.
+    """
     columns = _columns(model)
-    builder = EnsembleBuilder(int(model.n_features_in_))
+    builder = EnsembleBuilder(int(model.n_features_in_), rounding(np.zeros(1)).dtype)
     targets = int(model.n_trees_per_iteration_)
     for stage in model._predictors:
         for target, predictor in enumerate(stage):
-            builder.add(_histogram_tree(predictor, columns, target, targets))
+            builder.add(_histogram_tree(predictor, columns, target, targets, rounding))
     return _linked(model, builder.ensemble(), model._baseline_prediction)
 
 
@@ -69,14 +74,18 @@ def _columns(model: Any) -> Columns:
         return [(column, None) for column in range(width)]
     coded = np.asarray(model.is_categorical_)
     categories = model._preprocessor.named_transformers_["encoder"].categories_
-    if any(values.dtype.kind not in "biuf" for values in categories):
-        raise UnsupportedModel("categories that are text; put an OrdinalEncoder before it")
-    numbers = [values.astype(np.float64) for values in categories]
+    # Text is told from text by its code: see converters.trees.categories.
+    numbers = [
+        values.astype(np.float64) if values.dtype.kind in "biuf" else np.arange(float(len(values)))
+        for values in categories
+    ]
     first = zip(np.flatnonzero(coded).tolist(), numbers, strict=True)
     return [*first, *((column, None) for column in np.flatnonzero(~coded).tolist())]
 
 
-def _histogram_tree(predictor: Any, columns: Columns, target: int, targets: int) -> Tree:
+def _histogram_tree(
+    predictor: Any, columns: Columns, target: int, targets: int, rounding: floats.Rounding
+) -> Tree:
     nodes = predictor.nodes
     leaf = nodes["is_leaf"].astype(bool)
     # The library numbers nodes and leaves together; here each kind has numbers of its own.
@@ -97,7 +106,7 @@ def _histogram_tree(predictor: Any, columns: Columns, target: int, targets: int)
     missing = inner["missing_go_to_left"].astype(bool) & (inner["is_categorical"] == 0)
     return Tree(
         np.array([columns[f][0] for f in inner["feature_idx"]], np.int64),
-        floats.at_most(inner["num_threshold"]),
+        rounding(inner["num_threshold"]),
         missing,
         left,
         right,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +26,14 @@ class EnsembleBuilder:
 
     Attributes:
         width: number of features.
+        dtype: of the thresholds: float32, or float64.
         splits: number of each node, by its content. Children come before their parents.
         leaves: number of each leaf, by its values.
         roots: one for each tree: a node, or ``~leaf``.
     """
 
     width: int
+    dtype: Any = np.float32
     splits: dict[Split, int] = field(default_factory=dict)
     leaves: dict[tuple[float, ...], int] = field(default_factory=dict)
     roots: list[int] = field(default_factory=list)
@@ -77,7 +80,7 @@ class EnsembleBuilder:
         )
         return Ensemble(
             np.array(feature, np.int64),
-            np.array(threshold, np.float32),
+            np.array(threshold, self.dtype),
             np.array(missing, np.bool_),
             np.array(left, np.int64),
             np.array(right, np.int64),

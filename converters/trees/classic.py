@@ -45,6 +45,7 @@ def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
     for tree, root in enumerate(rows.ensemble.roots.tolist()):
         rows.add(tree, root)
     lists: Attributes = {"n_targets": ensemble.targets}
+    wide = ensemble.threshold.dtype == np.float64
     if average:
         lists["aggregate_function"] = "AVERAGE"
     lists |= {
@@ -56,6 +57,16 @@ def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
         f"target_{n}": list(c)
         for n, c in zip(WEIGHTS, zip(*rows.weights, strict=True), strict=True)
     }
+    return _in_float64(lists) if wide else lists
+
+
+def _in_float64(lists: Attributes) -> Attributes:
+    """Return the attributes for float64 rows, whose sums onnxruntime adds up in float64 too."""
+    from onnx import numpy_helper
+
+    for name in ("nodes_values", "target_weights"):
+        values = np.array(lists.pop(name), np.float64)
+        lists[f"{name}_as_tensor"] = numpy_helper.from_array(values)
     return lists
 
 
@@ -100,7 +111,7 @@ class _NodeTable:
 
     def _leaf(self, tree: int, place: int, leaf: int) -> None:
         self.nodes.append([tree, place, 0, 0.0, LEAF, 0, 0, 0])
-        values = self.ensemble.leaves[leaf].astype(np.float32)
+        values = self.ensemble.leaves[leaf].astype(self.ensemble.threshold.dtype)
         targets = np.flatnonzero(values).tolist() or [0]
         self.weights += [(tree, place, target, float(values[target])) for target in targets]
 

@@ -2,8 +2,9 @@
 
 Invariants:
 
-* Every comparison is ``x <= threshold`` in float32. ``x < t`` and float64 thresholds are rewritten
-  to the float32 threshold that routes every float32 ``x`` alike (:mod:`converters.trees.floats`).
+* Every comparison is ``x <= threshold``, in float32 unless rows need float64. ``x < t`` and float64
+  thresholds are rewritten to the float32 threshold that routes every float32 ``x`` alike
+  (:mod:`converters.trees.floats`).
 * A child below zero is a leaf: ``~child`` is its row in ``leaves``. Nodes and leaves may be shared
   by several parents; there are no cycles.
 * What a model does after adding up leaves (averages, links, classes) is not in here.
@@ -28,7 +29,7 @@ class Ensemble:
 
     Attributes:
         feature: column that a node looks at, [nodes].
-        threshold: float32; ``x <= threshold`` goes left, [nodes].
+        threshold: float32 or float64; ``x <= threshold`` goes left, [nodes].
         missing_left: whether a missing value goes left, [nodes].
         left: child of a node: a node, or ``~leaf``, [nodes].
         right: likewise.
@@ -39,7 +40,7 @@ class Ensemble:
     """
 
     feature: Ints
-    threshold: NDArray[np.float32]
+    threshold: NDArray[np.floating[Any]]
     missing_left: NDArray[np.bool_]
     left: Ints
     right: Ints
@@ -81,7 +82,7 @@ class Ensemble:
         return replace(
             self,
             feature=np.append(self.feature, nothing.astype(np.int64)),
-            threshold=np.append(self.threshold, nothing.astype(np.float32)),
+            threshold=np.append(self.threshold, nothing.astype(self.threshold.dtype)),
             missing_left=np.append(self.missing_left, nothing.astype(np.bool_)),
             left=np.append(self.left, self.roots[bare]),
             right=np.append(self.right, ~leaves),
@@ -89,14 +90,14 @@ class Ensemble:
             roots=roots,
         )
 
-    def leaf_of(self, X: NDArray[np.float32]) -> Ints:
+    def leaf_of(self, X: NDArray[np.floating[Any]]) -> Ints:
         """Return the leaf that every row [N, width] ends in, [N, trees]."""
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
         for inner, _, _, children in self._descent(X, at):
             at[inner] = children
         return ~at
 
-    def passers(self, X: NDArray[np.float32]) -> Ints:
+    def passers(self, X: NDArray[np.floating[Any]]) -> Ints:
         """Return for every node a row of ``X`` [N, width] that reaches it, else -1: [nodes]."""
         passer = np.full(self.nodes, -1, np.int64)
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
@@ -105,7 +106,23 @@ class Ensemble:
             at[inner] = children
         return passer
 
-    def _descent(self, X: NDArray[np.float32], at: Ints) -> Iterator[tuple[Any, Ints, Ints, Ints]]:
+    def straddlers(self, X: NDArray[np.floating[Any]]) -> tuple[Ints, Ints]:
+        """Return for every node a row of ``X`` that goes left, and one that goes right: [nodes].
+
+        -1 where there is none.
+        """
+        left, right = np.full(self.nodes, -1, np.int64), np.full(self.nodes, -1, np.int64)
+        at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
+        for inner, node, row, children in self._descent(X, at):
+            goes_left = children == self.left[node]
+            left[node[goes_left]] = row[goes_left]
+            right[node[~goes_left]] = row[~goes_left]
+            at[inner] = children
+        return left, right
+
+    def _descent(
+        self, X: NDArray[np.floating[Any]], at: Ints
+    ) -> Iterator[tuple[Any, Ints, Ints, Ints]]:
         """Descend one level at a time, while some of ``at`` [N, trees] are nodes.
 
         Yields:
@@ -117,14 +134,15 @@ class Ensemble:
             left = self._goes_left(node, X[row, self.feature[node]])
             yield inner, node, row, np.where(left, self.left[node], self.right[node])
 
-    def _goes_left(self, node: Ints, x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        left = x <= self.threshold[node]  # False for NaN
+    def _goes_left(self, node: Ints, x: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+        left: NDArray[np.bool_] = x <= self.threshold[node]  # False for NaN
         for member in set(self.members).intersection(np.unique(node).tolist()):
             here = node == member
-            left[here] = np.isin(x[here], np.array(self.members[member], np.float32))
-        return left | (np.isnan(x) & self.missing_left[node])
+            left[here] = np.isin(x[here], np.array(self.members[member], x.dtype))
+        left |= np.isnan(x) & self.missing_left[node]
+        return left
 
-    def sums(self, X: NDArray[np.float32]) -> Floats:
+    def sums(self, X: NDArray[np.floating[Any]]) -> Floats:
         """Return the reference: sums of the trees for rows [N, width], float64 [N, targets]."""
         total = np.zeros((len(X), self.targets))
         for leaf in self.leaf_of(X).T:

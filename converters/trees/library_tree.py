@@ -1,10 +1,10 @@
-"""One tree as a library wrote it, with thresholds in float32, before it joins an ensemble."""
+"""One tree as a library wrote it, before it joins an ensemble."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ that reach a node, and whether a missing value does."""
 Bounds = dict[int, Interval]
 """Intervals by feature, for the features that the path has compared so far."""
 
-EVERYTHING: Final[Interval] = (floats.LOWEST, floats.HIGHEST, True)
-
 
 @dataclass(frozen=True)
 class Tree:
@@ -30,7 +28,7 @@ class Tree:
     """
 
     feature: NDArray[np.int64]
-    threshold: NDArray[np.float32]
+    threshold: NDArray[np.floating[Any]]
     missing_left: NDArray[np.bool_]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
@@ -44,6 +42,7 @@ class Tree:
         Where all rows that reach a node go one way, both children are that one.
         """
         thresholds = floats.ordinals(self.threshold).tolist()
+        everything = (*floats.infinities(self.threshold.dtype), True)
         features, missing = self.feature.tolist(), self.missing_left.tolist()
         lefts, rights = self.left.tolist(), self.right.tolist()
         # A stack, not recursion: degenerate trees are deeper than Python's stack.
@@ -55,8 +54,9 @@ class Tree:
                 # An interval cannot say which members are left, so sets narrow nothing.
                 ways = (bounds, bounds)
             else:
+                interval = bounds.get(features[node], everything)
                 ways, children = _narrowed(
-                    bounds, features[node], thresholds[node], missing[node], children
+                    bounds, features[node], interval, thresholds[node], missing[node], children
                 )
             yield node, children
             # A dict: one child twice is visited once.
@@ -65,10 +65,15 @@ class Tree:
 
 
 def _narrowed(
-    bounds: Bounds, feature: int, threshold: int, missing_left: bool, children: tuple[int, int]
+    bounds: Bounds,
+    feature: int,
+    interval: Interval,
+    threshold: int,
+    missing_left: bool,
+    children: tuple[int, int],
 ) -> tuple[tuple[Bounds, Bounds], tuple[int, int]]:
     """Return the bounds left and right, and the children; one child twice if one way is shut."""
-    low, high, missing = bounds.get(feature, EVERYTHING)
+    low, high, missing = interval
     left = (low, min(high, threshold), missing and missing_left)
     # Ordinals are whole numbers: "above the threshold" is "from the next one on".
     right = (max(low, threshold + 1), high, missing and not missing_left)

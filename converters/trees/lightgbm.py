@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
+from converters.trees import floats
 from converters.trees.builder import EnsembleBuilder
 from converters.trees.library_tree import on_target
 from converters.trees.nested import Fork, flatten
@@ -35,20 +36,24 @@ _LINKS: Final[dict[str, Link]] = {
 }
 
 
-def lightgbm(model: Any) -> TreeModel:
-    """Read LGBMClassifier and LGBMRegressor."""
+def lightgbm(model: Any, rounding: floats.Rounding = floats.at_most) -> TreeModel:
+    """Read LGBMClassifier and LGBMRegressor, which compare in float64.
+
+    Args:
+        model: fitted.
+        rounding: of thresholds.
+    """
     dump = model.booster_.dump_model()
     objective, *words = str(dump.get("objective") or "custom").split()
     if objective not in _LINKS or "sqrt" in words:
         raise UnsupportedModel(f"the objective {' '.join([objective, *words])!r}")
-    if dump["pandas_categorical"]:
-        raise UnsupportedModel("categories of a DataFrame; put an OrdinalEncoder before it")
     trees = [tree["tree_structure"] for tree in dump["tree_info"]]
     per_round = int(dump["num_tree_per_iteration"])
     share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
-    builder, reader = EnsembleBuilder(int(dump["max_feature_idx"]) + 1), _SplitReader()
+    dtype = rounding(np.zeros(1)).dtype
+    builder, reader = EnsembleBuilder(int(dump["max_feature_idx"]) + 1, dtype), _SplitReader()
     for i, tree in enumerate(trees):
-        parsed = flatten(tree, reader.read)
+        parsed = flatten(tree, reader.read, rounding)
         values = on_target(parsed.values[:, 0] * share, i % per_round, per_round)
         builder.add(replace(parsed, values=values))
     sigmoid = next((float(w.split(":")[1]) for w in words if w.startswith("sigmoid:")), 1.0)

@@ -33,12 +33,17 @@ class Fork:
     members: tuple[float, ...] | None = None
 
 
-def flatten(root: Any, parse: Callable[[Any], Fork | Sequence[float]]) -> Tree:
+def flatten(
+    root: Any,
+    parse: Callable[[Any], Fork | Sequence[float]],
+    rounding: floats.Rounding = floats.at_most,
+) -> Tree:
     """Return the tree below ``root`` as flat arrays.
 
     Args:
         root: the library's own node.
         parse: returns the split of a node, or the values [targets] of a leaf.
+        rounding: of thresholds.
     """
     forks: list[Fork] = []
     sides: list[list[int]] = []
@@ -59,7 +64,7 @@ def flatten(root: Any, parse: Callable[[Any], Fork | Sequence[float]]) -> Tree:
     children = np.array(sides, np.int64).reshape(-1, 2)
     return Tree(
         np.array([fork.feature for fork in forks], np.int64),
-        floats.at_most(np.array([fork.threshold for fork in forks], np.float64)),
+        rounding(np.array([fork.threshold for fork in forks], np.float64)),
         np.array([fork.missing_left for fork in forks], np.bool_),
         children[:, 0],
         children[:, 1],

@@ -6,8 +6,10 @@ Classes are found by name: nothing is imported that the model has not imported i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from converters.trees import floats
 from converters.trees.boosting import adaboost, gradient_boosting, histogram_boosting
 from converters.trees.catboost import catboost
 from converters.trees.forests import forest
@@ -55,8 +57,21 @@ def is_tree_model(model: Any) -> bool:
     return reader_of(type(model)) is not None
 
 
-def read(model: Any) -> TreeModel:
+IN_FLOAT64: Final = (histogram_boosting, lightgbm)
+"""Readers of models that compare in float64; the others round rows and thresholds to float32."""
+
+
+def compares_float64(model: Any) -> bool:
+    """Return True if the model compares its rows in float64."""
+    return reader_of(type(model)) in IN_FLOAT64
+
+
+def read(model: Any, rounding: floats.Rounding = floats.at_most) -> TreeModel:
     """Return a fitted model as trees and a link.
+
+    Args:
+        model: of a class in :data:`READERS`.
+        rounding: of the thresholds of models that compare in float64.
 
     Raises:
         UnsupportedModel: it has something that :class:`TreeModel` cannot express.
@@ -64,4 +79,4 @@ def read(model: Any) -> TreeModel:
     reader = reader_of(type(model))
     if reader is None:
         raise TypeError(f"{type(model).__name__} is no model of trees")
-    return reader(model)
+    return partial(reader, rounding=rounding)(model) if reader in IN_FLOAT64 else reader(model)

@@ -42,12 +42,12 @@ class TreeModel:
     whole: tuple[int, ...] = ()
     rounding: Literal["floor", "trunc"] = "floor"
 
-    def raw(self, X: NDArray[np.float32]) -> Floats:
+    def raw(self, X: NDArray[np.floating[Any]]) -> Floats:
         """Return the inputs of the link for rows [N, width]: float64, [N, targets]."""
         sums = self.ensemble.sums(self._prepared(X))
         return (sums / len(self.ensemble.roots) if self.average else sums) + self.base
 
-    def _prepared(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _prepared(self, X: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         rows = X.copy()
         cut = np.floor if self.rounding == "floor" else np.trunc
         rows[:, self.whole] = cut(rows[:, self.whole])
@@ -55,7 +55,7 @@ class TreeModel:
             rows[(rows >= self.absent[0]) & (rows <= self.absent[1])] = np.nan
         return rows
 
-    def answers(self, X: NDArray[np.float32]) -> Floats:
+    def answers(self, X: NDArray[np.floating[Any]]) -> Floats:
         """Return probabilities [N, classes], or values [N, targets]: the reference."""
         raw = self.raw(X) * self.scale
         with np.errstate(over="ignore"):

@@ -31,10 +31,10 @@ from sklearn.svm import LinearSVC
 
 from converters import convert
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import DOUBLE, FLOAT, Graph
-from converters.lowering.table import Table, floored
+from converters.lowering.graph import DOUBLE, FLOAT, ML, Graph
 from converters.lowering.text import LOCALE
-from converters.trees.floats import floor_float32
+from converters.trees import classic
+from converters.trees.ensemble import Ensemble
 from edge_sdk import EdgeDevice
 from tests.converters import builders
 from tests.waiting import PATIENCE
@@ -149,12 +149,27 @@ def test_isotonic_calibration_over_whole_forests_agrees(tmp_path):
     assert np.abs(found - model.predict_proba(X.astype(np.float32))).max() < 1e-5
 
 
-def test_isotonic_calibration_with_steps_too_narrow_for_float32_is_refused(tmp_path):
+def test_isotonic_calibration_with_narrow_steps_is_right_on_the_rows_that_made_them(tmp_path):
     rows, values = builders.digits()
     forest = RandomForestClassifier(30, max_depth=3, random_state=0)
     model = CalibratedClassifierCV(forest, method="isotonic", cv=2).fit(rows, values % 2)
+    steps = [np.diff(c.X_thresholds_) for f in model.calibrated_classifiers_ for c in f.calibrators]
+    assert min(step.min() for step in steps) < 1e-5
+    release = convert(model, rows, values % 2, name="m", out=tmp_path / "r")
+    with EdgeDevice.offline(release.folder) as device:
+        found = device.predict_batch(rows).probabilities
+    assert np.abs(found - model.predict_proba(rows)).max() < 1e-5
+
+
+def test_isotonic_steps_between_scores_that_are_one_in_float32_are_refused(tmp_path):
+    rows, labels = X[Y != 2], Y[Y != 2]
+    forest = RandomForestClassifier(5, max_depth=1, max_features=1, random_state=0)
+    model = CalibratedClassifierCV(forest, method="isotonic", cv=2).fit(rows, labels)
+    (curve,) = model.calibrated_classifiers_[0].calibrators
+    curve.X_thresholds_ = 0.5 + np.array([0, 1e-12])
+    curve.y_thresholds_ = np.array([0.2, 0.8])
     with pytest.raises(UnsupportedModel, match="method='sigmoid'"):
-        convert(model, rows, values % 2, name="m", out=tmp_path / "r")
+        convert(model, rows, labels, name="m", out=tmp_path / "r")
 
 
 def test_values_scaled_in_float64_before_trees_fall_on_the_right_side(tmp_path):
@@ -232,11 +247,16 @@ numbers = arrays.arrays(np.float64, 20, elements=st.floats(-1e30, 1e30, allow_su
 
 
 @given(numbers)
-def test_rounding_down_in_the_graph_is_rounding_down(values):
-    values = np.where(np.abs(values) < 1e-30, 0.0, values)
+def test_trees_over_float64_rows_split_where_float64_does(values):
+    """Each threshold is a row, with the float64 numbers next to it as other rows."""
+    ensemble = Ensemble(
+        np.zeros(20, np.int64), values, np.zeros(20, bool), -np.arange(1, 40, 2),
+        -np.arange(2, 41, 2), np.arange(40.0)[:, None], np.arange(20), 1,
+    )  # fmt: skip
     graph = Graph()
-    made = floored(graph, Table.of("x", 1, DOUBLE))
+    made = graph.op(classic.NAME, "x", domain=ML, **classic.attributes(ensemble))
     proto = graph.model([("x", DOUBLE, 1)], {"y": (made, FLOAT, [1])})
     session = onnxruntime.InferenceSession(proto.SerializeToString())
-    (found,) = session.run(None, {"x": values[:, None]})
-    np.testing.assert_array_equal(found[:, 0], floor_float32(values))
+    rows = np.concatenate([np.nextafter(values, -np.inf), values, np.nextafter(values, np.inf)])
+    (found,) = session.run(None, {"x": rows[:, None]})
+    np.testing.assert_array_equal(found, ensemble.sums(rows[:, None]))

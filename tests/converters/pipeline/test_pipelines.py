@@ -55,12 +55,22 @@ def test_rows_that_it_was_not_checked_on_are_answered_as_the_original_does(made,
     assert probe(made(name)).golden_rows > 0
 
 
+IN_FLOAT64 = (
+    "forest, isotonic calibration",
+    "voting of three",
+    "stacking of two",
+    "splines, bins and target means, log of the target",
+)
+"""What scales numbers before trees or bins: a rounding could cross a threshold."""
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_names_and_types_of_columns_are_those_of_the_dataframe(made, name):
     columns = {c.name: c.dtype for c in made(name).manifest.signature.columns}
+    fractions = "float64" if name in IN_FLOAT64 else "float32"
     assert columns == {
-        "age": "float32",
-        "income": "float32",
+        "age": fractions,
+        "income": fractions,
         "visits": "int64",
         "city": "string",
         "plan": "string",
@@ -73,7 +83,7 @@ def test_a_dict_by_column_name_with_missing_values_is_answered(made, name):
     X, _ = pipelines.held(name)
     frame = X.tail(12)
     model = pipelines.fitted(name)
-    expected = model.predict(frame.assign(age=frame["age"].astype(np.float32)))
+    expected = model.predict(frame)
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     with EdgeDevice.offline(made(name).folder) as device:
         for row, truth in zip(rows, expected, strict=True):

@@ -271,10 +271,6 @@ REFUSED = {
         lambda: cat(cat_features=[0]).fit(TEXTS.astype({"city": str}), Y[:150] > 0),
         TEXTS.astype({"city": str}), "encode them as numbers",
     ),
-    "histogram boosting with text categories": (
-        lambda: hist(categorical_features="from_dtype").fit(TEXTS, Y > 0),
-        TEXTS.astype({"city": str}), "OrdinalEncoder",
-    ),
 }  # fmt: skip
 
 

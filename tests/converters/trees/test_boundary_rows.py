@@ -29,7 +29,7 @@ def test_every_node_that_a_row_comes_by_is_probed_on_both_sides_of_its_threshold
     passers = ensemble.passers(X)
     reached = np.flatnonzero(passers >= 0)
     assert len(reached) == ensemble.nodes
-    below, at, above = np.split(rows, 3)
+    below, above, at, _ = np.split(rows, 4)
     feature, each = ensemble.feature[reached], np.arange(len(reached))
     assert np.array_equal(at[each, feature], ensemble.threshold[reached])
     for neighbour in (below, above):
