@@ -11,12 +11,14 @@ from converters.certification.search import SearchPlan, plan_of
 from converters.errors import ConversionError
 from converters.estimators.fitted_estimator import inspect_estimator
 from converters.estimators.model_file import load
+from converters.frameworks.frameworks import FILES, UNREAD, export_module, load_module
 from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
+from converters.sources.module_source import ModuleSource
 from converters.sources.onnx_signature import OnnxLayout
 from converters.sources.onnx_source import OnnxSource
 from edge_sdk.contract.errors import EdgeError
@@ -88,12 +90,33 @@ def _source(
     groups = options.datasets.groups
     is_path = isinstance(model, str | Path)
     if is_path and Path(model).suffix == ".onnx":
-        if options.calibration.calibrate_against is not None:
-            raise ConversionError("calibrate_against: expected a scikit-learn classifier")
+        _refuse_cloud(options)
         return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
-    estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
+    if is_path:
+        model = _loaded(Path(model), trust=trust)
+    exported = export_module(model, X, batched=options.layout.batched is not False)
+    if exported is not None:
+        _refuse_cloud(options)
+        return ModuleSource(exported, X, y, groups=groups, layout=options.layout)
+    estimator = inspect_estimator(model)
     rounding, profile = plan.tolerances.exact, options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
+
+
+def _loaded(path: Path, *, trust: bool) -> Any:
+    if path.suffix in FILES:
+        return load_module(path, trust=trust)
+    if path.suffix in UNREAD:
+        raise ConversionError(
+            f"{path}: holds weights, and not the network that they belong to; load it in Python "
+            "and give the module, or save it with torch.export.save (.pt2) or Keras (.keras)"
+        )
+    return load(path, trust=trust)
+
+
+def _refuse_cloud(options: Options) -> None:
+    if options.calibration.calibrate_against is not None:
+        raise ConversionError("calibrate_against: expected a scikit-learn classifier")
 
 
 def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:

@@ -47,18 +47,18 @@ class OnnxSource:
     exact: tuple[str, ...] = ()
 
     def __init__(
-        self, path: Path, X: Any, y: Any = None, *, groups: Any = None, layout: OnnxLayout
+        self, model: Any, X: Any, y: Any = None, *, groups: Any = None, layout: OnnxLayout
     ) -> None:
         """Read the file and bind it to its samples.
 
         Args:
-            path: of the file.
+            model: path of the file, or its ModelProto.
             X: an array or DataFrame [N, features], a feed, or a list of feeds.
             y: labels of the samples, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
             layout: facts that the file does not say.
         """
-        self._proto = _load(path)
+        self._proto = _load(model) if isinstance(model, Path) else _cleaned(model)
         inputs = input_specs(self._proto)
         refuse_swapped(X, y, width_of(inputs))
         names = [spec.name for spec in inputs] if isinstance(X, list) else None
@@ -156,6 +156,10 @@ def _load(path: Path) -> Any:
         onnx.checker.check_model(proto)
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own
         raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
+    return _cleaned(proto)
+
+
+def _cleaned(proto: Any) -> Any:
     clean(proto)
     tidy(proto)
     return proto

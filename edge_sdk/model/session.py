@@ -218,6 +218,27 @@ def _check_names(
         raise ReleaseError(f"{path}: expected the {what} {expected}, found {names}")
 
 
+def run_bytes(raw: bytes, feed: Feed) -> Outputs:
+    """Run a model that is no release yet, as a device would.
+
+    Args:
+        raw: the ONNX file.
+        feed: input tensors by name.
+
+    Returns:
+        Its outputs by name.
+
+    Raises:
+        ReleaseError: onnxruntime refuses the model, or it fails on this input.
+    """
+    try:
+        session = onnxruntime.InferenceSession(raw, session_options(RuntimeOptions()))
+        names = [spec.name for spec in session.get_outputs()]
+        return dict(zip(names, session.run(names, feed), strict=True))
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise ReleaseError(f"onnxruntime cannot run the model; {error}") from error
+
+
 def runtime_version() -> str:
     """Return the version of onnxruntime on this machine."""
     return str(onnxruntime.__version__)

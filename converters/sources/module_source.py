@@ -1,0 +1,123 @@
+"""Trained modules of other frameworks as a ``ModelSource``: the module itself is the reference.
+
+The file that the exporter made is held to the module's own answers on every sample, before anything
+else is done with it. From there on it is an ONNX file like any other: its variants are held to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import ParityError
+from converters.frameworks.exported_module import ExportedModule
+from converters.sources.onnx_signature import OnnxLayout
+from converters.sources.onnx_source import OnnxSource
+from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.session import run_bytes
+
+ROUNDINGS: Final = 1_000
+"""Roundings of the module's dtype that two orders of adding may be apart, relative to the largest
+value of an output: 1.2e-4 in float32."""
+
+
+class ModuleSource(OnnxSource):
+    """A module of another framework and the samples that its files are checked on.
+
+    Raises:
+        ConversionError: samples, labels or groups that do not fit the module.
+        ParityError: the exported file answers differently from the module.
+    """
+
+    def __init__(
+        self,
+        exported: ExportedModule,
+        X: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        layout: OnnxLayout,
+    ) -> None:
+        """Hold the exported file to the module, and bind it to its samples.
+
+        Args:
+            exported: the module and its file.
+            X: samples, as :func:`converters.convert` takes them.
+            y: labels of the samples, [N].
+            groups: declared groups, as :func:`converters.convert` takes them.
+            layout: facts that neither the module nor the file says.
+        """
+        self.kind = exported.kind
+        self._difference = hold_to_module(exported)
+        samples = exported.samples
+        whole = X if hasattr(X, "columns") else samples
+        if len(samples) == 1 and whole is samples:
+            whole = next(iter(samples.values()))
+        super().__init__(exported.proto, whole, y, groups=groups, layout=layout)
+
+    def verify(self, release: Release) -> Mapping[str, str]:
+        """Return how far the exported file is from the module, as measured."""
+        return {
+            **super().verify(release),
+            "parity": f"differs from the module by {self._difference:.1e} of the largest value",
+        }
+
+
+def hold_to_module(exported: ExportedModule) -> float:
+    """Return the largest difference of the exported file from the module, on all samples.
+
+    Differences are relative to the largest value of each output.
+
+    Raises:
+        ParityError: it is more than rounding; the message shows where.
+    """
+    expected = exported.answers(exported.samples)
+    actual = run_bytes(exported.proto.SerializeToString(), exported.samples)
+    allowed = max(ROUNDINGS * exported.resolution, 0.0)
+    largest = 0.0
+    for name, truth in expected.items():
+        if actual[name].shape != truth.shape:
+            raise ParityError(
+                f"the exported model differs from the module: output {name!r} has shape "
+                f"{actual[name].shape}, the module's has {truth.shape}"
+            )
+        apart = differences(actual[name], truth)
+        if apart.size and apart.max() > allowed:
+            raise ParityError(_refusal(name, actual[name], truth, apart, allowed))
+        largest = max(largest, float(apart.max(initial=0.0)))
+    return largest
+
+
+def differences(actual: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how far numbers are apart, relative to the largest of ``truth``.
+
+    Whole numbers and truth values are 0 or infinitely far apart; so are NaN and infinities.
+    """
+    if truth.dtype.kind != "f":
+        return np.where(actual == truth, 0.0, np.inf)
+    numbers, expected = actual.astype(np.float64), truth.astype(np.float64)
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max(initial=0.0)) or 1.0
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(numbers - expected) / scale
+    same = (numbers == expected) | (np.isnan(numbers) & np.isnan(expected))
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _refusal(
+    name: str,
+    actual: NDArray[Any],
+    truth: NDArray[Any],
+    apart: NDArray[np.float64],
+    allowed: float,
+) -> str:
+    place = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape))
+    count = int((apart > allowed).sum())
+    return (
+        f"the exported model differs from the module: output {name!r}, {count} of {apart.size} "
+        f"values by more than {allowed:.1e} of the largest; worst at {place}: module "
+        f"{truth[place]}, exported {actual[place]}"
+    )
