@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import re
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-_NOBODYS: Final = ("torch", "onnxscript", "onnx_ir", "keras", "converters", "functools", "optree")
-"""Packages whose lines a user cannot change."""
+_NOBODYS: Final = ("torch", "onnxscript", "onnx_ir", "keras", "frameworks")
+"""Folders whose lines a user cannot change: the exporters, and ours."""
+
+_STANDARD: Final = sysconfig.get_paths()["stdlib"]
 
 _OPERATOR: Final = re.compile(r"OpOverload\(op='([^']+)'")
 _NODE: Final = re.compile(r"Error when translating node %(\w+)")
@@ -46,7 +50,8 @@ def onnx_problem(error: Exception, program: Any) -> str:
     nodes = [match[1] for message in messages for match in _NODE.finditer(message)]
     if not operators:
         return _first_line(messages[-1]) or type(error).__name__
-    return f"operator {operators[-1]}{_line_of_node(program, nodes[-1] if nodes else '')}"
+    node = _node_behind(program, nodes[-1] if nodes else "", operators[-1])
+    return f"the operator {operators[-1]}{_place_of(node) if node is not None else ''}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -69,22 +74,37 @@ def _line_of(error: Exception) -> str:
     return _shown(*frames[-1]) if frames else ""
 
 
-def _line_of_node(program: Any, name: str) -> str:
-    """Return the module's line behind a node; operators are taken apart before they get there."""
-    try:
-        graph = program.run_decompositions().graph
-    except Exception:  # without a line the operator is named all the same
-        graph = program.graph
-    for node in graph.nodes:
-        if node.name == name:
-            trace = node.meta.get("stack_trace") or ""
-            frames = [(m[1], int(m[2])) for m in _TRACED.finditer(trace) if _is_users(m[1])]
-            return _shown(*frames[-1]) if frames else ""
-    return ""
+def _node_behind(program: Any, name: str, operator: str) -> Any:
+    """Return the node that an operator came from; operators are taken apart on their way to ONNX.
+
+    ``None`` if the parts do not show it.
+    """
+    graphs = [program.graph]
+    with contextlib.suppress(Exception):  # without it the operator is named all the same
+        graphs.append(program.run_decompositions().graph)
+    stem = operator.rpartition(".")[2].strip("_")
+    for graph in graphs:
+        calls = [node for node in graph.nodes if node.op == "call_function"]
+        for node in calls:
+            if stem in str(node.target):
+                return node
+    return next((node for node in graphs[-1].nodes if node.name == name), None)
+
+
+def _place_of(node: Any) -> str:
+    """Return the layer and the line of a node, as far as they are known."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = stack[-1][0].removeprefix("module").strip(".") if stack else ""
+    trace = node.meta.get("stack_trace") or ""
+    frames = [(m[1], int(m[2])) for m in _TRACED.finditer(trace) if _is_users(m[1])]
+    return (f" in the layer {path}" if path else "") + (_shown(*frames[-1]) if frames else "")
 
 
 def _is_users(filename: str) -> bool:
-    return not filename.startswith("<") and not set(_NOBODYS) & set(Path(filename).parts)
+    parts = Path(filename).parts
+    if filename.startswith("<") or set(_NOBODYS) & set(parts):
+        return False
+    return "site-packages" in parts or not filename.startswith(_STANDARD)
 
 
 def _shown(filename: str, line: int) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import logging
 import os
 import warnings
@@ -22,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import ConversionError, UnsupportedModel
-from converters.frameworks.exported_module import ExportedModule
+from converters.frameworks.exported_module import ExportedModule, in_blocks
 from converters.frameworks.module_samples import samples_of
 from converters.frameworks.torch_errors import onnx_problem, trace_problem
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -135,8 +136,9 @@ def _export(call: TorchCall, X: Any, *, batched: bool, program: Any) -> Exported
     tensors = _check_module(call.module, call.kind)
     floats = _float_dtype(tensors)
     samples = samples_of(X, call.names, floats)
+    fixed = None if program is None else _fixed_rows(program)
     with _evaluating(call.module), _quiet():
-        first = _first_rows(samples, TRACED_ROWS) if batched else samples
+        first = _first_rows(samples, fixed or TRACED_ROWS) if batched else samples
         outputs = _sample_outputs(call, first)
         if program is None:
             program = _traced(call, first, batched=batched)
@@ -144,9 +146,11 @@ def _export(call: TorchCall, X: Any, *, batched: bool, program: Any) -> Exported
 
     def answers(feed: Feed) -> Feed:
         with _evaluating(call.module), _quiet():
-            return _answers(call, feed, batched=batched)
+            return in_blocks(lambda rows: _answers(call, rows), feed, block, filled=bool(fixed))
 
-    return ExportedModule(call.kind, proto, answers, samples, float(np.finfo(floats).eps))
+    block = (fixed or BLOCK) if batched else None
+    resolution = float(np.finfo(floats).eps)
+    return ExportedModule(call.kind, proto, answers, samples, resolution, batched, fixed)
 
 
 def _call_of(model: Any, X: Any) -> TorchCall:
@@ -236,7 +240,7 @@ def _sample_outputs(call: TorchCall, samples: Feed) -> Feed:
     Raises:
         ConversionError: it refuses them, or answers differently each time.
     """
-    once, again = (_answers(call, samples, batched=False) for _ in range(2))
+    once, again = (_answers(call, samples) for _ in range(2))
     for name, array in once.items():
         if not np.array_equal(array, again[name], equal_nan=array.dtype.kind == "f"):
             raise ConversionError(
@@ -246,29 +250,31 @@ def _sample_outputs(call: TorchCall, samples: Feed) -> Feed:
     return once
 
 
-def _answers(call: TorchCall, feed: Feed, *, batched: bool) -> Feed:
+def _answers(call: TorchCall, feed: Feed) -> Feed:
     import torch
 
     feed = {name: feed[name] for name in call.names if name in feed}
-    count = len(next(iter(feed.values()))) if batched else 1
-    parts = []
-    for start in range(0, count, BLOCK):
-        rows: Any = slice(start, start + BLOCK) if batched else ...
-        tensors = _tensors({name: array[rows] for name, array in feed.items()})
-        try:
-            with torch.no_grad():
-                outputs = named_outputs(call(tensors))
-        except ConversionError:
-            raise
-        except Exception as error:  # the module's own code may raise anything
-            shapes = {name: array[rows].shape for name, array in feed.items()}
-            raise ConversionError(
-                f"X: {call.kind} itself refuses these rows, of shapes {shapes}; {error!s:.300}"
-            ) from error
-        parts.append({name: tensor.detach().numpy() for name, tensor in outputs.items()})
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    try:
+        with torch.no_grad():
+            outputs = named_outputs(call(_tensors(feed)))
+    except ConversionError:
+        raise
+    except Exception as error:  # the module's own code may raise anything
+        shapes = {name: array.shape for name, array in feed.items()}
+        raise ConversionError(
+            f"X: {call.kind} itself refuses these rows, of shapes {shapes}; {error!s:.300}"
+        ) from error
+    return {name: tensor.detach().numpy() for name, tensor in outputs.items()}
+
+
+def _fixed_rows(program: Any) -> int | None:
+    """Return the number of rows that a program was traced for; ``None`` if any."""
+    inputs = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    values = [inputs[name].meta.get("val") for name in program.graph_signature.user_inputs]
+    sizes = [value.shape[0] for value in values if len(getattr(value, "shape", ()))]
+    # An open size is a symbol, and no int.
+    same = sizes and all(isinstance(size, int) and size == sizes[0] for size in sizes)
+    return sizes[0] if same else None
 
 
 def named_outputs(output: Any, name: str = "") -> dict[str, Any]:
@@ -388,7 +394,8 @@ def _evaluating(module: Any) -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Keep the exporter's own reports, which are about its work and not about the model, away."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    with warnings.catch_warnings():
+    # The tracer prints the graph of what it could not trace.
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         for name in levels:
             logging.getLogger(name).setLevel(logging.CRITICAL)
