@@ -61,7 +61,7 @@ def convert(
         datasets: the training data, rows for the profile, and groups of rows.
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
-        layout: classes, state and batch axis of an ``.onnx`` file.
+        layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,
@@ -87,20 +87,20 @@ def _source(
     model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, *, trust: bool
 ) -> ModelSource:
     """Choose the source that fits the model; another framework adds its line here."""
-    groups = options.datasets.groups
+    groups, layout, exact = options.datasets.groups, options.layout, plan.tolerances.exact
     is_path = isinstance(model, str | Path)
     if is_path and Path(model).suffix == ".onnx":
         _refuse_cloud(options)
-        return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
+        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=exact)
     if is_path:
         model = _loaded(Path(model), trust=trust)
-    exported = export_module(model, X, batched=options.layout.batched is not False)
+    exported = export_module(model, X, batched=layout.batched is not False)
     if exported is not None:
         _refuse_cloud(options)
-        return ModuleSource(exported, X, y, groups=groups, layout=options.layout)
+        return ModuleSource(exported, X, y, groups=groups, layout=layout, rounding=exact)
     estimator = inspect_estimator(model)
-    rounding, profile = plan.tolerances.exact, options.datasets.profile
-    return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
+    profile = options.datasets.profile
+    return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=exact)
 
 
 def _loaded(path: Path, *, trust: bool) -> Any:

@@ -14,7 +14,7 @@ from converters.certification.budget import EXAMPLE
 from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from converters.release_spec import CascadeTarget
-from converters.sources.onnx_signature import OnnxLayout
+from converters.sources.onnx_signature import OnnxLayout, OutputKind
 from edge_sdk.contract.manifest import Budget
 from edge_sdk.model.release import Release
 
@@ -144,6 +144,8 @@ class Keywords(TypedDict, total=False):
     classes: Sequence[Any] | None
     state: Mapping[str, str]
     batched: bool | None
+    output: OutputKind | Mapping[str, OutputKind] | None
+    threshold: float
 
 
 @dataclass(frozen=True)

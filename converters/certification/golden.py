@@ -55,22 +55,15 @@ def golden_vectors(signature: Signature, parts: Sequence[Part], exact: float) ->
     return Golden(_concatenated(inputs), _concatenated(outputs), limit)
 
 
-def recorded_vectors(feed: Feed, answers: Feed, *, batched: bool) -> Golden:
-    """Return the answers of a file to its own samples, for models without another reference.
+def recorded_vectors(feed: Feed, answers: Feed) -> Golden:
+    """Return the answers of a file to some of its own samples, where nothing else could tell them.
 
     Args:
         feed: samples as input tensors.
         answers: of the chosen file to them, by output name.
-        batched: whether axis 0 of every tensor is the batch.
-
-    Returns:
-        The first rows, where all tensors share a batch axis; else the whole sample.
     """
-    tensors = (*feed.values(), *answers.values())
-    counts = {len(array) if array.ndim else 0 for array in tensors}
-    rows = slice(GOLDEN_ROWS) if len(counts) == 1 and batched else ...
-    inputs = {name: plain(array)[rows] for name, array in feed.items()}
-    outputs = {name: plain(array)[rows] for name, array in answers.items()}
+    inputs = {name: plain(array) for name, array in feed.items()}
+    outputs = {name: plain(array) for name, array in answers.items()}
     return Golden(inputs, outputs, RECORDED_TOLERANCE)
 
 

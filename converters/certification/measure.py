@@ -16,7 +16,7 @@ from converters.certification.parity import Difference, Tolerances
 from converters.certification.row_counts import RowCounts, unshown
 from edge_sdk.contract.certificate import VariantResult
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model, first_row, runtime_version
+from edge_sdk.model.session import Model, first_row, row_count, runtime_version
 
 ROUNDS: Final = 7
 CALLS: Final = 100
@@ -61,7 +61,7 @@ def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
         grown[name] = max(0.0, resident_kb() - before)
     signature = next(iter(releases.values())).manifest.signature
     one = first_row(feed, signature)
-    rows = len(next(iter(feed.values()))) if signature.batched else 1
+    rows = row_count(feed, signature)
     singles: dict[str, list[float]] = {name: [] for name in models}
     batches: dict[str, list[float]] = {name: [] for name in models}
     # In turns, not one candidate after the other: a slow moment of the machine hits all alike.

@@ -17,6 +17,9 @@ SHOWN: Final = 5
 RESOLUTION: Final = 0.01
 """Share of a value that counts as spread: with ``exact`` at 1e-4 that is ten float32 roundings."""
 
+SHARES: Final = ("probabilities", "scores")
+"""Outputs of numbers from 0 to 1, which are compared as they are."""
+
 TIE: Final = 1e-5
 """A label may flip where the two largest probabilities of the original are this close."""
 
@@ -79,7 +82,7 @@ def spreads_of(expected: Feed) -> Spreads:
 
 
 def _spread(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
-    if name == "probabilities":
+    if name in SHARES:
         return np.ones(array.shape[1])
     # Infinite values (a log of zero) are answers too, but have no part in a deviation.
     with np.errstate(over="ignore"):
@@ -157,7 +160,7 @@ def gaps(answers: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.float64]
         numbers = answers[name].astype(np.float64).reshape(truth.shape)
         with np.errstate(invalid="ignore"):
             difference = np.abs(numbers - truth)
-            if name != "probabilities":
+            if name not in SHARES:
                 size = np.maximum(spreads[name], np.abs(truth) * RESOLUTION)
                 difference /= np.maximum(size, 1e-12)
         # inf - inf and NaN - NaN are NaN: equal if both sides are the same, else endless.
@@ -170,10 +173,13 @@ def gaps(answers: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.float64]
 def score(answers: Feed, y: Any) -> float | None:
     """Return the accuracy of labels, or R² of values.
 
-    ``None`` without ``y`` [N], or where the answers have neither labels nor values.
+    Of several labels a row (``labels``, a table [N, classes]) all must be right. ``None`` without
+    ``y`` [N], or where the answers have neither labels nor values.
     """
-    if y is None or not {"label", "value"} & set(answers):
+    if y is None or not {"label", "labels", "value"} & set(answers):
         return None
+    if "labels" in answers:
+        return float(right(answers["labels"], y).mean())
     truth = np.asarray(y)
     if truth.ndim == 2 and truth.shape[1] == 1:
         truth = truth[:, 0]
@@ -186,7 +192,12 @@ def score(answers: Feed, y: Any) -> float | None:
 
 
 def right(labels: NDArray[Any], truth: Any) -> NDArray[np.bool_]:
-    """Return where ``labels`` [N] are those of ``truth`` [N]; 1, 1.0 and True are one label."""
+    """Return where ``labels`` [N] are those of ``truth`` [N]; 1, 1.0 and True are one label.
+
+    Of tables [N, classes] of several labels a row, where all are.
+    """
+    if labels.ndim == 2:
+        return np.asarray((labels == truth).all(axis=1))
     same: NDArray[np.bool_] = labels.astype(str) == _labels(np.asarray(truth)).reshape(labels.shape)
     return same
 

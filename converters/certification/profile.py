@@ -43,6 +43,13 @@ def reference_profile(
         else _quantiles(c.name, rows.column(i))
         for i, c in enumerate(rows.columns)
     )
+    return ReferenceProfile(len(rows), features, output_profiles(answers, classes, truth))
+
+
+def output_profiles(
+    answers: Feed, classes: tuple[Any, ...], truth: Any = None
+) -> tuple[FeatureProfile, ...]:
+    """Return the distributions of the answers alone; arguments as in :func:`reference_profile`."""
     outputs = []
     if "label" in answers:
         names = tuple(category(label) for label in classes)
@@ -52,7 +59,7 @@ def reference_profile(
         outputs.append(_confidences(answers, truth))
     if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
         outputs.append(_quantiles("value", answers["value"].ravel()))
-    return ReferenceProfile(len(rows), features, tuple(outputs))
+    return tuple(outputs)
 
 
 def group_profiles(

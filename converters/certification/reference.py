@@ -98,9 +98,10 @@ class Reference:
     def _right(self, answers: Feed) -> NDArray[np.bool_] | None:
         """Rows of which the label is the true one; ``None`` where there is nothing to judge by."""
         names = {role: name for name, role in self.roles.items()}
-        if self.truth is None or "label" not in names:
+        name = names.get("label") or names.get("labels")
+        if self.truth is None or name is None:
             return None
-        return parity.right(answers[names["label"]], self.truth)
+        return parity.right(answers[name], self.truth)
 
     def _score(self, answers: Feed, truth: Any) -> float | None:
         return parity.score({role: answers[name] for name, role in self.roles.items()}, truth)
@@ -122,7 +123,7 @@ def compare_tensors(answers: Feed, expected: Feed, spreads: Spreads | None = Non
         The difference; all axes but the first count as columns. Outputs without a common first
         axis are compared one by one, and the worst of them counts.
     """
-    tables, truth = _tables(answers), _tables(expected)
+    tables, truth = _aligned(answers, expected)
     if len({len(array) for array in truth.values()}) <= 1:
         return parity.compare(tables, truth, spreads)
     parts = [parity.compare({name: tables[name]}, {name: truth[name]}) for name in truth]
@@ -135,8 +136,27 @@ def compare_tensors(answers: Feed, expected: Feed, spreads: Spreads | None = Non
     )
 
 
-def _tables(feed: Feed) -> Feed:
-    return {name: _table(array) for name, array in feed.items()}
+def _aligned(answers: Feed, expected: Feed) -> tuple[Feed, Feed]:
+    """Return both as tables; where shapes differ, filled up, so that all that differs counts."""
+    tables, truth = {}, {}
+    for name, array in expected.items():
+        own, theirs = answers[name], array
+        if own.ndim == theirs.ndim > 1 and own.shape[1:] != theirs.shape[1:]:
+            shape = np.maximum(own.shape[1:], theirs.shape[1:]).tolist()
+            own, theirs = filled(own, shape), filled(theirs, shape)
+        tables[name], truth[name] = _table(own), _table(theirs)
+    return tables, truth
+
+
+def filled(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return answers [N, …] as [N, *shape]: filled up with NaN, or with what no answer is."""
+    if array.dtype.kind == "b":
+        array = array.astype(np.int8)
+    gap = [(0, 0), *((0, want - have) for want, have in zip(shape, array.shape[1:], strict=True))]
+    nothing: Any = np.nan if array.dtype.kind == "f" else "\0"
+    if array.dtype.kind in "iu":
+        nothing = np.iinfo(array.dtype).max
+    return np.pad(array, gap, constant_values=nothing)
 
 
 def _table(array: NDArray[Any]) -> NDArray[Any]:

@@ -12,12 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.certification.parity import Tolerances
 from converters.errors import ParityError
 from converters.frameworks.exported_module import ExportedModule, in_blocks
+from converters.sources.onnx_session import RawModel
 from converters.sources.onnx_signature import OnnxLayout
 from converters.sources.onnx_source import OnnxSource
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import run_bytes
 
 ROUNDINGS: Final = 1_000
 """Roundings of the module's dtype that two orders of adding may be apart, relative to the largest
@@ -40,6 +41,7 @@ class ModuleSource(OnnxSource):
         *,
         groups: Any = None,
         layout: OnnxLayout,
+        rounding: float = Tolerances().exact,
     ) -> None:
         """Hold the exported file to the module, and bind it to its samples.
 
@@ -49,6 +51,7 @@ class ModuleSource(OnnxSource):
             y: labels of the samples, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
             layout: facts that neither the module nor the file says.
+            rounding: largest difference from the file's own answers that counts as rounding.
         """
         self.kind = exported.kind
         self._difference = hold_to_module(exported)
@@ -56,7 +59,9 @@ class ModuleSource(OnnxSource):
         whole = X if hasattr(X, "columns") else samples
         if len(samples) == 1 and whole is samples:
             whole = next(iter(samples.values()))
-        super().__init__(exported.proto, whole, y, groups=groups, layout=layout)
+        super().__init__(
+            exported.proto, whole, y, groups=groups, layout=layout, rounding=rounding
+        )
 
     def verify(self, release: Release) -> Mapping[str, str]:
         """Return how far the exported file is from the module, as measured."""
@@ -78,10 +83,10 @@ def hold_to_module(exported: ExportedModule) -> float:
     feeds = [exported.samples]
     if exported.batched:
         feeds.append({name: array[:1] for name, array in exported.samples.items()})
-    raw = exported.proto.SerializeToString()
+    raw = RawModel(exported.proto.SerializeToString(), exported.kind)
     found = 0.0
     for feed in feeds:
-        actual = in_blocks(lambda rows: run_bytes(raw, rows), feed, exported.fixed, filled=True)
+        actual = in_blocks(raw.run, feed, exported.fixed, filled=True)
         found = max(found, _largest(actual, exported.answers(feed), exported))
     return found
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
 from converters.errors import ConversionError
 from edge_sdk.contract.dtypes import BY_ELEMENT
-from edge_sdk.contract.manifest import (
-    Column,
-    OutputSpec,
-    Role,
-    Signature,
-    StateLink,
-    TensorSpec,
-)
-from edge_sdk.errors import ContractError
+from edge_sdk.contract.manifest import Column, OutputSpec, StateLink, TensorSpec
 
-# Values of TensorProto.DataType, spelt out so that importing this does not load onnx.
+
+OutputKind = Literal["logits", "probabilities", "multilabel", "multilabel-logits", "values"]
+"""Meaning of an output: scores before a softmax, after it; the probability of each class for itself,
+or its logit before a sigmoid; numbers."""
+
+KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 
 
 @dataclass(frozen=True)
@@ -28,19 +25,25 @@ class OnnxLayout:
     """Facts about an ``.onnx`` file that the file itself does not say.
 
     Attributes:
-        classes: labels in the order of the probabilities; the output vector is then the label, the
-            matrix of floats the probabilities.
+        output: meaning of the output that answers, or of several by name. ``None`` infers it only
+            where the answers leave no doubt: probabilities if all rows sum to 1, logits if some lie
+            outside [0, 1] and ``y`` has one class for each row.
+        classes: labels in the order of the columns of that output; ``None`` takes those of ``y``.
+        threshold: score from which a class of a multilabel model is given.
         state: for recurrent models: input name to the output whose value it gets in the next call;
             devices begin with zeros.
-        batched: whether axis 0 of every tensor is the batch; ``None``: if it is open in all of
-            them or has one size in all.
+        batched: False if the model takes one input at a time; ``None`` finds out, by running one
+            row and three, along which axes the rows are.
     """
 
     classes: Sequence[Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     batched: bool | None = None
+    output: OutputKind | Mapping[str, OutputKind] | None = None
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        self._check_output()
         classes = self.classes
         if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
             raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
@@ -52,31 +55,24 @@ class OnnxLayout:
                 f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
             )
 
+    def _check_output(self) -> None:
+        given = self.output
+        kinds = list(given.values()) if isinstance(given, Mapping) else [given]
+        if given is not None and not (kinds and all(kind in KINDS for kind in kinds)):
+            raise ConversionError(
+                f"output: expected one of {', '.join(KINDS)}, or one of them by the name of each "
+                f'output, such as {{"y": "logits"}}; got {given!r:.60}'
+            )
+        is_number = isinstance(self.threshold, int | float)
+        if not is_number or not 0 < self.threshold < 1:
+            raise ConversionError(
+                f"threshold: expected a number between 0 and 1, got {self.threshold!r:.60}"
+            )
 
-def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:
-    """Return the signature of a file.
 
-    Args:
-        proto: the ModelProto.
-        X: samples; a table [N, features] gives the columns of a single input their names.
-        layout: facts that the file does not say.
-
-    Raises:
-        ConversionError: tensors of an unknown type, or a layout that does not fit the file.
-    """
-    inputs = input_specs(proto)
-    outputs = tuple(_output_spec(value, layout.classes) for value in proto.graph.output)
-    links = tuple(StateLink(name, output) for name, output in layout.state.items())
-    batched = layout.batched
-    if batched is None:
-        batched = _is_batched(inputs, outputs, links)
-    columns = _columns(inputs, X) if batched else ()
-    try:
-        return Signature(inputs, outputs, columns, tuple(layout.classes or ()), batched, links)
-    except ContractError as error:
-        raise ConversionError(
-            f"{error}; the file has {_names(inputs)} and {_names(outputs)}"
-        ) from error
+def links_of(layout: OnnxLayout) -> tuple[StateLink, ...]:
+    """Return the declared recurrent state."""
+    return tuple(StateLink(name, output) for name, output in layout.state.items())
 
 
 def input_specs(proto: Any) -> tuple[TensorSpec, ...]:
@@ -89,15 +85,39 @@ def input_specs(proto: Any) -> tuple[TensorSpec, ...]:
     return tuple(_spec(value) for value in proto.graph.input if value.name not in constants)
 
 
+def output_specs(proto: Any) -> tuple[OutputSpec, ...]:
+    """Return the outputs as the file declares them, without a role.
+
+    Raises:
+        ConversionError: tensors of an unknown type.
+    """
+    specs = map(_spec, proto.graph.output)
+    return tuple(OutputSpec(spec.name, spec.dtype, spec.shape) for spec in specs)
+
+
+def symbols_of(proto: Any) -> dict[str, list[str | None]]:
+    """Return the names of the open dimensions of each input."""
+    return {
+        value.name: [dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
+        for value in proto.graph.input
+    }
+
+
 def width_of(inputs: Sequence[TensorSpec]) -> int | None:
     """Return the number of features of a model with one table as input; ``None`` for others."""
     shape = inputs[0].shape if len(inputs) == 1 else ()
     return shape[1] if len(shape) == 2 else None
 
 
-def _columns(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
+def columns_of(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
+    """Return the columns of a model with one table as input; none for others, or for feeds.
+
+    Args:
+        inputs: of the model.
+        X: samples; a DataFrame gives the columns their names.
+    """
     width = width_of(inputs)
-    if not width or isinstance(X, list):
+    if not width or isinstance(X, list | tuple | Mapping):
         return ()
     first = inputs[0]
     named = [str(name) for name in X.columns] if hasattr(X, "columns") else None
@@ -105,22 +125,9 @@ def _columns(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
     return tuple(Column(names[i], first.dtype, first.name, i) for i in range(width))
 
 
-def _names(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+def names_of(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+    """Return the names of tensors."""
     return [spec.name for spec in specs]
-
-
-def _is_batched(
-    inputs: Sequence[TensorSpec], outputs: Sequence[OutputSpec], links: Sequence[StateLink]
-) -> bool:
-    """Return whether axis 0 is the batch: open in every tensor, or of one size in all tables."""
-    state = {name for link in links for name in (link.input, link.output)}
-    specs: tuple[TensorSpec | OutputSpec, ...] = (*inputs, *outputs)
-    shapes = [spec.shape for spec in specs if spec.name not in state]
-    if any(not shape for shape in shapes):
-        return False
-    sizes = {shape[0] for shape in shapes}
-    is_table = all(len(shape) > 1 for shape in shapes[: len(inputs) - len(links)])
-    return sizes == {None} or (len(sizes) == 1 and is_table)
 
 
 def _spec(value: Any) -> TensorSpec:
@@ -131,17 +138,6 @@ def _spec(value: Any) -> TensorSpec:
             f"{value.name}: expected a tensor of numbers, booleans or strings; "
             "a model with a ZipMap must be exported without it"
         )
-    # dim_value is 0 where the dimension is open or has only a name.
-    shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
+    # dim_value is 0 where the dimension is open or has only a name; some exporters write -1.
+    shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
     return TensorSpec(value.name, BY_ELEMENT[tensor.elem_type], shape)
-
-
-def _output_spec(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
-    spec = _spec(value)
-    role: Role = "other"
-    if classes:
-        if len(spec.shape) == 1:
-            role = "label"
-        elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
-            role = "probabilities"
-    return OutputSpec(spec.name, spec.dtype, spec.shape, role)

@@ -19,8 +19,8 @@ from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
-Task = Literal["classification", "regression", "generic"]
-Role = Literal["label", "probabilities", "value", "other"]
+Task = Literal["classification", "multilabel", "regression", "generic"]
+Role = Literal["label", "probabilities", "scores", "value", "other"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"
@@ -45,21 +45,30 @@ class FileRef:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input tensor. ``None`` in ``shape`` is a dimension of any size."""
+    """An input tensor. ``None`` in ``shape`` is a dimension of any size.
+
+    ``batch`` is the axis of the rows, where the signature is batched.
+    """
 
     name: str
     dtype: Dtype
     shape: tuple[int | None, ...]
+    batch: int = 0
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output tensor and its role for the application."""
+    """An output tensor and its role for the application; ``batch`` as in :class:`TensorSpec`.
+
+    ``probabilities`` [rows, classes] sum to 1 in each row. ``scores`` [rows, classes] are those of a
+    multilabel model: the probability of each class for itself.
+    """
 
     name: str
     dtype: Dtype
     shape: tuple[int | None, ...]
     role: Role = "other"
+    batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,9 +100,11 @@ class Signature:
     """Inputs, outputs and the names of features and classes.
 
     ``columns`` is empty for models whose inputs are not rows of features (``predict`` then takes a
-    feed by input name). ``classes`` are the labels in the order of the probabilities. Axis 0 of
-    every tensor is the batch unless ``batched`` is false. ``state`` starts with zeros; its open
-    dimensions have size one.
+    feed by input name). ``classes`` are the labels in the order of the probabilities or scores;
+    a multilabel model gives those whose score is at least ``threshold``. Where the signature is
+    ``batched``, every tensor but the state has the rows along its axis ``batch``; else the model
+    takes one input at a time, and its outputs are given whole. ``state`` starts with zeros; its
+    open dimensions have size one.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -102,6 +113,7 @@ class Signature:
     classes: tuple[Label, ...] = ()
     batched: bool = True
     state: tuple[StateLink, ...] = ()
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
         tensors = [spec.name for spec in self.inputs]
@@ -112,7 +124,9 @@ class Signature:
         require(len(set(names)) == len(names), "columns: expected different names")
         for column in self.columns:
             require(column.tensor in tensors, f"columns: {column.name} is in no input tensor")
+        require(0 <= self.threshold <= 1, f"threshold: expected 0 to 1, got {self.threshold}")
         self._check_state()
+        self._check_batch()
 
     def _check_state(self) -> None:
         inputs = {spec.name: spec for spec in self.inputs}
@@ -124,6 +138,17 @@ class Signature:
             require(same, f"state: {link.input!r} and {link.output!r} have different dtypes")
         # If every input were state, the application would have nothing to pass.
         require(len(self.state) < len(inputs), "state: expected an input besides the state")
+
+    def _check_batch(self) -> None:
+        if not self.batched:
+            return
+        state = {name for link in self.state for name in (link.input, link.output)}
+        for spec in (*self.inputs, *self.outputs):
+            has_axis = 0 <= spec.batch < len(spec.shape)
+            require(
+                spec.name in state or has_axis,
+                f"{spec.name}: there is no axis {spec.batch} of rows",
+            )
 
     @property
     def application_inputs(self) -> tuple[TensorSpec, ...]:

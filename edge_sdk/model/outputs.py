@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import HubError
+from edge_sdk.errors import HubError, ReleaseError
 from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction, as_value
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Answers:
 
     Attributes:
         classes: labels in the order of the probabilities.
-        probabilities: name of that output, or ``None``; likewise ``value`` and ``label``.
+        probabilities: name of that output, or ``None``; likewise ``scores`` (of a multilabel
+            model), ``value`` and ``label``.
         generic: True if the release is neither a classifier nor a regressor.
         model: origin of the on-device model's answers; ``pack`` that of stored ones.
         needed: outputs that an answer is read from.
@@ -33,13 +34,14 @@ class Answers:
         signature = manifest.signature
         self.classes: tuple[Label, ...] = signature.classes
         label, probabilities = signature.output("label"), signature.output("probabilities")
-        value = signature.output("value")
+        value, scores = signature.output("value"), signature.output("scores")
         self.probabilities = probabilities.name if probabilities else None
+        self.scores = scores.name if scores else None
         self.value = value.name if value else None
         # Where the certificate says so, the label is the class of the largest probability.
         argmax = manifest.training.get("label") == "argmax" and probabilities is not None
         self.label = label.name if label and not argmax else None
-        self.generic = not (label or probabilities or value)
+        self.generic = not (label or probabilities or scores or value)
         state = {link.output for link in signature.state}
         dropped = {label.name} if label and argmax else set()
         self.needed: tuple[OutputSpec, ...] = tuple(
@@ -47,30 +49,47 @@ class Answers:
         )
         self._roles = {spec.role: spec.name for spec in self.needed}
         self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
-        self._batched = signature.batched
-        dtype = probabilities.dtype if probabilities else "float32"
-        self.model = Origin(tag, manifest.version, "model", dtype)
+        self._axes = {s.name: s.batch for s in self.needed} if signature.batched else {}
+        scored = probabilities or scores
+        dtype = scored.dtype if scored else "float32"
+        several = (self.classes, signature.threshold) if scores else None
+        self.model = Origin(tag, manifest.version, "model", dtype, multilabel=several)
         self.pack = replace(self.model, source="pack")
         self._degraded = replace(self.model, degraded=True)
 
     def read(self, outputs: Mapping[str, NDArray[Any]], origin: Origin) -> Prediction:
-        """Return the prediction of outputs with a batch axis of one; it holds views of them."""
+        """Return the prediction of outputs with a batch axis of one; it holds views of them.
+
+        Raises:
+            ReleaseError: an output has other than one row, so that an answer would be lost.
+        """
         if self.generic:
-            return Prediction(origin, 0, None, None, outputs=self._plain(outputs))
+            plain = {name: self._row(name, outputs[name]) for name in self._shown}
+            return Prediction(origin, 0, None, None, outputs=plain)
         label, confidence, scores, value = None, None, None, None
         if self.probabilities is not None:
-            scores = outputs[self.probabilities][0]
+            scores = self._row(self.probabilities, outputs[self.probabilities])
             label, confidence = most_likely(scores.tolist(), self.classes)
+        if self.scores is not None:
+            scores = self._row(self.scores, outputs[self.scores])
         if self.label is not None and self.label in outputs:
-            raw = outputs[self.label][0]
+            raw = self._row(self.label, outputs[self.label])
             label = raw.item() if isinstance(raw, np.generic) else raw
         if self.value is not None and self.value in outputs:
-            value = as_value(outputs[self.value][0])
+            value = as_value(self._row(self.value, outputs[self.value]))
         return Prediction(origin, 0, label, confidence, scores, value)
 
-    def batch(self, outputs: dict[str, NDArray[Any]]) -> BatchPrediction:
-        """Return the predictions of outputs with N rows; they hold those arrays."""
-        return BatchPrediction(self.model, self.classes, outputs, self._roles)
+    def batch(self, outputs: Mapping[str, NDArray[Any]], rows: int) -> BatchPrediction:
+        """Return the predictions of outputs with ``rows`` rows; they hold views of those arrays.
+
+        Raises:
+            ReleaseError: an output has another number of rows.
+        """
+        turned = {
+            name: np.moveaxis(self._checked(name, array, rows), self._axes[name], 0)
+            for name, array in outputs.items()
+        }
+        return BatchPrediction(self.model, self.classes, turned, self._roles)
 
     def degraded(self, local: Prediction) -> Prediction:
         """Mark ``local`` as served because the cloud could not answer."""
@@ -79,7 +98,7 @@ class Answers:
 
     def from_pack(self, stored: Mapping[str, NDArray[Any]]) -> Prediction:
         """Return the prediction of a pack's value; a stored label is the index of its class."""
-        outputs = {name: array[None] for name, array in stored.items()}
+        outputs = {n: np.expand_dims(a, self._axes.get(n, 0)) for n, a in stored.items()}
         if self.label is not None and self.label in outputs:
             index = int(stored[self.label])
             outputs[self.label] = np.asarray([self.classes[index]], dtype=object)
@@ -100,10 +119,23 @@ class Answers:
         origin = replace(self.model, source="cloud", version=reply.version)
         return Prediction(origin, 0, reply.label, confidence, scores, reply.value)
 
-    def _plain(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        if self._batched:
-            return {name: outputs[name][0] for name in self._shown}
-        return {name: outputs[name] for name in self._shown}
+    def _row(self, name: str, output: NDArray[Any]) -> Any:
+        """Return the only row of an output; the whole where the model has no batch axis."""
+        axis = self._axes.get(name)
+        if axis is None:
+            return output
+        self._checked(name, output, 1)
+        return output[0] if axis == 0 else output.take(0, axis)
+
+    def _checked(self, name: str, output: NDArray[Any], rows: int) -> NDArray[Any]:
+        axis = self._axes[name]
+        if output.ndim <= axis or output.shape[axis] != rows:
+            raise ReleaseError(
+                f"output {name!r}: expected answers to {rows} inputs along axis {axis}, got shape "
+                f"{output.shape}; convert the model again with batched=False, so that it takes one "
+                "input at a time and its outputs are given whole"
+            )
+        return output
 
 
 def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:

@@ -30,6 +30,7 @@ class Origin:
         source: ``pack``, ``model`` or ``cloud``.
         dtype: dtype of the probabilities.
         degraded: True if the cloud was wanted and could not answer.
+        multilabel: the classes of a multilabel model, and the score from which each is given.
     """
 
     tag: str
@@ -37,13 +38,14 @@ class Origin:
     source: Source
     dtype: str = "float32"
     degraded: bool = False
+    multilabel: tuple[tuple[Label, ...], float] | None = None
 
 
 class Prediction:
     """One answer.
 
     Attributes:
-        label: class, for classifiers; else ``None``.
+        label: class, for classifiers; else ``None``. A multilabel model has :attr:`labels`.
         confidence: largest probability, in [0, 1]; ``None`` without probabilities.
         value: number of a regressor; an array [targets] for several targets; else ``None``.
         outputs: for models that are neither classifiers nor regressors every output tensor by
@@ -72,11 +74,23 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[Any] | None:
-        """Float array [classes] in the order of the release's classes, or ``None``."""
+        """Float array [classes] in the order of the release's classes, or ``None``.
+
+        Those of a multilabel model are each for itself, and do not sum to 1.
+        """
         # Made on demand: most callers read the label only, and an array costs half a microsecond.
         if self._scores is not None and not isinstance(self._scores, np.ndarray):
             self._scores = np.array(self._scores, dtype=self._origin.dtype)
         return self._scores
+
+    @property
+    def labels(self) -> tuple[Label, ...] | None:
+        """Classes that a multilabel model gives, perhaps none; ``None`` for other models."""
+        rule = self._origin.multilabel
+        if rule is None or self._scores is None:
+            return None
+        classes, threshold = rule
+        return tuple(c for c, s in zip(classes, self._scores, strict=True) if s >= threshold)
 
     @property
     def source(self) -> Source:
@@ -99,7 +113,7 @@ class Prediction:
         return f"{self._origin.tag}-{self._number}"
 
     def __repr__(self) -> str:
-        answer = self.label if self.label is not None else self.value
+        answer = next((a for a in (self.label, self.labels, self.value) if a is not None), None)
         shown = reprlib.repr(answer) if answer is not None else _shapes(self.outputs)
         confidence = "" if self.confidence is None else f" confidence={self.confidence:.3f}"
         origin = f"{self.source} {self.version}" + (" degraded" if self.degraded else "")
@@ -111,7 +125,8 @@ class BatchPrediction:
 
     Attributes:
         outputs: output tensors by name, [N, ...]; without a label that follows from the others.
-        probabilities: array [N, classes], or ``None``.
+        probabilities: array [N, classes], or ``None``; of a multilabel model each for itself.
+        multilabel: True if :attr:`labels` holds a tuple of classes for each row.
         values: array [N] or [N, targets] of a regressor, or ``None``.
     """
 
@@ -132,7 +147,9 @@ class BatchPrediction:
         self._groups: NDArray[np.uint8] | None = None
         self.outputs = outputs
         self._label_output = _by_role(outputs, roles, "label")
-        self.probabilities = _by_role(outputs, roles, "probabilities")
+        self.multilabel = origin.multilabel is not None
+        scored: Role = "scores" if self.multilabel else "probabilities"
+        self.probabilities = _by_role(outputs, roles, scored)
         values = _by_role(outputs, roles, "value")
         one = values is not None and values.ndim == 2 and values.shape[1] == 1
         self.values = values[:, 0] if one and values is not None else values
@@ -150,7 +167,12 @@ class BatchPrediction:
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
-        """Class of each row, [N]; ``None`` unless the model is a classifier."""
+        """Class of each row, [N]; ``None`` unless the model is a classifier.
+
+        Of a multilabel model a tuple of classes for each row, [N] of objects.
+        """
+        if self._origin.multilabel is not None and self.probabilities is not None:
+            return _label_sets(self.probabilities, *self._origin.multilabel)
         if self._label_output is not None or self.probabilities is None:
             return self._label_output
         labels: NDArray[Any] = np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
@@ -158,8 +180,10 @@ class BatchPrediction:
 
     @functools.cached_property
     def confidences(self) -> NDArray[Any] | None:
-        """Largest probability of each row, [N]; ``None`` without probabilities."""
-        return None if self.probabilities is None else self.probabilities.max(axis=1)
+        """Largest probability of each row, [N]; ``None`` without probabilities of one class."""
+        if self.probabilities is None or self.multilabel:
+            return None
+        return self.probabilities.max(axis=1)  # type: ignore[no-any-return]
 
     def sample(self, rows: slice) -> BatchPrediction:
         """Return the answers to some rows, as a copy."""
@@ -193,7 +217,7 @@ class BatchPrediction:
         return Prediction(
             self._origin,
             f"{self._number}.{i}",
-            None if labels is None else _scalar(labels[i]),
+            None if labels is None or self.multilabel else _scalar(labels[i]),
             None if confidences is None else float(confidences[i]),
             None if self.probabilities is None else self.probabilities[i],
             None if self.values is None else as_value(self.values[i]),
@@ -202,6 +226,15 @@ class BatchPrediction:
 
     def __iter__(self) -> Iterator[Prediction]:
         return (self[i] for i in range(self._count))
+
+
+def _label_sets(
+    scores: NDArray[Any], classes: Sequence[Label], threshold: float
+) -> NDArray[np.object_]:
+    sets = np.empty(len(scores), object)
+    for i, row in enumerate(scores >= threshold):
+        sets[i] = tuple(c for c, given in zip(classes, row, strict=True) if given)
+    return sets
 
 
 def _by_role(

@@ -63,7 +63,7 @@ class InputSchema:
             InputError: the row does not fit.
         """
         if not self.columns:
-            return self._feed(x)
+            return self._one_row(self._feed(x))
         if isinstance(x, Mapping):
             self._check_names(x)
             return self._columns([[x[name]] for name in self._names])
@@ -81,7 +81,7 @@ class InputSchema:
             InputError: there are no rows, or a row does not fit.
         """
         if not self.columns:
-            return self._feed(x)
+            return self._same_rows(self._feed(x))
         # Recognised by its methods: pandas is not imported, and need not be installed.
         if hasattr(x, "columns") and hasattr(x, "to_numpy"):
             x = {str(name): x[name].to_numpy() for name in x.columns}
@@ -219,14 +219,42 @@ class InputSchema:
             )
         return {name: self._tensor(self._specs[name], value) for name, value in x.items()}
 
+    def _one_row(self, feed: Feed) -> Feed:
+        """Refuse a feed of several rows: only the first would be answered."""
+        if self.signature.batched:
+            for name, array in feed.items():
+                axis = self._specs[name].batch
+                if array.shape[axis] != 1:
+                    raise InputError(
+                        "shape",
+                        f"input {name!r}: expected one input, of size 1 along axis {axis}, got "
+                        f"{array.shape[axis]} in shape {array.shape}: use predict_batch",
+                    )
+        return feed
+
+    def _same_rows(self, feed: Feed) -> Feed:
+        if self.signature.batched:
+            counts = {name: array.shape[self._specs[name].batch] for name, array in feed.items()}
+            if len(set(counts.values())) != 1:
+                raise InputError("shape", f"expected inputs of as many rows each, got {counts}")
+            if not next(iter(counts.values())):
+                raise InputError("empty", "expected at least one row, got none")
+        return feed
+
+    def _shape(self, spec: TensorSpec) -> tuple[int | None, ...]:
+        """Return the shape that an application gives: any number of rows, also to a fixed batch."""
+        if not self.signature.batched:
+            return spec.shape
+        return tuple(None if i == spec.batch else size for i, size in enumerate(spec.shape))
+
     def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
-        array = np.asarray(value)
-        fits = array.ndim == len(spec.shape) and all(
-            want is None or want == have for want, have in zip(spec.shape, array.shape, strict=True)
+        array, shape = np.asarray(value), self._shape(spec)
+        fits = array.ndim == len(shape) and all(
+            want is None or want == have for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits:
             raise InputError(
-                "shape", f"input {spec.name!r}: expected shape {spec.shape}, got {array.shape}"
+                "shape", f"input {spec.name!r}: expected shape {shape}, got {array.shape}"
             )
         if spec.dtype == STRING:
             return _strings(spec.name, array.ravel()).reshape(array.shape)

@@ -111,7 +111,7 @@ class Model:
             ReleaseError: the model fails on this input.
         """
         names = self._names if outputs is None else [spec.name for spec in outputs]
-        if self._block and len(next(iter(feed.values()))) != self._block:
+        if self._block and row_count(feed, self.manifest.signature) != self._block:
             return self._run_blocks(feed, names, self._block)
         return self._run(feed, names)
 
@@ -122,13 +122,16 @@ class Model:
             raise ReleaseError(f"the model failed; {error}") from error
 
     def _run_blocks(self, feed: Feed, names: list[str], size: int) -> Outputs:
-        count = len(next(iter(feed.values())))
+        signature = self.manifest.signature
+        count = row_count(feed, signature)
         parts = []
         for start in range(0, count, size):
             # Clamped indices repeat the last row until the block is full; the surplus is cut below.
             rows = np.minimum(np.arange(start, start + size), count - 1)
-            parts.append(self._run({name: array[rows] for name, array in feed.items()}, names))
-        return {name: np.concatenate([part[name] for part in parts])[:count] for name in names}
+            parts.append(self._run(take_rows(feed, rows, signature), names))
+        axes = {spec.name: spec.batch for spec in signature.outputs}
+        joined = {n: np.concatenate([part[n] for part in parts], axes[n]) for n in names}
+        return {name: a.take(np.arange(count), axes[name]) for name, a in joined.items()}
 
     def abort(self) -> None:
         """End every running call as soon as onnxruntime looks; later calls fail at once.
@@ -146,7 +149,7 @@ class Model:
         signature = self.manifest.signature
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
         if len(signature.inputs) != 1 or not signature.batched or not all(map(_fixed, specs)):
-            return None
+            return None  # _fixed asks for rows along axis 0, too
         # The binding stores raw pointers; the memoryview and the dict of buffers that are returned
         # keep the arrays alive.
         binding = self._session.io_binding()
@@ -188,20 +191,32 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
 
 def first_row(feed: Feed, signature: Signature) -> Feed:
     """Return the first row of ``feed``, if its tensors have a batch axis."""
-    if not signature.batched:
-        return feed
-    state = {link.input for link in signature.state}
-    return {name: array if name in state else array[:1] for name, array in feed.items()}
+    return take_rows(feed, slice(1), signature) if signature.batched else feed
+
+
+def take_rows(feed: Feed, rows: NDArray[np.intp] | slice, signature: Signature) -> Feed:
+    """Return some rows of the input tensors of a batched model; its state stays as it is."""
+    axes = {spec.name: spec.batch for spec in signature.application_inputs}
+    return {
+        name: array[(slice(None),) * axes[name] + (rows,)] if name in axes else array
+        for name, array in feed.items()
+    }
+
+
+def row_count(feed: Feed, signature: Signature) -> int:
+    """Return the number of rows of input tensors; 1 for a model without a batch axis."""
+    first = signature.application_inputs[0]
+    return feed[first.name].shape[first.batch] if signature.batched else 1
 
 
 def fixed_batch(signature: Signature) -> int | None:
     """Return the number of rows that the file takes at a time; ``None`` if any."""
-    shape = signature.inputs[0].shape
-    return shape[0] if signature.batched and shape else None
+    sizes = [s.shape[s.batch] for s in signature.application_inputs] if signature.batched else []
+    return next((size for size in sizes if size is not None), None)
 
 
 def _fixed(spec: TensorSpec | OutputSpec) -> bool:
-    one_row = spec.shape[:1] in ((None,), (1,))
+    one_row = spec.batch == 0 and spec.shape[:1] in ((None,), (1,))
     return one_row and spec.dtype != "string" and None not in spec.shape[1:]
 
 
@@ -216,27 +231,6 @@ def _check_names(
     expected = [spec.name for spec in specs]
     if sorted(names) != sorted(expected):
         raise ReleaseError(f"{path}: expected the {what} {expected}, found {names}")
-
-
-def run_bytes(raw: bytes, feed: Feed) -> Outputs:
-    """Run a model that is no release yet, as a device would.
-
-    Args:
-        raw: the ONNX file.
-        feed: input tensors by name.
-
-    Returns:
-        Its outputs by name.
-
-    Raises:
-        ReleaseError: onnxruntime refuses the model, or it fails on this input.
-    """
-    try:
-        session = onnxruntime.InferenceSession(raw, session_options(RuntimeOptions()))
-        names = [spec.name for spec in session.get_outputs()]
-        return dict(zip(names, session.run(names, feed), strict=True))
-    except Exception as error:  # onnxruntime's errors have no common base
-        raise ReleaseError(f"onnxruntime cannot run the model; {error}") from error
 
 
 def runtime_version() -> str:

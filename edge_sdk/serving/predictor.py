@@ -21,7 +21,7 @@ from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
+from edge_sdk.model.session import Model, row_count
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
@@ -228,8 +228,9 @@ class Predictor:
             labels, confidences = [p.label for p in single], [p.confidence for p in single]
             return labels, confidences, [p.value for p in single]
         feed = {dense.name: self._inputs.columns(inputs).T}
-        batch = self._answers.batch(self.model.run(feed, self._answers.needed))
-        columns = (batch.labels, batch.confidences, batch.values)
+        answers = self.model.run(feed, self._answers.needed)
+        batch = self._answers.batch(answers, len(inputs))
+        columns = (None if batch.multilabel else batch.labels, batch.confidences, batch.values)
         nothing: list[Any] = [None] * len(inputs)
         lists = [nothing if column is None else column.tolist() for column in columns]
         return lists[0], lists[1], lists[2]
@@ -279,7 +280,7 @@ class Predictor:
             x, groups = grouping.split_batch(x, groups)
             feed = self._schema.batch(x)
             outputs = self.model.run(feed, self._answers.needed)
-            batch = self._answers.batch(outputs)
+            batch = self._answers.batch(outputs, row_count(feed, self._schema.signature))
             codes = grouping.batch(feed, groups, len(batch)) if grouping else None
         except EdgeError as error:
             self._count(error)
@@ -348,7 +349,9 @@ class Predictor:
     def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:
         """Return ``local`` if it is confident, else the cloud's answer."""
         assert self._rule.threshold is not None
-        if is_confident(local._scores, self._rule.metric, self._rule.threshold):
+        # Scores of several labels say nothing about the confidence in one.
+        scores = None if local.confidence is None else local._scores
+        if is_confident(scores, self._rule.metric, self._rule.threshold):
             return local
         return self._ask(checked, deadline) or self._answers.degraded(local)
 

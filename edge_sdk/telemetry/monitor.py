@@ -394,6 +394,9 @@ class Monitor:
             self._window(self._start(self._clock())).lost["ring"] += lost
 
     def _check_label(self, label: Any) -> None:
-        classes = self._release.manifest.signature.classes
+        manifest = self._release.manifest
+        if manifest.task == "multilabel":
+            raise InputError("label", "a multilabel model is told how good its answer was: reward")
+        classes = manifest.signature.classes
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")

@@ -152,11 +152,12 @@ def batch_answers(
     count = len(batch)
     answers = np.empty(count, object)
     nothing = np.broadcast_to(np.array(None), count)
-    if batch.labels is not None:
-        answers[:] = batch.labels.tolist()
+    labels = None if batch.multilabel else batch.labels
+    if labels is not None:
+        answers[:] = labels.tolist()
     elif batch.values is not None and batch.values.size == count:
         answers[:] = batch.values.ravel().tolist()
-    own = nothing if batch.labels is None else answers
+    own = nothing if labels is None else answers
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     # Broadcast: one number for all rows, whatever their count.
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))

@@ -75,9 +75,10 @@ def test_labels_of_another_length_are_refused(linear, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_without_classes_outputs_come_by_name(linear, tmp_path):
+def test_values_of_several_outputs_come_by_name(linear, tmp_path):
     x = linear_rows(50)
-    convert(linear, x, name="m", out=tmp_path / "r")
+    release = convert(linear, x, name="m", out=tmp_path / "r", output="values")
+    assert release.manifest.task == "generic"
     with EdgeDevice.offline(tmp_path / "r") as device:
         p = device.predict(x[0])
     assert set(p.outputs) == {"label", "probabilities"}
@@ -92,12 +93,12 @@ def test_a_dataframe_gives_the_features_their_names(linear, tmp_path):
 
 def test_feeds_are_samples_for_files_of_several_inputs(two_inputs, tmp_path):
     feeds = [{"a": np.full((1, 2), i), "b": np.ones((1, 1))} for i in range(40)]
-    release = convert(two_inputs, feeds, name="m", out=tmp_path / "r")
+    release = convert(two_inputs, feeds, name="m", out=tmp_path / "r", output="values")
     assert release.certificate().rows == 40
     assert probe(release).golden_rows == 32
     with EdgeDevice.offline(tmp_path / "r") as device:
         p = device.predict({"a": np.array([[1.0, 2.0]]), "b": np.array([[3.0]])})
-    np.testing.assert_array_equal(p.outputs["sum"].reshape(-1), [4.0, 5.0])
+    np.testing.assert_array_equal(p.value, [4.0, 5.0])
 
 
 def test_a_fixed_batch_axis_is_kept(tmp_path):
@@ -108,7 +109,8 @@ def test_a_fixed_batch_axis_is_kept(tmp_path):
         [floats("y", [1, 3, 3])],
     )
     feeds = [{"x": np.full((1, 3, 3), i)} for i in range(3)]
-    assert probe(convert(path, feeds, name="m", out=tmp_path / "r")).golden_rows == 1
+    release = convert(path, feeds, name="m", out=tmp_path / "r")
+    assert probe(release).golden_rows == release.certificate().rows == 3
 
 
 def test_doubled_opset_imports_and_the_producers_words_are_cleaned(tmp_path):
@@ -121,7 +123,7 @@ def test_doubled_opset_imports_and_the_producers_words_are_cleaned(tmp_path):
         [floats("y", [None, 2])],
         opsets=[("", 18), ("", 18)],
     )
-    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r")
+    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r", output="values")
     cleaned = onnx.load(release.model_path)
     assert [entry.domain for entry in cleaned.opset_import] == [""]
     assert b"private remark" not in release.model_path.read_bytes()
@@ -135,7 +137,7 @@ def test_an_initializer_that_is_also_an_input_is_not_asked_of_the_app(tmp_path):
         [floats("y", [None, 2])],
         [numpy_helper.from_array(np.ones(2, np.float32), "w")],
     )
-    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r")
+    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r", output="values")
     assert [spec.name for spec in release.manifest.signature.inputs] == ["x"]
 
 

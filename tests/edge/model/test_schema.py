@@ -133,5 +133,29 @@ def test_a_data_frame_is_a_batch() -> None:
 
 
 def test_a_feed_keeps_its_own_shapes() -> None:
-    feed = InputSchema(FEED).row({"a": np.zeros((7, 2, 5)), "b": [3]})
-    assert (feed["a"].shape, feed["a"].dtype, feed["b"].tolist()) == ((7, 2, 5), np.float32, [3])
+    feed = InputSchema(FEED).row({"a": np.zeros((1, 2, 5)), "b": [3]})
+    assert (feed["a"].shape, feed["a"].dtype, feed["b"].tolist()) == ((1, 2, 5), np.float32, [3])
+
+
+def test_a_feed_of_several_rows_is_no_single_input() -> None:
+    with pytest.raises(InputError, match="'a'.*size 1 along axis 0, got 7.*use predict_batch"):
+        InputSchema(FEED).row({"a": np.zeros((7, 2, 5)), "b": [3]})
+
+
+def test_rows_are_counted_along_the_axis_that_the_signature_names() -> None:
+    time_major = Signature(
+        (TensorSpec("x", "float32", (None, None, 2), batch=1),),
+        (OutputSpec("y", "float32", (None, None), batch=1),),
+    )
+    schema = InputSchema(time_major)
+    assert schema.row(np.zeros((9, 1, 2)))["x"].shape == (9, 1, 2)
+    assert schema.batch(np.zeros((9, 4, 2)))["x"].shape == (9, 4, 2)
+    with pytest.raises(InputError, match="size 1 along axis 1, got 4"):
+        schema.row(np.zeros((9, 4, 2)))
+    with pytest.raises(InputError, match="at least one row"):
+        schema.batch(np.zeros((9, 0, 2)))
+
+
+def test_inputs_of_different_numbers_of_rows_are_refused() -> None:
+    with pytest.raises(InputError, match="as many rows each, got {'a': 7, 'b': 3}"):
+        InputSchema(FEED).batch({"a": np.zeros((7, 2, 5)), "b": [1, 2, 3]})

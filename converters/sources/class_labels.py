@@ -1,0 +1,234 @@
+"""Labels of a classifier that came as a file: its classes, and ``y`` in their coding.
+
+A file numbers its classes by the columns of its scores. Which label belongs to which column, the
+caller says by ``classes``, or ``y`` shows; labels in another coding would certify a score of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.certification.exact_bounds import upper_bound
+from converters.errors import ConversionError
+from edge_sdk.contract.manifest import Label
+
+SURE: Final = 1e-6
+"""Chance to call labels of a model that guesses labels in another order."""
+
+_SHOWN: Final = 5
+
+
+def class_labels(
+    classes: Sequence[Any] | None, y: Any, width: int, output: str
+) -> tuple[Label, ...]:
+    """Return the labels in the order of the columns of ``output``.
+
+    Args:
+        classes: as the caller gave them; ``None`` takes those of ``y``, numbers from 0 or texts in
+            alphabetic order, and without ``y`` the numbers of the columns.
+        y: one label for each row, as the caller gave them, or ``None``.
+        width: columns of the output; one column is the score of the second class of two.
+        output: its name, for messages.
+
+    Raises:
+        ConversionError: another number of classes than columns, labels that are no labels, or
+            equal ones.
+    """
+    count = 2 if width == 1 else width
+    if classes is not None:
+        return _given(classes, count, output)
+    if y is None:
+        return tuple(range(count))
+    labels = sorted(set(plain_labels("y", y)), key=str)
+    if all(isinstance(label, int) for label in labels):
+        _refuse_beyond([label for label in labels if isinstance(label, int)], count, output)
+        return tuple(range(count))
+    if len(labels) != count:
+        raise ConversionError(
+            f"classes: expected {count} labels, one for each column of {output!r}; y has "
+            f"{len(labels)} different ones. Name all in the order of the columns: classes="
+        )
+    return tuple(labels)
+
+
+def _given(classes: Sequence[Any], count: int, output: str) -> tuple[Label, ...]:
+    labels = plain_labels("classes", classes)
+    if len(labels) != count:
+        raise ConversionError(
+            f"classes: expected {count} labels, one for each class that {output!r} scores; got "
+            f"{len(labels)}"
+        )
+    twice = sorted({str(label) for label in labels if list(labels).count(label) > 1})
+    if twice:
+        raise ConversionError(f"classes: expected different labels, got {twice[0]} twice")
+    return labels
+
+
+def _refuse_beyond(labels: Sequence[int], count: int, output: str) -> None:
+    low, high = min(labels), max(labels)
+    if low >= 0 and high < count:
+        return
+    shifted = f", such as classes=range(1, {count + 1})" if (low, high) == (1, count) else ""
+    raise ConversionError(
+        f"y: expected numbers of columns of {output!r}, from 0 to {count - 1}; got {low} to {high}. "
+        f"If these are labels, name all in the order of the columns: classes={shifted}"
+    )
+
+
+def plain_labels(what: str, labels: Any) -> tuple[Label, ...]:
+    """Return labels as whole numbers or texts.
+
+    Raises:
+        ConversionError: one is missing, or something else; ``what`` is named.
+    """
+    array = np.asarray(labels)
+    flat = array.ravel() if array.ndim and array.size == len(array) else None
+    if flat is None:
+        raise ConversionError(
+            f"{what}: expected one label for each row, got shape {array.shape}; for a table of one "
+            "column for each class give y.argmax(axis=1), or declare multilabel"
+        )
+    return tuple(_plain(what, i, label) for i, label in enumerate(flat.tolist()))
+
+
+def _plain(what: str, place: int, label: Any) -> Label:
+    if isinstance(label, str):
+        return label
+    if isinstance(label, bool | int):
+        return int(label)
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    if label is None or label != label:
+        raise ConversionError(f"{what}: expected a label, {what}[{place}] is missing")
+    raise ConversionError(
+        f"{what}: expected whole numbers or texts, got {label!r:.60} at {what}[{place}]"
+    )
+
+
+def coded(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[Any]:
+    """Return ``y`` as labels of ``classes``, [rows].
+
+    Raises:
+        ConversionError: another number of labels than rows, one is missing, or is no class.
+    """
+    truth = plain_labels("y", y)
+    check_length(truth, rows)
+    names = {str(label): label for label in classes}  # a file of rows has 3 as "3"
+    unknown = sorted({str(label) for label in truth} - set(names))
+    if unknown:
+        raise ConversionError(
+            f"y: expected labels of the classes {list(classes)[:_SHOWN]}…; got "
+            f"{', '.join(unknown[:_SHOWN])}. Is y in another coding?"
+        )
+    array = np.empty(rows, object)
+    array[:] = [names[str(label)] for label in truth]
+    is_text = any(isinstance(label, str) for label in classes)
+    return array if is_text else array.astype(np.int64)
+
+
+def check_length(y: Any, rows: int) -> None:
+    """Refuse another number of labels or values than rows; raises :class:`ConversionError`."""
+    received = len(y) if np.ndim(y) or isinstance(y, list | tuple) else "one value"
+    if received != rows:
+        raise ConversionError(f"y: expected {rows} values, one for each row of X; got {received}")
+
+
+def refuse_other_order(
+    truth: NDArray[Any], chosen: NDArray[Any], classes: tuple[Label, ...]
+) -> None:
+    """Refuse labels that would be right if the classes stood in another order.
+
+    Args:
+        truth: true labels [N].
+        chosen: column with the largest score of each row, [N].
+        classes: labels in the order of the columns.
+
+    Raises:
+        ConversionError: surely fewer are right than by guessing, and most are in another order.
+    """
+    places = {label: i for i, label in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (chosen, [places[label] for label in truth]), 1)
+    right, rows = int(np.trace(counts)), len(truth)
+    if upper_bound(right, rows, SURE) >= 1 / len(classes):
+        return
+    from scipy.optimize import linear_sum_assignment
+
+    columns, labels = linear_sum_assignment(counts, maximize=True)
+    other = int(counts[columns, labels].sum())
+    # A model that always says the same is no proof: one other label would be right as often.
+    if 2 * other < rows or other - int(counts.sum(axis=0).max()) < 0.1 * rows:
+        return
+    order = [classes[label] for _, label in sorted(zip(columns, labels, strict=True))]
+    raise ConversionError(
+        f"classes, y: {right / rows:.1%} of the labels are right, {other / rows:.1%} would be with "
+        f"the classes in the order {order[:10]}; give classes= in the order of the columns"
+    )
+
+
+def coded_sets(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[np.bool_]:
+    """Return labels of a multilabel model as a table [rows, classes].
+
+    Args:
+        y: a table of zeros and ones [rows, classes], or for each row a list of its labels.
+        classes: labels in the order of the columns.
+        rows: that there must be.
+
+    Raises:
+        ConversionError: ``y`` is neither.
+    """
+    check_length(y, rows)
+    try:
+        array = np.asarray(y)
+    except ValueError:  # lists of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind in "biuf" and array.ndim == 2:
+        if array.shape[1] != len(classes) or not np.isin(array, (0, 1)).all():
+            raise ConversionError(
+                f"y: expected zeros and ones in {len(classes)} columns, one for each class; got "
+                f"shape {array.shape}"
+            )
+        return array.astype(bool)
+    places = {str(label): i for i, label in enumerate(classes)}
+    made = np.zeros((rows, len(classes)), bool)
+    for i, labels in enumerate(y):
+        if isinstance(labels, str) or not hasattr(labels, "__iter__"):
+            raise ConversionError(
+                "y: expected a table [rows, classes] of zeros and ones, or a list of labels for "
+                f"each row; y[{i}] is {labels!r:.60}"
+            )
+        for label in labels:
+            if str(label) not in places:
+                raise ConversionError(
+                    f"y: expected labels of {list(classes)[:_SHOWN]}…; got {label!r}"
+                )
+            made[i, places[str(label)]] = True
+    return made
+
+
+def coded_values(y: Any, answers: NDArray[Any]) -> NDArray[np.float64]:
+    """Return values as numbers of the shape of ``answers`` [rows, columns].
+
+    Raises:
+        ConversionError: another shape, or one that is no finite number.
+    """
+    check_length(y, len(answers))
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConversionError(f"y: expected numbers, as the model gives; {error}") from error
+    if values.size != answers.size:
+        raise ConversionError(
+            f"y: expected {answers.shape[1]} values for each row, as many as the model gives; got "
+            f"shape {values.shape}"
+        )
+    bad = np.argwhere(~np.isfinite(values.reshape(len(values), -1)))
+    if len(bad):
+        raise ConversionError(
+            f"y: expected finite numbers, y[{int(bad[0][0])}] is missing or endless"
+        )
+    return values.reshape(answers.shape)

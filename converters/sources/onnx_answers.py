@@ -1,0 +1,251 @@
+"""Answers of a file as its release gives them: by role, with the classes and the true labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import ConversionError
+from converters.sources import class_labels
+from converters.sources.onnx_batch import Axes
+from converters.sources.onnx_heads import with_label, with_scores
+from converters.sources.onnx_outputs import OutputReading, read_outputs, table
+from converters.sources.onnx_signature import OnnxLayout, output_specs
+from edge_sdk.contract.manifest import Label, OutputSpec, Role, Task
+from edge_sdk.model.release import Feed
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reader of a file's answers.
+
+    Attributes:
+        reading: meaning of the outputs of the file as it came.
+        outputs: of the release, with their roles.
+        classes: labels in the order of the scores; none for values.
+        truth: ``y`` in the coding of the answers; ``None`` without it.
+        is_argmax: True if the label is the class of the largest probability.
+        threshold: score from which a class of a multilabel model is given.
+    """
+
+    reading: OutputReading
+    outputs: tuple[OutputSpec, ...]
+    classes: tuple[Label, ...]
+    truth: NDArray[Any] | None
+    is_argmax: bool
+    threshold: float
+
+    @property
+    def task(self) -> Task:
+        """Task of the release."""
+        if self.reading.is_class:
+            return "classification"
+        if self.reading.is_multilabel:
+            return "multilabel"
+        return "regression" if self.reading.name is not None else "generic"
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Names, in :meth:`by_role`, of what ``truth`` is compared with."""
+        names = {"classification": "label", "multilabel": "labels", "regression": "value"}
+        return (names[self.task],) if self.task in names else ()
+
+    @property
+    def scored_outputs(self) -> tuple[str, ...]:
+        """Names, in :meth:`by_role`, of the outputs that have a role."""
+        return tuple(spec.role for spec in self.outputs if spec.role != "other")
+
+    def by_role(self, answers: Feed) -> Feed:
+        """Return a release's answers by role, others by name; several labels a row as a table."""
+        named = {}
+        for spec in self.outputs:
+            if spec.name in answers:
+                is_other = spec.role == "other"
+                named[f"output {spec.name}" if is_other else spec.role] = answers[spec.name]
+        if "scores" in named:
+            named["labels"] = named["scores"] >= self.threshold
+        return named
+
+    def expected(self, own: Feed) -> Feed:
+        """Return the answers of the file as it came in the form of :meth:`by_role`.
+
+        What stands behind its outputs in the release is computed here apart from it.
+        """
+        by_name = dict(own)
+        reading = self.reading
+        by_role = {spec.role: spec.name for spec in self.outputs}
+        if reading.name is not None and reading.kind != "values":
+            scores = scores_of(by_name.pop(reading.name), reading)
+            role: Role = "probabilities" if reading.is_class else "scores"
+            by_name[by_role[role]] = scores
+            label = by_role.get("label")
+            if label is not None and (label not in own or label != reading.label):
+                by_name[label] = labels_of(scores, self.classes)
+        return self.by_role(by_name)
+
+
+def reader_of(
+    proto: Any, own: Feed, shapes: Shapes, axes: Axes | None, y: Any, layout: OnnxLayout
+) -> Reader:
+    """Return the reader of a file's answers; what its outputs need is put behind them.
+
+    Args:
+        proto: ModelProto, changed in place.
+        own: its answers to all samples, axis 0 the samples.
+        shapes: of its outputs for some samples.
+        axes: of the rows of each tensor; ``None`` without.
+        y: labels or values as the caller gave them.
+        layout: facts that the file does not say.
+
+    Raises:
+        ConversionError: outputs whose meaning is not known, or ``classes`` or ``y`` that do not
+            fit them.
+    """
+    reading = read_outputs(own, y, layout, batched=axes is not None)
+    rows = len(next(iter(own.values())))
+    classes, truth = _labelled(reading, own, y, layout, rows)
+    specs = {spec.name: _observed(spec, shapes, axes) for spec in output_specs(proto)}
+    roles: dict[str, Role] = {}
+    is_argmax = False
+    if reading.name is not None and reading.kind != "values":
+        name = with_scores(proto, reading, own[reading.name].shape)
+        roles[name] = "probabilities" if reading.is_class else "scores"
+        if reading.is_class:
+            label, is_argmax = _label_output(proto, name, reading, own, classes)
+            roles[label] = "label"
+    elif reading.name is not None:
+        roles[reading.name] = "value"
+    elif reading.label is not None:
+        roles[reading.label] = "label"
+    outputs = tuple(
+        replace(specs.get(spec.name, spec), role=roles.get(spec.name, "other"))
+        for spec in output_specs(proto)
+    )
+    return Reader(reading, outputs, classes, truth, is_argmax, layout.threshold)
+
+
+def _observed(spec: OutputSpec, shapes: Shapes, axes: Axes | None) -> OutputSpec:
+    """Return an output with the shape that it has; a size that the file declares wrongly is open."""
+    found = shapes[spec.name]
+    declared = spec.shape if len(spec.shape) == len(found) else (None,) * len(found)
+    pairs = zip(declared, found, strict=True)
+    axis = None if axes is None else axes.get(spec.name)
+    shape = tuple(
+        want if want == have or i == axis else None for i, (want, have) in enumerate(pairs)
+    )
+    return replace(spec, shape=shape, batch=axis or 0)
+
+
+def _labelled(
+    reading: OutputReading, own: Feed, y: Any, layout: OnnxLayout, rows: int
+) -> tuple[tuple[Label, ...], NDArray[Any] | None]:
+    """Return the classes and the true answers."""
+    name, classes = reading.name, layout.classes
+    if name is None and reading.label is not None:
+        return _of_labels(own[reading.label], classes, y, rows)
+    if name is None or reading.kind == "values":
+        if classes is not None:
+            raise ConversionError(
+                "classes: this model gives values; declare output=logits or probabilities for a "
+                "classifier"
+            )
+        if name is None and y is not None:
+            raise ConversionError(
+                "y: nothing to compare it with, as this model gives its outputs by name; declare "
+                'which one answers, as in output={"y": "logits"}, or leave y out'
+            )
+        values = None if y is None or name is None else table(own[name])
+        return (), None if values is None else class_labels.coded_values(y, values)
+    if reading.is_multilabel:
+        labels = class_labels.class_labels(classes, None, reading.width, name)
+        return labels, None if y is None else class_labels.coded_sets(y, labels, rows)
+    if y is not None:
+        class_labels.check_length(y, rows)
+    labels = class_labels.class_labels(classes, y, reading.width, name)
+    if y is None:
+        return labels, None
+    truth = class_labels.coded(y, labels, rows)
+    chosen = scores_of(own[name], reading).argmax(axis=1)
+    class_labels.refuse_other_order(truth, chosen, labels)
+    return labels, truth
+
+
+def _of_labels(
+    answers: NDArray[Any], classes: Any, y: Any, rows: int
+) -> tuple[tuple[Label, ...], NDArray[Any] | None]:
+    """Return the classes and the true answers of a file that gives labels and no scores."""
+    given = class_labels.plain_labels("the answers", answers)
+    if y is not None:
+        class_labels.check_length(y, rows)
+    truth = () if y is None else class_labels.plain_labels("y", y)
+    if truth and not set(map(str, truth)) & set(map(str, given)):
+        raise ConversionError(
+            f"y: expected the labels that the model gives, such as {given[0]!r}; got "
+            f"{truth[0]!r}. Is y in another coding?"
+        )
+    if classes is None:
+        labels = tuple(sorted({*given, *truth}, key=lambda label: (str(type(label)), label)))
+    else:
+        labels = class_labels.class_labels(classes, None, len(classes), "the answers")
+        class_labels.coded(given, labels, len(given))
+    return labels, None if y is None else class_labels.coded(y, labels, rows)
+
+
+def _label_output(
+    proto: Any, name: str, reading: OutputReading, own: Feed, classes: tuple[Label, ...]
+) -> tuple[str, bool]:
+    """Return the output that holds the label, and whether it follows from the probabilities.
+
+    Raises:
+        ConversionError: the file's own label is neither the likeliest class nor one of the classes.
+    """
+    likeliest = labels_of(scores_of(own[_raw(reading)], reading), classes).astype(str)
+    if reading.label is None:
+        return with_label(proto, name, classes), True
+    array = own[reading.label]
+    given = np.array([str(label) for label in array.ravel()])
+    if array.ndim == 1 and (given == likeliest).all():
+        return reading.label, True
+    places = scores_of(own[_raw(reading)], reading).argmax(axis=1).astype(str)
+    if (given == likeliest).all() or (given == places).all():
+        return with_label(proto, name, classes), True
+    if array.ndim == 1 and set(given) <= {str(label) for label in classes}:
+        return reading.label, False  # by a rule of its own, such as a threshold
+    raise ConversionError(
+        f"classes: the file's own label {reading.label!r} is neither the class with the largest "
+        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}; is {reading.name!r} "
+        "something else? Declare it: output="
+    )
+
+
+def _raw(reading: OutputReading) -> str:
+    assert reading.name is not None
+    return reading.name
+
+
+def scores_of(answers: NDArray[Any], reading: OutputReading) -> NDArray[Any]:
+    """Return answers [N, …] of the output that answers as probabilities or scores [N, classes]."""
+    numbers = table(answers)
+    dtype = np.float64 if numbers.dtype == np.float64 else np.float32
+    x = numbers.astype(np.float64)
+    if reading.kind == "multilabel-logits" or (reading.kind == "logits" and reading.width == 1):
+        with np.errstate(over="ignore"):
+            x = 1 / (1 + np.exp(-x))
+    elif reading.kind == "logits":
+        powers = np.exp(x - x.max(axis=1, keepdims=True))
+        x = powers / powers.sum(axis=1, keepdims=True)
+    if reading.is_class and reading.width == 1:
+        x = np.hstack([1 - x, x])
+    return x.astype(dtype)
+
+
+def labels_of(probabilities: NDArray[Any], classes: tuple[Label, ...]) -> NDArray[Any]:
+    """Return the class of the largest probability of each row, [N]."""
+    is_text = any(isinstance(label, str) for label in classes)
+    return np.array(classes, object if is_text else np.int64)[probabilities.argmax(axis=1)]

@@ -1,0 +1,152 @@
+"""An ``.onnx`` file that somebody exported: read, checked, and cleaned of what is not the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from converters.errors import ConversionError
+from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.export import clean
+from edge_sdk.contract.limits import MODEL_BYTES
+
+_TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
+_EXTERNAL: Final = 1
+"""``TensorProto.EXTERNAL``: the values are in a file beside the model."""
+
+
+def load_file(path: Path) -> Any:
+    """Return the ModelProto of a file, with the values that lie in files beside it.
+
+    Raises:
+        ConversionError: there is no such file, it is no valid model, files beside it are missing,
+            it is larger than a release may be, or it is a graph for training.
+    """
+    if not path.is_file():
+        raise ConversionError(f"{path}: there is no such file")
+    _refuse_large(path, path.stat().st_size)
+    import onnx
+
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+        _refuse_large(path, path.stat().st_size + _external_bytes(proto, path.parent))
+        # By its path: the checker then looks for the files beside it, too.
+        onnx.checker.check_model(str(path))
+        onnx.load_external_data_for_model(proto, str(path.parent))
+    except ConversionError:
+        raise
+    except Exception as error:  # protobuf, onnx and the file system each have errors of their own
+        raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
+    return prepared(proto, str(path))
+
+
+def prepared(proto: Any, name: str) -> Any:
+    """Clean a ModelProto in place, and return it.
+
+    Args:
+        proto: the model, with its values inside.
+        name: for messages.
+
+    Raises:
+        ConversionError: it is a graph for training, or one of its functions calls itself.
+    """
+    _refuse_training(proto, name)
+    _refuse_recursion(proto, name)
+    _open_dimensions(proto)
+    clean(proto)
+    tidy(proto)
+    return proto
+
+
+def _refuse_large(path: Path, size: int) -> None:
+    if size > MODEL_BYTES:
+        raise ConversionError(
+            f"{path}: expected at most {MODEL_BYTES >> 20:,} MiB with the files beside it, which is "
+            f"what a release holds; got {size >> 20:,} MiB"
+        )
+
+
+def _external_bytes(proto: Any, folder: Path) -> int:
+    """Return the bytes of values beside the model.
+
+    Raises:
+        ConversionError: a file that the model names is not there.
+    """
+    files = set()
+    for tensor in _tensors(proto):
+        if tensor.data_location == _EXTERNAL:
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            files.add(entries.get("location", ""))
+    for name in sorted(files):
+        if not name or not (folder / name).is_file():
+            raise ConversionError(
+                f"{folder / name}: the model keeps its weights in this file, which is not there; "
+                "put it beside the model, or export the model as one file"
+            )
+    return sum((folder / name).stat().st_size for name in files)
+
+
+def _tensors(proto: Any) -> Iterator[Any]:
+    """Yield the constants of the main graph and of every graph inside it."""
+    pending = [proto.graph]
+    while pending:
+        graph = pending.pop()
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+
+
+def nodes_of(proto: Any) -> Iterator[Any]:
+    """Yield every node: of the main graph, of graphs inside it, and of the model's functions."""
+    pending = [*proto.graph.node, *(node for made in proto.functions for node in made.node)]
+    while pending:
+        node = pending.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                pending += graph.node
+
+
+def _refuse_training(proto: Any, name: str) -> None:
+    training = [node.op_type for node in nodes_of(proto) if _trains(node)]
+    if proto.training_info or training:
+        found = training[0] if training else "training information"
+        raise ConversionError(
+            f"{name}: expected a model for inference, found {found}, which is for training; export "
+            "it for inference (in PyTorch after model.eval())"
+        )
+
+
+def _trains(node: Any) -> bool:
+    modes = {a.name: a.i for a in node.attribute if a.name == "training_mode"}
+    batch = node.op_type == "BatchNormalization" and modes.get("training_mode", 0) == 1
+    return node.domain in _TRAINING or batch
+
+
+def _refuse_recursion(proto: Any, name: str) -> None:
+    """Refuse functions that call themselves: runtimes unfold them until the memory is full."""
+    made = {(one.domain, one.name): one for one in proto.functions}
+    calls = {
+        key: {(n.domain, n.op_type) for n in one.node} & set(made) for key, one in made.items()
+    }
+    while calls:
+        leaves = [key for key, called in calls.items() if not called & set(calls)]
+        if not leaves:
+            raise ConversionError(
+                f"{name}: expected functions that end; {sorted(calls)[0][1]!r} calls itself"
+            )
+        for key in leaves:
+            del calls[key]
+
+
+def _open_dimensions(proto: Any) -> None:
+    """Make a size below 1 an open dimension: some exporters write -1 for it."""
+    graph = proto.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.HasField("tensor_type"):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value < 1:
+                    dim.ClearField("dim_value")
