@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-_NOBODYS: Final = ("torch", "onnxscript", "onnx_ir", "keras", "frameworks")
-"""Folders whose lines a user cannot change: the exporters, and ours."""
+_EXPORTERS: Final = ("torch", "onnxscript", "onnx_ir", "keras")
+"""Packages whose lines a user cannot change."""
 
+_OURS: Final = str(Path(__file__).parent)
 _STANDARD: Final = sysconfig.get_paths()["stdlib"]
 
 _OPERATOR: Final = re.compile(r"OpOverload\(op='([^']+)'")
@@ -101,10 +102,12 @@ def _place_of(node: Any) -> str:
 
 
 def _is_users(filename: str) -> bool:
-    parts = Path(filename).parts
-    if filename.startswith("<") or set(_NOBODYS) & set(parts):
+    if filename.startswith(("<", _OURS)):
         return False
-    return "site-packages" in parts or not filename.startswith(_STANDARD)
+    _, installed, package = filename.rpartition("site-packages/")
+    if installed:
+        return package.partition("/")[0] not in _EXPORTERS
+    return not filename.startswith(_STANDARD)
 
 
 def _shown(filename: str, line: int) -> str:
