@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from converters.conversion import convert
     from converters.errors import ConversionError
     from converters.options import Calibration, Datasets, Metadata, Search
+    from converters.preprocessing.picture import Picture
     from converters.release_spec import CascadeTarget
     from converters.sources.onnx_signature import OnnxLayout
 
@@ -21,6 +22,7 @@ __all__ = [
     "Datasets",
     "Metadata",
     "OnnxLayout",
+    "Picture",
     "Search",
     "Tolerances",
     "convert",
@@ -33,6 +35,7 @@ _MODULES = {
     "Datasets": "converters.options",
     "Metadata": "converters.options",
     "OnnxLayout": "converters.sources.onnx_signature",
+    "Picture": "converters.preprocessing.picture",
     "Search": "converters.options",
     "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",

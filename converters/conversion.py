@@ -11,6 +11,7 @@ from converters.certification.search import SearchPlan, plan_of
 from converters.errors import ConversionError
 from converters.estimators.fitted_estimator import inspect_estimator
 from converters.estimators.model_file import load
+from converters.frameworks.exported_module import ExportedModule
 from converters.frameworks.frameworks import FILES, UNREAD, export_module, load_module
 from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
@@ -18,16 +19,21 @@ from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
-from converters.sources.module_source import ModuleSource
+from converters.sources.module_source import ModuleSource, held_file, module_samples
 from converters.sources.onnx_signature import OnnxLayout
 from converters.sources.onnx_source import OnnxSource
+from converters.sources.preprocessed import Preprocessing, exported_file, with_preprocessing
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.model.release import Release
 
 Progress = Callable[[str], None]
 
-EXTRA_PACKAGES: Final = ("onnx", "sklearn", "skl2onnx")
-"""Packages that the extra ``convert`` brings."""
+EXTRAS: Final = {
+    "convert": ("onnx", "sklearn", "skl2onnx"),
+    "torch": ("torch", "onnxscript", "keras"),
+    "extensions": ("onnxruntime_extensions",),
+}
+"""Packages that each extra brings."""
 
 
 def convert(
@@ -42,6 +48,7 @@ def convert(
     search: Search = Search(),
     calibration: Calibration = Calibration(),
     layout: OnnxLayout = OnnxLayout(),
+    preprocess: Preprocessing | None = None,
     trust: bool = False,
     progress: Progress = lambda step: None,
     **keywords: Unpack[Keywords],
@@ -49,11 +56,12 @@ def convert(
     """Turn a trained model into a certified release folder.
 
     Args:
-        model: a fitted scikit-learn classifier, regressor or Pipeline; the path of one as a pickle
-            (with ``trust``) or skops file; or the path of an ``.onnx`` file.
-        X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
-            files also a list of feeds): answers are checked, the reference profile and golden
-            vectors are taken from them.
+        model: a fitted scikit-learn classifier, regressor or Pipeline; a module of PyTorch, Keras
+            or Hugging Face; the path of an estimator as a pickle (with ``trust``) or skops file, of
+            a module as ``.pt2`` or ``.keras``, or of an ``.onnx`` file.
+        X: rows that the model was not trained on, [N, features] as array or DataFrame (for networks
+            also arrays by input name, or a list of feeds): answers are checked, the reference
+            profile and golden vectors are taken from them.
         y: their labels or values, [N]; without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
@@ -62,6 +70,8 @@ def convert(
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
         layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
+        preprocess: what comes before the network, such as :class:`converters.Picture`: it goes
+            into the release, and ``X`` is then what the app gives.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,
@@ -78,29 +88,46 @@ def convert(
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)
-        source = _source(model, X, y, options, plan, trust=trust)
+        if isinstance(model, str | Path) and Path(model).suffix != ".onnx":
+            model = _loaded(Path(model), trust=trust)
+        source = _source(model, X, y, options, plan, preprocess)
         cloud = options.calibration.calibrate_against
         return ReleasePipeline(source, spec, plan, progress).run(cloud)
 
 
 def _source(
-    model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, *, trust: bool
+    model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, before: Preprocessing | None
 ) -> ModelSource:
     """Choose the source that fits the model; another framework adds its line here."""
     groups, layout, exact = options.datasets.groups, options.layout, plan.tolerances.exact
-    is_path = isinstance(model, str | Path)
-    if is_path and Path(model).suffix == ".onnx":
+    if before is not None:
+        _refuse_cloud(options)
+        held, samples = with_preprocessing(before, X, lambda tensors: _exported(model, tensors))
+        return ModuleSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
+    if isinstance(model, str | Path):
         _refuse_cloud(options)
         return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=exact)
-    if is_path:
-        model = _loaded(Path(model), trust=trust)
     exported = export_module(model, X, batched=layout.batched is not False)
     if exported is not None:
         _refuse_cloud(options)
-        return ModuleSource(exported, X, y, groups=groups, layout=layout, rounding=exact)
+        held, samples = held_file(exported), module_samples(exported, X)
+        return ModuleSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
     estimator = inspect_estimator(model)
     profile = options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=exact)
+
+
+def _exported(model: Any, tensors: Any) -> ExportedModule:
+    """Return a network that something is put before: a module, or an ``.onnx`` file."""
+    if isinstance(model, str | Path):
+        return exported_file(Path(model), tensors)
+    exported = export_module(model, tensors, batched=True)
+    if exported is None:
+        raise ConversionError(
+            "preprocess: expected a module of PyTorch or Keras, or an .onnx file; put the steps "
+            f"of {type(model).__name__} into a Pipeline of scikit-learn"
+        )
+    return exported
 
 
 def _loaded(path: Path, *, trust: bool) -> Any:
@@ -145,7 +172,8 @@ def _as_conversion_errors() -> Iterator[None]:
         raise ConversionError(str(error)) from error
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in EXTRA_PACKAGES:
+        extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
+        if extra is None:
             raise
-        install = 'pip install "edge-deployment-sdk[convert]"'
+        install = f'pip install "edge-deployment-sdk[{extra}]"'
         raise ConversionError(f"{missing} is not installed: {install}") from error

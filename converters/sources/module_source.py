@@ -7,6 +7,7 @@ else is done with it. From there on it is an ONNX file like any other: its varia
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -26,49 +27,67 @@ value of an output: 1.2e-4 in float32."""
 
 
 class ModuleSource(OnnxSource):
-    """A module of another framework and the samples that its files are checked on.
+    """An exported module that was held to the module itself, and the samples of its variants.
 
     Raises:
         ConversionError: samples, labels or groups that do not fit the module.
-        ParityError: the exported file answers differently from the module.
     """
 
     def __init__(
-        self,
-        exported: ExportedModule,
-        X: Any,
-        y: Any = None,
-        *,
-        groups: Any = None,
-        layout: OnnxLayout,
+        self, held: HeldFile, X: Any, y: Any = None, *, groups: Any, layout: OnnxLayout,
         rounding: float = Tolerances().exact,
-    ) -> None:
-        """Hold the exported file to the module, and bind it to its samples.
+    ) -> None:  # fmt: skip
+        """Bind the exported file to its samples.
 
         Args:
-            exported: the module and its file.
-            X: samples, as :func:`converters.convert` takes them.
+            held: the exported file, and what its parity is.
+            X: samples, as :class:`OnnxSource` takes them.
             y: labels of the samples, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
             layout: facts that neither the module nor the file says.
             rounding: largest difference from the file's own answers that counts as rounding.
         """
-        self.kind = exported.kind
-        self._difference = hold_to_module(exported)
-        samples = exported.samples
-        whole = X if hasattr(X, "columns") else samples
-        if len(samples) == 1 and whole is samples:
-            whole = next(iter(samples.values()))
-        super().__init__(
-            exported.proto, whole, y, groups=groups, layout=layout, rounding=rounding
-        )
+        self.kind = held.kind
+        self._parity = held.parity
+        super().__init__(held.proto, X, y, groups=groups, layout=layout, rounding=rounding)
 
     def verify(self, release: Release) -> Mapping[str, str]:
-        """Return how far the exported file is from the module, as measured."""
-        return {
-            **super().verify(release),
-            "parity": f"differs from the module by {self._difference:.1e} of the largest value",
-        }
+        """Return what the checks brought to light, the parity with the module among it."""
+        return {**super().verify(release), **self._parity}
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """An ONNX file that was held to the module that it was made from.
+
+    Attributes:
+        kind: name of the module's class.
+        proto: the file.
+        parity: entries for ``manifest.training``.
+    """
+
+    kind: str
+    proto: Any
+    parity: Mapping[str, str]
+
+
+def module_samples(exported: ExportedModule, X: Any) -> Any:
+    """Return the samples as :class:`OnnxSource` takes them: a table keeps its columns."""
+    samples = exported.samples
+    if hasattr(X, "columns"):
+        return X
+    return next(iter(samples.values())) if len(samples) == 1 else samples
+
+
+def held_file(exported: ExportedModule) -> HeldFile:
+    """Return the exported file, after it was held to the module on all samples.
+
+    Raises:
+        ParityError: it answers differently from the module.
+    """
+    difference = hold_to_module(exported)
+    words = f"differs from the module by {difference:.1e} of the largest value"
+    return HeldFile(exported.kind, exported.proto, {"parity": words})
 
 
 def hold_to_module(exported: ExportedModule) -> float:
@@ -92,11 +111,26 @@ def hold_to_module(exported: ExportedModule) -> float:
 
 
 def _largest(actual: Feed, expected: Feed, exported: ExportedModule) -> float:
-    allowed, largest = ROUNDINGS * exported.resolution, 0.0
+    return largest_difference(actual, expected, exported.kind, ROUNDINGS * exported.resolution)
+
+
+def largest_difference(actual: Feed, expected: Feed, kind: str, allowed: float) -> float:
+    """Return the largest difference of outputs, relative to the largest value of each.
+
+    Args:
+        actual: of the file, by output name.
+        expected: of the module.
+        kind: name of the module's class, for messages.
+        allowed: largest difference that is none.
+
+    Raises:
+        ParityError: other shapes, or a larger difference.
+    """
+    largest = 0.0
     for name, truth in expected.items():
         if actual[name].shape != truth.shape:
             raise ParityError(
-                f"the exported model differs from {exported.kind}: output {name!r} has shape "
+                f"the exported model differs from {kind}: output {name!r} has shape "
                 f"{actual[name].shape}, the module's has {truth.shape}"
             )
         apart = differences(actual[name], truth)

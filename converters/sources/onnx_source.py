@@ -77,7 +77,8 @@ class OnnxSource:
         refuse_swapped(X, y, width_of(inputs))
         names = names_of(inputs) if isinstance(X, list) else None
         X, self.groups = declare(X, groups, names=names, width=width_of(inputs))
-        raw = RawModel(model if is_path else self._proto.SerializeToString(), name)
+        domains = [entry.domain for entry in self._proto.opset_import]
+        raw = RawModel(model if is_path else self._proto.SerializeToString(), name, domains)
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
