@@ -30,7 +30,7 @@ from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.registry.dataset import Dataset
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
-from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.manifest import Label, Task
 from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
@@ -51,7 +51,8 @@ class TrainingJob:
     parent takes; ``entry`` and ``command`` are both ``None`` when a pipeline has trained already;
     ``cloud`` is the folder of the release that a cascade is calibrated against; ``trust`` lets the
     model be a pickle, or hold types that skops does not know; ``classes`` are the parent's, in the
-    order of the probabilities, for models that are files; ``groups`` are what the parent declares.
+    order of the probabilities, and ``task`` is the parent's, for models that are files; ``groups``
+    are what the parent declares.
     """
 
     model: str
@@ -69,6 +70,7 @@ class TrainingJob:
     cloud: str | None = None
     trust: bool = False
     classes: tuple[Label, ...] = ()
+    task: Task = "classification"
     groups: tuple[GroupColumn, ...] = ()
 
 

@@ -216,6 +216,7 @@ class TrainingRunner:
             },
             columns=columns,
             classes=signature.classes,
+            task=manifest.task,
             groups=manifest.groups,
             window=(run.since, now),
             seed=policy.seed,

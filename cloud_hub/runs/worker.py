@@ -15,9 +15,10 @@ import random
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,9 +30,16 @@ from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
 from cloud_hub.runs.jobs import JobResult, TrainingJob
 from converters import ConversionError, convert
+from converters.sources.onnx_signature import OutputKind
 from edge_sdk.contract.codec import decode
+from edge_sdk.contract.manifest import Task
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import write_atomic
+
+
+_OUTPUT: Final[Mapping[Task, OutputKind]] = {"multilabel": "multilabel", "regression": "values"}
+"""Meaning of the output of a file, by the task of its parent. Whether a classifier gives logits or
+probabilities its answers to labelled rows show."""
 
 
 def main(folder: Path) -> int:
@@ -145,6 +153,7 @@ def _convert(
         data=(np.concatenate([r.X for r in used]), np.concatenate([r.y for r in used])),
         profile=np.concatenate([fresh.X, held.X]) if trained.check is None else held.X,
         classes=(job.classes or None) if _is_onnx(trained) else None,
+        output=_OUTPUT.get(job.task) if _is_onnx(trained) else None,
         groups=job.groups,
         calibrate_against=_cloud(job, trained),
         trust=job.trust,

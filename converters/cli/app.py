@@ -81,6 +81,8 @@ def _convert(
     label: options.Label = None,
     group: options.Group = [],  # noqa: B006 (typer gives each call a list of its own)
     classes: options.Classes = None,
+    outputs: options.Outputs = None,
+    threshold: options.Threshold = None,
     version: options.ReleaseVersion = "1.0",
     parent: options.Parent = None,
     licence: options.Licence = None,
@@ -104,7 +106,7 @@ def _convert(
     if plot is not None:
         check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
-        model, data, label, tuple(group), classes, name, out, version, parent, licence, trust,
+        model, data, label, tuple(group), classes, outputs, threshold, name, out, version, parent, licence, trust,
         variants, budget, target, p99_ms, rss_mb,
         calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip

@@ -83,6 +83,25 @@ Classes = Annotated[
         metavar="LABELS",
     ),
 ]
+Outputs = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "--output",
+        help="Meaning of the output of an .onnx file: logits, probabilities, multilabel, "
+        "multilabel-logits or values; or NAME=KIND of several by comma.",
+        metavar="KIND",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    _option(
+        _ROWS,
+        "--threshold",
+        help="Score from which a multilabel model gives a label. Default: 0.5.",
+        metavar="SCORE",
+    ),
+]
 
 Name = Annotated[str, _option(_RELEASE, "--name", help="Name of the model.")]
 Out = Annotated[Path, _option(_RELEASE, "--out", help="Folder to write. It must not exist.")]

@@ -25,6 +25,8 @@ class ConversionRequest:
     label: str | None
     groups: tuple[str, ...]
     classes: str | None
+    outputs: str | None
+    threshold: float | None
     name: str
     out: Path
     version: str
@@ -77,6 +79,10 @@ class ConversionRequest:
         keywords: dict[str, Any] = {}
         if self.classes is not None:
             keywords["classes"] = _labels(self.classes)
+        if self.outputs is not None:
+            keywords["output"] = _outputs(self.outputs)
+        if self.threshold is not None:
+            keywords["threshold"] = self.threshold
         if self.variants is not None:
             keywords["variants"] = _variants(self.variants)
         if self.calibrate_against is not None:
@@ -95,6 +101,14 @@ def _labels(text: str) -> list[Any]:
         return [int(label) for label in labels]
     except ValueError:
         return labels
+
+
+def _outputs(text: str) -> Any:
+    """A kind for the output that answers, or ``NAME=KIND`` of several by comma."""
+    if "=" not in text:
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def _variants(text: str) -> list[str]:

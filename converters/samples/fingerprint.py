@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,17 @@ def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     elif isinstance(data, list) and data and isinstance(data[0], Mapping):
         for feed in data:
             yield from _parts(feed)
+    elif isinstance(data, list | tuple) and _differ(data):
+        for each in data:  # pictures of several sizes, or the labels of each row
+            yield from _parts(each)
     else:
         yield "", _plain(data)
+
+
+def _differ(data: Sequence[Any]) -> bool:
+    """Return whether the elements have different shapes."""
+    shapes = {np.shape(each) for each in data if isinstance(each, list | tuple | np.ndarray)}
+    return len(shapes) > 1
 
 
 def _plain(values: Any) -> NDArray[Any]:

@@ -74,8 +74,8 @@ def _refuse_beyond(labels: Sequence[int], count: int, output: str) -> None:
         return
     shifted = f", such as classes=range(1, {count + 1})" if (low, high) == (1, count) else ""
     raise ConversionError(
-        f"y: expected numbers of columns of {output!r}, from 0 to {count - 1}; got {low} to {high}. "
-        f"If these are labels, name all in the order of the columns: classes={shifted}"
+        f"y: expected numbers of columns of {output!r}, from 0 to {count - 1}; got {low} to "
+        f"{high}. If these are labels, name all in the order of the columns: classes={shifted}"
     )
 
 
@@ -132,7 +132,7 @@ def coded(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[Any]:
 
 def check_length(y: Any, rows: int) -> None:
     """Refuse another number of labels or values than rows; raises :class:`ConversionError`."""
-    received = len(y) if np.ndim(y) or isinstance(y, list | tuple) else "one value"
+    received = len(y) if isinstance(y, list | tuple) or np.ndim(y) else "one value"
     if received != rows:
         raise ConversionError(f"y: expected {rows} values, one for each row of X; got {received}")
 
@@ -151,8 +151,9 @@ def refuse_other_order(
         ConversionError: surely fewer are right than by guessing, and most are in another order.
     """
     places = {label: i for i, label in enumerate(classes)}
+    wanted = np.array([places[label] for label in truth], np.int64)
     counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (chosen, [places[label] for label in truth]), 1)
+    np.add.at(counts, (chosen.astype(np.int64), wanted), 1)
     right, rows = int(np.trace(counts)), len(truth)
     if upper_bound(right, rows, SURE) >= 1 / len(classes):
         return

@@ -131,7 +131,7 @@ def reader_of(
 
 
 def _observed(spec: OutputSpec, shapes: Shapes, axes: Axes | None) -> OutputSpec:
-    """Return an output with the shape that it has; a size that the file declares wrongly is open."""
+    """Return an output with the shape that it has; a size that is declared wrongly is open."""
     found = shapes[spec.name]
     declared = spec.shape if len(spec.shape) == len(found) else (None,) * len(found)
     pairs = zip(declared, found, strict=True)
@@ -219,8 +219,8 @@ def _label_output(
         return reading.label, False  # by a rule of its own, such as a threshold
     raise ConversionError(
         f"classes: the file's own label {reading.label!r} is neither the class with the largest "
-        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}; is {reading.name!r} "
-        "something else? Declare it: output="
+        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}; is "
+        f"{reading.name!r} something else? Declare it: output="
     )
 
 
@@ -248,4 +248,5 @@ def scores_of(answers: NDArray[Any], reading: OutputReading) -> NDArray[Any]:
 def labels_of(probabilities: NDArray[Any], classes: tuple[Label, ...]) -> NDArray[Any]:
     """Return the class of the largest probability of each row, [N]."""
     is_text = any(isinstance(label, str) for label in classes)
-    return np.array(classes, object if is_text else np.int64)[probabilities.argmax(axis=1)]
+    labels: NDArray[Any] = np.array(classes, object if is_text else np.int64)
+    return np.asarray(labels[probabilities.argmax(axis=1)])

@@ -1,9 +1,9 @@
 """The axis of the rows of each tensor, established by running one row and three.
 
-A file only says which dimensions are open, and an open first axis may as well be time. So three rows
-are run alone and together: along the axis of the rows of an output, the answers to three rows are
-the three answers to each alone. Where no axis is such, or rows change each other's answers, the model
-takes one input at a time.
+A file only says which dimensions are open, and an open first axis may as well be time. So three
+rows are run alone and together: along the axis of the rows of an output, the answers to three rows
+are the three answers to each alone. Where no axis is such, or rows change each other's answers, the
+model takes one input at a time.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def refuse_random(run: Run, tensors: Tensors, feed: Feed) -> None:
 
 def _fitted(feed: Feed, specs: Sequence[TensorSpec]) -> Feed:
     """Return as many rows as the file takes, where it fixes their number."""
-    sizes = {spec.name: spec.shape[0] if len(spec.shape) > 1 else None for spec in specs}
-    return {
-        name: array if not sizes[name] else array.take(np.arange(sizes[name]) % len(array), 0)
-        for name, array in feed.items()
-    }
+    fitted = {}
+    for spec in specs:
+        array, size = feed[spec.name], spec.shape[0] if len(spec.shape) > 1 else None
+        fitted[spec.name] = array if size is None else array.take(np.arange(size) % len(array), 0)
+    return fitted
 
 
 def _candidates(tensors: Tensors) -> Iterator[dict[str, int]]:
@@ -155,7 +155,7 @@ def _only_rows(run: Run, tensors: Tensors, rows: list[Feed]) -> Axes | None:
 
 
 def _blocks(run: Run, rows: list[Feed], axes: Axes, size: int, tensors: Tensors) -> Axes | None:
-    """The file takes ``size`` rows: the answer to each may not change with its place and company."""
+    """The file takes ``size`` rows: the answer to one may not change with its place and company."""
     first, second = rows[0], rows[1]
     one = run(_joined([first, *[second] * (size - 1)], axes))
     other = run(_joined([second, *[first] * (size - 1)], axes))
@@ -217,7 +217,7 @@ def _three_rows(feeds: Sequence[Feed], axes: Axes) -> list[Feed] | None:
             return None
         for i in range(counts.pop()):
             row = {name: feed[name].take([i], axis) for name, axis in axes.items()}
-            if not rows or _shapes(row) == _shapes(rows[0]) and not _holds(rows, row):
+            if not rows or (_shapes(row) == _shapes(rows[0]) and not _holds(rows, row)):
                 rows.append(row)
             if len(rows) == ROWS:
                 return rows
@@ -234,7 +234,7 @@ def _holds(rows: list[Feed], row: Feed) -> bool:
 
 
 def _turned(row: Feed, axes: Axes, step: int) -> Feed:
-    """Return another row of the same values in another order, so that numbers of words stay valid."""
+    """Return another row: the same values in another order, so that numbers of words stay valid."""
     turned = {}
     for name, array in row.items():
         along = [i for i in range(array.ndim) if i != axes[name]]

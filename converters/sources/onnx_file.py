@@ -49,10 +49,9 @@ def prepared(proto: Any, name: str) -> Any:
         name: for messages.
 
     Raises:
-        ConversionError: it is a graph for training, or one of its functions calls itself.
+        ConversionError: it is a graph for training.
     """
     _refuse_training(proto, name)
-    _refuse_recursion(proto, name)
     _open_dimensions(proto)
     clean(proto)
     tidy(proto)
@@ -62,8 +61,8 @@ def prepared(proto: Any, name: str) -> Any:
 def _refuse_large(path: Path, size: int) -> None:
     if size > MODEL_BYTES:
         raise ConversionError(
-            f"{path}: expected at most {MODEL_BYTES >> 20:,} MiB with the files beside it, which is "
-            f"what a release holds; got {size >> 20:,} MiB"
+            f"{path}: expected at most {MODEL_BYTES >> 20:,} MiB with the files beside it, as much "
+            f"as a release holds; got {size >> 20:,} MiB"
         )
 
 
@@ -124,22 +123,6 @@ def _trains(node: Any) -> bool:
     modes = {a.name: a.i for a in node.attribute if a.name == "training_mode"}
     batch = node.op_type == "BatchNormalization" and modes.get("training_mode", 0) == 1
     return node.domain in _TRAINING or batch
-
-
-def _refuse_recursion(proto: Any, name: str) -> None:
-    """Refuse functions that call themselves: runtimes unfold them until the memory is full."""
-    made = {(one.domain, one.name): one for one in proto.functions}
-    calls = {
-        key: {(n.domain, n.op_type) for n in one.node} & set(made) for key, one in made.items()
-    }
-    while calls:
-        leaves = [key for key, called in calls.items() if not called & set(calls)]
-        if not leaves:
-            raise ConversionError(
-                f"{name}: expected functions that end; {sorted(calls)[0][1]!r} calls itself"
-            )
-        for key in leaves:
-            del calls[key]
 
 
 def _open_dimensions(proto: Any) -> None:

@@ -6,14 +6,17 @@ taken from the probabilities.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
+from converters.sources.onnx_file import nodes_of
 from converters.sources.onnx_outputs import OutputReading
 from edge_sdk.contract.manifest import Label
 
-_FLOAT, _FLOAT16 = 1, 10
+_FLOAT, _FLOAT16, _DOUBLE = 1, 10, 11
+"""Values of ``TensorProto.DataType``."""
 
 
 def with_scores(proto: Any, reading: OutputReading, shape: tuple[int, ...]) -> str:
@@ -27,72 +30,76 @@ def with_scores(proto: Any, reading: OutputReading, shape: tuple[int, ...]) -> s
     from onnx import helper
 
     assert reading.name is not None
-    source, nodes = reading.name, []
-
-    def add(kind: str, *others: str, **attributes: Any) -> None:
-        nonlocal source
-        made = unused(proto, "probabilities" if reading.is_class else "scores", nodes)
-        nodes.append(helper.make_node(kind, [source, *others], [made], **attributes))
-        source = made
-
-    if len(shape) != 2:
-        if len(shape) == 1:
-            add("Reshape", _constant(proto, nodes, np.array([-1, 1], np.int64)))
-        else:
-            add("Flatten", axis=1)
-    if _kind_of(proto, reading.name) == _FLOAT16:
-        add("Cast", to=_FLOAT)
-    if reading.kind == "multilabel-logits" or (reading.kind == "logits" and reading.width == 1):
-        add("Sigmoid")
-    elif reading.kind == "logits":
-        add("Softmax", axis=1)
+    is_half = _element_of(proto, reading.name) == _FLOAT16
+    last, nodes = reading.name, list[Any]()
+    for kind, attributes in _steps(reading, len(shape), is_half):
+        others = [_constant(proto, np.array([-1, 1], np.int64))] if kind == "Reshape" else []
+        made = _unused(proto, kind.lower(), nodes)
+        nodes.append(helper.make_node(kind, [last, *others], [made], **attributes))
+        last = made
     if reading.is_class and reading.width == 1:
-        second, one = source, _constant(proto, nodes, np.ones(1, _dtype(proto, reading.name)))
-        first = unused(proto, "first", nodes)
-        nodes.append(helper.make_node("Sub", [one, second], [first]))
-        source = unused(proto, "probabilities", nodes)
-        nodes.append(helper.make_node("Concat", [first, second], [source], axis=1))
-    if nodes:
-        proto.graph.node.extend(nodes)
-        width = 2 if reading.is_class and reading.width == 1 else reading.width
-        element = _FLOAT if _kind_of(proto, reading.name) == _FLOAT16 else None
-        _replace_output(proto, reading.name, source, width, element)
-    return source
+        one = _constant(proto, np.ones(1, _dtype(proto, reading.name)))
+        first, both = _unused(proto, "first", nodes), _unused(proto, "both", nodes)
+        nodes.append(helper.make_node("Sub", [one, last], [first]))
+        nodes.append(helper.make_node("Concat", [first, last], [both], axis=1))
+    if not nodes:
+        return reading.name
+    final = _unused(proto, "probabilities" if reading.is_class else "scores", nodes)
+    nodes[-1].output[0] = final
+    proto.graph.node.extend(nodes)
+    _replace_output(proto, reading, final, _FLOAT if is_half else None)
+    return final
+
+
+def _steps(reading: OutputReading, axes: int, is_half: bool) -> list[tuple[str, dict[str, Any]]]:
+    """Return operators, each with its attributes, from the output to one row of scores a row."""
+    steps: list[tuple[str, dict[str, Any]]] = []
+    if axes != 2:
+        steps.append(("Reshape", {}) if axes == 1 else ("Flatten", {"axis": 1}))
+    if is_half:
+        steps.append(("Cast", {"to": _FLOAT}))
+    if reading.kind == "multilabel-logits" or (reading.kind == "logits" and reading.width == 1):
+        steps.append(("Sigmoid", {}))
+    elif reading.kind == "logits":
+        # Axis 1 of a table means the same in every operator set.
+        steps.append(("Softmax", {"axis": 1}))
+    return steps
 
 
 def with_label(proto: Any, probabilities: str, classes: tuple[Label, ...]) -> str:
     """Add the class of the largest probability as an output [rows]; return its name."""
     from onnx import TensorProto, helper
 
-    name = unused(proto, "label", [])
+    name = _unused(proto, "label", [])
     is_text = any(isinstance(label, str) for label in classes)
     if classes == tuple(range(len(classes))):
         node = helper.make_node("ArgMax", [probabilities], [name], axis=1, keepdims=0)
         proto.graph.node.append(node)
     else:
         values = np.array(classes, object if is_text else np.int64)
-        nodes = [helper.make_node("ArgMax", [probabilities], [f"{name}_place"], axis=1, keepdims=0)]
-        labels = _constant(proto, nodes, values)
-        nodes.append(helper.make_node("Gather", [labels, f"{name}_place"], [name], axis=0))
+        place = _unused(proto, "place", [])
+        nodes = [helper.make_node("ArgMax", [probabilities], [place], axis=1, keepdims=0)]
+        labels = _constant(proto, values)
+        nodes.append(helper.make_node("Gather", [labels, place], [name], axis=0))
         proto.graph.node.extend(nodes)
     kind = TensorProto.STRING if is_text else TensorProto.INT64
     proto.graph.output.append(helper.make_tensor_value_info(name, kind, [None]))
     return name
 
 
-def unused(proto: Any, word: str, nodes: list[Any]) -> str:
+def _unused(proto: Any, word: str, nodes: list[Any]) -> str:
     """Return ``word``, or with a number behind it, as a name that no tensor has."""
     graph = proto.graph
-    taken = {name for node in (*graph.node, *nodes) for name in (*node.input, *node.output)}
+    taken = {name for node in (*nodes_of(proto), *nodes) for name in (*node.input, *node.output)}
     taken |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
-    names = (word if i == 0 else f"{word}_{i}" for i in range(len(taken) + 1))
+    names = (word if i == 0 else f"{word}_{i}" for i in itertools.count())
     return next(name for name in names if name not in taken)
 
 
-def _constant(proto: Any, nodes: list[Any], values: Any) -> str:
+def _constant(proto: Any, values: Any) -> str:
     from onnx import numpy_helper
 
-    name = unused(proto, "constant", nodes)
+    name = _unused(proto, "constant", [])
     proto.graph.initializer.append(numpy_helper.from_array(values, name))
     return name
 
@@ -101,24 +108,23 @@ def _output(proto: Any, name: str) -> Any:
     return next(value for value in proto.graph.output if value.name == name)
 
 
-def _kind_of(proto: Any, name: str) -> int:
+def _element_of(proto: Any, name: str) -> int:
     return int(_output(proto, name).type.tensor_type.elem_type)
 
 
 def _dtype(proto: Any, name: str) -> str:
-    return "float64" if _kind_of(proto, name) == 11 else "float32"
+    return "float64" if _element_of(proto, name) == _DOUBLE else "float32"
 
 
-def _replace_output(proto: Any, old: str, new: str, width: int, element: int | None) -> None:
-    """Put the output ``new`` [rows, width] in the place of ``old``."""
-    value = _output(proto, old)
+def _replace_output(proto: Any, reading: OutputReading, name: str, element: int | None) -> None:
+    """Put the output ``name`` [rows, columns] in the place of the one that answered."""
+    value = _output(proto, reading.name or "")
     tensor = value.type.tensor_type
-    value.name = new
+    value.name = name
     tensor.elem_type = element or tensor.elem_type
-    rows = tensor.shape.dim[0] if len(tensor.shape.dim) else None
-    fixed = rows.dim_value if rows is not None and rows.HasField("dim_value") else 0
+    rows = tensor.shape.dim[0].dim_value if len(tensor.shape.dim) else 0
     del tensor.shape.dim[:]
-    first = tensor.shape.dim.add()
-    if fixed:
-        first.dim_value = fixed
-    tensor.shape.dim.add().dim_value = width
+    first, columns = tensor.shape.dim.add(), tensor.shape.dim.add()
+    if rows > 0:
+        first.dim_value = rows
+    columns.dim_value = 2 if reading.is_class and reading.width == 1 else reading.width

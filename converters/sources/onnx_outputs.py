@@ -1,8 +1,8 @@
 """The meaning of a file's outputs: declared by the caller, or inferred where there is no doubt.
 
 Whether numbers are probabilities, logits or values decides what a device answers and what is
-certified. So nothing is guessed: what the answers to the samples do not prove is refused until it is
-declared, and what is declared is held against them.
+certified. So nothing is guessed: what the answers to the samples do not prove is refused until it
+is declared, and what is declared is held against them.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def _hold_against(name: str, kind: OutputKind, array: NDArray[Any]) -> None:
             "sum to 1. Declare probabilities"
         )
     if kind == "probabilities" and (
-        outside(array) or array.shape[1] > 1 and not sums_to_one(array)
+        outside(array) or (array.shape[1] > 1 and not sums_to_one(array))
     ):
         sums = array.astype(np.float64).sum(axis=1)
         i = int(np.argmax(np.where(np.isfinite(sums), np.abs(sums - 1), np.inf)))

@@ -1,4 +1,4 @@
-"""Samples of an ``.onnx`` file: what the caller gave as ``X``, as feeds, and the answers to them."""
+"""Samples of an ``.onnx`` file: ``X`` as the caller gave it, as feeds, and the answers to them."""
 
 from __future__ import annotations
 
@@ -168,27 +168,28 @@ def feeds_of(inputs: Sequence[TensorSpec], X: Any) -> tuple[Feed, ...]:
     # Any number of rows for now: a file that fixes it is given them in blocks.
     loose = [replace(s, shape=(None, *s.shape[1:])) if len(s.shape) > 1 else s for s in inputs]
     schema = InputSchema(Signature(tuple(loose), (OutputSpec("", "float32", ()),), batched=False))
-    feeds = [schema.row(_as_feed(each, loose)) for each in _each(X, len(inputs))]
+    feeds = [schema.row(each) for each in _each(X, loose)]
     if not feeds or any(0 in array.shape for feed in feeds for array in feed.values()):
         raise ConversionError(f"X: expected at least one sample of the inputs {names}, got none")
     return tuple(feeds)
 
 
-def _each(X: Any, inputs: int) -> list[Any]:
+def _each(X: Any, inputs: Sequence[TensorSpec]) -> list[Any]:
     """Return the samples that are given one by one; else all of them as one."""
-    is_list = isinstance(X, list | tuple) and len(X) > 0
-    if is_list and (isinstance(X[0], Mapping) or (inputs == 1 and isinstance(X[0], np.ndarray))):
-        return list(X)
+    if isinstance(X, list | tuple) and len(X) > 0:
+        if isinstance(X[0], Mapping):
+            return list(X)
+        if len(inputs) == 1 and isinstance(X[0], np.ndarray):
+            return [_with_rows(each, inputs[0]) for each in X]
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         return [X.to_numpy()]
     return [X] if len(X) else []
 
 
-def _as_feed(sample: Any, inputs: Sequence[TensorSpec]) -> Any:
+def _with_rows(sample: Any, spec: TensorSpec) -> Any:
     """Give an array of a list its axis of rows where it lacks one."""
-    if isinstance(sample, np.ndarray) and len(inputs) == 1:
-        return sample[None] if sample.ndim == len(inputs[0].shape) - 1 else sample
-    return sample
+    is_row = isinstance(sample, np.ndarray) and sample.ndim == len(spec.shape) - 1
+    return sample[None] if is_row else sample
 
 
 def checked(samples: Samples) -> Samples:

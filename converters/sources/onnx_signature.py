@@ -12,10 +12,9 @@ from converters.errors import ConversionError
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import Column, OutputSpec, StateLink, TensorSpec
 
-
 OutputKind = Literal["logits", "probabilities", "multilabel", "multilabel-logits", "values"]
-"""Meaning of an output: scores before a softmax, after it; the probability of each class for itself,
-or its logit before a sigmoid; numbers."""
+"""Meaning of an output: scores before a softmax, or after it; the probability of each class for
+itself, or its logit before a sigmoid; numbers."""
 
 KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 

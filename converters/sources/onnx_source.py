@@ -11,14 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from converters.certification import parity
 from converters.certification.golden import recorded_vectors
 from converters.certification.profile import group_profiles, output_profiles, reference_profile
 from converters.certification.reference import Reference, compare_tensors
-from converters.errors import ConversionError, ParityError
+from converters.errors import ParityError
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
 from converters.sources.onnx_answers import Reader, reader_of

@@ -60,7 +60,7 @@ class TensorSpec:
 class OutputSpec:
     """An output tensor and its role for the application; ``batch`` as in :class:`TensorSpec`.
 
-    ``probabilities`` [rows, classes] sum to 1 in each row. ``scores`` [rows, classes] are those of a
+    ``probabilities`` [rows, classes] sum to 1 in each row. ``scores`` [rows, classes] are of a
     multilabel model: the probability of each class for itself.
     """
 
@@ -143,7 +143,8 @@ class Signature:
         if not self.batched:
             return
         state = {name for link in self.state for name in (link.input, link.output)}
-        for spec in (*self.inputs, *self.outputs):
+        specs: tuple[TensorSpec | OutputSpec, ...] = (*self.inputs, *self.outputs)
+        for spec in specs:
             has_axis = 0 <= spec.batch < len(spec.shape)
             require(
                 spec.name in state or has_axis,

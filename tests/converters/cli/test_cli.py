@@ -369,6 +369,19 @@ def test_the_labels_of_an_onnx_file_are_given_by_comma(files, labels, expected):
     assert Release.open(out).manifest.signature.classes == expected
 
 
+@pytest.mark.parametrize("output", ["probabilities", "probabilities=probabilities,label=values"])
+def test_the_meaning_of_an_output_is_declared(files, output):
+    out = str(files / "r")
+    assert main([*arguments(files, "m.onnx", "rows.npz"), out, "--output", output]) == 0
+    assert Release.open(out).manifest.task == "classification"
+
+
+def test_an_output_that_is_none_is_refused(files, capsys):
+    argv = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--output", "z=logits"]
+    assert main(argv) == 1
+    assert "output: expected names of outputs" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("labels", ["", "a,,b", "1,1,2"])
 def test_labels_that_are_none_are_refused(files, capsys, labels):
     argv = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--classes", labels]

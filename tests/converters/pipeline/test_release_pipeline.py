@@ -78,7 +78,7 @@ class Scaled:
         return ReferenceProfile(self.rows, ())
 
     def golden(self, release, answers):
-        return recorded_vectors(self.timed(), answers, batched=True)
+        return recorded_vectors(self.timed(), answers)
 
 
 def pipeline(source: ModelSource, out: Path) -> ReleasePipeline:

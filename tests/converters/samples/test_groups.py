@@ -222,7 +222,8 @@ def test_feeds_may_have_their_group_beside_the_inputs(tmp_path):
         {"a": np.ones((1, 1), np.float32), "b": np.ones((1, 1), np.float32), "sex": "fm"[i % 2]}
         for i in range(6)
     ]
-    release = convert(path, feeds, name="m", out=tmp_path / "r", groups="sex")
+    options = {"groups": "sex", "output": "values"}
+    release = convert(path, feeds, name="m", out=tmp_path / "r", **options)
     assert sizes(release, "sex") == {"f": 3, "m": 3}
     with EdgeDevice.offline(tmp_path / "r") as device:
         feed = {name: feeds[0][name] for name in "ab"}
@@ -230,8 +231,13 @@ def test_feeds_may_have_their_group_beside_the_inputs(tmp_path):
             device.predict(feed, groups={"sex": "fm"[i % 2]})
         (report,) = [b for b in device.reports() if isinstance(b, WindowReport) and b.groups]
     assert {g: c.observations for g, c in report.groups["sex"].items()} == {"f": 100, "m": 100}
+    one_by_one = convert(path, feeds, name="m", out=tmp_path / "s", batched=False, **options)
+    assert sizes(one_by_one, "sex") == {"f": 3, "m": 3}
+    whole = {name: np.concatenate([feed[name] for feed in feeds]) for name in "ab"}
     with pytest.raises(ConversionError, match="sex: expected 1 values, one for each row"):
-        convert(path, feeds, name="m", out=tmp_path / "s", groups="sex", batched=False)
+        sexes = {"sex": [feed["sex"] for feed in feeds]}
+        options = {"groups": sexes, "output": "values", "batched": False}
+        convert(path, whole, name="m", out=tmp_path / "t", **options)
 
 
 def test_a_device_counts_what_was_declared(tmp_path):
