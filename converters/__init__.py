@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from converters.errors import ConversionError
     from converters.options import Calibration, Datasets, Metadata, Search
     from converters.preprocessing.picture import Picture
+    from converters.preprocessing.spectrogram import Spectrogram
     from converters.release_spec import CascadeTarget
     from converters.sources.onnx_signature import OnnxLayout
 
@@ -24,6 +25,7 @@ __all__ = [
     "OnnxLayout",
     "Picture",
     "Search",
+    "Spectrogram",
     "Tolerances",
     "convert",
 ]
@@ -37,6 +39,7 @@ _MODULES = {
     "OnnxLayout": "converters.sources.onnx_signature",
     "Picture": "converters.preprocessing.picture",
     "Search": "converters.options",
+    "Spectrogram": "converters.preprocessing.spectrogram",
     "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",
 }

@@ -17,6 +17,7 @@ from converters.options import Calibration, Datasets, Keywords, Metadata, Option
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
+from converters.samples.tensors import as_arrays
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
 from converters.sources.module_source import ModuleSource, held_file, module_samples
@@ -85,6 +86,7 @@ def convert(
     """
     options = Options(metadata, datasets, search, calibration, layout).with_keywords(keywords)
     with _as_conversion_errors():
+        X, y = as_arrays(X), as_arrays(y)
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.samples.tensors import as_arrays
 from edge_sdk.model.release import Feed
 
 _KEPT: Final = ("uint8", "bool")
@@ -28,6 +29,7 @@ def samples_of(X: Any, names: Sequence[str], floats: str) -> Feed:
         ConversionError: something else, other names, or rows that do not fit each other.
     """
     _refuse_streams(X)
+    X = as_arrays(X)
     if isinstance(X, Mapping):
         arrays = {str(name): _array(str(name), value) for name, value in X.items()}
     elif isinstance(X, list | tuple) and X and isinstance(X[0], Mapping):
@@ -73,8 +75,6 @@ def _array(name: str, value: Any) -> NDArray[Any]:
         parts = [_array(name, part) for part in value]
         _check_shapes(name, [part.shape for part in parts])
         return np.stack(parts) if parts else np.empty(0)
-    if hasattr(value, "detach"):  # a tensor of PyTorch, wherever it lies
-        value = value.detach().cpu()
     return np.asarray(value)
 
 

@@ -1,9 +1,9 @@
 """Pictures: resize, crop and normalise, as operators that give what Pillow gives.
 
 A resize is two products with matrices of weights, first along the width and then along the height,
-each rounded to a byte. That is how Pillow does it, so the numbers are its own, or one step of a byte
-beside them: Pillow from 13 on goes along the height first where it finds that cheaper. ONNX's own
-Resize differs by up to 11 of 255 where a picture is made smaller (onnxruntime 1.32).
+each rounded to a byte. That is how Pillow does it, so the numbers are its own, or one step of a
+byte beside them: Pillow from 13 on goes along the height first where it finds that cheaper. ONNX's
+own Resize differs by up to 11 of 255 where a picture is made smaller (onnxruntime 1.32).
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _RESAMPLINGS: Final[Mapping[int, Filter]] = {2: "bilinear", 3: "bicubic"}
 class Picture:
     """From a picture to the tensor of a network.
 
-    The app gives ``uint8`` pictures [height, width, 3] in RGB, of any size, with an axis of one row
-    before it; ``encoded`` ones as the bytes of a JPEG or PNG file.
+    The app gives ``uint8`` pictures [1, height, width, 3] in RGB, of any size. It decodes files
+    itself: the decoder of onnxruntime-extensions 0.15 ends the process of the app, or never
+    returns, where a JPEG is damaged (docs/NETWORKS.md).
 
     Attributes:
         python: what did the same in training: a function of one picture, as the app gives it, to
@@ -47,7 +48,6 @@ class Picture:
         std: of each channel, which is divided by; ``None`` for none.
         channels_first: ``True`` for [3, height, width], as in PyTorch; ``False`` for Keras.
         middle: ``floor`` or ``round`` (half to even, as torchvision does), of half an odd margin.
-        encoded: whether the app gives files; devices then need ``onnxruntime-extensions``.
     """
 
     python: Callable[[Any], Any]
@@ -59,7 +59,6 @@ class Picture:
     std: tuple[float, ...] | None = None
     channels_first: bool = True
     middle: Literal["floor", "round"] = "floor"
-    encoded: bool = False
 
     name: ClassVar[str] = "picture"
 
@@ -78,12 +77,11 @@ class Picture:
             raise ConversionError("preprocess: python: expected a function of one picture")
 
     @classmethod
-    def of(cls, processor: Any, *, encoded: bool = False) -> Picture:
+    def of(cls, processor: Any) -> Picture:
         """Return the steps of a Hugging Face image processor, and the processor to be held to.
 
         Args:
             processor: with a ``to_dict`` as those of transformers have.
-            encoded: whether the app gives files.
 
         Raises:
             ConversionError: it does what a :class:`Picture` has no step for.
@@ -97,30 +95,25 @@ class Picture:
                 f"{filter_number}; expected bilinear (2) or bicubic (3)"
             )
         return cls(
-            _processed(processor, encoded=encoded),
+            lambda picture: processor(images=picture, return_tensors="np")["pixel_values"][0],
             resize=_size(size) if does.get("do_resize") else None,
             crop=_size(crop) if does.get("do_center_crop") else None,
             filter=_RESAMPLINGS.get(filter_number, "bilinear"),
             scale=float(does["rescale_factor"]) if does.get("do_rescale") else 1.0,
             mean=tuple(does["image_mean"]) if does.get("do_normalize") else None,
             std=tuple(does["image_std"]) if does.get("do_normalize") else None,
-            encoded=encoded,
         )
 
     @property
     def allowed(self) -> float:
-        """Largest difference from ``python`` in the tensor: two steps of a byte.
-
-        Decoders of JPEG differ by more, and are held to the network's answers.
-        """
-        steps = 64 if self.encoded else 2
-        return steps * self.scale / min(self.std or (1.0,))
+        """Largest difference from ``python`` in the tensor: two steps of a byte."""
+        return 2.01 * self.scale / min(self.std or (1.0,))
 
     def check(self, X: Any) -> list[NDArray[Any]]:
         """Return the samples as arrays with an axis of one row.
 
         Raises:
-            ConversionError: ``X`` holds other than pictures, or files where they are not expected.
+            ConversionError: ``X`` holds other than pictures.
         """
         if not hasattr(X, "__len__") or len(X) == 0:
             raise ConversionError(
@@ -130,12 +123,6 @@ class Picture:
         return [self._checked(i, each) for i, each in enumerate(X)]
 
     def _checked(self, i: int, picture: Any) -> NDArray[Any]:
-        if self.encoded:
-            if not isinstance(picture, bytes):
-                raise ConversionError(
-                    f"X: picture {i}: expected the bytes of a file, got {type(picture).__name__}"
-                )
-            return np.frombuffer(picture, np.uint8)[None]
         array = np.asarray(picture)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise ConversionError(
@@ -148,15 +135,13 @@ class Picture:
         """Return the input of the release, as a ValueInfoProto."""
         from onnx import TensorProto, helper
 
-        shape = [1, "bytes"] if self.encoded else ["rows", "height", "width", 3]
+        shape = ["rows", "height", "width", 3]
         return helper.make_tensor_value_info(self.name, TensorProto.UINT8, shape)
 
     def build(self) -> tuple[Nodes, str]:
         """Return the steps as nodes, and the name of what the network takes."""
-        nodes, pixels = Nodes(), self.name
-        if self.encoded:
-            pixels = _decoded(nodes, pixels)
-        x = nodes.add("Transpose", pixels, perm=[0, 3, 1, 2])
+        nodes = Nodes()
+        x = nodes.add("Transpose", self.name, perm=[0, 3, 1, 2])
         x = nodes.add("Cast", x, to=1)
         if self.resize is not None or self.crop is not None:
             x = self._resized(nodes, x)
@@ -167,25 +152,24 @@ class Picture:
         """Add the resize, of which only what the crop leaves is computed."""
         shape = nodes.add("Shape", x)
         sides = [nodes.add("Gather", shape, nodes.ints(axis)) for axis in (2, 3)]
-        wanted = self._wanted(nodes, sides)
+        if self.resize is None:
+            for axis, side in enumerate(sides):
+                x = self._cropped(nodes, x, side, axis, axis + 2)
+            return x
+        wanted = self._wanted(nodes, self.resize, sides)
         rows, columns = (
             self._weights(nodes, side, size, axis)
             for axis, (side, size) in enumerate(zip(sides, wanted, strict=True))
         )
-        if self.resize is None:
-            across = nodes.add("MatMul", x, nodes.add("Transpose", columns, perm=[1, 0]))
-            return nodes.add("MatMul", rows, across)
         across = nodes.add("MatMul", x, nodes.add("Transpose", columns, perm=[1, 0]))
         return _as_bytes(nodes, nodes.add("MatMul", rows, _as_bytes(nodes, across)))
 
-    def _wanted(self, nodes: Nodes, sides: list[str]) -> list[str]:
+    def _wanted(self, nodes: Nodes, resize: Size, sides: list[str]) -> list[str]:
         """Return height and width after the resize, as vectors of one number."""
-        if self.resize is None:
-            return sides
-        if not isinstance(self.resize, int):
-            return [nodes.ints(side) for side in self.resize]
+        if not isinstance(resize, int):
+            return [nodes.ints(side) for side in resize]
         shorter = nodes.add("Min", *sides)
-        scaled = [nodes.add("Mul", nodes.ints(self.resize), side) for side in sides]
+        scaled = [nodes.add("Mul", nodes.ints(resize), side) for side in sides]
         return [nodes.add("Div", side, shorter) for side in scaled]  # whole numbers: rounded down
 
     def _weights(self, nodes: Nodes, side: str, size: str, axis: int) -> str:
@@ -195,7 +179,7 @@ class Picture:
         scalar = [nodes.add("Squeeze", each) for each in (side, size)]
         to, along = (nodes.add("Range", zero, each, one) for each in reversed(scalar))
         if self.crop is not None:
-            to = self._cropped(nodes, to, size, axis)
+            to = self._cropped(nodes, to, size, axis, 0)
         half = nodes.constant(0.5, "float64")
         places = [
             nodes.add("Add", nodes.add("Cast", each, to=double), half) for each in (to, along)
@@ -211,7 +195,16 @@ class Picture:
         fixed = nodes.add("Round", nodes.add("Mul", nodes.add("Div", raw, total), bits))
         return nodes.add("Cast", nodes.add("Div", fixed, bits), to=1)
 
-    def _cropped(self, nodes: Nodes, places: str, size: str, axis: int) -> str:
+    def _cropped(self, nodes: Nodes, x: str, size: str, axis: int, along: int) -> str:
+        """Return the middle of ``x``, of ``size`` along one of its axes.
+
+        Args:
+            nodes: to add to.
+            x: what is cut.
+            size: name of its size there, a vector of one number.
+            axis: 0 for the height, 1 for the width.
+            along: axis of ``x``.
+        """
         assert self.crop is not None
         side = self.crop if isinstance(self.crop, int) else self.crop[axis]
         margin = nodes.add("Sub", size, nodes.ints(side))
@@ -220,7 +213,8 @@ class Picture:
         else:
             half = nodes.add("Div", nodes.add("Cast", margin, to=1), nodes.constant([2], "float32"))
             start = nodes.add("Cast", nodes.add("Round", half), to=7)
-        return nodes.add("Slice", places, start, nodes.add("Add", start, nodes.ints(side)))
+        end = nodes.add("Add", start, nodes.ints(side))
+        return nodes.add("Slice", x, start, end, nodes.ints(along))
 
     def _normalised(self, nodes: Nodes, x: str) -> str:
         mean = np.asarray(self.mean or (0.0,), np.float64).reshape(-1, 1, 1)
@@ -263,14 +257,6 @@ def _polynomial(nodes: Nodes, x: str, factors: tuple[float, ...]) -> str:
 _KERNELS: Final = {"bilinear": _bilinear, "bicubic": _bicubic}
 
 
-def _decoded(nodes: Nodes, raw: str) -> str:
-    """Add the decoding of one file [1, bytes] to a picture [1, height, width, 3]."""
-    domain = "com.microsoft.extensions"
-    flat = nodes.add("Reshape", raw, nodes.ints(-1))
-    image = nodes.add("DecodeImage", flat, domain=domain, color_space="rgb")
-    return nodes.add("Unsqueeze", image, nodes.ints(0))
-
-
 def _settings(processor: Any) -> dict[str, Any]:
     if not hasattr(processor, "to_dict"):
         raise ConversionError(
@@ -298,16 +284,3 @@ def _size(size: Mapping[str, int]) -> Size | None:
     if "height" in size and "width" in size:
         return int(size["height"]), int(size["width"])
     raise ConversionError(f"preprocess: expected a height and width or a shortest edge, got {size}")
-
-
-def _processed(processor: Any, *, encoded: bool) -> Callable[[Any], Any]:
-    def process(picture: Any) -> Any:
-        if encoded:
-            import io
-
-            from PIL import Image
-
-            picture = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-        return processor(images=picture, return_tensors="np")["pixel_values"][0]
-
-    return process

@@ -89,14 +89,9 @@ def with_preprocessing(
         f"differs from the Python by at most {apart:.1e} in the tensor, and by {answers:.1e} of "
         "the largest answer"
     )
-    one_size = len({sample.shape for sample in samples}) == 1 and samples[0].shape[1:] != (1,)
-    given = np.concatenate(samples) if one_size and not _one_row(before) else samples
+    one_size = len({sample.shape for sample in samples}) == 1
+    given = np.concatenate(samples) if one_size else samples
     return HeldFile(exported.kind, proto, {"preprocessing": parity}), given
-
-
-def _one_row(before: Preprocessing) -> bool:
-    dims = before.given().type.tensor_type.shape.dim
-    return bool(dims[0].dim_value)
 
 
 def _python_tensors(before: Preprocessing, X: Any) -> NDArray[Any]:

@@ -12,7 +12,12 @@ from converters.frameworks.frameworks import export_module, load_module
 from converters.sources.module_source import hold_to_module
 from edge_sdk.model.session import Model
 
-pytestmark = [pytest.mark.torch, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.slow,
+    # Keras asks for arrays of tensors as NumPy 1 did.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 pytest.importorskip("torch", reason="Keras runs on PyTorch here: the extra [torch]")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras", reason="needs Keras: the extra [torch]")

@@ -170,7 +170,7 @@ def test_a_generator_is_refused_and_not_read(tmp_path):
 
 
 def test_a_torchscript_module_says_what_to_give_instead():
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="jit"):
         scripted = torch.jit.script(torch.nn.Linear(4, 3))
     with pytest.raises(UnsupportedModel, match="TorchScript"):
         export_module(scripted, numbers(4, 4), batched=True)
