@@ -20,7 +20,7 @@ from converters.samples.rows import refuse_other_tables
 from converters.samples.tensors import as_arrays
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
-from converters.sources.module_source import ModuleSource, held_file, module_samples
+from converters.sources.module_parity import HeldFile, held_file, module_samples
 from converters.sources.onnx_signature import OnnxLayout
 from converters.sources.onnx_source import OnnxSource
 from converters.sources.preprocessed import Preprocessing, exported_file, with_preprocessing
@@ -61,9 +61,10 @@ def convert(
             or Hugging Face; the path of an estimator as a pickle (with ``trust``) or skops file, of
             a module as ``.pt2`` or ``.keras``, or of an ``.onnx`` file.
         X: rows that the model was not trained on, [N, features] as array or DataFrame (for networks
-            also arrays by input name, or a list of feeds): answers are checked, the reference
-            profile and golden vectors are taken from them.
-        y: their labels or values, [N]; without it no score is certified.
+            also arrays by input name, or a list of feeds or arrays): answers are checked, the
+            reference profile and golden vectors are taken from them.
+        y: their labels or values, [N]; of a multilabel network a table [N, classes], or a list of
+            labels for each row. Without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
         metadata: version, lineage, licence, and what a device must keep.
@@ -102,21 +103,27 @@ def _source(
 ) -> ModelSource:
     """Choose the source that fits the model; another framework adds its line here."""
     groups, layout, exact = options.datasets.groups, options.layout, plan.tolerances.exact
-    if before is not None:
-        _refuse_cloud(options)
-        held, samples = with_preprocessing(before, X, lambda tensors: _exported(model, tensors))
-        return ModuleSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
-    if isinstance(model, str | Path):
-        _refuse_cloud(options)
-        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=exact)
-    exported = export_module(model, X, batched=layout.batched is not False)
-    if exported is not None:
-        _refuse_cloud(options)
-        held, samples = held_file(exported), module_samples(exported, X)
-        return ModuleSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
+    network = _network(model, X, before, batched=layout.batched is not False)
+    if network is not None:
+        if options.calibration.calibrate_against is not None:
+            raise ConversionError("calibrate_against: expected a scikit-learn classifier")
+        held, samples = network
+        return OnnxSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
     estimator = inspect_estimator(model)
     profile = options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=exact)
+
+
+def _network(
+    model: Any, X: Any, before: Preprocessing | None, *, batched: bool
+) -> tuple[HeldFile | Path, Any] | None:
+    """Return a network as a file, and its samples; ``None`` if ``model`` is none."""
+    if before is not None:
+        return with_preprocessing(before, X, lambda tensors: _exported(model, tensors))
+    if isinstance(model, str | Path):
+        return Path(model), X
+    exported = export_module(model, X, batched=batched)
+    return None if exported is None else (held_file(exported), module_samples(exported, X))
 
 
 def _exported(model: Any, tensors: Any) -> ExportedModule:
@@ -141,11 +148,6 @@ def _loaded(path: Path, *, trust: bool) -> Any:
             "and give the module, or save it with torch.export.save (.pt2) or Keras (.keras)"
         )
     return load(path, trust=trust)
-
-
-def _refuse_cloud(options: Options) -> None:
-    if options.calibration.calibrate_against is not None:
-        raise ConversionError("calibrate_against: expected a scikit-learn classifier")
 
 
 def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:

@@ -36,7 +36,6 @@ from edge_sdk.contract.manifest import Task
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import write_atomic
 
-
 _OUTPUT: Final[Mapping[Task, OutputKind]] = {"multilabel": "multilabel", "regression": "values"}
 """Meaning of the output of a file, by the task of its parent. Whether a classifier gives logits or
 probabilities its answers to labelled rows show."""

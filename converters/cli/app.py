@@ -106,8 +106,8 @@ def _convert(
     if plot is not None:
         check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
-        model, data, label, tuple(group), classes, outputs, threshold, name, out, version, parent, licence, trust,
-        variants, budget, target, p99_ms, rss_mb,
+        model, data, label, tuple(group), classes, outputs, threshold,
+        name, out, version, parent, licence, trust, variants, budget, target, p99_ms, rss_mb,
         calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
     log.info("converting %s, with the rows of %s", model, data)

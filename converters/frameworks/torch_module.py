@@ -318,7 +318,7 @@ def _traced(call: TorchCall, samples: Feed, *, batched: bool) -> Any:
     """
     import torch
 
-    class Flat(torch.nn.Module):
+    class Flat(torch.nn.Module):  # type: ignore[misc]
         """The module with tensors as arguments, and a tuple of tensors as output."""
 
         def __init__(self) -> None:

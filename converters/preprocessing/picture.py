@@ -135,7 +135,7 @@ class Picture:
         """Return the input of the release, as a ValueInfoProto."""
         from onnx import TensorProto, helper
 
-        shape = ["rows", "height", "width", 3]
+        shape: list[str | int | None] = ["rows", "height", "width", 3]
         return helper.make_tensor_value_info(self.name, TensorProto.UINT8, shape)
 
     def build(self) -> tuple[Nodes, str]:

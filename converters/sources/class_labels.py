@@ -6,18 +6,22 @@ caller says by ``classes``, or ``y`` shows; labels in another coding would certi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.certification.exact_bounds import upper_bound
 from converters.errors import ConversionError
 from edge_sdk.contract.manifest import Label
 
 SURE: Final = 1e-6
 """Chance to call labels of a model that guesses labels in another order."""
+
+MOST: Final = 0.5
+LEAST: Final = 10
+"""Rows below which nothing is said of the order of classes."""
 
 _SHOWN: Final = 5
 
@@ -148,27 +152,69 @@ def refuse_other_order(
         classes: labels in the order of the columns.
 
     Raises:
-        ConversionError: surely fewer are right than by guessing, and most are in another order.
+        ConversionError: most are right in another order, and at most half as many in this one.
     """
     places = {label: i for i, label in enumerate(classes)}
     wanted = np.array([places[label] for label in truth], np.int64)
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (chosen.astype(np.int64), wanted), 1)
-    right, rows = int(np.trace(counts)), len(truth)
-    if upper_bound(right, rows, SURE) >= 1 / len(classes):
+    right, rows = int((chosen == wanted).sum()), len(truth)
+    if rows < LEAST or right >= rows / 2:
         return
+    order = _usual_order(chosen, wanted, len(classes))
+    if order is None:
+        order = _best_order(chosen, wanted, len(classes))
+    if order is not None:
+        other = int((order[chosen] == wanted).sum())
+        named = [classes[place] for place in order[:10]]
+        raise ConversionError(
+            f"classes, y: {right / rows:.1%} of the labels are right, {other / rows:.1%} would be "
+            f"with the classes in the order {named}; give classes= in the order of the columns"
+        )
+
+
+def _usual_order(
+    chosen: NDArray[Any], wanted: NDArray[np.int64], count: int
+) -> NDArray[np.int64] | None:
+    """Return the order that most labels have, of those that come of counting or sorting otherwise.
+
+    They are few, so that a model that guesses has none of them.
+    """
+    numbers = np.arange(count)
+    shift = np.bincount((wanted - chosen) % count, minlength=count).argmax()
+    as_text = np.argsort(numbers.astype(str), kind="stable")  # 0, 1, 10, 11, 2
+    orders = ((numbers + shift) % count, numbers[::-1], as_text, np.argsort(as_text))
+    shares = [float((order[chosen] == wanted).mean()) for order in orders]
+    best = int(np.argmax(shares))
+    right = float((chosen == wanted).mean())
+    is_other = shares[best] >= MOST and right <= shares[best] / 10 and count > 2
+    return orders[best].astype(np.int64) if is_other else None
+
+
+def _best_order(
+    chosen: NDArray[Any], wanted: NDArray[np.int64], count: int
+) -> NDArray[np.int64] | None:
+    """Return the order in which the most labels are right, if that is no accident."""
     from scipy.optimize import linear_sum_assignment
 
+    counts = np.zeros((count, count), np.int64)
+    np.add.at(counts, (chosen.astype(np.int64), wanted), 1)
     columns, labels = linear_sum_assignment(counts, maximize=True)
+    rows, right = len(wanted), int(np.trace(counts))
     other = int(counts[columns, labels].sum())
-    # A model that always says the same is no proof: one other label would be right as often.
-    if 2 * other < rows or other - int(counts.sum(axis=0).max()) < 0.1 * rows:
-        return
-    order = [classes[label] for _, label in sorted(zip(columns, labels, strict=True))]
-    raise ConversionError(
-        f"classes, y: {right / rows:.1%} of the labels are right, {other / rows:.1%} would be with "
-        f"the classes in the order {order[:10]}; give classes= in the order of the columns"
-    )
+    # A model that always says the same would be right as often with one other label.
+    constant = int(counts.sum(axis=0).max())
+    if other < MOST * rows or 2 * right > other or other - constant < 0.1 * rows:
+        return None
+    # Of all orders one may fit by accident: Chernoff's bound of one, times their number.
+    chance = math.lgamma(count + 1) - rows * _divergence(other / rows, constant / rows)
+    return np.asarray(labels, np.int64) if chance < math.log(SURE) else None
+
+
+def _divergence(share: float, expected: float) -> float:
+    """Return the relative entropy of a share from the one that is expected below it."""
+    if share >= 1:
+        return -math.log(expected)
+    rest = (1 - share) * math.log((1 - share) / (1 - expected))
+    return share * math.log(share / expected) + rest
 
 
 def coded_sets(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[np.bool_]:

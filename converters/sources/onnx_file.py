@@ -12,6 +12,7 @@ from converters.onnx_export.export import clean
 from edge_sdk.contract.limits import MODEL_BYTES
 
 _TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
+_BOOL: Final = 9
 _EXTERNAL: Final = 1
 """``TensorProto.EXTERNAL``: the values are in a file beside the model."""
 
@@ -110,7 +111,8 @@ def nodes_of(proto: Any) -> Iterator[Any]:
 
 
 def _refuse_training(proto: Any, name: str) -> None:
-    training = [node.op_type for node in nodes_of(proto) if _trains(node)]
+    true = _true_constants(proto)
+    training = [node.op_type for node in nodes_of(proto) if _trains(node, true)]
     if proto.training_info or training:
         found = training[0] if training else "training information"
         raise ConversionError(
@@ -119,10 +121,23 @@ def _refuse_training(proto: Any, name: str) -> None:
         )
 
 
-def _trains(node: Any) -> bool:
+def _trains(node: Any, true: set[str]) -> bool:
     modes = {a.name: a.i for a in node.attribute if a.name == "training_mode"}
     batch = node.op_type == "BatchNormalization" and modes.get("training_mode", 0) == 1
-    return node.domain in _TRAINING or batch
+    dropout = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] in true
+    return node.domain in _TRAINING or batch or dropout
+
+
+def _true_constants(proto: Any) -> set[str]:
+    """Return the names of constants that are the boolean true."""
+    from onnx import numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in nodes_of(proto):
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+            tensors[node.output[0]] = node.attribute[0].t
+    flags = {name: tensor for name, tensor in tensors.items() if tensor.data_type == _BOOL}
+    return {name for name, tensor in flags.items() if numpy_helper.to_array(tensor).all()}
 
 
 def _open_dimensions(proto: Any) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError, ParityError
 from converters.frameworks.exported_module import ExportedModule
 from converters.preprocessing.nodes import Nodes, put_before
-from converters.sources.module_source import HeldFile, hold_to_module, largest_difference
+from converters.sources.module_parity import HeldFile, hold_to_module, largest_difference
 from converters.sources.onnx_file import load_file
 from converters.sources.onnx_session import RawModel
 from converters.sources.onnx_signature import input_specs

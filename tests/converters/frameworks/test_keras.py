@@ -9,7 +9,7 @@ import pytest
 
 from converters import ConversionError, convert
 from converters.frameworks.frameworks import export_module, load_module
-from converters.sources.module_source import hold_to_module
+from converters.sources.module_parity import hold_to_module
 from edge_sdk.model.session import Model
 
 pytestmark = [

@@ -10,7 +10,7 @@ from converters import ConversionError, convert
 from converters.errors import ParityError, UnsupportedModel
 from converters.frameworks.frameworks import export_module, load_module
 from converters.frameworks.module_samples import samples_of
-from converters.sources.module_source import hold_to_module
+from converters.sources.module_parity import hold_to_module
 from edge_sdk import EdgeDevice
 from edge_sdk.model.session import Model
 

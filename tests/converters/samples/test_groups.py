@@ -234,9 +234,8 @@ def test_feeds_may_have_their_group_beside_the_inputs(tmp_path):
     one_by_one = convert(path, feeds, name="m", out=tmp_path / "s", batched=False, **options)
     assert sizes(one_by_one, "sex") == {"f": 3, "m": 3}
     whole = {name: np.concatenate([feed[name] for feed in feeds]) for name in "ab"}
+    options = options | {"groups": {"sex": [feed["sex"] for feed in feeds]}, "batched": False}
     with pytest.raises(ConversionError, match="sex: expected 1 values, one for each row"):
-        sexes = {"sex": [feed["sex"] for feed in feeds]}
-        options = {"groups": sexes, "output": "values", "batched": False}
         convert(path, whole, name="m", out=tmp_path / "t", **options)
 
 

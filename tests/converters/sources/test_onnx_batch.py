@@ -156,6 +156,14 @@ def test_a_detector_takes_pictures_of_any_size(tmp_path, first):
             assert len(found) == (picture.astype(np.float32) > 1).sum()
 
 
+def test_a_detector_may_find_nothing(tmp_path):
+    nothing = np.zeros((3, 1, 4, 4), np.float32)
+    release = made(tmp_path, detector(tmp_path), [*nothing[:, None]])
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(nothing[:1]).outputs["y"].shape == (0, 4)
+        assert device.predict(nothing[:1] + 2).outputs["y"].shape == (16, 4)
+
+
 def convolution(folder, dim):
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
@@ -264,7 +272,7 @@ def test_the_steps_of_a_model_with_state_are_all_judged(tmp_path):
     y = np.cumsum(x, axis=0)
     release = made(tmp_path, path, {"x": x}, y, **options)
     assert release.certificate().rows == 5
-    assert release.manifest.metrics.get("score") is None or release.manifest.metrics["score"] == 1
+    assert release.manifest.metrics["score"] == 1.0
 
 
 REFUSED = {

@@ -57,7 +57,14 @@ def ring():
     ]
 
 
+def training_dropout():
+    ratio = helper.make_node("Constant", [], ["ratio"], value_float=0.5)
+    on = helper.make_node("Constant", [], ["on"], value=numpy_helper.from_array(np.array(True)))
+    return [product("p"), ratio, on, helper.make_node("Dropout", ["p", "ratio", "on"], ["y"])]
+
+
 MODELS = {
+    "dropout of training": (lambda: model_of(training_dropout()), "found Dropout, .*for training"),
     "nodes of training": (lambda: model_of(training_batch_norm()), r"BatchNormalization.*eval\(\)"),
     "a domain that nobody knows": (
         lambda: model_of(

@@ -195,9 +195,9 @@ CODINGS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "one value": (3, {}, "got one value"),
     "too few different texts": (np.where(truth() == 3, "a", "b"), {}, "y has 2 different ones"),
     "the classes in another order": (
-        (truth() + 1) % 10,
+        np.random.default_rng(8).permutation(10)[truth()],
         {},
-        r"0.0% of the labels are right, 100.0% would be .* \[1, 2, 3",
+        r"% of the labels are right, 100.0% would be with the classes in the order",
     ),
     "named in another order": (truth(), {"classes": [*range(1, 10), 0]}, "would be"),
 }
@@ -211,10 +211,38 @@ def test_labels_in_another_coding_are_refused(case, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_model_that_guesses_is_no_model_of_another_order(tmp_path):
-    y = np.random.default_rng(5).integers(0, CLASSES, ROWS)
-    release = made(tmp_path, saved(tmp_path, "probabilities"), rows(), y)
-    assert release.manifest.metrics["score"] < 0.2
+ORDERS = {
+    "shifted": lambda y: (y + 3) % 200,
+    "reversed": lambda y: 199 - y,
+    "sorted as text": lambda y: np.argsort(np.arange(200).astype(str))[y],
+    "numbered by place in text": lambda y: np.argsort(np.argsort(np.arange(200).astype(str)))[y],
+}
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_another_order_of_many_classes_is_seen_on_few_rows(case, tmp_path):
+    path = saved(tmp_path, "probabilities", 200)
+    y = ORDERS[case](truth(200))
+    with pytest.raises(ConversionError, match=r"\d\.\d% of the labels are right, 100.0% would"):
+        made(tmp_path, path, rows()[:40], y[:40])
+    assert made(tmp_path, path, rows()[:40], truth(200)[:40]).manifest.metrics["score"] == 1.0
+
+
+@pytest.mark.parametrize(("width", "count"), [(2, 12), (2, ROWS), (10, ROWS), (10, 20), (60, 40)])
+def test_a_model_that_guesses_is_no_model_of_another_order(tmp_path, width, count):
+    for seed in range(3):
+        y = np.random.default_rng(seed).integers(0, width, count)
+        path = saved(tmp_path, "probabilities", width)
+        options = {"classes": range(width), "variants": ["float32"]}
+        release = convert(path, rows(count), y, name="m", out=tmp_path / f"{seed}", **options)
+        assert release.manifest.metrics["score"] < 0.8
+
+
+def test_a_model_that_confuses_two_classes_is_no_model_of_another_order(tmp_path):
+    y = truth(2)
+    wrong = np.random.default_rng(0).random(ROWS) < 0.6
+    release = made(tmp_path, saved(tmp_path, "probabilities", 2), rows(), np.where(wrong, 1 - y, y))
+    assert release.manifest.metrics["score"] == pytest.approx(1 - wrong.mean())
 
 
 def test_a_model_that_always_says_the_same_is_no_model_of_another_order(tmp_path):

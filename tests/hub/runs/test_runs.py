@@ -74,6 +74,15 @@ def test_a_stateful_run_continues_from_the_parents_state(ready: Ready) -> None:
     assert hub.registry.version("demo", "1.1").mode == "stateful"
 
 
+def test_a_training_may_return_a_file_that_gives_logits_alone(ready: Ready) -> None:
+    hub = ready("logits_alone")
+    run = request(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    manifest = hub.registry.release("demo", "2.0").manifest
+    assert (manifest.task, manifest.signature.classes) == ("classification", (0, 1))
+    assert manifest.metrics["score"] > 0.9
+
+
 RESTARTS = {
     "another architecture": (
         "other_architecture",

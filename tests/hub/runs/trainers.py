@@ -54,6 +54,28 @@ def more_features_without_rows(context: TrainingContext) -> Any:
     return trained.model
 
 
+def logits_alone(context: TrainingContext) -> Any:
+    """Return a file that gives logits [N, 2] and nothing else, as PyTorch exports classifiers."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = good(context)
+    weights = np.hstack([np.zeros((4, 1)), model.coef_.T]).astype(np.float32)
+    bias = np.array([0, model.intercept_[0]], np.float32)
+    shapes = [("X", ["n", 4]), ("logits", ["n", 2])]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in shapes]
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["X", "w", "b"], ["logits"])],
+        "g",
+        values[:1],
+        values[1:],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(made, "logits.onnx")
+    return Path("logits.onnx").absolute()
+
+
 def worse(context: TrainingContext) -> Any:
     return LogisticRegression().fit(context.fresh.X, 1 - context.fresh.y)
 

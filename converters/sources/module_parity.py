@@ -1,7 +1,7 @@
-"""Trained modules of other frameworks as a ``ModelSource``: the module itself is the reference.
+"""The parity of an exported module with the module itself, on every sample.
 
-The file that the exporter made is held to the module's own answers on every sample, before anything
-else is done with it. From there on it is an ONNX file like any other: its variants are held to it.
+The file that the exporter made is held to the module's own answers before anything else is done with
+it. From there on it is an ONNX file like any other: its variants are held to it.
 """
 
 from __future__ import annotations
@@ -26,36 +26,6 @@ ROUNDINGS: Final = 1_000
 value of an output: 1.2e-4 in float32."""
 
 
-class ModuleSource(OnnxSource):
-    """An exported module that was held to the module itself, and the samples of its variants.
-
-    Raises:
-        ConversionError: samples, labels or groups that do not fit the module.
-    """
-
-    def __init__(
-        self, held: HeldFile, X: Any, y: Any = None, *, groups: Any, layout: OnnxLayout,
-        rounding: float = Tolerances().exact,
-    ) -> None:  # fmt: skip
-        """Bind the exported file to its samples.
-
-        Args:
-            held: the exported file, and what its parity is.
-            X: samples, as :class:`OnnxSource` takes them.
-            y: labels of the samples, [N].
-            groups: declared groups, as :func:`converters.convert` takes them.
-            layout: facts that neither the module nor the file says.
-            rounding: largest difference from the file's own answers that counts as rounding.
-        """
-        self.kind = held.kind
-        self._parity = held.parity
-        super().__init__(held.proto, X, y, groups=groups, layout=layout, rounding=rounding)
-
-    def verify(self, release: Release) -> Mapping[str, str]:
-        """Return what the checks brought to light, the parity with the module among it."""
-        return {**super().verify(release), **self._parity}
-
-
 @dataclass(frozen=True)
 class HeldFile:
     """An ONNX file that was held to the module that it was made from.
@@ -72,7 +42,7 @@ class HeldFile:
 
 
 def module_samples(exported: ExportedModule, X: Any) -> Any:
-    """Return the samples as :class:`OnnxSource` takes them: a table keeps its columns."""
+    """Return the samples as an ONNX source takes them: a table keeps its columns."""
     samples = exported.samples
     if hasattr(X, "columns"):
         return X
