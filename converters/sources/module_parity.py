@@ -1,7 +1,7 @@
 """The parity of an exported module with the module itself, on every sample.
 
-The file that the exporter made is held to the module's own answers before anything else is done with
-it. From there on it is an ONNX file like any other: its variants are held to it.
+The file that the exporter made is held to the module's own answers before anything else is done
+with it. From there on it is an ONNX file like any other: its variants are held to it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.certification.parity import Tolerances
 from converters.errors import ParityError
 from converters.frameworks.exported_module import ExportedModule, in_blocks
 from converters.sources.onnx_session import RawModel
-from converters.sources.onnx_signature import OnnxLayout
-from converters.sources.onnx_source import OnnxSource
-from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.release import Feed
 
 ROUNDINGS: Final = 1_000
 """Roundings of the module's dtype that two orders of adding may be apart, relative to the largest
