@@ -17,6 +17,7 @@ from edge_sdk.bench.harness import (
 from edge_sdk.bench.raw import RawSession
 from edge_sdk.bench.result import OURS, RAW_DEFAULT, RAW_ONE, Findings, GoalRow
 from edge_sdk.bench.rows import application_batch, mixed
+from edge_sdk.model.session import fixed_batch
 
 if TYPE_CHECKING:
     from edge_sdk.bench.subject import Subject
@@ -30,7 +31,8 @@ MOST_SECONDS = 2.0
 def measure(subject: Subject, effort: Effort) -> Findings:
     """Measure ``predict_batch`` at each size of ``effort``."""
     signature = subject.release.manifest.signature
-    if not signature.batched or signature.state or signature.inputs[0].shape[0] is not None:
+    rows_first = signature.batched and not any(spec.batch for spec in signature.inputs)
+    if not rows_first or signature.state or fixed_batch(signature) is not None:
         return Findings(notes=("the model takes one input at a time: no batches",))
     names = subject.misses[0]
     rows = {name: np.concatenate([feed[name] for feed in subject.misses]) for name in names}

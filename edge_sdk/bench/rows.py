@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import BenchError
 from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import row_count, take_rows
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Signature, TensorSpec
@@ -117,8 +118,8 @@ def singles(feed: Feed, signature: Signature) -> list[Feed]:
     """Return one feed per row; ``feed`` itself if there is no batch axis."""
     if not signature.batched:
         return [feed]
-    count = len(next(iter(feed.values())))
-    return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
+    count = row_count(feed, signature)
+    return [take_rows(feed, slice(i, i + 1), signature) for i in range(count)]
 
 
 def application_row(one: Feed, signature: Signature) -> Any:

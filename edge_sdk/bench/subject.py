@@ -24,7 +24,7 @@ from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model
+from edge_sdk.model.session import Model, fixed_batch
 from edge_sdk.model.state import initial_state
 from edge_sdk.packs.writer import write_pack
 
@@ -89,9 +89,9 @@ class Subject:
             inputs = make_rows.from_file(rows, signature.application_inputs)
         inputs = {spec.name: inputs[spec.name] for spec in signature.application_inputs}
         notes = []
-        if signature.batched:
+        if signature.batched and not any(spec.batch for spec in signature.inputs):
             inputs = make_rows.different(inputs, make_rows.ROWS)
-        else:
+        elif not signature.batched:
             notes.append("the model has no batch axis: every call gets the same input")
         feeds = make_rows.singles(inputs, signature)
         half = len(feeds) // 2 or len(feeds)
@@ -121,7 +121,7 @@ class Subject:
         """The misses as ``session.run`` takes them: state included, fixed batches filled up."""
         signature = self.release.manifest.signature
         state = initial_state(signature)
-        size = signature.inputs[0].shape[0] if signature.batched else None
+        size = fixed_batch(signature)
         return [
             {n: np.repeat(a, size, axis=0) if size and size > 1 else a for n, a in feed.items()}
             | state

@@ -55,7 +55,11 @@ def stored_output(
     if not np.isfinite(error):
         raise PackError(f"{name}: its values are too large for {encoding}; store it without")
     if spec.role == "probabilities":
-        _check_labels(name, array, restored, encoding)
+        _refuse_changed(name, array.argmax(axis=-1) != restored.argmax(axis=-1), encoding)
+    elif spec.role == "scores":
+        least = signature.threshold
+        changed = ((array >= least) != (restored >= least)).any(axis=-1)
+        _refuse_changed(name, changed, encoding)
     return _field(spec, array, encoding, scale, offset, float(error)), stored
 
 
@@ -155,14 +159,9 @@ def _encoded(
     return np.clip(codes, 0, CODES).astype(np.uint8), scale, low
 
 
-def _check_labels(
-    name: str, original: NDArray[Any], restored: NDArray[Any], encoding: Encoding
-) -> None:
-    changed = (
-        int((original.argmax(axis=-1) != restored.argmax(axis=-1)).sum()) if original.size else 0
-    )
-    if changed:
+def _refuse_changed(name: str, changed: NDArray[np.bool_], encoding: Encoding) -> None:
+    if changed.any():
         raise PackError(
-            f"{name}: stored as {encoding}, {changed} of {len(original)} rows would get another "
-            "label; store it with more precision"
+            f"{name}: stored as {encoding}, {int(changed.sum())} of {len(changed)} rows would get "
+            "another label; store it with more precision"
         )

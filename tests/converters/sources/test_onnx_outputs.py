@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
-from edge_sdk.errors import InputError
+from edge_sdk.errors import InputError, PackError
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.packs.writer import write_pack
 
 CLASSES, WIDTH, ROWS = 10, 16, 400
 
@@ -297,6 +299,25 @@ def test_a_threshold_decides_which_labels_are_given(tmp_path):
     with EdgeDevice.offline(release.folder) as device:
         for x, row in zip(rows(20), scores[:20], strict=True):
             assert device.predict(x).labels == tuple(np.flatnonzero(row >= 0.9).tolist())
+
+
+def test_a_pack_keeps_the_labels_of_each_row(tmp_path):
+    release = made(tmp_path, saved(tmp_path, "multilabel", 3), rows(), output="multilabel")
+    key = Canonicaliser(release.manifest.signature).key
+    keys = np.frombuffer(b"".join(key(x.tobytes()) for x in rows(50)), np.uint8).reshape(-1, 16)
+    other = np.random.default_rng(2).random((50, 3)).astype(np.float32)  # not the model's own
+    write_pack(tmp_path / "p", release, keys, {"y": other}, answered_by="t")
+    with EdgeDevice.offline(release.folder, pack=tmp_path / "p") as device:
+        for x, scores in zip(rows(50), other, strict=True):
+            p = device.predict(x)
+            assert (p.source, p.confidence) == ("pack", None)
+            assert p.labels == tuple(np.flatnonzero(scores >= 0.5).tolist())
+    other = np.minimum(other, 0.9)
+    other[0] = [0.0, 0.4999, 0.9]  # between two codes, of which the upper is the nearer
+    with pytest.raises(PackError, match="1 of 50 rows would get another label"):
+        write_pack(
+            tmp_path / "q", release, keys, {"y": other}, answered_by="t", encodings={"y": "uint8"}
+        )
 
 
 SETS: dict[str, tuple[Any, str]] = {

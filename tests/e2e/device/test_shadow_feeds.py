@@ -16,7 +16,7 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
     node = helper.make_node("Add", ["a", "b"], ["y"])
     specs = [value(name, "float32", [None, 3]) for name in "aby"]
     feeds = [{name: np.ones((1, 3), np.float32) for name in "ab"}]
-    release = release_of(tmp_path, [node], specs[:2], specs[2:], feeds)
+    release = release_of(tmp_path, [node], specs[:2], specs[2:], feeds, output="values")
     with EdgeDevice.offline(release.folder, shadow=release.folder) as device:
         for _ in range(FEEDS):
             device.predict(feeds[0])
