@@ -59,6 +59,24 @@ def class_labels(
     return tuple(labels)
 
 
+def of_columns(labels: NDArray[Any], chosen: NDArray[Any], width: int) -> tuple[Label, ...] | None:
+    """Return the labels of the columns, as a file's own labels show them; ``None`` if they do not.
+
+    Args:
+        labels: that the file gives, one for each row.
+        chosen: column with the largest score of each row, [N].
+        width: number of columns, or 1 for two classes.
+    """
+    pairs = {
+        (int(column), label)
+        for column, label in zip(chosen, plain_labels("the answers", labels), strict=True)
+    }
+    of_column = dict(pairs)
+    count = 2 if width == 1 else width
+    one_to_one = len(pairs) == len(of_column) == len(set(of_column.values())) == count
+    return tuple(of_column[column] for column in range(count)) if one_to_one else None
+
+
 def _given(classes: Sequence[Any], count: int, output: str) -> tuple[Label, ...]:
     labels = plain_labels("classes", classes)
     if len(labels) != count:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +16,6 @@ from converters.sources.onnx_outputs import OutputReading, read_outputs, table
 from converters.sources.onnx_signature import OnnxLayout, output_specs
 from edge_sdk.contract.manifest import Label, OutputSpec, Role, Task
 from edge_sdk.model.release import Feed
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,12 @@ class Reader:
         return self.by_role(by_name)
 
 
-def reader_of(
-    proto: Any, own: Feed, shapes: Shapes, axes: Axes | None, y: Any, layout: OnnxLayout
-) -> Reader:
+def reader_of(proto: Any, own: Feed, axes: Axes | None, y: Any, layout: OnnxLayout) -> Reader:
     """Return the reader of a file's answers; what its outputs need is put behind them.
 
     Args:
         proto: ModelProto, changed in place.
         own: its answers to all samples, axis 0 the samples.
-        shapes: of its outputs for some samples.
         axes: of the rows of each tensor; ``None`` without.
         y: labels or values as the caller gave them.
         layout: facts that the file does not say.
@@ -110,7 +104,7 @@ def reader_of(
     reading = read_outputs(own, y, layout, batched=axes is not None)
     rows = len(next(iter(own.values())))
     classes, truth = _labelled(reading, own, y, layout, rows)
-    specs = {spec.name: _observed(spec, shapes, axes) for spec in output_specs(proto)}
+    specs = {spec.name: _observed(spec, own, axes) for spec in output_specs(proto)}
     roles: dict[str, Role] = {}
     is_argmax = False
     if reading.name is not None and reading.kind != "values":
@@ -130,12 +124,16 @@ def reader_of(
     return Reader(reading, outputs, classes, truth, is_argmax, layout.threshold)
 
 
-def _observed(spec: OutputSpec, shapes: Shapes, axes: Axes | None) -> OutputSpec:
+def _observed(spec: OutputSpec, own: Feed, axes: Axes | None) -> OutputSpec:
     """Return an output with the shape that it has; a size that is declared wrongly is open."""
-    found = shapes[spec.name]
+    if spec.name not in own:  # recurrent state
+        return spec
+    rows, *found = own[spec.name].shape
+    axis = None if axes is None else axes.get(spec.name, 0)
+    if axis is not None:
+        found.insert(axis, rows)
     declared = spec.shape if len(spec.shape) == len(found) else (None,) * len(found)
     pairs = zip(declared, found, strict=True)
-    axis = None if axes is None else axes.get(spec.name)
     shape = tuple(
         want if want == have or i == axis else None for i, (want, have) in enumerate(pairs)
     )
@@ -167,11 +165,13 @@ def _labelled(
         return labels, None if y is None else class_labels.coded_sets(y, labels, rows)
     if y is not None:
         class_labels.check_length(y, rows)
+    chosen = scores_of(own[name], reading).argmax(axis=1)
+    if classes is None and reading.label is not None:
+        classes = class_labels.of_columns(own[reading.label], chosen, reading.width)
     labels = class_labels.class_labels(classes, y, reading.width, name)
     if y is None:
         return labels, None
     truth = class_labels.coded(y, labels, rows)
-    chosen = scores_of(own[name], reading).argmax(axis=1)
     class_labels.refuse_other_order(truth, chosen, labels)
     return labels, truth
 
@@ -219,8 +219,8 @@ def _label_output(
         return reading.label, False  # by a rule of its own, such as a threshold
     raise ConversionError(
         f"classes: the file's own label {reading.label!r} is neither the class with the largest "
-        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}; is "
-        f"{reading.name!r} something else? Declare it: output="
+        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}. Name all classes "
+        f"in the order of the columns (classes=), or declare what {reading.name!r} is (output=)"
     )
 
 

@@ -9,7 +9,7 @@ model takes one input at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -55,8 +55,22 @@ class Tensors:
         return [spec for spec in self.inputs if spec.name not in state]
 
 
-def find_axes(run: Run, tensors: Tensors, feeds: Sequence[Feed]) -> Axes | None:
-    """Return the axis of the rows of each tensor but the state; ``None`` without one in all.
+@dataclass(frozen=True)
+class RowAxes:
+    """Axis of the rows of each tensor but the state.
+
+    Attributes:
+        axes: by name.
+        one: True if the file runs one row only, whatever it declares: exporters that trace one
+            row write its count into the graph.
+    """
+
+    axes: Axes
+    one: bool = False
+
+
+def find_axes(run: Run, tensors: Tensors, feeds: Sequence[Feed]) -> RowAxes | None:
+    """Return where the rows are; ``None`` if the model takes one input at a time.
 
     Args:
         run: runs the file.
@@ -66,11 +80,13 @@ def find_axes(run: Run, tensors: Tensors, feeds: Sequence[Feed]) -> Axes | None:
     Raises:
         ConversionError: the same input gives two answers.
     """
-    refuse_random(run, tensors, feeds[0])
     for axes in _candidates(tensors):
-        found = _tried(run, tensors, feeds, axes)
-        if found is not None:
-            return {**axes, **found}
+        rows = _three_rows(feeds, axes)
+        found = None if rows is None else _tried(run, tensors, rows, axes)
+        if found is not None and rows is not None:
+            refuse_random(run, tensors, rows[0])
+            return replace(found, axes={**axes, **found.axes})
+    refuse_random(run, tensors, feeds[0])
     return None
 
 
@@ -122,33 +138,34 @@ def _is_table_or_open(specs: Sequence[TensorSpec], sizes: set[int | None]) -> bo
     return None in sizes or all(len(spec.shape) > 1 for spec in specs)
 
 
-def _tried(run: Run, tensors: Tensors, feeds: Sequence[Feed], axes: Axes) -> Axes | None:
+def _tried(run: Run, tensors: Tensors, rows: list[Feed], axes: Axes) -> RowAxes | None:
     """Return the axes of the outputs if the inputs have rows along ``axes``."""
-    rows = _three_rows(feeds, axes)
     first = tensors.given[0]
     size = first.shape[axes[first.name]]
-    if rows is None or (size is not None and tensors.links and size != 1):
+    if size is not None and tensors.links and size != 1:
         return None
     try:
-        if size is None:
-            return _alone_and_together(run, tensors, rows, axes)
-        return (
-            _only_rows(run, tensors, rows) if size == 1 else _blocks(run, rows, axes, size, tensors)
-        )
-    except ConversionError:  # it does not run on three rows
+        if size is not None and size > 1:
+            found = _blocks(run, rows, axes, size, tensors)
+            return None if found is None else RowAxes(found)
+        alone = [run({**row, **_state(tensors, 1)}) for row in rows]
+    except ConversionError:  # it does not run on rows along these axes
         return None
+    if size is None:
+        try:
+            together = run({**_joined(rows, axes), **_state(tensors, ROWS)})
+        except ConversionError:
+            pass
+        else:
+            found = _output_axes(alone, together, tensors)
+            return None if found is None else RowAxes(found)
+    found = None if any(axes.values()) else _only_rows(alone, tensors)
+    return None if found is None else RowAxes(found, one=True)
 
 
-def _alone_and_together(run: Run, tensors: Tensors, rows: list[Feed], axes: Axes) -> Axes | None:
-    alone = [run({**row, **_state(tensors, 1)}) for row in rows]
-    together = run({**_joined(rows, axes), **_state(tensors, ROWS)})
-    return _output_axes(alone, together, tensors)
-
-
-def _only_rows(run: Run, tensors: Tensors, rows: list[Feed]) -> Axes | None:
+def _only_rows(alone: list[Feed], tensors: Tensors) -> Axes | None:
     """The file takes one row: its outputs have it along their first axis, or they have no axis."""
     state = {link.output for link in tensors.links}
-    alone = [run({**row, **_state(tensors, 1)}) for row in rows]
     names = [name for name in alone[0] if name not in state]
     one = all(answers[name].shape[:1] == (1,) for answers in alone for name in names)
     return dict.fromkeys(names, 0) if one else None

@@ -10,6 +10,7 @@ from converters.sources.onnx_batch import (
     CLOSE,
     CLOSE_QUANTIZED,
     Axes,
+    RowAxes,
     Run,
     Tensors,
     find_axes,
@@ -62,24 +63,25 @@ def rows_of_file(run: Run, proto: Any, X: Any, layout: OnnxLayout) -> tuple[Samp
     quantized = any(node.op_type.startswith("DynamicQuantize") for node in nodes_of(proto))
     close = CLOSE_QUANTIZED if quantized else CLOSE
     tensors = Tensors(inputs, symbols_of(proto), links, close)
-    axes = None
+    rows = None
     if layout.batched is False:
         refuse_random(run, tensors, feeds[0])
     else:
-        axes = find_axes(run, tensors, feeds)
-    if axes is None and layout.batched:
+        rows = find_axes(run, tensors, feeds)
+    if rows is None and layout.batched:
         raise ConversionError(
             "batched=True: expected answers to three rows to be those to each alone; along no axis "
             "of the inputs they are. Leave batched out, or give batched=False"
         )
-    signature = _signature(plain, columns, axes)
-    return checked(Samples(feeds, signature)), axes
+    samples = checked(Samples(feeds, _signature(plain, columns, rows)))
+    return samples, None if rows is None else rows.axes
 
 
-def _signature(plain: Signature, columns: tuple[Column, ...], axes: Axes | None) -> Signature:
-    if axes is None:
+def _signature(plain: Signature, columns: tuple[Column, ...], rows: RowAxes | None) -> Signature:
+    if rows is None:
         return plain
-    inputs = tuple(_with_axis(spec, axes) for spec in plain.inputs)
+    axes = rows.axes
+    inputs = tuple(_with_axis(spec, rows) for spec in plain.inputs)
     outputs = tuple(_with_output_axis(spec, axes) for spec in plain.outputs)
     rows_first = not any(axes.values())
     return replace(
@@ -92,8 +94,11 @@ def _signature(plain: Signature, columns: tuple[Column, ...], axes: Axes | None)
     )
 
 
-def _with_axis(spec: TensorSpec, axes: Axes) -> TensorSpec:
-    return replace(spec, batch=axes.get(spec.name, 0))
+def _with_axis(spec: TensorSpec, rows: RowAxes) -> TensorSpec:
+    if spec.name not in rows.axes:  # recurrent state
+        return spec
+    shape = (1, *spec.shape[1:]) if rows.one else spec.shape
+    return replace(spec, shape=shape, batch=rows.axes[spec.name])
 
 
 def _with_output_axis(spec: OutputSpec, axes: Axes) -> OutputSpec:

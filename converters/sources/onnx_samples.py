@@ -68,11 +68,6 @@ class Samples:
         state = {link.output for link in self.signature.state}
         return {name: joined(arrays) for name, arrays in parts.items() if name not in state}
 
-    def shapes(self, run: Run) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each output of the first call; raises as :meth:`answers` does."""
-        _, outputs = next(self._calls(run))
-        return {name: array.shape for name, array in outputs.items()}
-
     def _calls(self, run: Run) -> Iterator[tuple[Feed, Feed]]:
         """Yield each feed that is run, with its outputs."""
         state = RecurrentState(self.signature)

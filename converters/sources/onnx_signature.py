@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-import numpy as np
-
 from converters.errors import ConversionError
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import Column, OutputSpec, StateLink, TensorSpec
@@ -46,8 +44,9 @@ class OnnxLayout:
         classes = self.classes
         if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
             raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
-        if isinstance(classes, np.ndarray):  # it has no truth value, and numbers of its own types
-            object.__setattr__(self, "classes", classes.tolist())
+        tolist = getattr(classes, "tolist", None)  # arrays have no truth value, and own types
+        if tolist is not None:
+            object.__setattr__(self, "classes", tolist())
         if not isinstance(self.state, Mapping):
             raise ConversionError(
                 f"state: expected names of outputs by the input that they feed, such as "

@@ -81,8 +81,7 @@ class OnnxSource:
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
-        shapes = self._samples.shapes(raw.run)
-        self._reader: Reader = reader_of(self._proto, own, shapes, axes, y, layout)
+        self._reader: Reader = reader_of(self._proto, own, axes, y, layout)
         signature = replace(
             self._samples.signature,
             outputs=self._reader.outputs,

@@ -215,6 +215,24 @@ def test_an_axis_of_one_row_that_the_file_fixes_takes_any_number(tmp_path):
         np.testing.assert_allclose(device.predict(x[4:5]).value, batch.values[4], atol=1e-5)
 
 
+def test_a_file_that_was_traced_with_one_row_answers_any_number(tmp_path):
+    """Its input has an open first axis, and its graph a reshape to one row."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "one row"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    weights = RANDOM.normal(size=(12, 4))
+    constants = [constant("one row", np.array([1, 12])), constant("w", weights)]
+    path = saved(tmp_path, nodes, [value("x", ["n", 3, 4])], [value("y", ["n", 4])], constants)
+    x = RANDOM.normal(size=(60, 3, 4)).astype(np.float32)
+    y = (x.reshape(60, 12) @ weights).argmax(axis=1)
+    release = made(tmp_path, path, x, y)
+    assert release.manifest.metrics["score"] == 1.0
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict_batch(x).labels.tolist() == y.tolist()
+        assert device.predict(x[7:8]).label == y[7]
+
+
 def test_rows_that_the_caller_claims_must_be_there(tmp_path):
     x = RANDOM.normal(size=(7, 1, FEATURES)).astype(np.float32)
     with pytest.raises(ConversionError, match="batched=True: expected answers to three rows"):

@@ -360,6 +360,27 @@ def test_numbers_of_a_label_output_become_the_labels_of_the_classes(tmp_path):
         assert device.predict_batch(rows()).labels.tolist() == [names[i] for i in truth()]
 
 
+@pytest.mark.parametrize("y", [None, "own"])
+def test_a_files_own_labels_name_the_classes_of_its_columns(tmp_path, y):
+    """Labels from 10 down to 1 for the columns 0 to 9."""
+    nodes = [
+        helper.make_node("ArgMax", ["y"], ["place"], axis=1, keepdims=0),
+        helper.make_node("Sub", ["ten", "place"], ["picked"]),
+    ]
+    path = saved(tmp_path, "probabilities")
+    model = onnx.load(path)
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(10, np.int64), "ten"))
+    model.graph.output.append(helper.make_tensor_value_info("picked", TensorProto.INT64, ["n"]))
+    onnx.save(model, path)
+    release = made(tmp_path, path, rows(), None if y is None else 10 - truth())
+    assert release.manifest.signature.classes == tuple(range(10, 0, -1))
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(rows()[0]).label == 10 - truth()[0]
+    with pytest.raises(ConversionError, match="in another coding"):
+        convert(path, rows(), truth(), name="m", out=tmp_path / "s")
+
+
 def test_a_label_by_a_rule_of_its_own_is_kept(tmp_path):
     """The second class from 0.2 on."""
     scores = softmax(rows() @ weights(2))
