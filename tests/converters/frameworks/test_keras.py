@@ -40,7 +40,7 @@ def test_a_model_and_its_file_answer_alike(tmp_path):
     x = RANDOM.random((6, 8, 8, 3)).astype(np.float32)
     expected = model(x).detach().numpy()
     model.save(tmp_path / "m.keras")
-    y = expected.argmax(1)
+    y = np.array(list("abc"))[expected.argmax(1)]
     release = convert(
         tmp_path / "m.keras", x, y, name="m", out=tmp_path / "r", classes=["a", "b", "c"]
     )
