@@ -1,4 +1,4 @@
-"""Files with operators of onnxruntime-extensions: served where it is installed, refused elsewhere."""
+"""Files with operators of onnxruntime-extensions: served where it is there, else refused."""
 
 from __future__ import annotations
 
