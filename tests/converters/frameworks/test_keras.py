@@ -46,7 +46,8 @@ def test_a_model_and_its_file_answer_alike(tmp_path):
     )
     assert release.manifest.training["estimator"] == "Sequential"
     answers = Model.load(release).run({"picture": x})
-    assert np.allclose(answers["probabilities"], expected, atol=1e-5)
+    spec = release.manifest.signature.output("probabilities")
+    assert np.allclose(answers[spec.name], expected, atol=1e-5)
 
 
 def test_inputs_and_outputs_by_name_keep_their_names():
