@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from converters.conversion import convert
     from converters.errors import ConversionError
     from converters.options import Calibration, Datasets, Metadata, Search
+    from converters.preprocessing.picture import Picture
+    from converters.preprocessing.spectrogram import Spectrogram
     from converters.release_spec import CascadeTarget
     from converters.sources.onnx_signature import OnnxLayout
 
@@ -21,7 +23,9 @@ __all__ = [
     "Datasets",
     "Metadata",
     "OnnxLayout",
+    "Picture",
     "Search",
+    "Spectrogram",
     "Tolerances",
     "convert",
 ]
@@ -33,7 +37,9 @@ _MODULES = {
     "Datasets": "converters.options",
     "Metadata": "converters.options",
     "OnnxLayout": "converters.sources.onnx_signature",
+    "Picture": "converters.preprocessing.picture",
     "Search": "converters.options",
+    "Spectrogram": "converters.preprocessing.spectrogram",
     "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",
 }

@@ -11,21 +11,30 @@ from converters.certification.search import SearchPlan, plan_of
 from converters.errors import ConversionError
 from converters.estimators.fitted_estimator import inspect_estimator
 from converters.estimators.model_file import load
+from converters.frameworks.exported_module import ExportedModule
+from converters.frameworks.frameworks import FILES, UNREAD, export_module, load_module
 from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
+from converters.samples.tensors import as_arrays
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
+from converters.sources.module_parity import HeldFile, held_file, module_samples
 from converters.sources.onnx_signature import OnnxLayout
 from converters.sources.onnx_source import OnnxSource
+from converters.sources.preprocessed import Preprocessing, exported_file, with_preprocessing
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.model.release import Release
 
 Progress = Callable[[str], None]
 
-EXTRA_PACKAGES: Final = ("onnx", "sklearn", "skl2onnx")
-"""Packages that the extra ``convert`` brings."""
+EXTRAS: Final = {
+    "convert": ("onnx", "sklearn", "skl2onnx"),
+    "torch": ("torch", "onnxscript", "keras"),
+    "extensions": ("onnxruntime_extensions",),
+}
+"""Packages that each extra brings."""
 
 
 def convert(
@@ -40,6 +49,7 @@ def convert(
     search: Search = Search(),
     calibration: Calibration = Calibration(),
     layout: OnnxLayout = OnnxLayout(),
+    preprocess: Preprocessing | None = None,
     trust: bool = False,
     progress: Progress = lambda step: None,
     **keywords: Unpack[Keywords],
@@ -48,12 +58,13 @@ def convert(
 
     Args:
         model: a fitted scikit-learn classifier, regressor or Pipeline, or a ``Booster`` of LightGBM
-            or XGBoost; the path of one as a pickle
-            (with ``trust``) or skops file; or the path of an ``.onnx`` file.
-        X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
-            files also a list of feeds or arrays): answers are checked, the reference profile and
-            golden vectors are taken from them.
-        y: their labels or values, [N]; of a multilabel file a table [N, classes], or a list of
+            or XGBoost; a module of PyTorch, Keras or Hugging Face; the path of an estimator as a
+            pickle (with ``trust``) or skops file, of a module as ``.pt2`` or ``.keras``, or of an
+            ``.onnx`` file.
+        X: rows that the model was not trained on, [N, features] as array or DataFrame (for networks
+            also arrays by input name, or a list of feeds or arrays): answers are checked, the
+            reference profile and golden vectors are taken from them.
+        y: their labels or values, [N]; of a multilabel network a table [N, classes], or a list of
             labels for each row. Without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
@@ -62,6 +73,8 @@ def convert(
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
         layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
+        preprocess: what comes before the network, such as :class:`converters.Picture`: it goes
+            into the release, and ``X`` is then what the app gives.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,
@@ -75,6 +88,7 @@ def convert(
     """
     options = Options(metadata, datasets, search, calibration, layout).with_keywords(keywords)
     with _as_conversion_errors():
+        X, y = as_arrays(X), as_arrays(y)
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)
@@ -83,23 +97,25 @@ def convert(
                 "ship: a cascade threshold is certified for the answers of one file; leave out "
                 "ship, or calibrate_against"
             )
-        source = _source(model, X, y, options, plan, trust=trust)
+        if isinstance(model, str | Path) and Path(model).suffix != ".onnx":
+            model = _loaded(Path(model), trust=trust)
+        source = _source(model, X, y, options, plan, preprocess)
         cloud = options.calibration.calibrate_against
         return ReleasePipeline(source, spec, plan, progress).run(cloud)
 
 
 def _source(
-    model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, *, trust: bool
+    model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, before: Preprocessing | None
 ) -> ModelSource:
     """Choose the source that fits the model; another framework adds its line here."""
-    groups = options.datasets.groups
-    is_path = isinstance(model, str | Path)
-    if is_path and Path(model).suffix == ".onnx":
+    groups, layout, exact = options.datasets.groups, options.layout, plan.tolerances.exact
+    network = _network(model, X, before, batched=layout.batched is not False)
+    if network is not None:
         if options.calibration.calibrate_against is not None:
             raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-        layout, rounding = options.layout, plan.tolerances.exact
-        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=rounding)
-    estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
+        held, samples = network
+        return OnnxSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
+    estimator = inspect_estimator(model)
     data = options.datasets.data
     return EstimatorSource(
         estimator,
@@ -108,8 +124,44 @@ def _source(
         groups=groups,
         profile=options.datasets.profile,
         training=None if data is None else data[0],
-        rounding=plan.tolerances.exact,
+        rounding=exact,
     )
+
+
+def _network(
+    model: Any, X: Any, before: Preprocessing | None, *, batched: bool
+) -> tuple[HeldFile | Path, Any] | None:
+    """Return a network as a file, and its samples; ``None`` if ``model`` is none."""
+    if before is not None:
+        return with_preprocessing(before, X, lambda tensors: _exported(model, tensors))
+    if isinstance(model, str | Path):
+        return Path(model), X
+    exported = export_module(model, X, batched=batched)
+    return None if exported is None else (held_file(exported), module_samples(exported, X))
+
+
+def _exported(model: Any, tensors: Any) -> ExportedModule:
+    """Return a network that something is put before: a module, or an ``.onnx`` file."""
+    if isinstance(model, str | Path):
+        return exported_file(Path(model), tensors)
+    exported = export_module(model, tensors, batched=True)
+    if exported is None:
+        raise ConversionError(
+            "preprocess: expected a module of PyTorch or Keras, or an .onnx file; put the steps "
+            f"of {type(model).__name__} into a Pipeline of scikit-learn"
+        )
+    return exported
+
+
+def _loaded(path: Path, *, trust: bool) -> Any:
+    if path.suffix in FILES:
+        return load_module(path, trust=trust)
+    if path.suffix in UNREAD:
+        raise ConversionError(
+            f"{path}: holds weights, and not the network that they belong to; load it in Python "
+            "and give the module, or save it with torch.export.save (.pt2) or Keras (.keras)"
+        )
+    return load(path, trust=trust)
 
 
 def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:
@@ -148,7 +200,8 @@ def _as_conversion_errors() -> Iterator[None]:
         raise ConversionError(str(error)) from error
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in EXTRA_PACKAGES:
+        extra = next((name for name, packages in EXTRAS.items() if missing in packages), None)
+        if extra is None:
             raise
-        install = 'pip install "edge-deployment-sdk[convert]"'
+        install = f'pip install "edge-deployment-sdk[{extra}]"'
         raise ConversionError(f"{missing} is not installed: {install}") from error

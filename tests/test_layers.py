@@ -148,7 +148,7 @@ PUBLIC = {
     "edge_sdk.ranking": ["Item", "Ranking"],
     "converters": [
         *("Calibration", "CascadeTarget", "ConversionError", "Datasets", "Metadata", "OnnxLayout"),
-        *("Search", "Tolerances", "convert"),
+        *("Picture", "Search", "Spectrogram", "Tolerances", "convert"),
     ],
     "cloud_hub.client": ["AdminClient"],
 }

@@ -47,7 +47,9 @@ Digest = Annotated[
 ModelFile = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="An .onnx, .pkl, .joblib or .skops file.", show_default=False
+        metavar="MODEL",
+        help="An .onnx, .pt2, .keras, .skops, .pkl or .joblib file.",
+        show_default=False,
     ),
 ]
 Trust = Annotated[

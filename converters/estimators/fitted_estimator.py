@@ -119,7 +119,8 @@ def inspect_estimator(model: Any) -> FittedEstimator:
         is_class = isinstance(model, type)
         received = f"the class {model.__name__}" if is_class else type(model).__name__
         raise ConversionError(
-            "model: expected a fitted scikit-learn estimator, or the path of an .onnx, .pkl or "
+            "model: expected a fitted scikit-learn estimator, a module of PyTorch or Keras, or the "
+            "path of an .onnx, .pt2, .keras, .skops, .pkl or "
             f".joblib file; got {received}"
         )
     try:

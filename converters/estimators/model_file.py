@@ -24,7 +24,9 @@ def load(path: str | Path, *, trust: bool = False) -> Any:
     if where.suffix == ".skops":
         return _load_skops(where, trust=trust)
     if where.suffix not in (".pkl", ".pickle", ".joblib"):
-        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
+        raise ConversionError(
+            f"{where}: expected .onnx, .pt2, .keras, .skops, .pkl, .pickle or .joblib"
+        )
     if not trust:
         raise ConversionError(
             f"{where}: loading a pickle runs code inside it; if you trust its source, say "

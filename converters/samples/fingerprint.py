@@ -52,6 +52,9 @@ def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     elif isinstance(data, list) and data and isinstance(data[0], Mapping):
         for feed in data:
             yield from _parts(feed)
+    elif isinstance(data, list | tuple) and data and isinstance(data[0], bytes):
+        for file in data:
+            yield "", np.frombuffer(file, np.uint8)
     elif isinstance(data, list | tuple) and _differ(data):
         for each in data:  # pictures of several sizes, or the labels of each row
             yield from _parts(each)

@@ -4,8 +4,8 @@ The pipeline (:mod:`converters.pipeline.release_pipeline`) knows models only thr
 It calls ``export`` and ``signature`` first, builds a float32 release of them, gives that to
 ``reference`` and ``verify``, and asks the rest afterwards.
 
-To support another framework, write one file beside this one and add it to the dispatch in
-:func:`converters.conversion.convert`.
+Networks of other frameworks come as ONNX files that were held to them: to support another one,
+write one file in :mod:`converters.frameworks`.
 """
 
 from __future__ import annotations

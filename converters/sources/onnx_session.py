@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,20 @@ class RawModel:
     Args:
         model: path of the file, or its bytes.
         name: for messages.
+        domains: of its operators.
 
     Raises:
         ConversionError: onnxruntime cannot load it.
     """
 
-    def __init__(self, model: Path | bytes, name: str) -> None:
+    def __init__(self, model: Path | bytes, name: str, domains: Iterable[str] = ()) -> None:
         import onnxruntime
 
         source = str(model) if isinstance(model, Path) else model
         options = RuntimeOptions()
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                source, session_options(options), providers=list(options.providers)
+                source, session_options(options, domains), providers=list(options.providers)
             )
         except Exception as error:  # onnxruntime has an error of its own for each kind of trouble
             raise ConversionError(

@@ -20,6 +20,7 @@ from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
+from converters.sources.module_parity import HeldFile
 from converters.sources.onnx_answers import Reader, reader_of
 from converters.sources.onnx_file import load_file, prepared
 from converters.sources.onnx_rows import rows_of_file
@@ -46,13 +47,12 @@ class OnnxSource:
             outputs whose meaning is not known.
     """
 
-    kind = "onnx"
     # The file's own answers are no exact truth: every variant is held to the tolerances.
     exact: tuple[str, ...] = ()
 
     def __init__(
         self,
-        model: Any,
+        model: Path | HeldFile,
         X: Any,
         y: Any = None,
         *,
@@ -63,21 +63,24 @@ class OnnxSource:
         """Read the file and bind it to its samples.
 
         Args:
-            model: path of the file, or a ModelProto.
+            model: path of the file, or a file that was held to the module that it comes from.
             X: an array or DataFrame [N, features], a feed, or a list of feeds.
             y: labels or values of the samples, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
             layout: facts that the file does not say.
             rounding: largest difference from the file's own answers that counts as rounding.
         """
-        is_path = isinstance(model, Path)
-        self._proto = load_file(model) if is_path else prepared(model, "model")
-        name = str(model) if is_path else "model"
+        path = model if isinstance(model, Path) else None
+        held = HeldFile("onnx", load_file(model), {}) if isinstance(model, Path) else model
+        self._proto = held.proto if path else prepared(held.proto, "model")
+        self._held = held
         inputs = input_specs(self._proto)
         refuse_swapped(X, y, width_of(inputs))
         names = names_of(inputs) if isinstance(X, list) else None
         X, self.groups = declare(X, groups, names=names, width=width_of(inputs))
-        raw = RawModel(model if is_path else self._proto.SerializeToString(), name)
+        domains = [entry.domain for entry in self._proto.opset_import]
+        source = path or self._proto.SerializeToString()
+        raw = RawModel(source, str(path or "model"), domains)
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
@@ -92,6 +95,11 @@ class OnnxSource:
         self._samples, self._layout = replace(self._samples, signature=signature), layout
         self._own = self._reader.expected(own)
         self._rounding = rounding
+
+    @property
+    def kind(self) -> str:
+        """Kind of model: ``onnx``, or the class of the module that the file comes from."""
+        return self._held.kind
 
     @property
     def task(self) -> Task:
@@ -132,7 +140,8 @@ class OnnxSource:
         difference = compare_tensors(answers, self._own)
         if difference.label_flips > 0 or difference.maximum > self._rounding:
             raise ParityError(parity.refusal(difference, answers, self._own, self._rounding))
-        return {"label": "argmax"} if self._reader.is_argmax else {}
+        label = {"label": "argmax"} if self._reader.is_argmax else {}
+        return {**label, **self._held.parity}
 
     def columns(self, release: Release) -> tuple[Column, ...]:
         """Return the columns of the signature as they are."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,15 +39,41 @@ if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
     onnxruntime.disable_telemetry_events()
 
 
-def session_options(options: RuntimeOptions) -> Any:
-    """Return onnxruntime's session options for single rows: few threads, and none spins."""
+EXTENSIONS: Final = ("ai.onnx.contrib", "com.microsoft.extensions")
+"""Domains of the operators that the package onnxruntime-extensions brings."""
+
+
+def session_options(options: RuntimeOptions, domains: Iterable[str] = ()) -> Any:
+    """Return onnxruntime's session options for single rows: few threads, and none spins.
+
+    Args:
+        options: of the session.
+        domains: of the model's operators.
+
+    Raises:
+        ReleaseError: the model needs onnxruntime-extensions, which is not installed.
+    """
     native = onnxruntime.SessionOptions()
     native.intra_op_num_threads = options.threads
     native.inter_op_num_threads = 1
     native.log_severity_level = _QUIET
     # Between two predictions a spinning thread would burn a core of a device that runs on battery.
     native.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if any(domain in EXTENSIONS for domain in domains):
+        native.register_custom_ops_library(_extensions_library())
     return native
+
+
+def _extensions_library() -> str:
+    try:
+        from onnxruntime_extensions import get_library_path
+    except ModuleNotFoundError as error:
+        raise ReleaseError(
+            "the model decodes pictures or splits texts itself, with operators of "
+            'onnxruntime-extensions, which is not installed: pip install "edge-deployment-sdk'
+            '[extensions]"'
+        ) from error
+    return str(get_library_path())
 
 
 @dataclass(frozen=True)
@@ -86,9 +112,10 @@ class Model:
                 other inputs than the manifest.
         """
         path, checked = str(release.model_path), release.verified_model()
+        native = session_options(options, release.manifest.runtime.opsets)
         try:
             session = onnxruntime.InferenceSession(
-                checked, session_options(options), providers=list(options.providers)
+                checked, native, providers=list(options.providers)
             )
         except Exception as error:
             raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error

@@ -1,0 +1,1 @@
+"""Trained modules of other frameworks: exported, and asked for their own answers."""

@@ -1,0 +1,43 @@
+"""Samples of modules: arrays by name, or one clear refusal; no framework is needed for that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters import ConversionError
+from converters.frameworks.module_samples import samples_of
+
+
+def test_floats_take_the_dtype_of_the_module_and_whole_numbers_become_indices():
+    feed = {"a": np.zeros((2, 3)), "b": np.zeros((2, 3), np.int32), "c": np.zeros(2, np.uint8)}
+    typed = samples_of(feed, ["a", "b", "c"], "float16")
+    assert {n: a.dtype.name for n, a in typed.items()} == {
+        "a": "float16", "b": "int64", "c": "uint8"
+    }  # fmt: skip
+
+
+def test_feeds_are_joined_in_the_order_of_the_inputs():
+    feeds = [{"b": np.ones((1, 2)), "a": np.zeros((1, 3))}] * 4
+    joined = samples_of(feeds, ["a", "b"], "float32")
+    assert {name: array.shape for name, array in joined.items()} == {"a": (4, 3), "b": (4, 2)}
+
+
+REFUSED = {
+    "a generator": ((row for row in np.zeros((2, 3))), "more than once"),
+    "rows of several shapes": ([np.zeros(3), np.zeros(4)], "row 1"),
+    "feeds of several shapes": ([{"x": np.zeros((1, 3))}, {"x": np.zeros((1, 4))}], "row 1"),
+    "feeds of other inputs": ([{"x": np.zeros((1, 3))}, {"z": np.zeros((1, 3))}], "same inputs"),
+    "text": (np.array(["a", "b"]), "expected numbers"),
+    "no rows": (np.zeros((0, 3)), "expected rows"),
+    "numbers beyond float32": (np.full((2, 3), 1e300), "float32"),
+    "a set": ({1, 2}, "expected an array"),
+    "nothing": (None, "more than once"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_samples_are_refused(case):
+    X, message = REFUSED[case]
+    with pytest.raises(ConversionError, match=message):
+        samples_of(X, ["x"], "float32")
