@@ -102,7 +102,8 @@ def write(source: Path, folder: Path, rows: Rows) -> tuple[dict[str, Path], dict
     Returns:
         Files by the name of the recipe, and why others failed.
     """
-    files, failed = {}, {}
+    files: dict[str, Path] = {}
+    failed: dict[str, str] = {}
     for name, recipe in RECIPES.items():
         path = folder / f"{len(files) + len(failed)}.onnx"
         try:

@@ -27,6 +27,7 @@ from benchmarks import hand_written
 from benchmarks.networks import NETWORKS, Trained, train
 from benchmarks.placed import FORMS
 from converters import convert
+from converters.sources.onnx_signature import OutputKind
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.model.options import RuntimeOptions
@@ -115,7 +116,7 @@ def network(name: str, trained: Trained, folder: Path) -> Findings:
 def _converted(
     path: Path, trained: Trained, out: Path, variants: list[str] | None = None
 ) -> Release:
-    kind = None if trained.y is None else "probabilities"
+    kind: OutputKind | None = None if trained.y is None else "probabilities"
     x = {"x": trained.X}
     return convert(path, x, trained.y, name="m", out=out, output=kind, variants=variants)
 
