@@ -1,6 +1,8 @@
-"""The peer of file variants: what people write with onnxruntime.quantization and onnxconverter-common.
+"""The peer of file variants: what people write with the usual tools.
 
-Each recipe is the documentation's own, with the options that it recommends for this machine.
+The tools are onnxruntime.quantization and onnxconverter-common.
+
+Each recipe is the documentation's own, with the preparation and the options that it recommends.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def dynamic(source: Path, out: Path, rows: Rows) -> None:
     """Products and LSTMs in int8, with ranges that are found in each call."""
     from onnxruntime import quantization
 
-    quantization.quantize_dynamic(source, out, weight_type=quantization.QuantType.QInt8)
+    prepared = _prepared(source, out)
+    quantization.quantize_dynamic(prepared, out, weight_type=quantization.QuantType.QInt8)
 
 
 def dynamic_per_channel(source: Path, out: Path, rows: Rows) -> None:
@@ -33,14 +36,17 @@ def dynamic_per_channel(source: Path, out: Path, rows: Rows) -> None:
     from onnxruntime import quantization
 
     quantization.quantize_dynamic(
-        source, out, per_channel=True, reduce_range=True, weight_type=quantization.QuantType.QInt8
+        _prepared(source, out),
+        out,
+        per_channel=True,
+        reduce_range=True,
+        weight_type=quantization.QuantType.QInt8,
     )
 
 
 def static(source: Path, out: Path, rows: Rows) -> None:
-    """All that int8 has kernels for, per channel, after the recommended preparation."""
+    """All that int8 has kernels for, per channel."""
     from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -50,10 +56,8 @@ def static(source: Path, out: Path, rows: Rows) -> None:
             row = next(self._rows, None)
             return None if row is None else {"x": row[None]}
 
-    prepared = out.with_suffix(".prepared.onnx")
-    quant_pre_process(source, str(prepared), skip_symbolic_shape=True)
     quantization.quantize_static(
-        prepared,
+        _prepared(source, out),
         out,
         Reader(),
         per_channel=True,
@@ -61,6 +65,14 @@ def static(source: Path, out: Path, rows: Rows) -> None:
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
     )
+
+
+def _prepared(source: Path, out: Path) -> Path:
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = out.with_suffix(".prepared.onnx")
+    quant_pre_process(source, str(prepared), skip_symbolic_shape=True)
+    return prepared
 
 
 def half(source: Path, out: Path, rows: Rows) -> None:
@@ -90,7 +102,8 @@ def write(source: Path, folder: Path, rows: Rows) -> tuple[dict[str, Path], dict
     Returns:
         Files by the name of the recipe, and why others failed.
     """
-    files, failed = {}, {}
+    files: dict[str, Path] = {}
+    failed: dict[str, str] = {}
     for name, recipe in RECIPES.items():
         path = folder / f"{len(files) + len(failed)}.onnx"
         try:

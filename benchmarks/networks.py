@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-TRAINED: Final = 1_000
+TRAINED: Final = 700
 """Digits that networks are trained on; the others are the check rows."""
 
-EPOCHS: Final = 12
+EPOCHS: Final = 14
 BATCH: Final = 50
 
 
@@ -185,7 +185,7 @@ class _Kind:
 
 NETWORKS: Final[dict[str, _Kind]] = {
     "CNN": _Kind(_cnn, 32),
-    "depthwise-separable CNN": _Kind(_separable, 64),
+    "depthwise-separable CNN": _Kind(_separable, 48),
     "LSTM": _Kind(_recurrent("LSTM"), 16),
     "GRU": _Kind(_recurrent("GRU"), 16),
     "CNN with an LSTM": _Kind(_convolutional_recurrent, 16),

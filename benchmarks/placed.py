@@ -31,10 +31,11 @@ def in_bodies_of_if(source: Path, out: Path) -> Path:
         list(proto.graph.node), "then", [],
         [helper.make_tensor_value_info(output.name, kind, [None] * rank)],
     )  # fmt: skip
-    zero = helper.make_node("Constant", [], ["zero_out"],
-                            value=helper.make_tensor("z", kind, [1] * rank, [0.0]))  # fmt: skip
-    other = helper.make_graph([zero], "else", [],
-                              [helper.make_tensor_value_info("zero_out", kind, [None] * rank)])  # fmt: skip
+    value = helper.make_tensor("z", kind, [1] * rank, [0.0])
+    zero = helper.make_node("Constant", [], ["zero_out"], value=value)
+    shape = [None] * rank
+    outputs = [helper.make_tensor_value_info("zero_out", kind, shape)]
+    other = helper.make_graph([zero], "else", [], outputs)
     nodes = [
         helper.make_node("Constant", [], ["limit"], value_float=-1e30),
         helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),

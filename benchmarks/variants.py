@@ -27,6 +27,7 @@ from benchmarks import hand_written
 from benchmarks.networks import NETWORKS, Trained, train
 from benchmarks.placed import FORMS
 from converters import convert
+from converters.sources.onnx_signature import OutputKind
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.model.options import RuntimeOptions
@@ -46,6 +47,9 @@ FLIPS: Final = Goal(ROW, "labels that differ from the export's, share", 0.01, "o
 SECONDS: Final = Goal(5, "conversion, certificate included, processor time", 120.0, "s")
 SHARES: Final = {"CNN": 0.27, "LSTM": 0.30, "GRU": 0.30}
 """Goals of bytes as a share of the export, by network."""
+
+PLACED: Final = ("CNN", "LSTM")
+"""Networks whose weights are also put where other exporters put them."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +102,23 @@ def network(name: str, trained: Trained, folder: Path) -> Findings:
         facts[f"{name}: {file}, labels that differ"] = found.flips
         facts[f"{name}: {file}, largest difference"] = found.difference
         facts[f"{name}: {file}, µs a row"] = found.row_us
-    for form, place in FORMS.items():
+    for form, place in FORMS.items() if name in PLACED else ():
         placed = place(trained.path, folder / f"{form}.onnx")
-        other = _converted(placed, trained, folder / form)
-        facts[f"{name}: ours with weights in {form}, bytes"] = other.model_path.stat().st_size
+        other = _converted(placed, trained, folder / form, variants=["optimised", "int8-storage"])
+        for variant in other.certificate().variants:
+            facts[f"{name}: {variant.name} with weights in {form}, bytes"] = variant.bytes
     notes = [f"{name}: chosen {release.manifest.variant}"]
     notes += [f"{name}: {file} failed, {why}" for file, why in {**failed, **broken}.items()]
     shown = {what: value for what, value in facts.items() if not np.isnan(value)}
     return Findings((), tuple(claims), shown, tuple(notes))
 
 
-def _converted(path: Path, trained: Trained, out: Path) -> Release:
-    kind = {} if trained.y is None else {"output": "probabilities"}
-    return convert(path, {"x": trained.X}, trained.y, name="m", out=out, **kind)  # type: ignore[arg-type]
+def _converted(
+    path: Path, trained: Trained, out: Path, variants: list[str] | None = None
+) -> Release:
+    kind: OutputKind | None = None if trained.y is None else "probabilities"
+    x = {"x": trained.X}
+    return convert(path, x, trained.y, name="m", out=out, output=kind, variants=variants)
 
 
 def _claims(name: str, figures: dict[str, Measured]) -> list[GoalRow]:

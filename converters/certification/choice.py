@@ -28,7 +28,7 @@ It is beyond :data:`NOISE`: of a file that is as fast no measurement says that i
 SMALLER: Final = 0.90
 """... and the file may have at most this share of float32's bytes."""
 
-AS_SMALL: Final = 1.05
+AS_SMALL: Final = 1.10
 """Files of at most this many times the bytes of the smallest are as small."""
 
 

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import gc
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -136,6 +137,8 @@ class Trials:
             self._leave_out(name, f"does not run: {first_line(error)}")
         else:
             self.releases[name] = release
+        finally:
+            gc.collect()  # quantizers leave rings of objects behind, each as large as the model
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.left_out[name] = reason

@@ -24,26 +24,26 @@ TOGETHER: Final = 8
 """Rows whose activations are in memory at a time."""
 
 
-def ranges(named: Any, operators: tuple[str, ...], feeds: list[Feed], name: str) -> Any:
+def ranges(
+    path: Path, operators: tuple[str, ...], feeds: list[Feed], name: str, numbers: int
+) -> Any:
     """Return the range of each tensor around some operators.
 
     Args:
-        named: the float32 model, its nodes named and its tensors typed.
+        path: of the float32 model, its nodes named and its tensors typed.
         operators: types of nodes.
         feeds: rows, one feed a row; of a large model only some of them are used.
         name: one of :data:`METHODS`.
+        numbers: that the model computes for one row.
     """
-    import onnx
     from onnxruntime import quantization
 
     method = getattr(quantization.CalibrationMethod, METHODS[name])
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "float32.onnx"
-        onnx.save(named, str(path))
-        calibrator = quantization.create_calibrator(
-            path, list(operators), str(Path(folder) / "augmented.onnx"), method
-        )
-        count = _count(named, path, feeds)
+        augmented = str(Path(folder) / "augmented.onnx")
+        calibrator = quantization.create_calibrator(path, list(operators), augmented, method)
+        # The same number of rows each time: it goes by the model, not by the machine.
+        count = min(len(feeds), max(FEWEST, NUMBERS // max(1, numbers)))
         chosen = feeds[:: max(1, len(feeds) // count)][:count]
         for start in range(0, len(chosen), TOGETHER):
             calibrator.collect_data(_reader(chosen[start : start + TOGETHER]))
@@ -61,12 +61,3 @@ def _reader(feeds: list[Feed]) -> Any:
             return next(self._rows, None)
 
     return Rows()
-
-
-def _count(named: Any, path: Path, feeds: list[Feed]) -> int:
-    """Return how many rows to use: fewer of models with many activations, the same each time."""
-    from converters.quantization.sensitivity import tensors_of
-
-    names = [output for node in named.graph.node for output in node.output if output]
-    numbers = sum(array.size for array in tensors_of(named, names, feeds[0]).values())
-    return min(len(feeds), max(FEWEST, NUMBERS // max(1, numbers)))

@@ -2,53 +2,62 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from converters.quantization.weights import copy_of
 from edge_sdk.model.release import Feed
+
+Array = NDArray[Any]
 
 ROWS: Final = 4
 
 
-def by_loss(plain: Any, quantized: Any, layers: list[Any], feeds: list[Feed]) -> list[str]:
+def by_loss(path: Path, quantized: Any, layers: list[Any], feeds: list[Feed]) -> list[str]:
     """Return names of layers, the one that loses most first.
 
     A layer's loss is what the error of its result, relative to the result, has grown beyond that
     of its input: an error that comes from layers before is not its own.
 
     Args:
-        plain: the float32 model.
+        path: of the float32 model.
         quantized: the same with all layers in int8, its tensors under the same names.
-        layers: nodes of ``plain``, with names.
+        layers: nodes of the float32 model, with names.
         feeds: rows; a few are looked at.
     """
+    import onnx
+
     names = sorted({name for node in layers for name in (node.input[0], *node.output)})
-    gap = dict.fromkeys(names, 0.0)
-    size = dict.fromkeys(names, 0.0)
-    for feed in feeds[:ROWS]:
-        expected, found = tensors_of(plain, names, feed), tensors_of(quantized, names, feed)
-        for name in expected.keys() & found.keys():
-            if expected[name].shape == found[name].shape:
-                gap[name] += float(np.square(found[name] - expected[name]).sum(dtype=np.float64))
-                size[name] += float(np.square(expected[name]).sum(dtype=np.float64))
-    error = {name: float(np.sqrt(gap[name] / size[name])) if size[name] else 0.0 for name in names}
-    loss = {node.name: error[node.output[0]] - error[node.input[0]] for node in layers}
+    own = _tensors_of(onnx.load(str(path)), names, feeds[:ROWS])
+    found = _tensors_of(quantized, names, feeds[:ROWS])
+    error = {name: _relative_error(own[name], found[name]) for name in own.keys() & found.keys()}
+    loss = {
+        node.name: error.get(node.output[0], 0.0) - error.get(node.input[0], 0.0) for node in layers
+    }
     return sorted(loss, key=lambda name: -loss[name])
 
 
-def tensors_of(proto: Any, names: list[str], feed: Feed) -> Feed:
-    """Return the float32 tensors of a model for one feed, by name, as far as it has them."""
+def _relative_error(own: list[Array], found: list[Array]) -> float:
+    gap = size = 0.0
+    for expected, received in zip(own, found, strict=True):
+        if expected.shape != received.shape:
+            return 0.0
+        gap += float(np.square(received - expected).sum(dtype=np.float64))
+        size += float(np.square(expected).sum(dtype=np.float64))
+    return float(np.sqrt(gap / size)) if size else 0.0
+
+
+def _tensors_of(proto: Any, names: list[str], feeds: list[Feed]) -> dict[str, list[Array]]:
+    """Return the tensors of a model for some feeds, by name, as far as it computes them."""
     import onnxruntime
     from onnx import TensorProto, helper
 
-    copy = copy_of(proto)
-    made = {output for node in copy.graph.node for output in node.output}
-    types = {v.name: v.type.tensor_type.elem_type for v in copy.graph.value_info}
-    outputs = {value.name for value in copy.graph.output}
-    asked = [n for n in names if n in made and types.get(n, TensorProto.FLOAT) == TensorProto.FLOAT]
-    copy.graph.output.extend(
+    made = {output for node in proto.graph.node for output in node.output}
+    outputs = {value.name for value in proto.graph.output}
+    asked = [name for name in names if name in made]
+    proto.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
         for name in asked
         if name not in outputs
@@ -56,6 +65,7 @@ def tensors_of(proto: Any, names: list[str], feed: Feed) -> Feed:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(
-        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return dict(zip(asked, session.run(asked, feed), strict=True)) if asked else {}
+    answers = [session.run(asked, feed) for feed in feeds] if asked else []
+    return {name: [each[i] for each in answers] for i, name in enumerate(asked)}

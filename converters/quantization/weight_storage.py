@@ -55,14 +55,13 @@ def stored(proto: Any, formats: dict[str, str]) -> Any | None:
         return None
     from onnx import numpy_helper
 
-    copy = copy_of(proto)
+    copy = copy_of(proto, without=formats)
     nodes: list[Any] = []
-    axes = weights(copy)
-    for tensor in [tensor for tensor in copy.graph.initializer if tensor.name in formats]:
+    axes = weights(proto)
+    for tensor in [tensor for tensor in proto.graph.initializer if tensor.name in formats]:
         values = numpy_helper.to_array(tensor)
         store = _FORMATS[formats[tensor.name]]
         constants, unfold = store(tensor.name, values, axes[tensor.name])
-        copy.graph.initializer.remove(tensor)
         copy.graph.initializer.extend(constants)
         nodes += unfold
     # In front: a graph lists its nodes in an order in which they can be computed.

@@ -118,8 +118,12 @@ class OnnxSource:
         return self._samples.rows
 
     def export(self) -> Any:
-        """Return the ModelProto of the file, cleaned, with what its outputs need behind them."""
-        return self._proto
+        """Return the ModelProto of the file, cleaned, with what its outputs need behind them.
+
+        Only once: the source does not keep it, since a large one would be in memory a second time.
+        """
+        proto, self._proto = self._proto, None
+        return proto
 
     def signature(self) -> Signature:
         """Return the signature of the exported file."""
