@@ -22,7 +22,7 @@ BATCH: Final = 50
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """An exported network and its check rows.
 
     Attributes:
@@ -194,7 +194,7 @@ NETWORKS: Final[dict[str, _Kind]] = {
 }
 
 
-def train(name: str, folder: Path) -> Trained:
+def train(name: str, folder: Path) -> TrainedNetwork:
     """Train and export one of :data:`NETWORKS`; the same network each time on one machine."""
     import torch
 
@@ -221,7 +221,7 @@ def train(name: str, folder: Path) -> Trained:
             loss.backward()
             optimiser.step()
             pace.step()
-    return Trained(
+    return TrainedNetwork(
         _exported(network.eval(), rows[:2], folder),
         X[TRAINED:],
         None if kind.pictures else y[TRAINED:],

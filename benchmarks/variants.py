@@ -24,7 +24,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks import hand_written
-from benchmarks.networks import NETWORKS, Trained, train
+from benchmarks.networks import NETWORKS, TrainedNetwork, train
 from benchmarks.placed import FORMS
 from converters import convert
 from converters.sources.onnx_signature import OutputKind
@@ -53,7 +53,7 @@ PLACED: Final = ("CNN", "LSTM")
 
 
 @dataclass(frozen=True)
-class Measured:
+class FileFigures:
     """A file beside the export: bytes, share of flips, largest difference, µs a row."""
 
     bytes: int
@@ -61,7 +61,7 @@ class Measured:
     difference: float
     row_us: float = 0.0
 
-    def is_as_close_as(self, other: Measured) -> bool:
+    def is_as_close_as(self, other: FileFigures) -> bool:
         """Return whether no more labels differ; without labels, whether numbers are as close."""
         if np.isnan(self.flips):
             return self.difference <= other.difference
@@ -87,7 +87,7 @@ def measure(folder: Path, tell: Tell, names: Iterable[str] = NETWORKS) -> Findin
     return findings
 
 
-def network(name: str, trained: Trained, folder: Path) -> Findings:
+def network(name: str, trained: TrainedNetwork, folder: Path) -> Findings:
     """Measure one trained network; see :func:`measure`."""
     started = time.process_time()
     release = _converted(trained.path, trained, folder / "release")
@@ -114,14 +114,14 @@ def network(name: str, trained: Trained, folder: Path) -> Findings:
 
 
 def _converted(
-    path: Path, trained: Trained, out: Path, variants: list[str] | None = None
+    path: Path, trained: TrainedNetwork, out: Path, variants: list[str] | None = None
 ) -> Release:
     kind: OutputKind | None = None if trained.y is None else "probabilities"
     x = {"x": trained.X}
     return convert(path, x, trained.y, name="m", out=out, output=kind, variants=variants)
 
 
-def _claims(name: str, figures: dict[str, Measured]) -> list[GoalRow]:
+def _claims(name: str, figures: dict[str, FileFigures]) -> list[GoalRow]:
     ours, export = figures[OURS], figures[EXPORT]
     peers = [f for n, f in figures.items() if n not in (OURS, EXPORT) and f.is_as_close_as(ours)]
     claims = []
@@ -142,7 +142,7 @@ def _claims(name: str, figures: dict[str, Measured]) -> list[GoalRow]:
 
 def _figures(
     paths: dict[str, Path], rows: NDArray[np.float32], *, labelled: bool
-) -> tuple[dict[str, Measured], dict[str, str]]:
+) -> tuple[dict[str, FileFigures], dict[str, str]]:
     """Return what each file is like, and why others do not run."""
     sessions: dict[str, Any] = {}
     answers: dict[str, NDArray[Any]] = {}
@@ -162,7 +162,7 @@ def _figures(
         found = answers[name]
         flips = float((found.argmax(1) != own.argmax(1)).mean()) if labelled else float("nan")
         gap = float(np.abs(found - own).max())
-        figures[name] = Measured(paths[name].stat().st_size, flips, gap, times[name])
+        figures[name] = FileFigures(paths[name].stat().st_size, flips, gap, times[name])
     return figures, broken
 
 

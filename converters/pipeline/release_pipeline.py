@@ -26,7 +26,7 @@ from converters.documents.writing import documents
 from converters.errors import ConversionError
 from converters.pipeline.candidates import Candidates
 from converters.pipeline.shipped import Shipped
-from converters.pipeline.trials import Trials
+from converters.pipeline.trials import VariantSearch
 from converters.release_spec import CascadeTarget, ReleaseSpec
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import Certificate, VariantResult
@@ -71,7 +71,7 @@ class ReleasePipeline:
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)
-            trials = Trials(
+            trials = VariantSearch(
                 candidates, source, self.plan, reference, verified, self._announce,
                 over=lambda: time.process_time() > until,
             )  # fmt: skip

@@ -48,7 +48,7 @@ FLOAT32: Final = "float32"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Held:
     """How far a candidate is from the model, and why it is refused; empty if it is not."""
 
     difference: Difference
@@ -58,7 +58,7 @@ class Verdict:
 
 
 @dataclass
-class Trials:
+class VariantSearch:
     """The search for a smaller file.
 
     Attributes:
@@ -82,7 +82,7 @@ class Trials:
     over: Callable[[], bool]
     releases: dict[str, Release] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    _verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _verdicts: dict[str, Held] = field(default_factory=dict)
 
     def run(self, float32: Release) -> dict[str, VariantResult]:
         """Try every variant of the plan.
@@ -144,7 +144,7 @@ class Trials:
         self.left_out[name] = reason
         self.announce(f"left out {name}: {reason}", logging.WARNING)
 
-    def _verdict(self, name: str, release: Release) -> Verdict:
+    def _verdict(self, name: str, release: Release) -> Held:
         answers, reference = self.source.run(release), self.reference
         difference, counts = reference.difference(answers), reference.counts(answers)
         score, tolerances = reference.score_of(answers), self.plan.tolerances
@@ -157,7 +157,7 @@ class Trials:
         else:
             alpha = self.plan.alpha
             reason = measure.judge(difference, counts, score, reference.score, tolerances, alpha)
-        return Verdict(difference, counts, score, reason)
+        return Held(difference, counts, score, reason)
 
     def _inexact(self, release: Release) -> str:
         """Return why a variant that should be exact is not; empty if it is."""
