@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from converters.cli import options, output
 from edge_sdk.cli.logs import configure_logging
+
+if TYPE_CHECKING:
+    from converters.cli.request import ConversionRequest
 
 log = logging.getLogger(__name__)
 
@@ -105,19 +108,24 @@ def _convert(
     as_json: options.Json = False,
 ) -> None:
     """Convert a model file into a release folder, and print its certificate."""
-    from converters.certification.picture import check_plot, write_plot
     from converters.cli.request import ConversionRequest
-    from converters.conversion import convert
 
-    if plot is not None:
-        check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
         model, data, label, tuple(group), classes, outputs, threshold, tuple(kind), embedding,
         name, out, version, parent, licence, purpose, tuple(limits_of_use), trust, variants,
         budget, target, ship, seconds, p99_ms, rss_mb, calibrate_against, cascade_metric,
         cascade_disagreement,
     )  # fmt: skip
-    log.info("converting %s, with the rows of %s", model, data)
+    _run(request, plot, as_json=as_json)
+
+
+def _run(request: ConversionRequest, plot: Path | None, *, as_json: bool) -> None:
+    from converters.certification.picture import check_plot, write_plot
+    from converters.conversion import convert
+
+    if plot is not None:
+        check_plot(plot)  # before the work of a minute, not after it
+    log.info("converting %s, with the rows of %s", request.model, request.data)
     with output.progress() as report:
         release = request.run(convert, report)
     output.print_certificate(release, as_json)
