@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from benchmarks.statistics.fleets import TRIED, Floats, candidates
+from benchmarks.statistics.fleets import TRIED, candidates
 from benchmarks.statistics.part import (
     Effort,
     Part,
@@ -28,6 +28,7 @@ from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.stats import norm
 
@@ -16,13 +15,12 @@ from cloud_hub.statistics.detectors.distances import psi
 from cloud_hub.statistics.detectors.drift import FDR, fleet_drift
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, homogeneity, p_value
 from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.samples import Floats
 
 FEATURES: Final = 50
 TRAINING: Final = 10_000
 WINDOW: Final = 2_000
 INNER: Final = norm.ppf(np.linspace(0, 1, 33)[1:-1])
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.statistics.fleets import Floats, ab, candidates
+from benchmarks.statistics.fleets import ab, candidates
 from benchmarks.statistics.part import Effort, Part, Row, generator, level, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.measures import ENERGY, ExposureSums, outcomes_of
@@ -16,6 +16,7 @@ from cloud_hub.experiments.verdict.spec import CANDIDATE, Design
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 

@@ -7,12 +7,13 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtri
 
-from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
+from benchmarks.statistics.fleets import ab, candidates, evidence_of, split
 from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.plan import Outcome
 
 LOOKS: Final = 100

@@ -14,11 +14,10 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ArmSpec, ExperimentSpec
 from cloud_hub.statistics.clustered import compare
-from cloud_hub.statistics.samples import Contrast, Sample
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Measure, Plan, ReleaseRef, assign
 
-Floats = NDArray[np.float64]
 SERVING = ReleaseRef("1.0", "a" * 64)
 TRIED = ReleaseRef("1.1", "b" * 64)
 

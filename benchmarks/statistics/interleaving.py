@@ -10,13 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.fleets import TRIED, Floats, ab, candidates, evidence_of
+from benchmarks.statistics.fleets import TRIED, ab, candidates, evidence_of
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, wilson
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.paired import log_sign_evidence
+from cloud_hub.statistics.samples import Floats
 from cloud_hub.statistics.sequential import log_e_value
 from cloud_hub.statistics.shares import PAIRS_TUNED_FOR, share_contrast
 from edge_sdk.contract.plan import Outcome

@@ -8,12 +8,13 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.fleets import Floats, ab
+from benchmarks.statistics.fleets import ab
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, power
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE
 from cloud_hub.statistics.keys import compare_buckets, log_excess, opposite
+from cloud_hub.statistics.samples import Floats
 from cloud_hub.statistics.sequential import log_e_value
 from edge_sdk.contract.key_buckets import BUCKETS
 from edge_sdk.contract.names import CONTROL

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.fleets import TRIED, Floats
+from benchmarks.statistics.fleets import TRIED
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, power
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
@@ -17,6 +17,7 @@ from cloud_hub.experiments.verdict.label_table import LabelTable
 from cloud_hub.experiments.verdict.labelling import settle
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.label_coverage import AGES, HOUR, YOUNGEST, WindowLabels, age_bin
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.names import CONTROL
 
 DAY: Final = 24

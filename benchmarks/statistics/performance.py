@@ -13,6 +13,7 @@ from benchmarks.statistics.part import Effort, Part, Row, exact_rate, level
 from cloud_hub.policy.schema.conditions import PerformanceRule
 from cloud_hub.statistics.detectors import accuracy
 from cloud_hub.statistics.influence import MULTIPLE
+from cloud_hub.statistics.samples import Floats
 from cloud_hub.statistics.sequential import multiplier
 
 LIMIT: Final = 0.9
@@ -22,8 +23,6 @@ YEAR: Final = 8_766
 
 DAY: Final = 24
 RULE: Final = PerformanceRule(LIMIT)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

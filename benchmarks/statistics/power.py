@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
+from benchmarks.statistics.fleets import ab, candidates, evidence_of, split
 from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design, ExperimentSpec
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.power import chance_of_verdict
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.plan import Outcome
 
 DEVICES: Final = 2_000

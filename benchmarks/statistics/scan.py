@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from benchmarks.statistics.drift import TRAINING, binned
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, power
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
 from cloud_hub.monitoring.scanning import scan
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 DEVICES: Final = 100
@@ -31,8 +31,6 @@ IN_A_ROW: Final = 2
 SHARES: Final = np.array([0.01, *[0.11] * 9])
 CATEGORIES: Final = tuple("abcdefghij")
 ODD: Final = DEVICES // 10
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

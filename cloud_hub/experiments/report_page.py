@@ -123,12 +123,11 @@ def _session_chart(report: Report, marks: list[EventMark]) -> str:
 def _evidence_chart(report: Report, marks: list[EventMark]) -> str:
     """Log10 of the guardrails' e-values by the e-value at which each trips."""
     lines = []
-    for row in report.guardrails:
+    for row in (row for row in report.guardrails if row.points):
         # Ville's inequality: an e-value trips where it reaches 1 / alpha.
-        alpha = alpha_of(report.experiment.spec, row.name) if row.points else 1.0
+        alpha = alpha_of(report.experiment.spec, row.name)
         points = [(p.at, math.log10(max(p.e_value, 1e-3) * alpha)) for p in row.points]
-        if points:
-            lines.append(Line(escape(f"{row.name}, {row.arm}"), points))
+        lines.append(Line(escape(f"{row.name}, {row.arm}"), points))
     values = [value for line in lines for _, value in line.points]
     # Evidence can grow to hundreds of decades; the axis ends where nobody doubts any more.
     limits = (1.05 * min([-1.0, *values]), min(max([0.5, *values]), 12.0) * 1.15)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, betaincinv, gammaln, ndtri, stdtr, xlogy
 
-Floats = NDArray[np.float64]
+from cloud_hub.statistics.samples import Floats
 
 SPENT: Final = 0.1
 """Share of the level that is spent on excluding discordances."""

@@ -32,7 +32,8 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from cloud_hub.statistics.samples import Floats
+
 Bits = NDArray[np.bool_]
 
 STEPS: Final = 44

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from cloud_hub.statistics.detectors.concept import Coverage, Labelled
 from cloud_hub.statistics.detectors.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
@@ -165,14 +165,8 @@ class FleetWindows:
             after: Unix seconds.
             until: Unix seconds.
         """
-        f = feedback.c
-        query = (
-            select(f.device, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
-            .where(f.model == model, f.version == version, f.start >= after, f.start < until)
-            .group_by(f.device, f.start)
-            .order_by(f.start, f.device)
-        )
-        rows = self._all(query)
+        columns = (feedback.c.own_labelled, feedback.c.own_correct)
+        rows = self._all(_label_sums(model, version, after, until, columns))
         return [Labelled(d, start, int(n), int(n - right)) for d, start, n, right in rows if n]
 
     def measured(self, model: str, version: str, *, after: int, until: int) -> list[DeviceErrors]:
@@ -185,18 +179,26 @@ class FleetWindows:
             until: Unix seconds.
         """
         f = feedback.c
-        query = (
-            select(f.device, f.start, *map(func.sum, (f.measured, f.error_sum, f.error_squares)))
-            .where(f.model == model, f.version == version, f.measured > 0)
-            .where(f.start >= after, f.start < until)
-            .group_by(f.device, f.start)
-            .order_by(f.start, f.device)
-        )
+        columns = (f.measured, f.error_sum, f.error_squares)
+        query = _label_sums(model, version, after, until, columns).where(f.measured > 0)
         return [DeviceErrors(d, start, int(n), *sums) for d, start, n, *sums in self._all(query)]
 
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:
             return list(db.execute(query).all())
+
+
+def _label_sums(
+    model: str, version: str, after: int, until: int, columns: Iterable[ColumnElement[Any]]
+) -> Select[Any]:
+    """Sums of columns of late labels by device and window, with ``after <= start < until``."""
+    f = feedback.c
+    return (
+        select(f.device, f.start, *map(func.sum, columns))
+        .where(f.model == model, f.version == version, f.start >= after, f.start < until)
+        .group_by(f.device, f.start)
+        .order_by(f.start, f.device)
+    )
 
 
 def _of_all(devices: Iterable[str], counts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:

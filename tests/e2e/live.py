@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
 from edge_sdk.model.release import Release
 from tests.clock import Clock
 from tests.servers import HubProcess
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 EVERYBODY = ((0, SLOTS),)
 PATIENT = DeviceConfig(request_seconds=PATIENCE, conversation_seconds=PATIENCE)
@@ -32,6 +33,19 @@ def publish_plan(hub: HubProcess, model: str, **changes: Any) -> Plan:
     changed = replace(plan, serial=serial, **changes)
     repository.publish_plan(changed)
     return changed
+
+
+def ended(hub: HubProcess, model: str, answer: Callable[[], None]) -> dict[str, Any]:
+    """The one experiment of a model, once it is over; devices ``answer`` until then."""
+
+    def over() -> bool:
+        answer()
+        (trial,) = hub.admin.get(f"models/{model}/experiments")
+        return trial["status"] not in ("running", "waiting")
+
+    wait_for(over, "the end of the experiment")
+    (trial,) = hub.admin.get(f"models/{model}/experiments")
+    return dict(trial)
 
 
 def ref(release: Release) -> ReleaseRef:

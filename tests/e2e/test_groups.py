@@ -10,9 +10,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from converters import convert
 from edge_sdk import EdgeDevice
-from tests.e2e.live import opened
+from tests.e2e.live import ended, opened
 from tests.servers import HubProcess
-from tests.waiting import wait_for
 
 MODEL = "loans"
 RANDOM = np.random.default_rng(0)
@@ -55,14 +54,11 @@ def test_a_group_that_gets_worse_on_the_candidate_alone_is_named(
         publish(hub, tmp_path, "1.1", UNFAIR)
         hub.admin.post(f"models/{MODEL}/canary", version="1.1")
 
-        def over() -> bool:
+        def answer_all() -> None:
             for device in devices:
                 answer(device)
-            (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
-            return trial["status"] not in ("running", "waiting")
 
-        wait_for(over, "the end of the canary")
-        (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+        trial = ended(hub, MODEL, answer_all)
         assert trial["status"] == "aborted"
         (guard,) = [g for g in trial["figures"]["guardrails"] if g["name"] == "groups"]
         assert guard["figures"]["group"] == "x1=0.5.."

@@ -11,9 +11,8 @@ from sklearn.linear_model import LinearRegression
 
 from converters import convert
 from edge_sdk import EdgeDevice
-from tests.e2e.live import opened
+from tests.e2e.live import ended, opened
 from tests.servers import HubProcess
-from tests.waiting import wait_for
 
 MODEL, BOUNDED = "numbers", "bounded"
 RANDOM = np.random.default_rng(0)
@@ -63,15 +62,12 @@ def test_a_regressor_is_judged_by_its_errors_and_one_broken_label_changes_nothin
         publish(hub, tmp_path, "1.1", shift=12.0)
         hub.admin.post(f"models/{MODEL}/canary", version="1.1")
 
-        def over() -> bool:
+        def answer_all() -> None:
             for device in devices:
                 device.feedback(device.predict(X[0]).id, label=1e9)
                 answer(device)
-            (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
-            return trial["status"] not in ("running", "waiting")
 
-        wait_for(over, "the end of the canary")
-        (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+        trial = ended(hub, MODEL, answer_all)
         assert trial["status"] == "aborted"
         reasons = ("candidate is farther off", "mae of candidate")
         assert any(reason in trial["reason"] for reason in reasons), trial["reason"]
@@ -94,14 +90,11 @@ def test_a_regressor_that_is_off_is_taken_back_by_its_late_labels(
         publish(hub, tmp_path, "1.1", shift=2.0, name=BOUNDED)
         hub.admin.post(f"models/{BOUNDED}/canary", version="1.1")
 
-        def over() -> bool:
+        def answer_all() -> None:
             for device in devices:
                 answer(device)
-            (trial,) = hub.admin.get(f"models/{BOUNDED}/experiments")
-            return trial["status"] not in ("running", "waiting")
 
-        wait_for(over, "the end of the canary")
-        (trial,) = hub.admin.get(f"models/{BOUNDED}/experiments")
+        trial = ended(hub, BOUNDED, answer_all)
         assert trial["status"] == "aborted"
         # Of few devices the interval of the difference may be sure before the guardrail is.
         reasons = ("more wrong labels", "accuracy of candidate")

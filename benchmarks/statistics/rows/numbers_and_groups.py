@@ -18,10 +18,10 @@ from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Measure, Outcome
 
-Floats = NDArray[np.float64]
 PART_NUMBER: Final = 1_516
 LARGEST: Final = 10.0
 """As much as an error counts at most; usual ones are about 1."""

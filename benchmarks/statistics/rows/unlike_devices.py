@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.statistics.fleets import TRIED, Floats, Trials, Unlike, ab, trials
+from benchmarks.statistics.fleets import TRIED, Trials, Unlike, ab, trials
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, level, power
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.power import chance_of, days_until, expected, variance_of
-from cloud_hub.statistics.samples import Sample
+from cloud_hub.statistics.samples import Floats, Sample
 from cloud_hub.statistics.sequential import TUNED_FOR, interval, log_e_value, tuning
 from edge_sdk.contract.plan import Outcome
 

@@ -13,10 +13,8 @@ Source:
 
 from __future__ import annotations
 
-import math
-
 from cloud_hub.experiments.verdict.evidence import OFF, ArmEvidence
-from cloud_hub.experiments.verdict.figures import ErrorExcess, Guard
+from cloud_hub.experiments.verdict.figures import ErrorExcess, Guard, e_value_of
 from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.heterogeneity import FailureCounts
 
@@ -39,8 +37,7 @@ def watch_errors(
         return ()
     counts = FailureCounts.of(mine, theirs)
     log_e = judge_failures(counts, margin=margin / largest).log_e
-    # exp(709.8) is the largest double.
-    e_value, limit = math.exp(min(log_e, 690.0)), 1 / alpha
+    e_value, limit = e_value_of(log_e), 1 / alpha
     x, n, y, m = (float(total) for total in counts.by_period().sum(axis=1))
     mean, before = largest * x / max(n, 1.0), largest * y / max(m, 1.0)
     trips = e_value >= limit

@@ -15,17 +15,12 @@ Source:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Final
 
 from cloud_hub.experiments.verdict.evidence import GROUPS, ArmEvidence
-from cloud_hub.experiments.verdict.figures import GroupExcess, Guard
+from cloud_hub.experiments.verdict.figures import GroupExcess, Guard, e_value_of
 from cloud_hub.statistics.failures import FailureEvidence, judge_failures
 from cloud_hub.statistics.heterogeneity import FailureCounts
-
-LARGEST: Final = 690.0
-"""Of a log e-value that is shown: exp(709.8) is the largest double."""
 
 
 def watch_groups(
@@ -75,5 +70,5 @@ def _mean(log_e: Mapping[str, float], groups: int) -> float:
         log_e: by group.
         groups: that are declared.
     """
-    total = sum(math.exp(min(each, LARGEST)) for each in log_e.values())
+    total = sum(e_value_of(each) for each in log_e.values())
     return (total + groups - len(log_e)) / groups

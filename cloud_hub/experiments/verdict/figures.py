@@ -21,6 +21,11 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def e_value_of(log_e: float) -> float:
+    """Return an e-value as figures have it: exp(709.8) is the largest double, so it ends below."""
+    return math.exp(min(log_e, 690.0))
+
+
 @dataclass(frozen=True)
 class Look:
     """The data as they were when they were last looked at, at ``fraction`` of the horizon."""

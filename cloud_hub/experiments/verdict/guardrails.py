@@ -21,6 +21,7 @@ from cloud_hub.experiments.verdict.figures import (
     FailureExcess,
     Guard,
     LatencyQuantile,
+    e_value_of,
     finite,
 )
 from cloud_hub.experiments.verdict.key_guardrails import watch_key_failures
@@ -132,7 +133,7 @@ def watch_devices(
     allowed, devices = spec.guardrails.max_failed_devices, len(failed | tried)
     evidence = log_share_evidence(len(failed), devices, allowed)
     limit = 1 / alpha_of(spec, "failed devices")
-    trips, e_value = evidence >= math.log(limit), _e_value(evidence)
+    trips, e_value = evidence >= math.log(limit), e_value_of(evidence)
     counts = f"{len(failed)} of {devices} devices"
     reason = f"{arm} failed on {counts}, surely more than {allowed:.1%} of them"
     quiet = (
@@ -191,7 +192,7 @@ def _before(past: Mapping[str, ExposureSums], kind: str) -> dict[str, Counts]:
 def _failures(alpha: float, arm: str, kind: str, failures: FailureCounts, margin: float) -> Guard:
     evidence = judge_failures(failures, margin=margin)
     limit = 1 / alpha
-    trips, e_value = evidence.log_e >= math.log(limit), _e_value(evidence.log_e)
+    trips, e_value = evidence.log_e >= math.log(limit), e_value_of(evidence.log_e)
     x, n, y, m = (int(total) for total in failures.by_period().sum(axis=1))
     beyond = f" by more than {margin:.3g}" if margin else ""
     counts = f"{x} of {n} against {y} of {m}"
@@ -217,11 +218,6 @@ def _latency(
     )
     quiet = f"quiet: {reason}, more than {guard.at_most:g} would trip it"
     return Guard(name, arm, trips, reason if trips else quiet, figures)
-
-
-def _e_value(log_e: float) -> float:
-    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
-    return math.exp(min(log_e, 690.0))
 
 
 def _histograms(arm: ArmEvidence) -> Floats:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, of_all_devices
-from cloud_hub.experiments.verdict.figures import FailureExcess, Guard
+from cloud_hub.experiments.verdict.figures import FailureExcess, Guard, e_value_of
 from cloud_hub.statistics.keys import LEAST, compare_buckets, filled, log_excess
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def watch_key_failures(
     contrast = compare_buckets(theirs, mine)
     evidence, effect = float(log_excess(contrast, margin)), _design_effect(contrast, (x, n), (y, m))
     limit = 1 / alpha
-    trips, e_value = evidence >= math.log(limit), math.exp(min(evidence, 690.0))
+    trips, e_value = evidence >= math.log(limit), e_value_of(evidence)
     beyond = f" by more than {margin:.3g}" if margin else ""
     counts = f"{round(x)} of {round(n)} against {round(y)} of {round(m)}, by bucket of keys"
     reason = f"{arm} has more {kind}{beyond}: {counts}, e-value {e_value:.3g} >= {limit:.3g}"

@@ -35,8 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.statistics.influence import MULTIPLE
-
-Floats = NDArray[np.float64]
+from cloud_hub.statistics.samples import Floats
 
 BETS: Final = (0.01, 0.03, 0.1, 0.3, 0.9)
 """Sizes of bets, as shares of the largest that no batch can ruin."""

@@ -24,9 +24,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.statistics.samples import Floats
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
-
-Floats = NDArray[np.float64]
 
 MOVED: Final = 0.2
 """Smallest change of a place or a spread that matters: from 50% of rows above to 60%."""

@@ -24,14 +24,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binom, hypergeom
 from scipy.stats import t as student
 
 from cloud_hub.statistics.detectors.dependence import unsure
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns
-
-Floats = NDArray[np.float64]
+from cloud_hub.statistics.samples import Floats
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ from scipy.stats import t as student
 
 from cloud_hub.statistics.detectors.contrasts import Readings
 from cloud_hub.statistics.detectors.dependence import WINDOWS
-
-Floats = NDArray[np.float64]
+from cloud_hub.statistics.samples import Floats
 
 LEAST: Final = 5
 """Devices without which no median tells what is common to them."""
