@@ -144,7 +144,9 @@ def test_steps_that_differ_from_training_are_refused(case, network, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "X", [[np.zeros((4, 4, 3))], [np.zeros((4, 4), np.uint8)], [], iter([1]), None], ids=str
+    "X",
+    [[np.zeros((4, 4, 3))], [np.zeros((4, 4), np.uint8)], [], iter([1]), None],
+    ids=["floats", "no channels", "none", "an iterator", "nothing"],
 )
 def test_other_than_pictures_is_refused(X, network, tmp_path):
     with pytest.raises(ConversionError, match="expected"):
