@@ -100,6 +100,8 @@ def convert(
         if isinstance(model, str | Path) and Path(model).suffix != ".onnx":
             model = _loaded(Path(model), trust=trust)
         source = _source(model, X, y, options, plan, preprocess)
+        # A source with an exact truth is one that our own exporter writes.
+        plan = plan.for_our_export() if source.exact else plan
         cloud = options.calibration.calibrate_against
         return ReleasePipeline(source, spec, plan, progress).run(cloud)
 

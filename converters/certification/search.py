@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from converters.certification.budget import BudgetLimits
@@ -39,6 +39,13 @@ class SearchPlan:
     seconds: float = SECONDS
     for_files: tuple[str, ...] = FOR_FILES
     ship: tuple[str, ...] = ()
+
+    def for_our_export(self) -> SearchPlan:
+        """Return the plan for a model that our own exporter writes: each variant that is tried
+        costs the others certainty, so what cannot pay there is left out.
+        """
+        tried = tuple(name for name in self.variants if name not in self.for_files)
+        return replace(self, variants=tried)
 
     @property
     def alpha(self) -> float:

@@ -98,9 +98,6 @@ class VariantSearch:
         guide = Guide(self.source.calibration(), self._badness, self.over)
         base = float32
         for name in self.plan.variants[1:]:
-            # A source with an exact truth is one that our own exporter has written.
-            if self.source.exact and name in self.plan.for_files:
-                continue
             self._try(name, float32 if name in FROM_THE_EXPORT else base, guide)
             if name == OPTIMISED and name in self.releases and not self._verdicts[name].reason:
                 base = self.releases[name]

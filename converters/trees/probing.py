@@ -75,8 +75,10 @@ def at_thresholds(ensemble: Ensemble, X: Rows) -> Rows:
     nodes = _chosen(ensemble, passers >= 0, MOST)
     feature, threshold = ensemble.feature[nodes], ensemble.threshold[nodes]
     near = floats.ordinals(floats.nearest(threshold))
+    low, high = floats.infinities(np.float32)  # beyond them are bits that are no numbers
+    below, above = np.maximum(near - 1, low), np.minimum(near + 1, high)
+    neighbours = (floats.from_ordinals(below), floats.from_ordinals(above))
     parts = []
-    neighbours = (floats.from_ordinals(near - 1), floats.from_ordinals(near + 1))
     for values in (*neighbours, threshold, _short_decimals(threshold)):
         rows = X[passers[nodes]].copy()
         rows[np.arange(len(nodes)), feature] = values

@@ -219,7 +219,8 @@ def test_a_pickle_is_loaded_only_if_it_is_trusted(tmp_path):
 
 
 BAD_FILES = {
-    "of no known kind": ("model.h5", b"x", "expected .onnx"),
+    "of no known kind": ("model.joblib2", b"x", "expected .onnx"),
+    "of weights alone": ("model.h5", b"x", "not the network that they belong to"),
     "that is no pickle": ("model.pkl", b"not a pickle", "cannot be loaded"),
     "that is no ONNX": ("model.onnx", b"\x08\xff nonsense", "valid ONNX"),
 }
