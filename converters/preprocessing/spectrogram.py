@@ -23,8 +23,8 @@ class Spectrogram:
     with the cosines and sines of its frequencies.
 
     Attributes:
-        transform: what did the same in training: a function of one sound [samples] to what the network
-            takes, without the axis of the rows. The release is held to it.
+        transform: what did the same in training: a function of one sound [samples] to what the
+            network takes, without the axis of the rows. The release is held to it.
         window: weights of the samples of one window, [window], such as ``scipy.signal.get_window``
             or ``torch.hann_window`` gives; it is as long as the spectrum.
         hop: samples from one window to the next.

@@ -127,7 +127,11 @@ WRONG = {
     "another filter": ({"filter": "bicubic"}, ParityError, "differ from transform"),
     "a size of three": ({"resize": (1, 2, 3)}, ConversionError, "height, width"),
     "an unknown filter": ({"filter": "box"}, ConversionError, "bilinear or bicubic"),
-    "a function that fails": ({"transform": lambda p: 1 / 0}, ConversionError, "transform fails on"),
+    "a function that fails": (
+        {"transform": lambda p: 1 / 0},
+        ConversionError,
+        "transform fails on",
+    ),
     "no function": ({"transform": None}, ConversionError, "expected a function"),
 }
 
