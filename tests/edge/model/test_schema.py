@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[Signature, Any, str, str]] = {
     "a feed without an input": (FEED, {"a": np.zeros((1, 2, 5))}, "shape", "the inputs ['a', 'b']"),
     "a feed of another shape": (
         FEED, {"a": np.zeros((1, 3, 5)), "b": np.zeros(1, int)}, "shape",
-        "'a': expected shape [any, 2, 5], got [1, 3, 5]",
+        "'a': expected shape [any, 2, any], got [1, 3, 5]",
     ),
     "a feed without the axis of rows": (
         FEED, {"a": np.zeros((2, 5)), "b": np.zeros(1, int)}, "shape",
