@@ -53,6 +53,39 @@ def through(before, sample, shape=(None, None, None, None)):
     return RawModel(proto.SerializeToString(), "steps").run({before.name: sample})["y"][0]
 
 
+@pytest.mark.parametrize("inner", ["picture", "pre_0", "pre_c0"])
+def test_names_of_the_network_that_the_steps_use_too_are_told_apart(inner):
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Neg", ["x"], [inner]), helper.make_node("Neg", [inner], ["y"])]
+    if inner == "picture":  # the input itself
+        nodes = [helper.make_node("Identity", [inner], ["y"])]
+    given = inner if inner == "picture" else "x"
+    shape = (None, 3, None, None)
+    graph = helper.make_graph(
+        nodes, "g", [value(given, TensorProto.FLOAT, shape)], [value("y", TensorProto.FLOAT, shape)]
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    before = Picture(training, **STEPS)
+    proto = put_before(network, *before.build(), before.given())
+    pixels = picture(60, 70)
+    made = RawModel(proto.SerializeToString(), "steps").run({before.name: pixels[None]})["y"][0]
+    assert np.abs(made - training(pixels)).max() < 1.01 * STEP
+
+
+def test_an_output_with_the_name_of_the_input_is_refused():
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["picture"])],
+        "g",
+        [value("x", TensorProto.FLOAT, (None, 3, 8, 8))],
+        [value("picture", TensorProto.FLOAT, (None, 3, 8, 8))],
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    before = Picture(training, **STEPS)
+    with pytest.raises(ConversionError, match="output 'picture' has a name that the steps use"):
+        put_before(network, *before.build(), before.given())
+
+
 @pytest.fixture
 def network(tmp_path):
     """Means of a few squares of a picture [N, 3, 32, 32], to logits [N, 4]."""
