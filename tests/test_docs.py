@@ -54,6 +54,12 @@ def test_every_keyword_of_convert_is_explained_beside_its_group() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_every_page_is_python(page: str) -> None:
+    for code in blocks(page):
+        compile(code, page, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_pages_that_are_there(page: str) -> None:
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / link).exists(), link

@@ -96,7 +96,7 @@ def _other_name(name: str, taken: Collection[str]) -> str:
 
 def _only_input(proto: Any) -> str:
     constants = {tensor.name for tensor in proto.graph.initializer}
-    names = [value.name for value in proto.graph.input if value.name not in constants]
+    names: list[str] = [v.name for v in proto.graph.input if v.name not in constants]
     if len(names) != 1:
         raise ConversionError(f"preprocess: expected a network with one input, it has {names}")
     return names[0]
