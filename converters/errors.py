@@ -29,3 +29,9 @@ class BudgetExceeded(ConversionError):
     def __init__(self, message: str, table: str) -> None:
         super().__init__(f"{message}\n{table}")
         self.table = table
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a foreign error's message, for one of ours; else its type."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:300]

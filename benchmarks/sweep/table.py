@@ -32,7 +32,7 @@ def to_markdown(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {v.name} | {v.plain}{_note(v.plain_note, 60)} | {v.ours} | {_cell(v.note, 200)} |"
+        f"| {v.name} | {v.plain}{_note(v.plain_note, 60)} | {v.ours} | {_cell(v.note, 300)} |"
         for v in verdicts
     ]
     return "\n".join(lines) + "\n"

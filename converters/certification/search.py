@@ -57,13 +57,17 @@ class SearchPlan:
 
     def repeat(self, folder: str) -> str:
         """Return the commands that check a release again, and that make it again."""
-        convert = f"edge-convert convert MODEL --data FILE --variants {','.join(self.variants)}"
+        convert = "edge-convert convert MODEL --data FILE --name NAME --out FOLDER"
+        if not self.for_files:  # else they are the default, of which some are tried for files only
+            convert += f" --variants {','.join(self.variants)}"
         if self.limits is not None:
             convert += f" --budget '{self.limits.format()}'"
         if self.target is not None:
             convert += f" --target {self.target.name}"
         if self.ship:
             convert += f" --ship {','.join(self.ship)}"
+        if self.seconds != SECONDS:
+            convert += f" --seconds {self.seconds:g}"
         return f"edge-convert verify {folder}; {convert}"
 
 
@@ -90,9 +94,10 @@ def plan_of(
     """
     machine = target_of(target) if target is not None else None
     chosen = variants or (tuple(VARIANTS) if limits is not None else DEFAULT)
-    if variants is None and not (machine and machine.float16):
+    if variants is None:
         # Elsewhere half precision is computed in float32, with casts around each operator.
-        chosen = tuple(name for name in chosen if name != "float16")
+        halves = ("float16",) if machine and machine.float16 else ()
+        chosen = (*(name for name in chosen if name != "float16"), *halves)
     for option, asked in (("variants", chosen), ("ship", ship)):
         unknown = sorted(set(asked) - set(VARIANTS))
         if unknown:

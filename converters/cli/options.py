@@ -53,7 +53,11 @@ ModelFile = Annotated[
     ),
 ]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Allow loading a pickle. It runs the code that is in it.")
+    bool,
+    typer.Option(
+        "--trust",
+        help="Allow loading a file that may run code: a pickle, or a .pt2 or .keras that has some.",
+    ),
 ]
 Data = Annotated[
     Path, _option(_ROWS, "--data", help="Held-out rows: .npz (X, y), .csv or .parquet.")
@@ -81,7 +85,7 @@ Classes = Annotated[
     _option(
         _ROWS,
         "--classes",
-        help="Labels of an .onnx file in the order of its probabilities, by comma.",
+        help="Labels of a network in the order of the columns of its output, by comma.",
         metavar="LABELS",
     ),
 ]
@@ -90,7 +94,7 @@ Outputs = Annotated[
     _option(
         _ROWS,
         "--output",
-        help="Meaning of the output of an .onnx file: logits, probabilities, multilabel, "
+        help="Meaning of the output of a network: logits, probabilities, multilabel, "
         "multilabel-logits or values; or NAME=KIND of several by comma.",
         metavar="KIND",
     ),
@@ -109,8 +113,8 @@ Kinds = Annotated[
     _option(
         _ROWS,
         "--kind",
-        help="What an input of an .onnx file holds: image, audio, tokens, series, text or tensor; "
-        "once for each. Monitoring sums it up so.",
+        help="What an input of a network holds: image, audio, tokens, series, text or tensor; "
+        "once for each. Monitoring watches it as that.",
         metavar="INPUT=KIND",
     ),
 ]
@@ -119,7 +123,7 @@ Embedding = Annotated[
     _option(
         _ROWS,
         "--embedding",
-        help="Output or inner tensor of an .onnx file that monitoring watches along its principal "
+        help="Output or inner tensor of a network that monitoring watches along its principal "
         "directions, or none. Default: the input of a classifier's last layer.",
         metavar="TENSOR",
     ),

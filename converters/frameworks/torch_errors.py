@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from converters.errors import first_line
+
 _EXPORTERS: Final = ("torch", "onnxscript", "onnx_ir", "keras")
 """Packages whose lines a user cannot change."""
 
@@ -36,7 +38,7 @@ def trace_problem(error: Exception) -> str:
             f"its code fixes the number of rows{place}; use x.shape[0] or -1 in the place of a "
             "number, or give one sample and batched=False"
         )
-    return f"{_first_line(text) or kind}{place}"
+    return f"{first_line(error)}{place}"
 
 
 def onnx_problem(error: Exception, program: Any) -> str:
@@ -46,11 +48,12 @@ def onnx_problem(error: Exception, program: Any) -> str:
         error: of the exporter.
         program: the traced module.
     """
-    messages = [str(each) for each in _chain(error)]
+    causes = list(_chain(error))
+    messages = [str(each) for each in causes]
     operators = [match[1] for message in messages for match in _OPERATOR.finditer(message)]
     nodes = [match[1] for message in messages for match in _NODE.finditer(message)]
     if not operators:
-        return _first_line(messages[-1]) or type(error).__name__
+        return first_line(causes[-1])
     node = _node_behind(program, nodes[-1] if nodes else "", operators[-1])
     return f"the operator {operators[-1]}{_place_of(node) if node is not None else ''}"
 
@@ -59,10 +62,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:300]
 
 
 def _line_of(error: Exception) -> str:

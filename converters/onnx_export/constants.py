@@ -30,16 +30,16 @@ def collect_constants(proto: Any) -> None:
 
 
 def inner_graphs(graph: Any) -> Iterator[Any]:
-    """Yield the bodies of all nodes of a graph, outer ones first."""
+    """Yield the bodies of all nodes of a graph or function, outer ones first."""
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield attribute.g
-                yield from inner_graphs(attribute.g)
+            for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield body
+                yield from inner_graphs(body)
 
 
 def all_nodes(graph: Any) -> Iterator[Any]:
-    """Yield the nodes of a graph and of all bodies inside."""
+    """Yield the nodes of a graph or function, and of all bodies inside."""
     yield from graph.node
     for inner in inner_graphs(graph):
         yield from inner.node

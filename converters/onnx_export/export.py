@@ -14,8 +14,8 @@ from converters.estimators.fitted_estimator import FittedEstimator
 from converters.estimators.sklearn_repairs import parts_of, repaired
 from converters.lowering import registry
 from converters.lowering.graph import DOUBLE, FLOAT, INT64, IR_VERSION, STRING, Graph
-from converters.lowering.scalers import is_sharp
 from converters.lowering.table import KINDS, Block, Table, floats
+from converters.lowering.transformers.scalers import is_sharp
 from converters.onnx_export.cleanup import tidy
 from converters.samples.rows import Rows
 from converters.trees.floats import at_most, nearest

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from converters.certification.search import SearchPlan
-from converters.errors import ConversionError
+from converters.errors import ConversionError, first_line
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.guide import Guide
 from converters.quantization.precision import precision_of
@@ -109,9 +109,3 @@ class Candidates:
         variant = Variant(name, needs_of(proto), precision_of(proto), target)
         files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: to_bytes(proto)}
         return write_release(folder, replace(self.base, variants=(variant,)), files)
-
-
-def first_line(error: Exception) -> str:
-    """Return the beginning of an error's text, for a row of a table."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]

@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from converters.certification import measure, speed
 from converters.certification.budget import BudgetTerms
-from converters.certification.choice import Choice, choose
+from converters.certification.choice import PLAIN, Choice, choose
 from converters.certification.measure import OPTIMISED
 from converters.certification.parity import Difference
 from converters.certification.reference import Reference
@@ -27,14 +27,8 @@ from converters.certification.report import results_table
 from converters.certification.row_counts import RowCounts
 from converters.certification.search import SearchPlan
 from converters.certification.settling import MeasuredTimes, settled
-from converters.errors import BudgetExceeded, ParityError
-from converters.pipeline.candidates import (
-    Announce,
-    Candidates,
-    LeftOut,
-    NothingSmaller,
-    first_line,
-)
+from converters.errors import BudgetExceeded, ParityError, first_line
+from converters.pipeline.candidates import Announce, Candidates, LeftOut, NothingSmaller
 from converters.quantization.guide import Guide
 from converters.quantization.variants import FROM_THE_EXPORT
 from converters.sources.model_source import ModelSource
@@ -43,8 +37,6 @@ from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
 log = logging.getLogger(__name__)
-
-FLOAT32: Final = "float32"
 
 
 @dataclass(frozen=True)
@@ -93,8 +85,8 @@ class VariantSearch:
         Returns:
             One row of the certificate for each candidate that answers, by name.
         """
-        self.releases[FLOAT32] = float32
-        self._verdicts[FLOAT32] = self._verdict(FLOAT32, float32)
+        self.releases[PLAIN] = float32
+        self._verdicts[PLAIN] = self._verdict(PLAIN, float32)
         guide = Guide(self.source.calibration(), self._badness, self.over)
         base = float32
         for name in self.plan.variants[1:]:
@@ -145,7 +137,7 @@ class VariantSearch:
         answers, reference = self.source.run(release), self.reference
         difference, counts = reference.difference(answers), reference.counts(answers)
         score, tolerances = reference.score_of(answers), self.plan.tolerances
-        if name == FLOAT32:
+        if name == PLAIN:
             reason = ""  # held to the model by ``verify`` already, or it is the model
         elif name in self.source.exact:
             reason = self._inexact(release)

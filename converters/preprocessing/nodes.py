@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.lowering.graph import rename
 
 OPSETS: Final = (13, 25)
 """Operator sets of files that something can be put before: in them the operators used here have
@@ -22,17 +24,19 @@ class Nodes:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self.domains: dict[str, int] = {}
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+    @property
+    def names(self) -> set[str]:
+        """Names of all tensors."""
+        made = {name for node in self.nodes for name in node.output}
+        return made | {constant.name for constant in self.constants}
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output, and return the output's name."""
         from onnx import helper
 
         name = f"{PREFIX}{len(self.nodes)}"
-        node = helper.make_node(operator, list(inputs), [name], domain=domain, **attributes)
-        self.nodes.append(node)
-        if domain:
-            self.domains[domain] = 1
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
     def constant(self, value: Any, dtype: str) -> str:
@@ -63,33 +67,51 @@ def put_before(proto: Any, nodes: Nodes, result: str, given: Any) -> Any:
         given: the new input, as a ValueInfoProto.
 
     Raises:
-        ConversionError: a network with several inputs, or of an operator set that is too old.
+        ConversionError: a network with several inputs, of an operator set that is too old, or with
+            an output whose name the steps use.
     """
     import onnx
 
-    inputs = [
-        v for v in proto.graph.input if v.name not in {t.name for t in proto.graph.initializer}
-    ]
-    if len(inputs) != 1:
-        names = [value.name for value in inputs]
+    taken = {given.name, *nodes.names}
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    input_name = _only_input(made)
+    _check_fits(made, taken)
+    graph = made.graph
+    # The network's own tensors give way, since the app knows the new input by its name.
+    rename(graph, lambda name: _other_name(name, taken))
+    bridge = onnx.helper.make_node("Identity", [result], [_other_name(input_name, taken)])
+    network = list(graph.node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend([*nodes.nodes, bridge, *network])
+    graph.input.append(given)
+    graph.initializer.extend(nodes.constants)
+    del graph.value_info[:]
+    return made
+
+
+def _other_name(name: str, taken: Collection[str]) -> str:
+    return f"network_{name}" if name in taken else name
+
+
+def _only_input(proto: Any) -> str:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    names: list[str] = [v.name for v in proto.graph.input if v.name not in constants]
+    if len(names) != 1:
         raise ConversionError(f"preprocess: expected a network with one input, it has {names}")
+    return names[0]
+
+
+def _check_fits(proto: Any, taken: Collection[str]) -> None:
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
     if not OPSETS[0] <= opsets.get("", 0) <= OPSETS[1]:
         raise ConversionError(
             f"preprocess: expected a file of operator set {OPSETS[0]} to {OPSETS[1]}, got "
             f"{opsets.get('', 0)}; convert it with onnx.version_converter, or export it anew"
         )
-    made = onnx.ModelProto()
-    made.CopyFrom(proto)
-    graph, taken = made.graph, inputs[0].name
-    network = list(graph.node)
-    bridge = onnx.helper.make_node("Identity", [result], [taken])
-    del graph.node[:], graph.input[:]
-    graph.node.extend([*nodes.nodes, bridge, *network])
-    graph.input.append(given)
-    graph.initializer.extend(nodes.constants)
-    for domain, version in nodes.domains.items():
-        if domain not in opsets:
-            made.opset_import.add(domain=domain, version=version)
-    del graph.value_info[:]
-    return made
+    for value in proto.graph.output:
+        if value.name in taken:
+            raise ConversionError(
+                f"preprocess: the network's output {value.name!r} has a name that the steps use; "
+                "export it under another one"
+            )

@@ -37,7 +37,7 @@ class Picture:
     returns, where a JPEG is damaged (docs/NETWORKS.md).
 
     Attributes:
-        python: what did the same in training: a function of one picture, as the app gives it, to
+        transform: what did the same in training: a function of one picture, as the app gives it, to
             what the network takes, without the axis of the rows. The release is held to it.
         resize: length of the shorter side, or ``(height, width)``; ``None`` leaves pictures as they
             are, all of one size.
@@ -50,7 +50,7 @@ class Picture:
         middle: ``floor`` or ``round`` (half to even, as torchvision does), of half an odd margin.
     """
 
-    python: Callable[[Any], Any]
+    transform: Callable[[Any], Any]
     resize: Size | None = None
     crop: Size | None = None
     filter: Filter = "bilinear"
@@ -73,8 +73,8 @@ class Picture:
             raise ConversionError(
                 f"preprocess: filter: expected bilinear or bicubic, got {self.filter!r:.40}"
             )
-        if not callable(self.python):
-            raise ConversionError("preprocess: python: expected a function of one picture")
+        if not callable(self.transform):
+            raise ConversionError("preprocess: transform: expected a function of one picture")
 
     @classmethod
     def of(cls, processor: Any) -> Picture:
@@ -106,7 +106,7 @@ class Picture:
 
     @property
     def allowed(self) -> float:
-        """Largest difference from ``python`` in the tensor: two steps of a byte."""
+        """Largest difference from ``transform`` in the tensor: two steps of a byte."""
         return 2.01 * self.scale / min(self.std or (1.0,))
 
     def check(self, X: Any) -> list[NDArray[Any]]:

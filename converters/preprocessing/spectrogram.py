@@ -23,8 +23,8 @@ class Spectrogram:
     with the cosines and sines of its frequencies.
 
     Attributes:
-        python: what did the same in training: a function of one sound [samples] to what the network
-            takes, without the axis of the rows. The release is held to it.
+        transform: what did the same in training: a function of one sound [samples] to what the
+            network takes, without the axis of the rows. The release is held to it.
         window: weights of the samples of one window, [window], such as ``scipy.signal.get_window``
             or ``torch.hann_window`` gives; it is as long as the spectrum.
         hop: samples from one window to the next.
@@ -37,10 +37,10 @@ class Spectrogram:
         offset: added to the energies before the logarithm.
         time_last: ``True`` for [bands, windows], ``False`` for [windows, bands].
         channel: whether the network takes an axis of one channel before these two.
-        allowed: largest difference from ``python``, in the units of the tensor.
+        allowed: largest difference from ``transform``, in the units of the tensor.
     """
 
-    python: Callable[[Any], Any]
+    transform: Callable[[Any], Any]
     window: Any
     hop: int
     filters: Any = None
@@ -73,8 +73,11 @@ class Spectrogram:
                 "preprocess: expected a logarithm of none, ln, log10 or db and a power of 1 or 2, "
                 f"got {self.logarithm!r:.20} and {self.power!r:.20}"
             )
-        if not callable(self.python) or not isinstance(self.hop, int) or self.hop < 1:
-            raise ConversionError("preprocess: expected a function as python, and hop from 1 on")
+        if not callable(self.transform) or not isinstance(self.hop, int) or self.hop < 1:
+            raise ConversionError(
+                "preprocess: transform: expected a function of one sound; hop: a whole number from "
+                "1 on"
+            )
 
     def check(self, X: Any) -> list[NDArray[Any]]:
         """Return the samples as arrays with an axis of one row.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
+
+from converters.onnx_export.constants import inner_graphs
 
 INT8_OPERATORS: Final = frozenset(
     {
@@ -29,7 +30,7 @@ def precision_of(proto: Any) -> str:
     Returns:
         ``int8``, ``float16``, ``bfloat16``, ``float64`` or ``float32``.
     """
-    graphs = list(_graphs(proto.graph))
+    graphs = [proto.graph, *inner_graphs(proto.graph)]
     if any(node.op_type in INT8_OPERATORS for graph in graphs for node in graph.node):
         return "int8"
     for graph in graphs:
@@ -37,15 +38,6 @@ def precision_of(proto: Any) -> str:
             if _computes_in(graph, wanted):
                 return name
     return "float32"
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """Yield a graph and those of its branches and loops."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for child in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _graphs(child)
 
 
 def _computes_in(graph: Any, wanted: int) -> bool:

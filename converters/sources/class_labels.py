@@ -131,6 +131,12 @@ def _plain(what: str, place: int, label: Any) -> Label:
     )
 
 
+def _some(labels: Sequence[Label]) -> str:
+    """Return the first labels, for a message."""
+    more = " and others" if len(labels) > _SHOWN else ""
+    return ", ".join(repr(label) for label in labels[:_SHOWN]) + more
+
+
 def coded(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[Any]:
     """Return ``y`` as labels of ``classes``, [rows].
 
@@ -143,8 +149,8 @@ def coded(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[Any]:
     unknown = sorted({str(label) for label in truth} - set(names))
     if unknown:
         raise ConversionError(
-            f"y: expected labels of the classes {list(classes)[:_SHOWN]}…; got "
-            f"{', '.join(unknown[:_SHOWN])}. Is y in another coding?"
+            f"y: expected labels of the classes {_some(classes)}; got {_some(unknown)}. Is y in "
+            "another coding?"
         )
     array = np.empty(rows, object)
     array[:] = [names[str(label)] for label in truth]
@@ -268,9 +274,7 @@ def coded_sets(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[np.bool
             )
         for label in labels:
             if str(label) not in places:
-                raise ConversionError(
-                    f"y: expected labels of {list(classes)[:_SHOWN]}…; got {label!r}"
-                )
+                raise ConversionError(f"y: expected labels of {_some(classes)}; got {label!r}")
             made[i, places[str(label)]] = True
     return made
 

@@ -18,7 +18,7 @@ from converters.errors import ConversionError, UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
 from converters.estimators.sklearn_repairs import parts_of
 from converters.lowering.registry import refusal_reason
-from converters.lowering.scalers import needs_own_digits
+from converters.lowering.transformers.scalers import needs_own_digits
 from converters.onnx_export.export import export, output_specs
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT

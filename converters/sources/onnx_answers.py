@@ -205,14 +205,14 @@ def _label_output(
     Raises:
         ConversionError: the file's own label is neither the likeliest class nor one of the classes.
     """
-    likeliest = labels_of(scores_of(own[_raw(reading)], reading), classes).astype(str)
     if reading.label is None:
         return with_label(proto, name, classes), True
-    array = own[reading.label]
+    scores, array = scores_of(own[reading.name or ""], reading), own[reading.label]
+    likeliest = labels_of(scores, classes).astype(str)
     given = np.array([str(label) for label in array.ravel()])
     if array.ndim == 1 and (given == likeliest).all():
         return reading.label, True
-    places = scores_of(own[_raw(reading)], reading).argmax(axis=1).astype(str)
+    places = scores.argmax(axis=1).astype(str)
     if (given == likeliest).all() or (given == places).all():
         return with_label(proto, name, classes), True
     if array.ndim == 1 and set(given) <= {str(label) for label in classes}:
@@ -222,11 +222,6 @@ def _label_output(
         f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}. Name all classes "
         f"in the order of the columns (classes=), or declare what {reading.name!r} is (output=)"
     )
-
-
-def _raw(reading: OutputReading) -> str:
-    assert reading.name is not None
-    return reading.name
 
 
 def scores_of(answers: NDArray[Any], reading: OutputReading) -> NDArray[Any]:

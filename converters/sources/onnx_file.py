@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from converters.errors import ConversionError
 from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.constants import all_nodes, inner_graphs
 from converters.onnx_export.export import clean
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -89,25 +90,16 @@ def _external_bytes(proto: Any, folder: Path) -> int:
 
 def _tensors(proto: Any) -> Iterator[Any]:
     """Yield the constants of the main graph and of every graph inside it."""
-    pending = [proto.graph]
-    while pending:
-        graph = pending.pop()
+    for graph in (proto.graph, *inner_graphs(proto.graph)):
         yield from graph.initializer
-        for node in graph.node:
-            for attribute in node.attribute:
-                pending += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+        for attribute in (each for node in graph.node for each in node.attribute):
+            yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
 
 
 def nodes_of(proto: Any) -> Iterator[Any]:
     """Yield every node: of the main graph, of graphs inside it, and of the model's functions."""
-    pending = [*proto.graph.node, *(node for made in proto.functions for node in made.node)]
-    while pending:
-        node = pending.pop()
-        yield node
-        for attribute in node.attribute:
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                pending += graph.node
+    for each in (proto.graph, *proto.functions):
+        yield from all_nodes(each)
 
 
 def _refuse_training(proto: Any, name: str) -> None:

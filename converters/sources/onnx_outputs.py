@@ -170,13 +170,11 @@ def _inferred(
 
 
 def _seen(array: NDArray[Any]) -> str:
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
     columns = f"{array.shape[1]} columns" if array.shape[1] > 1 else "one column"
-    return (
-        f"has {columns} from {low:.3g} to {high:.3g} and rows that do not sum to 1"
-        * (not sums_to_one(array))
-        or f"has {columns} whose rows sum to 1"
-    )
+    if sums_to_one(array):
+        return f"has {columns} whose rows sum to 1"
+    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    return f"has {columns} from {low:.3g} to {high:.3g} and rows that do not sum to 1"
 
 
 def sums_to_one(array: NDArray[Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from converters.errors import ConversionError
+from converters.errors import ConversionError, first_line
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed
 from edge_sdk.model.session import session_options
@@ -35,7 +35,7 @@ class RawModel:
             )
         except Exception as error:  # onnxruntime has an error of its own for each kind of trouble
             raise ConversionError(
-                f"{name}: onnxruntime cannot load it; {_first_line(error)}"
+                f"{name}: onnxruntime cannot load it; {first_line(error)}"
             ) from error
         self._names = [output.name for output in self._session.get_outputs()]
 
@@ -50,9 +50,5 @@ class RawModel:
         except Exception as error:
             shapes = {name: array.shape for name, array in feed.items()}
             raise ConversionError(
-                f"X: the model fails on samples of the shapes {shapes}; {_first_line(error)}"
+                f"X: the model fails on samples of the shapes {shapes}; {first_line(error)}"
             ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -29,12 +29,12 @@ class Preprocessing(Protocol):
         """Name of the release's input."""
 
     @property
-    def python(self) -> Callable[[Any], Any]:
+    def transform(self) -> Callable[[Any], Any]:
         """Function of one sample that did the same in training."""
 
     @property
     def allowed(self) -> float:
-        """Largest difference of a number of the tensor from what ``python`` gives."""
+        """Largest difference of a number of the tensor from what ``transform`` gives."""
 
     def check(self, X: Any) -> list[NDArray[Any]]:
         """Return the samples as arrays with an axis of one row; raises ConversionError."""
@@ -72,14 +72,14 @@ def with_preprocessing(
     Args:
         before: what comes before it.
         X: samples as the app gives them.
-        export: the network, with the tensors [N, …] that ``before.python`` made of the samples.
+        export: the network, with the tensors [N, …] that ``before.transform`` made of the samples.
 
     Raises:
         ConversionError: samples that ``before`` does not take.
         ParityError: the tensors or the answers differ from those of the Python.
     """
     samples = before.check(X)
-    tensors = _python_tensors(before, X)
+    tensors = _transformed(before, X)
     exported = export(tensors)
     hold_to_module(exported)
     nodes, result = before.build()
@@ -94,18 +94,18 @@ def with_preprocessing(
     return HeldFile(exported.kind, proto, {"preprocessing": parity}), given
 
 
-def _python_tensors(before: Preprocessing, X: Any) -> NDArray[Any]:
+def _transformed(before: Preprocessing, X: Any) -> NDArray[Any]:
     made = []
     for i, sample in enumerate(X):
         try:
-            made.append(np.asarray(before.python(sample)))
+            made.append(np.asarray(before.transform(sample)))
         except Exception as error:  # the caller's own function may raise anything
             raise ConversionError(
-                f"preprocess: python fails on sample {i}; {type(error).__name__}: {error!s:.200}"
+                f"preprocess: transform fails on sample {i}; {type(error).__name__}: {error!s:.200}"
             ) from error
         if made[i].shape != made[0].shape or made[i].dtype.kind not in "fiub":
             raise ConversionError(
-                f"preprocess: python: expected numbers of one shape for every sample, got "
+                f"preprocess: transform: expected numbers of one shape for every sample, got "
                 f"{made[0].dtype} {made[0].shape} and {made[i].dtype} {made[i].shape} for sample "
                 f"{i}"
             )
@@ -136,7 +136,7 @@ def _held(
 def _tensor_difference(actual: Any, expected: Any, allowed: float, i: int) -> float:
     if actual.shape != expected.shape:
         raise ParityError(
-            f"preprocess: sample {i}: the steps give shape {actual.shape[1:]}, python gives "
+            f"preprocess: sample {i}: the steps give shape {actual.shape[1:]}, transform gives "
             f"{expected.shape[1:]}"
         )
     apart = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
@@ -144,7 +144,7 @@ def _tensor_difference(actual: Any, expected: Any, allowed: float, i: int) -> fl
     if largest > allowed:
         place = tuple(int(k) for k in np.unravel_index(int(apart.argmax()), apart.shape))
         raise ParityError(
-            f"preprocess: sample {i}: the steps differ from python by {largest:.3g} at "
+            f"preprocess: sample {i}: the steps differ from transform by {largest:.3g} at "
             f"{place[1:]}: {actual[place]:.6g} instead of {expected[place]:.6g} (allowed "
             f"{allowed:.3g}). Are size, filter, mean, std and middle those of the Python?"
         )

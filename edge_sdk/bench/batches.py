@@ -16,7 +16,7 @@ from edge_sdk.bench.harness import (
 )
 from edge_sdk.bench.raw import RawSession
 from edge_sdk.bench.result import OURS, RAW_DEFAULT, RAW_ONE, Findings, GoalRow
-from edge_sdk.bench.rows import application_batch, mixed
+from edge_sdk.bench.rows import affordable, application_batch, mixed
 from edge_sdk.model.session import fixed_batch
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     with subject.device() as device:
         findings = Findings()
         for size in effort.batches:
+            if size > affordable(rows):
+                note = f"batch of {size:,}: left out, it would take too much memory"
+                findings += Findings(notes=(note,))
+                continue
             findings += _one_size(subject, device, mixed(rows, size), size, effort)
     return findings
 

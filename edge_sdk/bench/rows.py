@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 ROWS: Final = 1_024
 """Number of different rows; half of them are in the pack that a measured device opens."""
 
+LARGEST_BYTES: Final = 256 << 20
+"""Memory that making rows may take; of pictures a few hundred rows would take gigabytes."""
+
+_INDEX_BYTES: Final = 8
+"""Of the place that each value of a mixed row is taken from."""
+
 _OPEN: Final = 8
 """Size chosen for a dimension of any size, other than the batch."""
 
@@ -88,9 +94,19 @@ def _as(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     return array.astype(object if spec.dtype == "string" else spec.dtype)
 
 
+def affordable(feed: Feed) -> int:
+    """Return how many rows like those of ``feed`` may be mixed, by their bytes."""
+    bytes_of_row = sum(array[:1].size * (array.itemsize + _INDEX_BYTES) for array in feed.values())
+    return LARGEST_BYTES // max(1, bytes_of_row)
+
+
 def different(feed: Feed, count: int) -> Feed:
-    """Return ``count`` different rows, or fewer if there are no more, mixed from ``feed``."""
+    """Return ``count`` different rows, or fewer if there are no more, mixed from ``feed``.
+
+    Of pictures and other large rows there are fewer, but not fewer than ``feed`` has.
+    """
     # Twice as many are mixed, because some turn out equal.
+    count = min(count, max(affordable(feed) // 2, len(next(iter(feed.values())))))
     many = mixed(feed, 2 * count)
     tables = [np.asarray(array).reshape(len(array), -1) for array in many.values()]
     seen: dict[tuple[Any, ...], int] = {}

@@ -247,6 +247,13 @@ class InputSchema:
             return spec.shape
         return tuple(None if i == spec.batch else size for i, size in enumerate(spec.shape))
 
+    def _rows_axis_advice(self, spec: TensorSpec, array: NDArray[Any]) -> str:
+        """Return what to do about an input without its axis of rows, the likeliest mistake."""
+        if not self.signature.batched or array.ndim != len(spec.shape) - 1:
+            return ""
+        axis = spec.batch
+        return f"; axis {axis} is that of the rows: for one row give np.expand_dims(x, {axis})"
+
     def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
         array, shape = np.asarray(value), self._shape(spec)
         fits = array.ndim == len(shape) and all(
@@ -254,13 +261,19 @@ class InputSchema:
         )
         if not fits:
             raise InputError(
-                "shape", f"input {spec.name!r}: expected shape {shape}, got {array.shape}"
+                "shape",
+                f"input {spec.name!r}: expected shape {_shown(shape)}, got {_shown(array.shape)}"
+                f"{self._rows_axis_advice(spec, array)}",
             )
         if spec.dtype == STRING:
             return _strings(spec.name, array.ravel()).reshape(array.shape)
         converted = _convert(array, spec.dtype, [spec.name])
         self._check_finite(converted, [spec.name])
         return np.asarray(converted, order="C")
+
+
+def _shown(shape: Sequence[int | None]) -> str:
+    return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
 
 
 def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:

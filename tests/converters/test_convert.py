@@ -183,6 +183,9 @@ def test_the_certificate_says_how_it_was_measured_and_not_where(made):
     assert certificate.rows == len(builders.data_of("scaler and MLP")[0])
     assert {"onnxruntime", "scikit-learn", "skl2onnx"} <= set(certificate.tools)
     assert certificate.repeat.startswith("edge-convert verify")
+    assert certificate.repeat.endswith(
+        "edge-convert convert MODEL --data FILE --name NAME --out FOLDER"
+    )
     import platform
 
     raw = json.dumps(certificate.machine) + certificate.repeat

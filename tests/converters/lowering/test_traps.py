@@ -32,7 +32,7 @@ from sklearn.svm import LinearSVC
 from converters import convert
 from converters.errors import UnsupportedModel
 from converters.lowering.graph import DOUBLE, FLOAT, ML, Graph
-from converters.lowering.text import LOCALE
+from converters.lowering.transformers.text import LOCALE
 from converters.trees import classic
 from converters.trees.ensemble import Ensemble
 from edge_sdk import EdgeDevice

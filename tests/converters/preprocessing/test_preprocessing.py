@@ -53,6 +53,39 @@ def through(before, sample, shape=(None, None, None, None)):
     return RawModel(proto.SerializeToString(), "steps").run({before.name: sample})["y"][0]
 
 
+@pytest.mark.parametrize("inner", ["picture", "pre_0", "pre_c0"])
+def test_names_of_the_network_that_the_steps_use_too_are_told_apart(inner):
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Neg", ["x"], [inner]), helper.make_node("Neg", [inner], ["y"])]
+    if inner == "picture":  # the input itself
+        nodes = [helper.make_node("Identity", [inner], ["y"])]
+    given = inner if inner == "picture" else "x"
+    shape = (None, 3, None, None)
+    graph = helper.make_graph(
+        nodes, "g", [value(given, TensorProto.FLOAT, shape)], [value("y", TensorProto.FLOAT, shape)]
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    before = Picture(training, **STEPS)
+    proto = put_before(network, *before.build(), before.given())
+    pixels = picture(60, 70)
+    made = RawModel(proto.SerializeToString(), "steps").run({before.name: pixels[None]})["y"][0]
+    assert np.abs(made - training(pixels)).max() < 1.01 * STEP
+
+
+def test_an_output_with_the_name_of_the_input_is_refused():
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["picture"])],
+        "g",
+        [value("x", TensorProto.FLOAT, (None, 3, 8, 8))],
+        [value("picture", TensorProto.FLOAT, (None, 3, 8, 8))],
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    before = Picture(training, **STEPS)
+    with pytest.raises(ConversionError, match="output 'picture' has a name that the steps use"):
+        put_before(network, *before.build(), before.given())
+
+
 @pytest.fixture
 def network(tmp_path):
     """Means of a few squares of a picture [N, 3, 32, 32], to logits [N, 4]."""
@@ -122,13 +155,17 @@ def test_an_app_gives_pictures_and_gets_labels(network, tmp_path):
 
 WRONG = {
     "another std": ({"std": (0.3, 0.3, 0.3)}, ParityError, "std and middle"),
-    "another mean": ({"mean": (0.5, 0.5, 0.5)}, ParityError, "differ from python"),
+    "another mean": ({"mean": (0.5, 0.5, 0.5)}, ParityError, "differ from transform"),
     "another crop": ({"crop": 30}, ParityError, "the steps give shape"),
-    "another filter": ({"filter": "bicubic"}, ParityError, "differ from python"),
+    "another filter": ({"filter": "bicubic"}, ParityError, "differ from transform"),
     "a size of three": ({"resize": (1, 2, 3)}, ConversionError, "height, width"),
     "an unknown filter": ({"filter": "box"}, ConversionError, "bilinear or bicubic"),
-    "a function that fails": ({"python": lambda p: 1 / 0}, ConversionError, "python fails on"),
-    "no function": ({"python": None}, ConversionError, "expected a function"),
+    "a function that fails": (
+        {"transform": lambda p: 1 / 0},
+        ConversionError,
+        "transform fails on",
+    ),
+    "no function": ({"transform": None}, ConversionError, "expected a function"),
 }
 
 
@@ -138,7 +175,7 @@ def test_steps_that_differ_from_training_are_refused(case, network, tmp_path):
     with pytest.raises(kind, match=message):
         convert(
             network[0], [picture(60, 70)] * 3, name="m", out=tmp_path / "r", output="values",
-            preprocess=Picture(**{"python": training, **STEPS, **changes}),
+            preprocess=Picture(**{"transform": training, **STEPS, **changes}),
         )  # fmt: skip
     assert not (tmp_path / "r").exists()
 
@@ -183,10 +220,10 @@ def mel(window, hop, filters, power=2.0, decibels=True):
 def test_a_sound_becomes_the_spectrogram_of_numpy(samples, power):
     random = np.random.default_rng(0)
     window, filters = np.hanning(128), np.abs(random.normal(0, 1, (65, 20)))
-    python = mel(window, 40, filters, power)
-    before = Spectrogram(python, window, 40, filters, power, logarithm="db")
+    transform = mel(window, 40, filters, power)
+    before = Spectrogram(transform, window, 40, filters, power, logarithm="db")
     sound = random.normal(0, 0.1, samples).astype(np.float32)
-    assert np.abs(through(before, sound[None], (None, None, None)) - python(sound)).max() < 1e-3
+    assert np.abs(through(before, sound[None], (None, None, None)) - transform(sound)).max() < 1e-3
 
 
 def test_a_spectrogram_of_other_filters_is_refused(tmp_path):

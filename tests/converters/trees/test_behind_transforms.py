@@ -94,7 +94,7 @@ def test_probes_stand_next_to_each_other_on_both_sides_behind_a_transformer():
 
 
 def test_a_transform_that_is_off_in_the_last_float32_digits_is_found(monkeypatch, tmp_path):
-    from converters.lowering import scalers
+    from converters.lowering.transformers import scalers
 
     monkeypatch.setattr(scalers, "_SHARP", ())  # as if trees took any float32
     model = make_pipeline(StandardScaler(), boosted()).fit(X[:TRAIN].astype(np.float32), Y[:TRAIN])

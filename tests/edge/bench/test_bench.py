@@ -34,7 +34,7 @@ from edge_sdk.bench.result import (
     Timing,
     load,
 )
-from edge_sdk.bench.rows import different, mixed
+from edge_sdk.bench.rows import affordable, different, mixed
 from edge_sdk.bench.subject import Subject
 from edge_sdk.cli.main import main
 from edge_sdk.device import EdgeDevice
@@ -237,6 +237,14 @@ def test_different_rows_differ_even_where_the_given_ones_repeat(
     found = different({"x": np.concatenate([x, x])}, count)["x"]
     assert 1 <= len(found) <= count
     assert len({row.tobytes() for row in found}) == len(found)
+
+
+def test_of_pictures_there_are_as_many_rows_as_memory_allows() -> None:
+    pictures = np.zeros((3, 260, 300, 3), np.uint8)
+    assert affordable({"picture": pictures}) == 127
+    assert affordable({"X": np.zeros((3, 30), np.float32)}) > 100_000
+    pictures[1:] = [[[[1]]], [[[2]]]]
+    assert len(different({"picture": pictures}, 1_024)["picture"]) == 63
 
 
 # Taking turns

@@ -70,7 +70,12 @@ REFUSED: dict[str, tuple[Signature, Any, str, str]] = {
     "a None for an integer": (MIXED, {"age": None, "city": "x"}, "missing", "'age'"),
     "a feed without an input": (FEED, {"a": np.zeros((1, 2, 5))}, "shape", "the inputs ['a', 'b']"),
     "a feed of another shape": (
-        FEED, {"a": np.zeros((1, 3, 5)), "b": np.zeros(1, int)}, "shape", "'a': expected shape",
+        FEED, {"a": np.zeros((1, 3, 5)), "b": np.zeros(1, int)}, "shape",
+        "'a': expected shape [any, 2, any], got [1, 3, 5]",
+    ),
+    "a feed without the axis of rows": (
+        FEED, {"a": np.zeros((2, 5)), "b": np.zeros(1, int)}, "shape",
+        "got [2, 5]; axis 0 is that of the rows: for one row give np.expand_dims(x, 0)",
     ),
 }  # fmt: skip
 

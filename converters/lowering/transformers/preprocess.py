@@ -8,7 +8,6 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
-from converters.lowering.functions import apply_ufunc, normal_quantile
 from converters.lowering.graph import DOUBLE, Graph
 from converters.lowering.maths import (
     concat,
@@ -21,8 +20,9 @@ from converters.lowering.maths import (
     total,
 )
 from converters.lowering.registry import as_float, lowers
-from converters.lowering.shapes import inverse_power
 from converters.lowering.table import Table, outcome, pick, small_integers
+from converters.lowering.transformers.functions import apply_ufunc, normal_quantile
+from converters.lowering.transformers.shapes import inverse_power
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator

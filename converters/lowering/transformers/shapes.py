@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.lowering import skl2onnx_fallback
-from converters.lowering.functions import apply_ufunc
 from converters.lowering.graph import Graph
 from converters.lowering.maths import concat, doubles, f64, total
 from converters.lowering.registry import as_float, lowers
 from converters.lowering.table import Table, common_kind, joined, outcome, small_integers
+from converters.lowering.transformers.functions import apply_ufunc
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD

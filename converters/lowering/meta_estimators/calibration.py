@@ -22,8 +22,8 @@ from converters.lowering.maths import (
     weighted_mean,
 )
 from converters.lowering.registry import labels, lowers
-from converters.lowering.scalers import is_sharp
 from converters.lowering.table import Table, floats
+from converters.lowering.transformers.scalers import is_sharp
 
 if TYPE_CHECKING:
     from sklearn.calibration import CalibratedClassifierCV

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering.encoders import look_up
 from converters.lowering.graph import DOUBLE, ML, Graph
 from converters.lowering.maths import doubles
 from converters.lowering.registry import flat, labels, lowers
 from converters.lowering.table import Table, floats, pick, side_by_side
+from converters.lowering.transformers.encoders import look_up
 from converters.trees import classic, xgboost
 from converters.trees.categories import coded_columns
 from converters.trees.floats import exact

@@ -1,0 +1,1 @@
+"""Lowerings of estimators that are made of others, such as Pipelines, ensembles and chains."""

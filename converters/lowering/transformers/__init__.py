@@ -1,0 +1,1 @@
+"""Lowerings of transformers: what turns columns into other columns before a model."""
