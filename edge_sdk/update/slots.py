@@ -2,7 +2,7 @@
 
 Layout::
 
-    releases/<sha256 of manifest>/     a whole, verified release; in ``used-variant`` the name of
+    releases/<sha256 of manifest>/     a whole, verified release; in ``.used-variant`` the name of
                                        the variant that works here, if it is not the first
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge_sdk.contract.manifest import MANIFEST
+from edge_sdk.contract.manifest import MANIFEST, UNFINISHED
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release, check_file
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
     from edge_sdk.update.state import SlotRef
 
-USED: Final = "used-variant"
+USED: Final = ".used-variant"  # no manifest can name a file that begins with a dot
 """File in a release's folder, beside those of the manifest: what the last probe found to work."""
 
 
@@ -216,8 +216,9 @@ class Slots:
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
-            for leftover in (*incoming.glob("*.part"), *incoming.glob("*.made")):
-                leftover.unlink()  # of a way to get a file that was given up for another
+            for leftover in incoming.iterdir():
+                if leftover.name.endswith(UNFINISHED):  # a way to a file that was given up
+                    leftover.unlink()
             # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)

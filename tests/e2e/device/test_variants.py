@@ -114,7 +114,7 @@ def test_where_the_first_variant_does_not_work_the_next_serves_and_the_hub_is_to
             assert device.predict(rows(1)[0]).version == "1.0"
             device.sync()
     assert held(tmp_path / "d", release) - {*release.files} == {MANIFEST, USED}
-    told = dict((outcome, reason) for outcome, _, reason in events_of(hub, model))
+    told = {outcome: reason for outcome, _, reason in events_of(hub, model)}
     assert {*told} == {"fell_back", "activated"}
     assert (told["fell_back"] or "").startswith("variant half is used; float32: ")
     # Without one that fails, the first serves again.
