@@ -212,7 +212,8 @@ class EdgeDevice:
 
         Args:
             x: a row of features (1-D array or list, [features]), a dict by column name, or a feed
-                (dict of arrays by tensor name). With ``entity`` a dict of the features that are
+                (dict of arrays by tensor name, or the array of the only one; with the axis of the
+                rows or without it). With ``entity`` a dict of the features that are
                 not stored, or that are newer than the stored ones.
             entity: name of the entity whose stored features to join, such as ``"user-42"``. An
                 entity that is not stored gets the declared defaults.

@@ -59,11 +59,13 @@ class InputSchema:
     def row(self, x: Any) -> Feed:
         """Return tensors with a batch of one from a row (1-D), a dict by column, or a feed.
 
+        The tensors of a feed may come with the axis of the rows, of size one, or without it.
+
         Raises:
             InputError: the row does not fit.
         """
         if not self.columns:
-            return self._one_row(self._feed(x))
+            return self._one_row(self._feed(x, one=True))
         if isinstance(x, Mapping):
             self._check_names(x)
             return self._columns([[x[name]] for name in self._names])
@@ -209,7 +211,8 @@ class InputSchema:
                     )
         return texts
 
-    def _feed(self, x: Any) -> Feed:
+    def _feed(self, x: Any, *, one: bool = False) -> Feed:
+        """Tensors of a feed; with ``one`` each may come without the axis of the rows."""
         if not isinstance(x, Mapping) and len(self._specs) == 1:
             x = {next(iter(self._specs)): x}
         if not isinstance(x, Mapping) or set(x) != set(self._specs):
@@ -217,7 +220,7 @@ class InputSchema:
             raise InputError(
                 "shape", f"expected a feed with the inputs {sorted(self._specs)}, got {actual}"
             )
-        return {name: self._tensor(self._specs[name], value) for name, value in x.items()}
+        return {name: self._tensor(self._specs[name], value, one) for name, value in x.items()}
 
     def _one_row(self, feed: Feed) -> Feed:
         """Refuse a feed of several rows: only the first would be answered."""
@@ -247,8 +250,10 @@ class InputSchema:
             return spec.shape
         return tuple(None if i == spec.batch else size for i, size in enumerate(spec.shape))
 
-    def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
-        array, shape = np.asarray(value), self._shape(spec)
+    def _tensor(self, spec: TensorSpec, value: Any, one: bool) -> NDArray[Any]:
+        array, shape = _array(spec.name, value), self._shape(spec)
+        if one and self.signature.batched and array.ndim == len(shape) - 1:
+            array = np.expand_dims(array, spec.batch)
         fits = array.ndim == len(shape) and all(
             want is None or want == have for want, have in zip(shape, array.shape, strict=True)
         )
@@ -261,6 +266,15 @@ class InputSchema:
         converted = _convert(array, spec.dtype, [spec.name])
         self._check_finite(converted, [spec.name])
         return np.asarray(converted, order="C")
+
+
+def _array(name: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever a foreign object's conversion raises
+        raise InputError(
+            "dtype", f"input {name!r}: expected an array, got {type(value).__name__}; {error}"
+        ) from error
 
 
 def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:
