@@ -298,7 +298,12 @@ class EdgeDevice:
         return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(
-        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[RegionTerms]
+        self,
+        x: Any,
+        *,
+        label: Label | None = None,
+        scale: Scale = "probability",
+        **terms: Unpack[RegionTerms],
     ) -> Explanation:
         """Explain the on-device model's answer to ``x``; nothing is counted.
 
@@ -307,6 +312,7 @@ class EdgeDevice:
 
         Args:
             x: one input, as for :meth:`predict`.
+            label: class whose probability is explained; by default the likeliest.
             scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
                 A regressor is explained on the scale of its value, a model that gives a vector by
                 how similar it stays to the vector for ``x``.
@@ -320,7 +326,7 @@ class EdgeDevice:
                 argument is out of bounds.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.current().explain(x, scale, terms)
+        return self._service.current().explain(x, scale, terms, label)
 
     def feedback(
         self,

@@ -306,13 +306,15 @@ class Predictor:
         self.monitor.record_batch(rows, columns, batch, codes)
         return batch
 
-    def explain(self, x: Any, scale: Scale, terms: RegionTerms) -> Explanation:
+    def explain(
+        self, x: Any, scale: Scale, terms: RegionTerms, label: Label | None
+    ) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
         from edge_sdk.model.explain import explain
         from edge_sdk.model.explain_regions import RegionRequest
 
         x, _ = self.monitor.grouping.split(x, None)
-        return explain(self.release, self.model, x, scale, RegionRequest(**terms))
+        return explain(self.release, self.model, x, scale, RegionRequest(**terms), label)
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
         """Join a late label or reward with a prediction.
