@@ -63,9 +63,10 @@ class Explanation:
             output.
         residual: ``output - usual`` minus the sum of the parts.
         names: of regions, where the input is no table: squares of a picture, stretches of a
-            sequence, blocks of a vector; in the order of their numbers in ``regions``.
-        regions: number of the region of each place: [H, W] of a picture, [T] of a sequence, else in
-            the shape of the tensor; ``None`` for a table.
+            sequence, blocks of a vector, words of a text; in the order of their numbers in
+            ``regions``.
+        regions: number of the region of each place: [H, W] of a picture, [T] of a sequence, [words]
+            of a text, else in the shape of the tensor; ``None`` for a table.
         faithfulness: correlation, -1 to 1, of what the parts foretell with the output for random
             selections of regions; NaN where the output hardly depends on them, ``None`` for a
             table.

@@ -306,9 +306,7 @@ class Predictor:
         self.monitor.record_batch(rows, columns, batch, codes)
         return batch
 
-    def explain(
-        self, x: Any, scale: Scale, terms: RegionTerms, label: Label | None
-    ) -> Explanation:
+    def explain(self, x: Any, scale: Scale, terms: RegionTerms, label: Label | None) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
         from edge_sdk.model.explain import explain
         from edge_sdk.model.explain_regions import RegionRequest
