@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
-    from edge_sdk.model.explain_regions import RegionTerms
+    from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -298,12 +298,7 @@ class EdgeDevice:
         return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(
-        self,
-        x: Any,
-        *,
-        label: Label | None = None,
-        scale: Scale = "probability",
-        **terms: Unpack[RegionTerms],
+        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
     ) -> Explanation:
         """Explain the on-device model's answer to ``x``; nothing is counted.
 
@@ -312,13 +307,13 @@ class EdgeDevice:
 
         Args:
             x: one input, as for :meth:`predict`.
-            label: class whose probability is explained; by default the likeliest.
             scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
                 A regressor is explained on the scale of its value, a model that gives a vector by
                 how similar it stays to the vector for ``x``.
-            **terms: of regions: ``method`` is ``"occlusion"``, one answer of the model for each, or
-                ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions that act
-                together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
+            **terms: ``label`` is the class whose probability is explained, by default the
+                likeliest. Of regions: ``method`` is ``"occlusion"``, one answer of the model for
+                each, or ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions
+                that act together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
                 whose regions are explained, where there are several.
 
         Raises:
@@ -326,7 +321,7 @@ class EdgeDevice:
                 argument is out of bounds.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.current().explain(x, scale, terms, label)
+        return self._service.current().explain(x, scale, terms)
 
     def feedback(
         self,

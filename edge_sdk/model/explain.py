@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
-from edge_sdk.model.explain_regions import Output, RegionRequest, region_parts
+from edge_sdk.model.explain_regions import ExplanationRequest, Output, region_parts
 from edge_sdk.model.schema import InputSchema
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def explain(
     model: Model,
     x: Any,
     scale: Scale = "probability",
-    request: RegionRequest = RegionRequest(),
-    of: Label | None = None,
+    request: ExplanationRequest = ExplanationRequest(),
 ) -> Explanation:
     """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`.
 
@@ -119,8 +118,7 @@ def explain(
         model: loaded model of the release.
         x: one input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
         scale: ``probability`` or ``log-odds``, for a classifier.
-        request: method and regions, for inputs that are no table.
-        of: class that is explained; the likeliest if it is ``None``.
+        request: class that is explained; method and regions, for inputs that are no table.
 
     Raises:
         InputError: the input does not fit, cannot be divided, or needs those before it.
@@ -129,7 +127,7 @@ def explain(
     if signature.state:
         raise InputError("shape", "explain: expected a model without recurrent state")
     if not signature.columns:
-        return _by_regions(release, model, x, scale, request, of)
+        return _by_regions(release, model, x, scale, request)
     if request.method != "occlusion":
         raise InputError("shape", "method: a table is explained by occlusion, feature by feature")
     missing = release.manifest.training.get("missing") == "allowed"
@@ -141,7 +139,7 @@ def explain(
         signature.columns, values, strict=True
     )]  # fmt: skip
     rows = _MaskedRows(schema, model, values, replacements)
-    label, name, output = _output(release, model.run(row), scale, of)
+    label, name, output = _output(release, model.run(row), scale, request.label)
     output_for_x = float(output(model.run(row))[0])
     occluded = np.concatenate([output(answers) for answers in rows.occluded()])
     parts = output_for_x - occluded.reshape(len(values), VALUES).mean(axis=1)
@@ -154,15 +152,10 @@ def explain(
 
 
 def _by_regions(
-    release: Release,
-    model: Model,
-    x: Any,
-    scale: Scale,
-    request: RegionRequest,
-    of: Label | None,
+    release: Release, model: Model, x: Any, scale: Scale, request: ExplanationRequest
 ) -> Explanation:
     feed = InputSchema(release.manifest.signature).row(x)
-    label, name, output = _output(release, model.run(feed), scale, of)
+    label, name, output = _output(release, model.run(feed), scale, request.label)
     found = region_parts(release, model, feed, output, request)
     order = np.argsort(-np.abs(found.parts), kind="stable")
     return Explanation(

@@ -35,6 +35,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.tensor_kinds import channel_axis, kind_of, one_sample, row_axes
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.profile import TensorKind, WatchedTensor
     from edge_sdk.model.release import Feed, Release
     from edge_sdk.model.session import Model
@@ -79,24 +80,26 @@ class RegionParts:
     faithfulness: float
 
 
-class RegionTerms(TypedDict, total=False):
-    """Fields of :class:`RegionRequest`, as keywords."""
+class ExplanationTerms(TypedDict, total=False):
+    """Fields of :class:`ExplanationRequest`, as keywords."""
 
     method: Method
     regions: int
     calls: int
     tensor: str | None
+    label: Label | None
 
 
 @dataclass(frozen=True)
-class RegionRequest:
-    """Terms of an explanation by regions.
+class ExplanationRequest:
+    """Terms of an explanation; all but the label are of regions.
 
     Attributes:
         method: ``occlusion`` or ``shapley``.
         regions: number of regions, about.
         calls: answers of the model that Shapley sampling may take, about.
         tensor: input whose regions are explained; ``None``: the only one.
+        label: class that is explained; ``None``: the likeliest.
 
     Raises:
         InputError: an unknown method, or numbers out of bounds.
@@ -106,6 +109,7 @@ class RegionRequest:
     regions: int = REGIONS
     calls: int = CALLS
     tensor: str | None = None
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -125,7 +129,7 @@ class RegionRequest:
 
 
 def region_parts(
-    release: Release, model: Model, feed: Feed, output: Output, request: RegionRequest
+    release: Release, model: Model, feed: Feed, output: Output, request: ExplanationRequest
 ) -> RegionParts:
     """Return the part of each region of an input in the output of ``model``.
 
@@ -158,7 +162,7 @@ def region_parts(
     return RegionParts(division.names, division.regions, parts, first, last, faithfulness)
 
 
-def _explained_tensor(request: RegionRequest, names: list[str]) -> str:
+def _explained_tensor(request: ExplanationRequest, names: list[str]) -> str:
     if request.tensor is not None and request.tensor not in names:
         raise InputError("shape", f"tensor: expected one of {names}, got {request.tensor!r:.60}")
     if request.tensor is None and len(names) > 1:
