@@ -313,8 +313,8 @@ class EdgeDevice:
             **terms: ``label`` is the class whose probability is explained, by default the
                 likeliest. Of regions: ``method`` is ``"occlusion"``, one answer of the model for
                 each, or ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions
-                that act together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
-                whose regions are explained, where there are several.
+                that act together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor``
+                the input whose regions are explained, where there are several.
 
         Raises:
             InputError: the input does not fit or cannot be divided, needs those before it, or an
