@@ -252,15 +252,14 @@ class InputSchema:
 
     def _tensor(self, spec: TensorSpec, value: Any, one: bool) -> NDArray[Any]:
         array, shape = _array(spec.name, value), self._shape(spec)
+        given = array.shape
         if one and self.signature.batched and array.ndim == len(shape) - 1:
             array = np.expand_dims(array, spec.batch)
         fits = array.ndim == len(shape) and all(
             want is None or want == have for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits:
-            raise InputError(
-                "shape", f"input {spec.name!r}: expected shape {shape}, got {array.shape}"
-            )
+            raise InputError("shape", f"input {spec.name!r}: expected shape {shape}, got {given}")
         if spec.dtype == STRING:
             return _strings(spec.name, array.ravel()).reshape(array.shape)
         converted = _convert(array, spec.dtype, [spec.name])
@@ -273,7 +272,8 @@ def _array(name: str, value: Any) -> NDArray[Any]:
         return np.asarray(value)
     except Exception as error:  # whatever a foreign object's conversion raises
         raise InputError(
-            "dtype", f"input {name!r}: expected an array, got {type(value).__name__}; {error}"
+            "dtype",
+            f"input {name!r}: expected an array, all rows of one shape, got {type(value).__name__}",
         ) from error
 
 
