@@ -124,6 +124,35 @@ def test_where_the_first_variant_does_not_work_the_next_serves_and_the_hub_is_to
         assert device.status()["variant"] == "float32"
 
 
+def test_between_releases_with_one_and_with_several_variants_a_device_goes_on_and_back(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("mixed")
+    with opened(hub, tmp_path / "d", "mixed") as device:
+        second = publish("mixed", "1.1", seed=2, alternatives=(HALF,), defect="nan")
+        assert device.sync().update == "activated"
+        publish("mixed", "1.2", seed=4)
+        assert device.sync().update == "activated"
+        assert device.status()["variant"] == "float32"
+        hub.admin.post("models/mixed/rollback", reason="enough")
+        assert device.sync().update == "activated"
+        assert (device.status()["version"], device.status()["variant"]) == ("1.1", "half")
+        # What serves is damaged: it is brought again, and is what serves.
+        place = tmp_path / "d" / "releases" / second.digest / HALF.model
+        place.write_bytes(b"x" * place.stat().st_size)
+        assert device._service.serving is not None
+        while device._service.serving.scrub.step():
+            pass
+        assert device.sync().update == "repaired"
+        assert device.status()["variant"] == "half"
+    place.write_bytes(b"")
+    with opened(hub, tmp_path / "d", "mixed") as device:  # and so if it is found at the start
+        while device.status()["version"] != "1.1":
+            device.sync()
+        assert device.status()["variant"] == "half"
+        assert device.predict(rows(1)[0]).version == "1.1"
+
+
 def test_a_release_of_which_no_variant_works_is_refused_with_the_reason_of_each(
     hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
