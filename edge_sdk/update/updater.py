@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge_sdk.errors import EdgeError, HubError, UpdateError, reason_of
+from edge_sdk.errors import EdgeError, HubError, StateError, UpdateError, reason_of
 from edge_sdk.system.logs import Log
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
@@ -336,7 +336,7 @@ class Updater:
                 # The network's or the hub's trouble, not the release's: it will be tried again.
                 self._journal.write(machine.abandon(state))
                 raise
-            except OSError as error:
+            except (OSError, StateError) as error:
                 trouble = UpdateError(step, f"trouble with the disk; {reason_of(error)}")
                 _log.warning("update: %s", trouble)
                 self._journal.write(machine.abandon(state))
