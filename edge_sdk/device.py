@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
-    from edge_sdk.model.explain_regions import RegionTerms
+    from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -212,7 +212,8 @@ class EdgeDevice:
 
         Args:
             x: a row of features (1-D array or list, [features]), a dict by column name, or a feed
-                (dict of arrays by tensor name). With ``entity`` a dict of the features that are
+                (dict of arrays by tensor name, or the array of the only one; with the axis of the
+                rows or without it). With ``entity`` a dict of the features that are
                 not stored, or that are newer than the stored ones.
             entity: name of the entity whose stored features to join, such as ``"user-42"``. An
                 entity that is not stored gets the declared defaults.
@@ -297,7 +298,7 @@ class EdgeDevice:
         return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(
-        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[RegionTerms]
+        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
     ) -> Explanation:
         """Explain the on-device model's answer to ``x``; nothing is counted.
 
@@ -309,10 +310,11 @@ class EdgeDevice:
             scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
                 A regressor is explained on the scale of its value, a model that gives a vector by
                 how similar it stays to the vector for ``x``.
-            **terms: of regions: ``method`` is ``"occlusion"``, one answer of the model for each, or
-                ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions that act
-                together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
-                whose regions are explained, where there are several.
+            **terms: ``label`` is the class whose probability is explained, by default the
+                likeliest. Of regions: ``method`` is ``"occlusion"``, one answer of the model for
+                each, or ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions
+                that act together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor``
+                the input whose regions are explained, where there are several.
 
         Raises:
             InputError: the input does not fit or cannot be divided, needs those before it, or an

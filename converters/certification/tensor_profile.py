@@ -231,8 +231,13 @@ def _embedding(
             f"embedding: {name}: expected vectors of one width, {EMBEDDING} at most, got "
             f"{sorted(widths)[:5]}"
         )
-    fitted = _split(len(rows))[0]
-    return directions_of(name, np.stack([rows[i].ravel() for i in fitted]))
+    vectors = np.stack([rows[i].ravel() for i in _split(len(rows))[0]])
+    finite = vectors[np.isfinite(vectors).all(axis=1)]
+    if len(finite) == 0:
+        if samples.embedding is None:
+            return None
+        raise ConversionError(f"embedding: {name}: expected finite numbers, got NaN or infinity")
+    return directions_of(name, finite)
 
 
 def _split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

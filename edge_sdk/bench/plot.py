@@ -111,7 +111,7 @@ def _drawn(result: BenchResult, kind: str) -> bytes:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    groups = _groups(result)
+    groups = _groups(result) or [("no latencies were measured", [])]
     heights = [len(timings) + 1.2 for _, timings in groups]
     figure, places = pyplot.subplots(
         len(groups), 1, figsize=(9, 0.34 * sum(heights) + 0.6), height_ratios=heights, squeeze=False

@@ -43,6 +43,9 @@ BOM: Final = "bom.cdx.json"
 DOCUMENTS: Final = (CARD, BOM)
 """Files for people and their tools, which no device downloads."""
 
+UNFINISHED: Final = (".part", ".made")
+"""Endings of files that are being downloaded, or made of a patch."""
+
 CPU: Final = "CPUExecutionProvider"
 ANY: Final = "any"
 
@@ -245,6 +248,8 @@ class Variant:
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
+        check_name("precision", self.precision)
+        check_name("target", self.target)
         require(len(set(self.files)) == len(self.files), "expected three different files")
 
     @property
@@ -292,6 +297,9 @@ class Manifest:
         # File names become paths inside the release folder, so they must be plain names.
         for name in self.files:
             check_name("files", name)
+            # Devices write these beside the files that they download.
+            own = name == MANIFEST or name.endswith(UNFINISHED)
+            require(not own, f"files: expected another name than {name}")
         grouped = {column.name for column in self.groups}
         require(len(grouped) == len(self.groups), "groups: expected different columns")
         require(len(grouped) <= GROUP_COLUMNS, f"groups: expected at most {GROUP_COLUMNS} columns")

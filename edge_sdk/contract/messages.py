@@ -231,7 +231,8 @@ class KeyVotes:
 
 Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
 """``waiting``: the device puts an update off, for its window, its network or its application.
-``fell_back``: a file did not come in its cheapest form and came whole. Neither is a failure.
+``fell_back``: a file did not come in its cheapest form and came whole, or another than the first
+variant is used, since that does not work there. Neither is a failure.
 """
 
 

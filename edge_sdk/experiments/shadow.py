@@ -53,6 +53,9 @@ QUEUE: Final = 2_048
 FEEDS: Final = 32
 """Of those, inputs that are tensors (images, text): they may be large."""
 
+FEED_BYTES: Final = 32 << 20
+"""Bytes of such inputs that wait; one may be larger."""
+
 BATCH: Final = 256
 BATCH_SECONDS: Final = 0.02
 """A batch is made as large as fits into this time, so that it never keeps a core for long."""
@@ -84,6 +87,11 @@ class ShadowCounts:
     def empty(self) -> bool:
         """Return whether there is nothing to report."""
         return not (self.compared or self.errors or self.skipped or self.labelled or self.off.count)
+
+
+def _with_own_feed(record: RingRecord) -> RingRecord:
+    """Return the record with tensors that the application cannot fill again."""
+    return record._replace(row={name: array.copy() for name, array in record.row.items()})
 
 
 class Shadow(RunningExperiment):
@@ -202,13 +210,21 @@ class Shadow(RunningExperiment):
     def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""
         answer = (p.label, None, p.value, p.confidence, p.source, p.degraded)
-        self._enqueue([RingRecord(int(p._number), 0.0, feed, *answer, 0, None)], FEEDS)
+        record = RingRecord(int(p._number), 0.0, feed, *answer, 0, None)
+        size = sum(array.nbytes for array in feed.values())
+        room = min(FEEDS, max(1, FEED_BYTES // max(1, size)))
+        self._enqueue([record], room, _with_own_feed)
 
-    def _enqueue(self, records: list[RingRecord], room: int) -> None:
+    def _enqueue(
+        self,
+        records: list[RingRecord],
+        room: int,
+        kept: Callable[[RingRecord], RingRecord] = lambda record: record,
+    ) -> None:
         if self._sampled < 1:
             records = [record for record in records if self._random.random() < self._sampled]
         free = max(0, room - len(self._queue))
-        self._queue.extend(records[:free])
+        self._queue.extend(map(kept, records[:free]))
         if len(records) > free:
             self._count("skipped", "queue", len(records) - free)
         self._wake.set()

@@ -23,7 +23,7 @@ from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.gatekeeper import UpdateHooks
-from edge_sdk.update.probe import probe
+from edge_sdk.update.probe import first_that_works
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.syncer import Syncer
@@ -257,9 +257,13 @@ class FleetLink:
             return None  # of another format version; the next refresh brings one that fits
 
 
-def _probe(slot: Slot, options: RuntimeOptions) -> None:
+def _probe(slot: Slot, options: RuntimeOptions) -> str | None:
+    """Note which variant of ``slot`` works here; return why the first does not, if so."""
     # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    probe(slot.opened(), slot.pack, slot.features, options=options)
+    works, reason = first_that_works(slot.opened(), slot.pack, slot.features, options=options)
+    name = works.variant.name
+    slot.use(None if reason is None else name)
+    return None if reason is None else f"variant {name} is used; {reason}"
 
 
 def _version() -> str:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
-from edge_sdk.model.explain_regions import Output, RegionRequest, region_parts
+from edge_sdk.model.explain_regions import ExplanationRequest, Output, region_parts
 from edge_sdk.model.schema import InputSchema
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ class Explanation:
             output.
         residual: ``output - usual`` minus the sum of the parts.
         names: of regions, where the input is no table: squares of a picture, stretches of a
-            sequence, blocks of a vector; in the order of their numbers in ``regions``.
-        regions: number of the region of each place: [H, W] of a picture, [T] of a sequence, else in
-            the shape of the tensor; ``None`` for a table.
+            sequence, blocks of a vector, words of a text; in the order of their numbers in
+            ``regions``.
+        regions: number of the region of each place: [H, W] of a picture, [T] of a sequence, [words]
+            of a text, else in the shape of the tensor; ``None`` for a table.
         faithfulness: correlation, -1 to 1, of what the parts foretell with the output for random
             selections of regions; NaN where the output hardly depends on them, ``None`` for a
             table.
@@ -108,7 +109,7 @@ def explain(
     model: Model,
     x: Any,
     scale: Scale = "probability",
-    request: RegionRequest = RegionRequest(),
+    request: ExplanationRequest = ExplanationRequest(),
 ) -> Explanation:
     """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`.
 
@@ -117,7 +118,7 @@ def explain(
         model: loaded model of the release.
         x: one input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
         scale: ``probability`` or ``log-odds``, for a classifier.
-        request: method and regions, for inputs that are no table.
+        request: class that is explained; method and regions, for inputs that are no table.
 
     Raises:
         InputError: the input does not fit, cannot be divided, or needs those before it.
@@ -138,7 +139,7 @@ def explain(
         signature.columns, values, strict=True
     )]  # fmt: skip
     rows = _MaskedRows(schema, model, values, replacements)
-    label, name, output = _output(release, model.run(row), scale)
+    label, name, output = _output(release, model.run(row), scale, request.label)
     output_for_x = float(output(model.run(row))[0])
     occluded = np.concatenate([output(answers) for answers in rows.occluded()])
     parts = output_for_x - occluded.reshape(len(values), VALUES).mean(axis=1)
@@ -151,10 +152,10 @@ def explain(
 
 
 def _by_regions(
-    release: Release, model: Model, x: Any, scale: Scale, request: RegionRequest
+    release: Release, model: Model, x: Any, scale: Scale, request: ExplanationRequest
 ) -> Explanation:
     feed = InputSchema(release.manifest.signature).row(x)
-    label, name, output = _output(release, model.run(feed), scale)
+    label, name, output = _output(release, model.run(feed), scale, request.label)
     found = region_parts(release, model, feed, output, request)
     order = np.argsort(-np.abs(found.parts), kind="stable")
     return Explanation(
@@ -171,22 +172,24 @@ def _by_regions(
 
 
 def _output(
-    release: Release, answers: Mapping[str, NDArray[Any]], scale: Scale
+    release: Release, answers: Mapping[str, NDArray[Any]], scale: Scale, of: Label | None
 ) -> tuple[Label | None, str, Output]:
     """Return label, scale and reader of the explained output.
 
-    That is the likeliest class, the value, or of a model that gives a vector how similar it is to
-    the one for the input.
+    That is class ``of`` or the likeliest, the value, or of a model that gives a vector how similar
+    it is to the one for the input.
     """
     signature = release.manifest.signature
-    probabilities, value = signature.output("probabilities"), signature.output("value")
+    classes = signature.output("probabilities") or signature.output("scores")
+    value = signature.output("value")
     if not isinstance(scale, str) or scale not in ("probability", "log-odds"):
         raise InputError("shape", f"scale: expected probability or log-odds, got {scale!r:.60}")
-    if probabilities is not None and answers[probabilities.name].ndim == 2:
-        name = probabilities.name
-        best = int(answers[name][0].argmax())
-        label = signature.classes[best] if signature.classes else best
-        return label, scale, lambda outputs: _scaled(outputs[name][:, best], scale)
+    if classes is not None and answers[classes.name].ndim == 2:
+        scores, labels = classes.name, signature.classes or range(answers[classes.name].shape[1])
+        place = int(answers[scores][0].argmax()) if of is None else _place(of, labels)
+        return labels[place], scale, lambda outputs: _scaled(outputs[scores][:, place], scale)
+    if of is not None:
+        raise InputError("label", f"label: this model gives no probability of {of!r:.60}")
     if value is not None and signature.columns:
         return None, "value", lambda outputs: _first(outputs[value.name])
     shown = [spec for spec in signature.outputs if spec.role != "embedding"]
@@ -200,6 +203,12 @@ def _output(
     if whole.size == 1:
         return None, "value", lambda outputs: _first(_rows(outputs[name], axis))
     return None, "similarity", lambda outputs: _cosines(_rows(outputs[name], axis), whole)
+
+
+def _place(of: Label, labels: Sequence[Label]) -> int:
+    if not isinstance(of, int | str | np.integer) or of not in labels:
+        raise InputError("label", f"label: expected one of {list(labels)[:20]}, got {of!r:.60}")
+    return labels.index(of)
 
 
 def _rows(array: NDArray[Any], axis: int) -> NDArray[np.float64]:

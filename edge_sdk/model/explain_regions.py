@@ -1,8 +1,9 @@
-"""Explanations of pictures, sounds, sequences and vectors: the part of each region in an answer.
+"""Explanations of pictures, sounds, vectors and texts: the part of each region in an answer.
 
-A picture is divided into squares, a sequence into stretches, a vector into blocks. A region is
-taken away by putting the usual value of the reference profile (the mean of each channel) in its
-place, or zero in the place of whole numbers. Only answers of the model are needed, no gradients.
+A picture is divided into squares, a sequence into stretches, a vector into blocks, a text into
+words. A region is taken away by putting the usual value of the reference profile (the mean of each
+channel) in its place, or zero in the place of whole numbers; words are left out. Only answers of
+the model are needed, no gradients.
 
 * ``occlusion``: how much the output falls when one region alone is taken away. One answer a region.
 * ``shapley``: how much the output rises when the region comes back, averaged over random orders in
@@ -21,8 +22,10 @@ U. Bhatt, A. Weller, J. Moura, "Evaluating and aggregating feature-based model e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import numpy as np
@@ -32,6 +35,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.tensor_kinds import channel_axis, kind_of, one_sample, row_axes
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.profile import TensorKind, WatchedTensor
     from edge_sdk.model.release import Feed, Release
     from edge_sdk.model.session import Model
@@ -61,7 +65,7 @@ class RegionParts:
     Attributes:
         names: of the regions, such as ``rows 0:8, columns 8:16``.
         regions: region of each place, whole numbers from 0 on: [H, W] of a picture, [T] of a
-            sequence, else in the shape of the tensor.
+            sequence, [words] of a text, else in the shape of the tensor.
         parts: part of each region; positive ones raised the output.
         output: output for the input.
         usual: output with every region taken away.
@@ -76,24 +80,26 @@ class RegionParts:
     faithfulness: float
 
 
-class RegionTerms(TypedDict, total=False):
-    """Fields of :class:`RegionRequest`, as keywords."""
+class ExplanationTerms(TypedDict, total=False):
+    """Fields of :class:`ExplanationRequest`, as keywords."""
 
     method: Method
     regions: int
     calls: int
     tensor: str | None
+    label: Label | None
 
 
 @dataclass(frozen=True)
-class RegionRequest:
-    """Terms of an explanation by regions.
+class ExplanationRequest:
+    """Terms of an explanation; all but the label are of regions.
 
     Attributes:
         method: ``occlusion`` or ``shapley``.
         regions: number of regions, about.
         calls: answers of the model that Shapley sampling may take, about.
         tensor: input whose regions are explained; ``None``: the only one.
+        label: class that is explained; ``None``: the likeliest.
 
     Raises:
         InputError: an unknown method, or numbers out of bounds.
@@ -103,6 +109,7 @@ class RegionRequest:
     regions: int = REGIONS
     calls: int = CALLS
     tensor: str | None = None
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
@@ -122,7 +129,7 @@ class RegionRequest:
 
 
 def region_parts(
-    release: Release, model: Model, feed: Feed, output: Output, request: RegionRequest
+    release: Release, model: Model, feed: Feed, output: Output, request: ExplanationRequest
 ) -> RegionParts:
     """Return the part of each region of an input in the output of ``model``.
 
@@ -155,7 +162,7 @@ def region_parts(
     return RegionParts(division.names, division.regions, parts, first, last, faithfulness)
 
 
-def _explained_tensor(request: RegionRequest, names: list[str]) -> str:
+def _explained_tensor(request: ExplanationRequest, names: list[str]) -> str:
     if request.tensor is not None and request.tensor not in names:
         raise InputError("shape", f"tensor: expected one of {names}, got {request.tensor!r:.60}")
     if request.tensor is None and len(names) > 1:
@@ -170,12 +177,14 @@ class Division:
     Attributes:
         names: of the regions.
         regions: region of each place, as in :class:`RegionParts`.
-        places: region of every value, in the shape of one sample.
-        fill: what takes the place of a value, in a shape that fits one sample.
+        item: the sample; of a text its words, with the spaces around them.
+        places: region of every value, in the shape of ``item``.
+        fill: what takes the place of a value, in a shape that fits ``item``.
     """
 
     names: tuple[str, ...]
     regions: NDArray[np.int64]
+    item: NDArray[Any]
     places: NDArray[np.int64]
     fill: NDArray[Any]
 
@@ -197,11 +206,11 @@ def divide(
         axis: of the rows; ``None`` without one.
 
     Raises:
-        InputError: texts, or a tensor of one value.
+        InputError: a tensor of one value, several texts, or one of one word.
     """
     item = one_sample(array, 0, axis)
     if item.dtype.kind not in "biuf":
-        raise InputError("dtype", "explain: expected numbers; texts have no regions")
+        return _words(item, count)
     kind: TensorKind = watched.kind if watched else kind_of(str(item.dtype), item.shape)
     regions, places, channels = _grid(kind, item.shape, count)
     number = int(places.max(initial=0)) + 1
@@ -210,7 +219,18 @@ def divide(
     fill = np.zeros(1, item.dtype)
     if item.dtype.kind == "f" or kind == "image":
         fill = _usual(item, channels, watched)
-    return Division(_names(kind, regions, number), regions, places, fill)
+    return Division(_names(kind, regions, number), regions, item, places, fill)
+
+
+def _words(item: NDArray[Any], count: int) -> Division:
+    """Divide a text into about ``count`` stretches of words."""
+    words = re.findall(r"\s*\S+\s*", item.item()) if item.size == 1 else []
+    if len(words) < 2:
+        raise InputError("shape", "explain: expected one text of two words at least")
+    regions = _blocks(len(words), count)
+    ends = np.searchsorted(regions, np.arange(int(regions[-1]) + 2)).tolist()
+    names = [f"words {a}:{b} {''.join(words[a:b]).strip()!r:.60}" for a, b in pairwise(ends)]
+    return Division(tuple(names), regions, np.array(words, object), regions, np.array("", object))
 
 
 def _names(kind: TensorKind, regions: NDArray[np.int64], count: int) -> tuple[str, ...]:
@@ -294,8 +314,8 @@ class MaskedInputs:
         self._model, self._feed, self._name = model, feed, name
         self._division, self._output = division, output
         self._axes = axes
-        self._item = one_sample(feed[name], 0, axes.get(name))
         self.count = division.count
+        self._sample_shape = one_sample(feed[name], 0, axes.get(name)).shape
 
     def outputs(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the output for each selection of regions.
@@ -303,15 +323,18 @@ class MaskedInputs:
         Args:
             kept: [N, regions]; what is not kept is taken away.
         """
-        size = sum(array.size for array in self._feed.values())
-        some = max(1, CELLS // max(1, size)) if self._axes else 1
+        feed = sum(array.size for array in self._feed.values())
+        size = max(1, feed, self._division.item.size)
+        some = max(1, CELLS // size) if self._axes else 1
         parts = [self._some(kept[i : i + some]) for i in range(0, len(kept), some)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _some(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         division = self._division
         there = kept[:, division.places]
-        items = np.where(there, self._item, division.fill).astype(self._item.dtype)
+        items = np.where(there, division.item, division.fill).astype(division.item.dtype)
+        if division.item.dtype == object:
+            items = _joined(items).reshape(-1, *self._sample_shape)
         if not self._axes:
             shape = self._feed[self._name].shape
             return self._output(self._model.run({**self._feed, self._name: items.reshape(shape)}))
@@ -320,6 +343,13 @@ class MaskedInputs:
         # onnxruntime reads the buffer in C order.
         feed[self._name] = np.ascontiguousarray(np.moveaxis(items, 0, axes[self._name]))
         return self._output(self._model.run(feed))
+
+
+def _joined(words: NDArray[Any]) -> NDArray[Any]:
+    """Return the texts [N] of words [N, words]."""
+    texts = np.empty(len(words), object)
+    texts[:] = ["".join(row) for row in words.tolist()]
+    return texts
 
 
 def _shapley(

@@ -1,6 +1,7 @@
 """Checked inputs in two forms: a dense row of one dtype, or tensors by name.
 
-Invariant: what :meth:`Inputs.check` returns is not shared with the application.
+Invariant: what :meth:`Inputs.recorded` returns is not shared with the application. Tensors of a
+feed without named features may be: who keeps them longer than the call copies them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Inputs(Protocol):
     """
 
     def check(self, x: Any) -> Any:
-        """Return the checked input, not shared with the caller; raises :class:`InputError`."""
+        """Return the checked input; raises :class:`InputError`."""
 
     def recorded(self, checked: Any) -> Any:
         """Return the part that monitoring records; ``None`` for tensors without named features."""

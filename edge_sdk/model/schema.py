@@ -59,11 +59,13 @@ class InputSchema:
     def row(self, x: Any) -> Feed:
         """Return tensors with a batch of one from a row (1-D), a dict by column, or a feed.
 
+        The tensors of a feed may come with the axis of the rows, of size one, or without it.
+
         Raises:
             InputError: the row does not fit.
         """
         if not self.columns:
-            return self._one_row(self._feed(x))
+            return self._one_row(self._feed(x, one=True))
         if isinstance(x, Mapping):
             self._check_names(x)
             return self._columns([[x[name]] for name in self._names])
@@ -209,7 +211,8 @@ class InputSchema:
                     )
         return texts
 
-    def _feed(self, x: Any) -> Feed:
+    def _feed(self, x: Any, *, one: bool = False) -> Feed:
+        """Tensors of a feed; with ``one`` each may come without the axis of the rows."""
         if not isinstance(x, Mapping) and len(self._specs) == 1:
             x = {next(iter(self._specs)): x}
         if not isinstance(x, Mapping) or set(x) != set(self._specs):
@@ -217,7 +220,7 @@ class InputSchema:
             raise InputError(
                 "shape", f"expected a feed with the inputs {sorted(self._specs)}, got {actual}"
             )
-        return {name: self._tensor(self._specs[name], value) for name, value in x.items()}
+        return {name: self._tensor(self._specs[name], value, one) for name, value in x.items()}
 
     def _one_row(self, feed: Feed) -> Feed:
         """Refuse a feed of several rows: only the first would be answered."""
@@ -248,22 +251,26 @@ class InputSchema:
         return tuple(None if i == spec.batch else size for i, size in enumerate(spec.shape))
 
     def _rows_axis_advice(self, spec: TensorSpec, array: NDArray[Any]) -> str:
-        """Return what to do about an input without its axis of rows, the likeliest mistake."""
+        """Return what to do about rows without their axis, the likeliest mistake."""
         if not self.signature.batched or array.ndim != len(spec.shape) - 1:
             return ""
         axis = spec.batch
         return f"; axis {axis} is that of the rows: for one row give np.expand_dims(x, {axis})"
 
-    def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
-        array, shape = np.asarray(value), self._shape(spec)
+    def _tensor(self, spec: TensorSpec, value: Any, one: bool) -> NDArray[Any]:
+        given, shape = _array(spec.name, value), self._shape(spec)
+        array = given
+        if one and self.signature.batched and array.ndim == len(shape) - 1:
+            array = np.expand_dims(array, spec.batch)
         fits = array.ndim == len(shape) and all(
             want is None or want == have for want, have in zip(shape, array.shape, strict=True)
         )
         if not fits:
+            advice = "" if one else self._rows_axis_advice(spec, given)
             raise InputError(
                 "shape",
-                f"input {spec.name!r}: expected shape {_shown(shape)}, got {_shown(array.shape)}"
-                f"{self._rows_axis_advice(spec, array)}",
+                f"input {spec.name!r}: expected shape {_shown(shape)}, got {_shown(given.shape)}"
+                f"{advice}",
             )
         if spec.dtype == STRING:
             return _strings(spec.name, array.ravel()).reshape(array.shape)
@@ -274,6 +281,16 @@ class InputSchema:
 
 def _shown(shape: Sequence[int | None]) -> str:
     return f"[{', '.join('any' if size is None else str(size) for size in shape)}]"
+
+
+def _array(name: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever a foreign object's conversion raises
+        raise InputError(
+            "dtype",
+            f"input {name!r}: expected an array, all rows of one shape, got {type(value).__name__}",
+        ) from error
 
 
 def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:

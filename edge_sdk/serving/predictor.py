@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.explain import Explanation, Scale
-    from edge_sdk.model.explain_regions import RegionTerms
+    from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
@@ -306,13 +306,13 @@ class Predictor:
         self.monitor.record_batch(rows, columns, batch, codes)
         return batch
 
-    def explain(self, x: Any, scale: Scale, terms: RegionTerms) -> Explanation:
+    def explain(self, x: Any, scale: Scale, terms: ExplanationTerms) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
         from edge_sdk.model.explain import explain
-        from edge_sdk.model.explain_regions import RegionRequest
+        from edge_sdk.model.explain_regions import ExplanationRequest
 
         x, _ = self.monitor.grouping.split(x, None)
-        return explain(self.release, self.model, x, scale, RegionRequest(**terms))
+        return explain(self.release, self.model, x, scale, ExplanationRequest(**terms))
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
         """Join a late label or reward with a prediction.

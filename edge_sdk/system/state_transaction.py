@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
 
-Statements = list[tuple[str, list[Any]]]
-"""Statements, each with the rows of arguments that it was run with."""
+Statements = list[tuple[str, tuple[Any, ...]]]
+"""Statements, each with the arguments that it was run with."""
 
 
 class StateTransaction:
@@ -38,7 +38,7 @@ class StateTransaction:
             if not self._rescue(error):
                 raise
             cursor = self._db().execute(sql, arguments)
-        self._statements.append((sql, [arguments]))
+        self._statements.append((sql, arguments))
         return cursor
 
     def executemany(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -49,6 +49,7 @@ class StateTransaction:
 
 def replay(statements: Statements, db: sqlite3.Connection) -> None:
     """Begin a transaction on ``db`` and run ``statements`` in it."""
+    # One by one: executemany() refuses the SELECTs among them.
     db.execute("BEGIN IMMEDIATE")
-    for sql, rows in statements:
-        db.executemany(sql, rows)
+    for sql, arguments in statements:
+        db.execute(sql, arguments)

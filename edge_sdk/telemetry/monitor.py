@@ -73,7 +73,7 @@ class Monitor:
         scope: experiment, arm and tag.
         reporting: window length, minimum observations, votes.
         sharing: rows that the plan asks for; used only with ``share``.
-        share: the owner of the device opted in to sharing labelled rows.
+        share: the owner of the device opted in to sharing labelled rows; only those of tables are.
         enabled: without it predictions get their ids and nothing is counted.
         clock: Unix seconds.
         capacity: predictions that the ring holds.
@@ -101,7 +101,9 @@ class Monitor:
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
-        self._sharing = sharing if share and sharing.samples else Sharing()
+        # Rows are shared by column: of inputs that are no table nothing is.
+        shares = share and sharing.samples and bool(manifest.signature.columns)
+        self._sharing = sharing if shares else Sharing()
         self._clock = clock
         self._enabled = enabled
         self._next_number = itertools.count(1).__next__

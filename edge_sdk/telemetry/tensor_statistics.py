@@ -32,7 +32,7 @@ Floats = NDArray[Any]
 Named = dict[str, NDArray[Any]]
 
 EXCERPT: Final = 16_384
-"""Numbers of an excerpt at most, about: 64 KB of float32."""
+"""Numbers or characters of an excerpt at most, about: 64 KB of float32."""
 
 LEAST_LINES: Final = 4
 STRETCHES: Final = 8
@@ -57,14 +57,14 @@ def excerpts(kind: TensorKind, items: NDArray[Any]) -> NDArray[Any]:
         items: samples of one shape, [N, ...].
 
     Returns:
-        Pictures: pairs of lines [N, C, pairs, 2, W]; text: up to 64 strings [N, texts]; series:
-        [N, T, F]; all others: [N, stretches, samples].
+        Pictures: pairs of lines [N, C, pairs, 2, W]; text: the beginnings of up to 64 strings
+        [N, texts]; series: [N, T, F]; all others: [N, stretches, samples].
     """
     count = len(items)
     if items.size == 0:  # an open dimension of size zero
         return np.zeros((count, 0), items.dtype)
     if kind == "text":
-        return np.array(items.reshape(count, -1)[:, :TEXTS])
+        return _beginnings(items.reshape(count, -1)[:, :TEXTS])
     if kind == "image":
         return _lines(items)
     if kind == "series":
@@ -85,6 +85,15 @@ def _lines(items: NDArray[Any]) -> NDArray[Any]:
     most = EXCERPT // max(1, 2 * min(width, widest) * channels)
     pairs = max(1, min(height // 2, max(LEAST_LINES, most)))
     return np.take(items, _pairs_of_lines(height, pairs), axis=2)
+
+
+def _beginnings(texts: NDArray[Any]) -> NDArray[Any]:
+    """Return texts [N, texts] with at most :data:`EXCERPT` characters a sample."""
+    most = EXCERPT // texts.shape[1]
+    parts = np.empty(texts.shape, object)
+    for place, text in np.ndenumerate(texts):
+        parts[place] = str(text)[:most]
+    return parts
 
 
 @functools.lru_cache(maxsize=64)

@@ -69,7 +69,7 @@ class Excerpt:
     def nbytes(self) -> int:
         """Bytes that wait."""
         vector = 0 if self.embedding is None else self.embedding.nbytes
-        return vector + sum(part.nbytes for part, _ in self.parts)
+        return vector + sum(_held_bytes(part) for part, _ in self.parts)
 
 
 class Allowance:
@@ -290,6 +290,11 @@ class Directions:
         off = np.sqrt(np.einsum("ij,ij->i", rest, rest))
         places: NDArray[np.float32] = np.column_stack([along, off])
         return places
+
+
+def _held_bytes(part: NDArray[Any]) -> int:
+    # An array of texts holds pointers; a character takes up to four bytes.
+    return 4 * sum(map(len, part.ravel())) if part.dtype == object else part.nbytes
 
 
 def _rows_first(array: NDArray[Any], axis: int | None) -> NDArray[Any]:

@@ -87,15 +87,18 @@ class Journal:
             )
             self.write(after)
 
-    def fell_back(self, slot: SlotRef, current: SlotRef | None, reason: str) -> None:
-        """Record that a file of ``slot`` could not be had in its cheapest form: nothing failed.
+    def fell_back(self, state: UpdateState, reason: str) -> None:
+        """Record that an update goes on with the second best: a file did not come in its cheapest
+        form, or the first variant does not work here. Nothing failed.
 
         Args:
-            slot: that an update brings.
-            current: what serves.
+            state: of the update.
             reason: a sentence.
         """
-        self._events.report("fell_back", slot, current, step="download", reason=reason)
+        assert state.target is not None
+        self._events.report(
+            "fell_back", state.target, state.current, step=state.phase, reason=reason
+        )
 
     def waits(self, slot: SlotRef, current: SlotRef, reason: str) -> None:
         """Record that the update to ``slot`` is put off.

@@ -1,4 +1,7 @@
-"""Probe of a release on this device: it runs, and still answers as it did when it was made."""
+"""Probe of a release on this device: it runs, and still answers as it did when it was made.
+
+Of several variants the first that does serves.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,36 @@ class ProbeResult:
     golden_rows: int
     p99_ms: float
     rss_mb: float
+
+
+def first_that_works(
+    release: Release,
+    pack: Path | None = None,
+    features: Path | None = None,
+    *,
+    options: RuntimeOptions = RuntimeOptions(),
+) -> tuple[Release, str | None]:
+    """Probe the variants of ``release`` that are here, in their order; arguments of :func:`probe`.
+
+    Returns:
+        The release with the variant that works, and why those before it do not, if there are any.
+
+    Raises:
+        ReleaseError: none works; it says why, of each.
+        PackError: a pack is damaged or not for this release.
+    """
+    reasons: list[str] = []
+    variants = release.variants
+    for each in variants:
+        try:
+            probe(each, pack, features, options=options)
+        except ReleaseError as error:
+            if len(variants) == 1:
+                raise
+            reasons.append(f"{each.variant.name}: {error}")
+        else:
+            return each, "; ".join(reasons) or None
+    raise ReleaseError("no variant works here; " + "; ".join(reasons))
 
 
 def probe(

@@ -2,7 +2,8 @@
 
 Layout::
 
-    releases/<sha256 of manifest>/     a whole, verified release
+    releases/<sha256 of manifest>/     a whole, verified release; in ``.used-variant`` the name of
+                                       the variant that works here, if it is not the first
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
     packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
@@ -17,24 +18,34 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from edge_sdk.contract.manifest import MANIFEST
+from edge_sdk.contract.manifest import MANIFEST, UNFINISHED
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release, check_file
-from edge_sdk.system.files import fsync_directory, make_folder, remove, sha256_file
+from edge_sdk.system.files import (
+    fsync_directory,
+    make_folder,
+    remove,
+    sha256_file,
+    write_atomic,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
     from edge_sdk.update.state import SlotRef
+
+USED: Final = ".used-variant"  # no manifest can name a file that begins with a dot
+"""File in a release's folder, beside those of the manifest: what the last probe found to work."""
 
 
 @dataclass(frozen=True)
 class Slot:
     """A release folder, and the packs of answers and of features that go with it.
 
-    Of the release there are the variants for one of the ``providers``.
+    Of the release there are the variants for one of the ``providers``. The first of them is used,
+    or the one that :meth:`use` named.
     """
 
     ref: SlotRef
@@ -45,9 +56,21 @@ class Slot:
 
     def opened(self) -> Release:
         """Return the release, its manifest checked and the rest unread; raises ReleaseError."""
-        return Release.open(
+        release = Release.open(
             self.release, verify=False, digest=self.ref.manifest, providers=self.providers
         )
+        try:
+            name = (self.release / USED).read_text()
+        except (OSError, UnicodeDecodeError):
+            return release
+        return next((each for each in release.variants if each.variant.name == name), release)
+
+    def use(self, variant: str | None) -> None:
+        """Have ``variant`` used from now on, the first if it is ``None``; raises OSError."""
+        if variant is None:
+            (self.release / USED).unlink(missing_ok=True)
+        else:
+            write_atomic(self.release / USED, variant.encode())
 
 
 class Slots:
@@ -193,8 +216,9 @@ class Slots:
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
-            for leftover in (*incoming.glob("*.part"), *incoming.glob("*.made")):
-                leftover.unlink()  # of a way to get a file that was given up for another
+            for leftover in incoming.iterdir():
+                if leftover.name.endswith(UNFINISHED):  # a way to a file that was given up
+                    leftover.unlink()
             # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge_sdk.errors import EdgeError, HubError, UpdateError, reason_of
+from edge_sdk.errors import EdgeError, HubError, StateError, UpdateError, reason_of
 from edge_sdk.system.logs import Log
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
@@ -50,7 +50,8 @@ class Updater:
         slots: releases and packs on disk.
         trust: verified metadata.
         client: downloads.
-        probe: raises :class:`EdgeError` if the slot does not work on this device.
+        probe: raises :class:`EdgeError` if the slot does not work on this device; returns a
+            sentence if it works in another than its first variant.
         activate: makes the slot serve; raises :class:`EdgeError` if it cannot.
         clock: Unix seconds.
         config: windows of updates, and for how long they may be put off.
@@ -67,7 +68,7 @@ class Updater:
         trust: Trust,
         client: HubClient,
         *,
-        probe: Callable[[Slot], None],
+        probe: Callable[[Slot], str | None],
         activate: Callable[[Slot], None],
         clock: Callable[[], float],
         config: DeviceConfig,
@@ -335,7 +336,7 @@ class Updater:
                 # The network's or the hub's trouble, not the release's: it will be tried again.
                 self._journal.write(machine.abandon(state))
                 raise
-            except OSError as error:
+            except (OSError, StateError) as error:
                 trouble = UpdateError(step, f"trouble with the disk; {reason_of(error)}")
                 _log.warning("update: %s", trouble)
                 self._journal.write(machine.abandon(state))
@@ -400,7 +401,7 @@ class Updater:
         if (state.target, reason) != self._told:
             self._told = (state.target, reason)
             _log.info("update to %s: %s", state.target.version, reason)
-            self._journal.fell_back(state.target, state.current, reason)
+            self._journal.fell_back(state, reason)
 
     def _verify(self, state: UpdateState) -> None:
         self._downloader.verify(self._wanted())
@@ -410,7 +411,9 @@ class Updater:
 
     def _run_probe(self, state: UpdateState) -> None:
         assert state.target is not None
-        self._probe(self._slots.slot(state.target))
+        reason = self._probe(self._slots.slot(state.target))
+        if reason is not None:
+            self._fell_back(reason)
 
     def _run_activate(self, state: UpdateState) -> None:
         assert state.current is not None

@@ -148,6 +148,17 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
         "manifest_of_two_variants", ["variants", 1, "model"], "model-card.md",
         "variants: expected files of their own",
     ),
+    "a variant of a precision that is no name": (
+        "manifest", ["variants", 0, "precision"], "half\nprecision", "precision: expected 1 to 64",
+    ),
+    "a manifest that lists itself": (
+        "manifest", ["files", "manifest.json"], {"length": 1, "sha256": "0" * 64},
+        "files: expected another name than manifest.json",
+    ),
+    "a file with the name of a download in progress": (
+        "manifest", ["files", "model.onnx.part"], {"length": 1, "sha256": "0" * 64},
+        "files: expected another name than model.onnx.part",
+    ),
     "a variant whose name climbs": (
         "manifest", ["variants", 0, "name"], "../x", "name: expected 1 to 64",
     ),

@@ -177,10 +177,11 @@ def make_release(
     alternatives: Sequence[Variant] = (),
     documents: Mapping[str, bytes] | None = None,
     first: str = CPU,
+    spare_defect: str | None = None,
 ) -> Release:
     """Write a release; its answers depend on ``seed`` alone. ``padding`` makes its certificate
     larger, ``ballast`` its model; ``alternatives`` are more variants, of the same model, ``first``
-    is the provider of the first one.
+    is the provider of the first one. ``defect`` is the first one's, ``spare_defect`` the others'.
     """
     x = rows(16, seed=3)
     p = softmax(x, seed if golden_seed is None else golden_seed)
@@ -217,7 +218,8 @@ def make_release(
         CERTIFICATE: Certificate("float32", (), 16, repeat="x" * padding).to_json(),
     }
     for variant in alternatives:
-        own = (onnx_bytes(seed, ballast=alternative(variant)), golden.to_bytes())
+        made = onnx_bytes(seed, defect=spare_defect, ballast=alternative(variant))
+        own = (made, golden.to_bytes())
         certificate = Certificate(variant.name, (), 16, repeat="x" * padding).to_json()
         files |= dict(zip(variant.files, (*own, certificate), strict=True))
     return write_release(

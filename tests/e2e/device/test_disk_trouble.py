@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from edge_sdk.system.files import remove
 from tests.conftest import Publish
 from tests.e2e.device.aging_hub import aging_hub
 from tests.e2e.live import PATIENT
-from tests.edge.builders import rows, softmax
+from tests.edge.builders import rows, softmax, variant_of
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -266,3 +267,32 @@ def test_no_state_folder_is_begun_where_nothing_can_be_kept(disk: Disk) -> None:
     disk.remount("ro")
     with pytest.raises(StateError, match="Read-only file system"):
         StateDatabase(disk.place / "other")
+
+
+def test_a_transaction_that_reads_and_writes_goes_on_in_memory_whole(disk: Disk) -> None:
+    store = StateDatabase(disk.state)
+    disk.fill()
+    with store.transaction() as db:
+        assert db.execute("SELECT content FROM value WHERE name = ?", ("seen",)).fetchall() == []
+        db.execute("INSERT INTO value VALUES (?, ?)", ("seen", json.dumps("x" * 100_000)))
+    assert not store.on_disk
+    assert store.get("seen") == "x" * 100_000
+    store.close()
+
+
+def test_a_disk_that_fills_while_variants_come_condemns_no_release(
+    hub: HubProcess, publish: Publish, disk: Disk
+) -> None:
+    publish("fills-variants")
+    token = hub.token("fills-variants")
+    with opened(disk, hub, "fills-variants", token=token) as device:
+        half = variant_of("half")
+        publish("fills-variants", "1.1", alternatives=(half,), defect="nan", padding=40_000)
+        for pages in (0, 8, 16, 20, 24, 28):
+            disk.leave(pages)
+            device.sync()
+            assert device.predict(ROWS[0]).version in ("1.0", "1.1")
+            disk.make_room()
+        for _ in range(2):  # the first may only bring the database back
+            device.sync()
+        assert (device.status()["version"], device.status()["variant"]) == ("1.1", "half")

@@ -179,6 +179,65 @@ def test_tokens_are_taken_away_as_padding_and_a_time_axis_may_come_first(tmp_pat
     assert [found.parts[name] for name in found.names] == row[:, 0].tolist()
 
 
+def test_each_label_of_a_multilabel_model_is_explained_by_its_own_score(tmp_path: Path) -> None:
+    weights = {"w": np.zeros((16, 2), np.float32)}
+    weights["w"][:8, 0] = 1  # the first half makes label a
+    weights["w"][8:, 1] = 1
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["sums"]),
+        helper.make_node("Sigmoid", ["sums"], ["y"]),
+    ]
+    X = RANDOM.standard_normal((60, 8, 2)).astype(np.float32)
+    with device_of(
+        tmp_path, nodes, ["n", 8, 2], ["n", 2], X,
+        weights=weights, output="multilabel", classes=["a", "b"],
+    ) as device:  # fmt: skip
+        x = np.ones((8, 2), np.float32)
+        x[:4] *= 2
+        assert device.predict(x).labels == ("a", "b")
+        likeliest, second = device.explain(x, regions=2), device.explain(x, regions=2, label="b")
+        assert (likeliest.label, second.label) == ("a", "b")
+        assert likeliest.top(1)[0][0] == "steps 0:4"
+        assert second.top(1)[0][0] == "steps 4:8"
+        with pytest.raises(InputError, match=r"label: expected one of \['a', 'b'\]"):
+            device.explain(x, label="c")
+
+
+def test_words_of_a_text_are_left_out(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("StringSplit", ["x"], ["words", "count"], delimiter=" "),
+        helper.make_node("Equal", ["words", "bad"], ["is_bad"]),
+        helper.make_node("Cast", ["is_bad"], ["bads"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["bads", "axes"], ["y"], keepdims=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.STRING, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [helper.make_tensor("bad", TensorProto.STRING, [1], [b"bad"]),
+         numpy_helper.from_array(np.array([1]), "axes")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "m.onnx")
+    X = [{"x": np.array([" ".join(RANDOM.choice(["so", "bad"], 5))], object)} for _ in range(60)]
+    keywords: dict[str, Any] = {"variants": ("float32",), "output": "values"}
+    convert(tmp_path / "m.onnx", X, name="m", out=tmp_path / "r", **keywords)
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        assert device.predict("a bad  bad day").value == 2
+        found = device.explain("a bad  bad day", method="shapley", calls=40)
+        assert dict(sorted(found.parts.items())) == pytest.approx(
+            {"words 0:1 'a'": 0, "words 1:2 'bad'": 1, "words 2:3 'bad'": 1, "words 3:4 'day'": 0}
+        )
+        assert (found.output, found.usual, found.heatmap().tolist()) == (2, 0, [0, 1, 1, 0])
+        long = device.explain(" bad" * 3_000, regions=100)
+        assert list(long.parts.values()) == [30] * 100
+        for text in ("", "word"):
+            with pytest.raises(InputError, match="expected one text of two words at least"):
+                device.explain(text)
+
+
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "several inputs": (np.zeros((2, 1, 32, 32), np.float32), {}, "expected one input"),
     "another shape": (np.zeros((1, 1, 8, 8), np.float32), {}, "expected shape"),
@@ -188,6 +247,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no calls": (None, {"calls": 0}, "calls: expected a whole number"),
     "another tensor": (None, {"tensor": "z"}, "tensor: expected one of"),
     "an unknown scale": (None, {"scale": "luck"}, "scale: expected"),
+    "a label of no class": (None, {"label": 7}, "label: expected one of"),
+    "labels": (None, {"label": np.array([1, 2])}, "label: expected one of"),
 }
 
 

@@ -10,11 +10,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -23,7 +27,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from converters import convert
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
-from edge_sdk.contract.messages import KeyVotes, WindowReport
+from edge_sdk.contract.messages import FeedbackReport, KeyVotes, WindowReport
+from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
@@ -95,6 +100,79 @@ def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_pat
         told = {group: counts.observations for group, counts in report.groups[column].items()}
         assert told == {known: 1_000, "other": 1_000}
     assert len(encode(report)) <= 5_000
+
+
+def text_nodes() -> list[Any]:
+    """Nodes that give the length of a text in words."""
+    return [
+        helper.make_node("StringSplit", ["x"], ["words", "count"], delimiter=" "),
+        helper.make_node("Cast", ["count"], ["y"], to=TensorProto.FLOAT),
+    ]
+
+
+def mean_nodes() -> list[Any]:
+    """Nodes that give the mean of all numbers of a sample."""
+    return [
+        helper.make_node("Cast", ["x"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["numbers"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat", "axes"], ["y"], keepdims=0),
+    ]
+
+
+RANDOM = np.random.default_rng(0)
+PLANTED: dict[str, tuple[Any, int, list[Any], Callable[[], Any], Any]] = {
+    "a text": (
+        text_nodes, TensorProto.STRING, ["n"],
+        lambda: np.array([" ".join(["so"] * int(RANDOM.integers(3, 30)))], object),
+        np.array([f"my word is {TEXT}"], object),
+    ),
+    "tokens": (
+        mean_nodes, TensorProto.INT64, ["n", 6],
+        lambda: RANDOM.integers(1, 500, (1, 6)), np.array([[31_337] * 6]),
+    ),
+    "a picture": (
+        mean_nodes, TensorProto.FLOAT, ["n", 1, 16, 16],
+        lambda: RANDOM.random((1, 1, 16, 16), np.float32),
+        np.full((1, 1, 16, 16), NUMBER, np.float32),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_of_what_is_no_table_counts_of_statistics_leave_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr("edge_sdk.telemetry.tensor_watch.SHARE", 1e6)  # look at every call
+    nodes, dtype, shape, usual, planted = PLANTED[case]
+    graph = helper.make_graph(
+        nodes(),
+        "g",
+        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+        [numpy_helper.from_array(np.array([1]), "axes")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(made, tmp_path / "m.onnx")
+    X = [{"x": usual()} for _ in range(60)]
+    release = convert(
+        tmp_path / "m.onnx", X, name="m", out=tmp_path / "r", variants=("float32",), output="values"
+    )
+    assert release.profile().watched
+    terms = ServingTerms(
+        reporting=Reporting(votes=100), sharing=Sharing(samples=True, per_window=100)
+    )
+    serving = Predictor(release, terms, tag="t", share=True, clock=Clock())
+    for i in range(400):
+        found = serving.predict(planted if i % 2 else usual())
+        serving.feedback(found.id.rpartition("-")[2], 1.0, None)
+    bodies = serving.monitor.collect(0.0, final=True)
+    serving.close()
+    assert {type(body) for body in bodies} == {WindowReport, FeedbackReport}
+    for body in bodies:
+        sent = everything_in(encode(body))
+        assert [form for form in FORMS if form in sent] == [], type(body)
+    (report,) = [body for body in bodies if isinstance(body, WindowReport)]
+    assert report.observations == 400
 
 
 def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import DOCUMENTS, MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release
+from edge_sdk.update.slots import USED
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows, variant_of
@@ -92,6 +93,93 @@ def test_a_damaged_variant_that_does_not_serve_is_brought_again_too(
         assert HALF.model in device.status()["damaged"]["1.0"]
         assert device.sync().update == "repaired"
         assert place.read_bytes() == (release.folder / HALF.model).read_bytes()
+
+
+def events_of(hub: HubProcess, model: str) -> list[tuple[str, str, str | None]]:
+    events = hub.admin.get(f"models/{model}/telemetry")["events"]
+    return [(e["outcome"], e["version"], e.get("reason")) for e in events]
+
+
+@pytest.mark.parametrize("defect", ["nan", "crash"])
+def test_where_the_first_variant_does_not_work_the_next_serves_and_the_hub_is_told(
+    hub: HubProcess, publish: Publish, tmp_path: Path, defect: str
+) -> None:
+    model = f"next-{defect}"
+    release = publish(model, alternatives=(HALF,), defect=defect)
+    for update in ("activated", "unchanged"):  # and so after a restart
+        with opened(hub, tmp_path / "d", model) as device:
+            if update == "unchanged":
+                assert device.sync().update == update
+            assert device.status()["variant"] == "half"
+            assert device.predict(rows(1)[0]).version == "1.0"
+            device.sync()
+    assert held(tmp_path / "d", release) - {*release.files} == {MANIFEST, USED}
+    told = {outcome: reason for outcome, _, reason in events_of(hub, model)}
+    assert {*told} == {"fell_back", "activated"}
+    assert (told["fell_back"] or "").startswith("variant half is used; float32: ")
+    # Without one that fails, the first serves again.
+    publish(model, "1.1", alternatives=(HALF,))
+    with opened(hub, tmp_path / "d", model) as device:
+        assert device.sync().update == "activated"
+        assert device.status()["variant"] == "float32"
+
+
+def test_between_releases_with_one_and_with_several_variants_a_device_goes_on_and_back(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("mixed")
+    with opened(hub, tmp_path / "d", "mixed") as device:
+        second = publish("mixed", "1.1", seed=2, alternatives=(HALF,), defect="nan")
+        assert device.sync().update == "activated"
+        publish("mixed", "1.2", seed=4)
+        assert device.sync().update == "activated"
+        assert device.status()["variant"] == "float32"
+        hub.admin.post("models/mixed/rollback", reason="enough")
+        assert device.sync().update == "activated"
+        assert (device.status()["version"], device.status()["variant"]) == ("1.1", "half")
+        # What serves is damaged: it is brought again, and is what serves.
+        place = tmp_path / "d" / "releases" / second.digest / HALF.model
+        place.write_bytes(b"x" * place.stat().st_size)
+        assert device._service.serving is not None
+        while device._service.serving.scrub.step():
+            pass
+        assert device.sync().update == "repaired"
+        assert device.status()["variant"] == "half"
+    place.write_bytes(b"")
+    with opened(hub, tmp_path / "d", "mixed") as device:  # and so if it is found at the start
+        while device.status()["version"] != "1.1":
+            device.sync()
+        assert device.status()["variant"] == "half"
+        assert device.predict(rows(1)[0]).version == "1.1"
+
+
+def test_a_release_of_which_no_variant_works_is_refused_with_the_reason_of_each(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("none")
+    with opened(hub, tmp_path / "d", "none") as device:
+        publish("none", "1.1", alternatives=(HALF,), defect="nan", spare_defect="crash")
+        reason = device.sync().errors["update"]
+        assert "no variant works here; float32: golden vectors: " in reason
+        assert "; half: " in reason
+        assert device.predict(rows(1)[0]).version == "1.0"
+        device.sync()
+        assert ("failed", "1.1") in [event[:2] for event in events_of(hub, "none")]
+        publish("none", "1.2", seed=2)  # rolled forward, to a release with one variant
+        assert device.sync().update == "activated"
+
+
+@pytest.mark.parametrize("content", [b"nobody", b"", b"\xff\xfe", b"graphics"])
+def test_a_damaged_note_of_the_variant_in_use_costs_the_note(
+    hub: HubProcess, publish: Publish, tmp_path: Path, content: bytes
+) -> None:
+    model = f"note-{len(content)}"
+    release = publish(model, alternatives=(HALF, GRAPHICS))
+    opened(hub, tmp_path / "d", model).close()
+    (tmp_path / "d" / "releases" / release.digest / USED).write_bytes(content)
+    with opened(hub, tmp_path / "d", model) as device:
+        assert device.status()["variant"] == "float32"
+        assert device.predict(rows(1)[0]).version == "1.0"
 
 
 def test_an_app_without_a_hub_opens_a_folder_with_the_files_that_a_device_keeps(

@@ -16,8 +16,13 @@ from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
 from cloud_hub.telemetry.histograms import ReportHistograms
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.experiment_reports import ShadowReport
+from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.contract.serving_terms import Reporting, Sharing
+from edge_sdk.errors import InputError
 from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.tensor_watch import Allowance
 
 UNLIMITED = 1e6
@@ -131,6 +136,36 @@ def test_a_buffer_that_the_application_fills_again_does_not_change_what_was_coun
     fresh = seen(camera, pictures_seen)
     assert report.observations == 120
     assert report.features == fresh.features
+
+
+def test_a_shadow_answers_to_what_was_in_the_buffer_and_not_to_what_is_now(
+    camera: Release, tmp_path: Path
+) -> None:
+    seen_pictures = pictures.digits()[1].draw(np.random.default_rng(8), 200).x
+    buffer = np.empty_like(seen_pictures[:1])
+    with EdgeDevice.offline(camera.folder, shadow=camera.folder) as device:
+        for picture in seen_pictures:
+            buffer[:] = picture
+            device.predict(buffer)
+            buffer[:] = 0
+        (report,) = (body for body in device.reports() if isinstance(body, ShadowReport))
+    assert report.compared > 0
+    assert report.disagreements == 0
+
+
+def test_a_picture_may_come_without_the_axis_of_the_rows(camera: Release) -> None:
+    picture = pictures.digits()[1].x[0]
+    with EdgeDevice.offline(camera.folder) as device:
+        alone, first = device.predict(picture), device.predict(picture[None])
+        assert alone.probabilities is not None
+        assert alone.probabilities.tolist() == first.probabilities.tolist()  # type: ignore[union-attr]
+        assert device.predict({"picture": picture}).label == first.label
+        assert device.explain(picture).parts == device.explain(picture[None]).parts
+        for wrong in (picture[0], None, "a.jpg", picture[None, None], [[1, 2], [3]]):
+            with pytest.raises(InputError, match="input 'picture': expected"):
+                device.predict(wrong)
+        with pytest.raises(InputError, match="expected shape"):
+            device.predict_batch(picture)
 
 
 def test_many_threads_are_counted_whole(camera: Release, every_call: None) -> None:
@@ -251,6 +286,38 @@ def test_a_vector_that_comes_out_is_watched_along_its_directions(tmp_path: Path)
     assert np.linalg.norm(embedding.directions, axis=1) == pytest.approx(np.ones(8), abs=1e-3)
     with EdgeDevice.offline(release.folder) as device:
         assert device.predict(X[0]).value == pytest.approx(X[0]["x"][0])
+
+
+def test_of_inputs_that_are_no_table_no_row_is_shared(camera: Release) -> None:
+    x = pictures.digits()[1].x
+    terms = ServingTerms(reporting=Reporting(votes=100), sharing=Sharing(True, 50))
+    serving = Predictor(camera, terms, tag="t", share=True)
+    for i in range(200):
+        prediction = serving.predict(x[i % 2 : i % 2 + 1])
+        serving.feedback(prediction.id.rpartition("-")[2], 3)
+    bodies = serving.monitor.collect(0.0, final=True)
+    serving.close()
+    assert {type(body) for body in bodies} == {WindowReport, FeedbackReport}
+
+
+def test_answers_that_are_no_numbers_have_no_directions(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"]),
+        helper.make_node("Log", ["product"], ["y"]),
+    ]
+    onnx.save(model_of(nodes, ["n", 12], ["n", 12]), tmp_path / "m.onnx")
+    rows = RANDOM.random((60, 12)).astype(np.float32)
+    keywords: dict[str, Any] = {"name": "m", "variants": ("float32",), "output": "values"}
+    none = [{"x": -row[None]} for row in rows]
+    release = convert(tmp_path / "m.onnx", none, out=tmp_path / "none", **keywords)
+    assert release.profile().embedding is None
+    with pytest.raises(ConversionError, match="embedding: y: expected finite numbers"):
+        convert(tmp_path / "m.onnx", none, out=tmp_path / "no", embedding="y", **keywords)
+    assert not (tmp_path / "no").exists()
+    some = [{"x": row[None] * (-1) ** i} for i, row in enumerate(rows)]
+    release = convert(tmp_path / "m.onnx", some, out=tmp_path / "some", **keywords)
+    missing = {f.name: f.counts[-2] for f in release.profile().features}
+    assert missing["y direction 1"] > 10
 
 
 def test_few_samples_make_no_profile_of_tensors(tmp_path: Path) -> None:

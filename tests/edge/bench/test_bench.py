@@ -412,6 +412,12 @@ def test_a_bitmap_is_drawn_where_matplotlib_is_installed(run: BenchResult, tmp_p
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_part_without_latencies_is_drawn_too(run: BenchResult, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib: the extra [plot]")
+    write_plot(replace(run, findings=Findings()), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_without_matplotlib_html_is_drawn_and_a_bitmap_refused_with_advice(
     run: BenchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

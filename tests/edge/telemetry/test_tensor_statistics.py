@@ -10,6 +10,7 @@ import pytest
 from edge_sdk.contract.profile import TensorKind
 from edge_sdk.model.tensor_kinds import channel_axis, fits_kind, kind_of
 from edge_sdk.telemetry.tensor_statistics import EXCERPT, excerpts, statistics
+from edge_sdk.telemetry.tensor_watch import Excerpt
 
 RANDOM = np.random.default_rng(0)
 PICTURE = np.kron(RANDOM.random((3, 32, 32)), np.ones((7, 7))).astype(np.float32)
@@ -92,6 +93,14 @@ def test_channels_of_a_series_and_what_a_text_is_made_of() -> None:
     assert text["words"] == [3]
     assert text["beyond ASCII"] == pytest.approx([3 / 8])
     assert text["digits"] == pytest.approx([1 / 8])
+
+
+def test_of_long_texts_the_beginnings_are_kept() -> None:
+    texts = np.array([["Ł" * 1_000_000, "b" * 1_000_000]], object)
+    part = excerpts("text", texts)
+    assert sum(map(len, part.ravel())) == EXCERPT
+    assert Excerpt(((part[0], (2,)),), None).nbytes >= EXCERPT
+    assert statistics("text", part, [(2,)])["beyond ASCII"] == pytest.approx([0.5], abs=0.001)
 
 
 @pytest.mark.parametrize(
