@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,9 @@ the same inputs."""
 
 PREFIX: Final = "pre_"
 
+_VERSIONS: Final = {"ai.onnx.ml": 3}
+"""Versions of other operator sets; 1 where none is named."""
+
 
 class Nodes:
     """Nodes and constants in the order in which they were added."""
@@ -22,6 +26,7 @@ class Nodes:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.values: list[Any] = []
         self.domains: dict[str, int] = {}
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
@@ -32,7 +37,26 @@ class Nodes:
         node = helper.make_node(operator, list(inputs), [name], domain=domain, **attributes)
         self.nodes.append(node)
         if domain:
-            self.domains[domain] = 1
+            self.domains[domain] = _VERSIONS.get(domain, 1)
+        return name
+
+    def cut(self, texts: str, expression: str, filler: str, axes: int) -> str:
+        """Add onnxruntime's Tokenizer, and return what of each text the expression fits.
+
+        Args:
+            texts: what is cut.
+            expression: of RE2.
+            filler: what fills shorter rows up.
+            axes: number of axes of the result: one more than those of ``texts``.
+        """
+        from onnx import TensorProto, helper
+
+        attributes = {"mark": 0, "mincharnum": 1, "pad_value": filler, "tokenexp": expression}
+        name = self.add("Tokenizer", texts, domain="com.microsoft", **attributes)
+        # onnx does not know the operator, and its shape inference ends the process where a
+        # LabelEncoder takes what has no type (1.23).
+        shape = [f"{name}_{axis}" for axis in range(axes)]
+        self.values.append(helper.make_tensor_value_info(name, TensorProto.STRING, shape))
         return name
 
     def constant(self, value: Any, dtype: str) -> str:
@@ -52,27 +76,35 @@ class Nodes:
         """Add a vector of int64."""
         return self.constant(list(values), "int64")
 
+    def texts(self, *values: str) -> str:
+        """Add a vector of texts."""
+        from onnx import numpy_helper
 
-def put_before(proto: Any, nodes: Nodes, result: str, given: Any) -> Any:
+        name = f"{PREFIX}c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(values, object), name))
+        return name
+
+
+def put_before(proto: Any, nodes: Nodes, result: str | Mapping[str, str], given: Any) -> Any:
     """Return a model that computes ``nodes`` and then the network.
 
     Args:
-        proto: the network, with one input.
+        proto: the network.
         nodes: what comes before it.
-        result: name of what the network takes.
+        result: name of what the network takes; of a network with several inputs by their names.
         given: the new input, as a ValueInfoProto.
 
     Raises:
-        ConversionError: a network with several inputs, or of an operator set that is too old.
+        ConversionError: a network with other inputs, or of an operator set that is too old.
     """
     import onnx
 
-    inputs = [
-        v for v in proto.graph.input if v.name not in {t.name for t in proto.graph.initializer}
-    ]
-    if len(inputs) != 1:
-        names = [value.name for value in inputs]
-        raise ConversionError(f"preprocess: expected a network with one input, it has {names}")
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value.name for value in proto.graph.input if value.name not in constants]
+    results = {inputs[0]: result} if isinstance(result, str) and len(inputs) == 1 else result
+    if isinstance(results, str) or set(results) != set(inputs):
+        wanted = "one input" if isinstance(results, str) else f"the inputs {list(results)}"
+        raise ConversionError(f"preprocess: expected a network with {wanted}, it has {inputs}")
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
     if not OPSETS[0] <= opsets.get("", 0) <= OPSETS[1]:
         raise ConversionError(
@@ -81,15 +113,16 @@ def put_before(proto: Any, nodes: Nodes, result: str, given: Any) -> Any:
         )
     made = onnx.ModelProto()
     made.CopyFrom(proto)
-    graph, taken = made.graph, inputs[0].name
+    graph = made.graph
     network = list(graph.node)
-    bridge = onnx.helper.make_node("Identity", [result], [taken])
+    bridges = [onnx.helper.make_node("Identity", [x], [taken]) for taken, x in results.items()]
     del graph.node[:], graph.input[:]
-    graph.node.extend([*nodes.nodes, bridge, *network])
+    graph.node.extend([*nodes.nodes, *bridges, *network])
     graph.input.append(given)
     graph.initializer.extend(nodes.constants)
     for domain, version in nodes.domains.items():
         if domain not in opsets:
             made.opset_import.add(domain=domain, version=version)
     del graph.value_info[:]
+    graph.value_info.extend(nodes.values)
     return made
