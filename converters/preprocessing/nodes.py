@@ -53,8 +53,7 @@ class Nodes:
 
         attributes = {"mark": 0, "mincharnum": 1, "pad_value": filler, "tokenexp": expression}
         name = self.add("Tokenizer", texts, domain="com.microsoft", **attributes)
-        # onnx does not know the operator, and its shape inference ends the process where a
-        # LabelEncoder takes what has no type (1.23).
+        # onnx does not know the operator, and would infer no shape behind it.
         shape = [f"{name}_{axis}" for axis in range(axes)]
         self.values.append(helper.make_tensor_value_info(name, TensorProto.STRING, shape))
         return name
