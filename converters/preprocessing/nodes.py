@@ -21,9 +21,14 @@ _VERSIONS: Final = {"ai.onnx.ml": 3}
 
 
 class Nodes:
-    """Nodes and constants in the order in which they were added."""
+    """Nodes and constants in the order in which they were added.
 
-    def __init__(self) -> None:
+    Args:
+        opset: least operator set of a file that they can be put before.
+    """
+
+    def __init__(self, opset: int = OPSETS[0]) -> None:
+        self.opset = opset
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.values: list[Any] = []
@@ -105,9 +110,9 @@ def put_before(proto: Any, nodes: Nodes, result: str | Mapping[str, str], given:
         wanted = "one input" if isinstance(results, str) else f"the inputs {list(results)}"
         raise ConversionError(f"preprocess: expected a network with {wanted}, it has {inputs}")
     opsets = {entry.domain: entry.version for entry in proto.opset_import}
-    if not OPSETS[0] <= opsets.get("", 0) <= OPSETS[1]:
+    if not nodes.opset <= opsets.get("", 0) <= OPSETS[1]:
         raise ConversionError(
-            f"preprocess: expected a file of operator set {OPSETS[0]} to {OPSETS[1]}, got "
+            f"preprocess: expected a file of operator set {nodes.opset} to {OPSETS[1]}, got "
             f"{opsets.get('', 0)}; convert it with onnx.version_converter, or export it anew"
         )
     made = onnx.ModelProto()
@@ -122,6 +127,11 @@ def put_before(proto: Any, nodes: Nodes, result: str | Mapping[str, str], given:
     for domain, version in nodes.domains.items():
         if domain not in opsets:
             made.opset_import.add(domain=domain, version=version)
+        elif opsets[domain] < version - 1:
+            raise ConversionError(
+                f"preprocess: expected a file with {domain} of version {version - 1} or above, got "
+                f"{opsets[domain]}"
+            )
     del graph.value_info[:]
     graph.value_info.extend(nodes.values)
     return made

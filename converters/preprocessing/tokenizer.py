@@ -38,6 +38,9 @@ PROBES: Final = (
 )
 """Texts that every release is held to besides the samples."""
 
+OPSET: Final = 18
+"""Least operator set of a network behind a tokenizer: ScatterElements takes the larger from 18 on."""
+
 _FILLER: Final = "\x01\x01"
 """Fills short texts up; no character is that long."""
 
@@ -99,7 +102,7 @@ class Tokenizer:
 
     def build(self) -> tuple[Nodes, Mapping[str, str]]:
         """Return the steps as nodes, and what each input of the network takes."""
-        nodes = Nodes()
+        nodes = Nodes(OPSET)
         symbols, rows, count = self._symbols(nodes)
         places, numbers = add_pieces(nodes, symbols, self._file.pieces)
         rows = nodes.add("Gather", rows, places)

@@ -16,6 +16,7 @@ from converters.preprocessing.nodes import put_before
 from converters.preprocessing.tokenizer import PROBES
 from converters.sources.onnx_session import RawModel
 from edge_sdk import EdgeDevice
+from tests.converters.frameworks import packages
 
 tokenizers = pytest.importorskip("tokenizers", reason="comes with transformers")
 pytestmark = pytest.mark.torch
@@ -43,7 +44,7 @@ def trained(pre_tokenizer="BertPreTokenizer", model="WordPiece", **normalizer):
     return made
 
 
-def network(path=None):
+def network(path=None, opset=18):
     """Sums of the vectors of pieces, as logits."""
     tables = {"table": np.random.default_rng(0).normal(0, 1, (300, 3)).astype(np.float32)}
     nodes = [
@@ -59,7 +60,7 @@ def network(path=None):
     inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["n", "t"]) for n in names]
     output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])
     graph = helper.make_graph(nodes, "g", inputs, [output], constants)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     if path is not None:
         onnx.save(made, path)
     return made
@@ -129,8 +130,7 @@ def test_rows_of_a_batch_are_filled_up_behind_the_mask(before):
 
 
 def test_a_tokenizer_of_transformers_is_taken(before):
-    transformers = pytest.importorskip("transformers")
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=before.tokenizer)
+    fast = packages.transformers().PreTrainedTokenizerFast(tokenizer_object=before.tokenizer)
     assert Tokenizer(fast, 64).python("the fox") ["input_ids"].tolist() == (
         before.python("the fox")["input_ids"].tolist()
     )  # fmt: skip
@@ -202,3 +202,9 @@ def test_a_network_with_other_inputs_is_refused(before, tmp_path):
     other = Tokenizer(before.tokenizer, 64, inputs=("ids",))
     with pytest.raises(ConversionError, match="expected a network with the inputs"):
         convert(tmp_path / "m.onnx", TEXTS, name="m", out=tmp_path / "r", preprocess=other)
+
+
+def test_a_file_of_an_old_operator_set_is_refused(before, tmp_path):
+    network(tmp_path / "m.onnx", opset=17)
+    with pytest.raises(ConversionError, match="operator set 18 to"):
+        convert(tmp_path / "m.onnx", TEXTS, name="m", out=tmp_path / "r", preprocess=before)
