@@ -79,8 +79,8 @@ def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
     known = {value.name: value for value in inferred}
     value = known.get(name)
     dtype = None if value is None else BY_ELEMENT.get(value.type.tensor_type.elem_type)
-    is_float = dtype is not None and dtype.startswith("float")
-    if value is None or not is_float or not value.type.tensor_type.HasField("shape"):
+    has_shape = value is not None and value.type.tensor_type.HasField("shape")
+    if value is None or not has_shape or dtype is None or not dtype.startswith("float"):
         raise ConversionError(f"embedding: {name}: expected a tensor of floats of a known shape")
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)

@@ -39,7 +39,7 @@ PROBES: Final = (
 """Texts that every release is held to besides the samples."""
 
 OPSET: Final = 18
-"""Least operator set of a network behind a tokenizer: ScatterElements takes the larger from 18 on."""
+"""Least operator set of a network behind it: from 18 on ScatterElements takes the larger."""
 
 _FILLER: Final = "\x01\x01"
 """Fills short texts up; no character is that long."""
