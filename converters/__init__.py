@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from converters.options import Calibration, Datasets, Metadata, Search
     from converters.preprocessing.picture import Picture
     from converters.preprocessing.spectrogram import Spectrogram
+    from converters.preprocessing.tokenizer import Tokenizer
     from converters.release_spec import CascadeTarget
     from converters.sources.onnx_signature import OnnxLayout
 
@@ -26,6 +27,7 @@ __all__ = [
     "Picture",
     "Search",
     "Spectrogram",
+    "Tokenizer",
     "Tolerances",
     "convert",
 ]
@@ -40,6 +42,7 @@ _MODULES = {
     "Picture": "converters.preprocessing.picture",
     "Search": "converters.options",
     "Spectrogram": "converters.preprocessing.spectrogram",
+    "Tokenizer": "converters.preprocessing.tokenizer",
     "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",
 }

@@ -115,33 +115,50 @@ def test_the_first_five_minutes_with_a_network_run(
 @pytest.mark.slow
 def test_the_page_of_networks_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch", reason="modules need PyTorch: the extra [torch]")
+    from PIL import Image
+
     monkeypatch.chdir(tmp_path)
     page, random = "docs/NETWORKS.md", np.random.default_rng(0)
-    of_a_module, of_a_program, of_pictures = blocks(page)
+    of_a_module, of_tokens, of_pictures, of_a_file, of_texts = blocks(page)
 
     module = network(torch, 16)
     X = random.standard_normal((60, 3, 16, 16)).astype(np.float32)
     names = run(of_a_module, page, module=module, X=X, y=labelled(torch, module, X))
 
-    class Words(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.words, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 2)
-
-        def forward(self, ids: Any) -> Any:
-            return self.head(self.words(ids).mean(1))
-
-    reader, ids = Words(), torch.from_numpy(random.integers(0, 50, (60, 12)))
-    truth = labelled(torch, reader, ids)
-    run(of_a_program, page, **{**names, "module": reader, "ids": ids, "X": ids, "y": truth})
-    with EdgeDevice.offline("mood-1.0") as device:
-        assert device.predict(ids[:1, :5].numpy()).label in (0, 1)
+    reader = words_of(torch)
+    run(of_tokens, page, **{**names, "bert": reader, "y": [0, 1]})
 
     module = network(torch, 224)
     pictures = [random.integers(0, 256, (260, 300 + i, 3), dtype=np.uint8) for i in range(3)]
     truth = labelled(torch, module, np.stack([of_training(each) for each in pictures]))
     given = {"module": module, "pictures": pictures, "y": truth, "transform": of_training}
     run(of_pictures, page, **{**names, **given})
+    Image.fromarray(pictures[0]).save("photo.jpg")
+    run(of_a_file, page, **names)
+
+    texts = ["what a day", "a day", "what", "day a what"] * 5
+    run(of_texts, page, **{**names, "bert": reader, "texts": texts, "y": [0, 1, 0, 1] * 5})
+
+
+def words_of(torch: Any) -> Any:
+    """Return a classifier of token numbers and their mask, and save a tokenizer for it."""
+    from transformers import BertTokenizerFast
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "a", "day"]
+    Path("vocabulary.txt").write_text("\n".join(pieces))
+    BertTokenizerFast("vocabulary.txt").save_pretrained("my-bert")
+
+    class Words(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 2)
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            mask = attention_mask[..., None].float()
+            return self.head((self.words(input_ids) * mask).sum(1) / mask.sum(1))
+
+    torch.manual_seed(0)
+    return Words()
 
 
 def of_training(picture: Any) -> Any:

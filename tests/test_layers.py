@@ -148,7 +148,7 @@ PUBLIC = {
     "edge_sdk.ranking": ["Item", "Ranking"],
     "converters": [
         *("Calibration", "CascadeTarget", "ConversionError", "Datasets", "Metadata", "OnnxLayout"),
-        *("Picture", "Search", "Spectrogram", "Tolerances", "convert"),
+        *("Picture", "Search", "Spectrogram", "Tokenizer", "Tolerances", "convert"),
     ],
     "cloud_hub.client": ["AdminClient"],
 }

@@ -35,8 +35,9 @@ def trace_problem(error: Exception) -> str:
         )
     if "specialized it to be a constant" in text or "Constraints violated" in text:
         return (
-            f"its code fixes the number of rows{place}; use x.shape[0] or -1 in the place of a "
-            "number, or give one sample and batched=False"
+            f"its code fixes the number of rows, or a size in which samples differ{place}; use "
+            "x.shape[0] or -1 in the place of a number, samples of one size, or one sample and "
+            "batched=False"
         )
     return f"{first_line(error)}{place}"
 

@@ -3,20 +3,22 @@
 Invariants:
 
 * The module is left as it came: training mode, gradients and its place are not changed for good.
-* Axis 0 of every input stays open; the other axes have the sizes of the samples.
+* Axis 0 of every input stays open, and so do axes in which the samples differ; the other axes have
+  the sizes of the samples.
 * Weights are inside the file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +26,10 @@ import numpy as np
 
 from converters.errors import ConversionError, UnsupportedModel
 from converters.frameworks.exported_module import ExportedModule, in_blocks
-from converters.frameworks.module_samples import samples_of
+from converters.frameworks.module_samples import largest_of, open_axes, samples_of
+from converters.frameworks.torch_checks import check_tensors, refuse_other_forms
 from converters.frameworks.torch_errors import onnx_problem, trace_problem
-from edge_sdk.contract.limits import MODEL_BYTES
+from converters.frameworks.torch_outputs import as_feed, named_outputs, row_axes
 from edge_sdk.model.release import Feed
 
 OPSET: Final = 18
@@ -37,6 +40,13 @@ TRACED_ROWS: Final = 3
 
 BLOCK: Final = 32
 """Rows that a module answers at a time."""
+
+_NAMED: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+"""Kinds of parameters that inputs are: the others take any number of arguments."""
 
 _LOGGERS: Final = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
 
@@ -133,45 +143,44 @@ def export_call(call: TorchCall, X: Any, *, batched: bool) -> ExportedModule:
 
 
 def _export(call: TorchCall, X: Any, *, batched: bool, program: Any) -> ExportedModule:
-    tensors = _check_module(call.module, call.kind)
-    floats = _float_dtype(tensors)
-    samples = samples_of(X, call.names, floats)
+    floats, resolution = check_tensors(call.module, call.kind)
+    samples = samples_of(X, call.names, floats, batched=batched)
     fixed = None if program is None else _fixed_rows(program)
     with _evaluating(call.module), _quiet():
-        first = _first_rows(samples, fixed or TRACED_ROWS) if batched else samples
+        first = largest_of(samples)
+        if batched:
+            first = _first_rows(first, fixed or TRACED_ROWS)
         outputs = _sample_outputs(call, first)
+        axes = row_axes(outputs, fixed or TRACED_ROWS, call.kind) if batched else {}
         if program is None:
-            program = _traced(call, first, batched=batched)
-        proto = _translated(program, call.kind, list(samples), list(outputs))
+            program = _traced(call, first, open_axes(samples, batched=batched))
+        proto = _translated(program, call.kind, list(first), list(outputs))
 
     def answers(feed: Feed) -> Feed:
         with _evaluating(call.module), _quiet():
-            return in_blocks(lambda rows: _answers(call, rows), feed, block, filled=bool(fixed))
+            run = functools.partial(_answers, call)
+            return in_blocks(run, feed, block, filled=bool(fixed), axes=axes)
 
     block = (fixed or BLOCK) if batched else None
-    resolution = float(np.finfo(floats).eps)
     return ExportedModule(call.kind, proto, answers, samples, resolution, batched, fixed)
 
 
 def _call_of(model: Any, X: Any) -> TorchCall:
     """Return how a module is called with ``X``: by name where ``X`` has names."""
     kind = type(model).__name__
-    if kind in ("ScriptModule", "RecursiveScriptModule"):
-        raise UnsupportedModel(
-            "model: a TorchScript module cannot be exported; give the module that it was made "
-            "from, or a program of torch.export (.pt2)"
-        )
     if isinstance(model, type):
         raise ConversionError(f"model: expected a module, got the class {model.__name__}")
+    refuse_other_forms(model)
     given = _names_given(X)
-    parameters = inspect.signature(model.forward).parameters.values()
-    plain = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = [p for p in inspect.signature(model.forward).parameters.values() if p.kind in _NAMED]
+    by_keyword = any(p.kind is p.KEYWORD_ONLY for p in named)
     if given:
-        known = tuple(p.name for p in plain if p.name in given)
-        names = known if len(known) == len(given) else tuple(p.name for p in plain) or given
-        return TorchCall(model, names, kind, by_name=bool(plain))
-    needed = tuple(p.name for p in plain if p.default is p.empty)
-    return TorchCall(model, needed or tuple(p.name for p in plain[:1]) or ("x",), kind)
+        known = tuple(p.name for p in named if p.name in given)
+        names = known if len(known) == len(given) else tuple(p.name for p in named) or given
+        return TorchCall(model, names, kind, by_name=bool(named))
+    needed = tuple(p.name for p in named if p.default is p.empty)
+    names = needed or tuple(p.name for p in named[:1]) or ("x",)
+    return TorchCall(model, names, kind, by_name=by_keyword)
 
 
 def _names_given(X: Any) -> tuple[str, ...]:
@@ -190,37 +199,6 @@ def _call_program(program: Any) -> Any:
         return module(*args, **kwargs)
 
     return call
-
-
-def _check_module(module: Any, kind: str) -> list[Any]:
-    """Return parameters and buffers; refuse what is not on this machine's processor, or too large.
-
-    Raises:
-        ConversionError: on an accelerator, without values, of a dtype that does not travel, or
-            larger than a file may be.
-    """
-    tensors = [*module.parameters(), *module.buffers()]
-    devices = sorted({str(tensor.device) for tensor in tensors} - {"cpu"})
-    if devices:
-        raise ConversionError(
-            f"model: {kind} is on {', '.join(devices)}; expected it on the CPU: call .cpu()"
-        )
-    if any(str(tensor.dtype) == "torch.bfloat16" for tensor in tensors):
-        raise ConversionError(
-            f"model: {kind} is in bfloat16, which few devices compute in; call .float()"
-        )
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    if size >= MODEL_BYTES:
-        raise ConversionError(
-            f"model: {kind} has {size / 2**30:.1f} GiB of weights, and a file holds at most "
-            f"{MODEL_BYTES / 2**30:.0f} GiB; convert a smaller one, or one in float16"
-        )
-    return tensors
-
-
-def _float_dtype(tensors: Sequence[Any]) -> str:
-    floats = [str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()]
-    return floats[0] if floats else "float32"
 
 
 def _first_rows(samples: Feed, count: int) -> Feed:
@@ -256,7 +234,7 @@ def _answers(call: TorchCall, feed: Feed) -> Feed:
     feed = {name: feed[name] for name in call.names if name in feed}
     try:
         with torch.no_grad():
-            outputs = named_outputs(call(_tensors(feed)))
+            return as_feed(named_outputs(call(_tensors(feed)), taken=call.names))
     except ConversionError:
         raise
     except Exception as error:  # the module's own code may raise anything
@@ -264,7 +242,6 @@ def _answers(call: TorchCall, feed: Feed) -> Feed:
         raise ConversionError(
             f"X: {call.kind} itself refuses these rows, of shapes {shapes}; {error!s:.300}"
         ) from error
-    return {name: tensor.detach().numpy() for name, tensor in outputs.items()}
 
 
 def _fixed_rows(program: Any) -> int | None:
@@ -277,41 +254,13 @@ def _fixed_rows(program: Any) -> int | None:
     return sizes[0] if same else None
 
 
-def named_outputs(output: Any, name: str = "") -> dict[str, Any]:
-    """Return the tensors of a module's output by name, whatever it wraps them in.
-
-    One tensor is ``output``; those of a dict or of Hugging Face's ``ModelOutput`` go by their keys,
-    those of a tuple by their places.
-
-    Raises:
-        ConversionError: something in it is no tensor.
-    """
-    if output is None:
-        return {}
-    if hasattr(output, "detach"):
-        return {name or "output": output}
-    if isinstance(output, Mapping):
-        named = [(str(key), value) for key, value in output.items()]
-    elif isinstance(output, tuple | list):
-        keys = getattr(output, "_fields", None) or [f"output_{i}" for i in range(len(output))]
-        named = list(zip(keys, output, strict=True))
-    elif is_dataclass(output) and not isinstance(output, type):
-        named = [(field.name, getattr(output, field.name)) for field in fields(output)]
-    else:
-        raise ConversionError(
-            f"model: expected tensors as outputs, got {type(output).__name__}"
-            f"{f' as {name!r}' if name else ''}"
-        )
-    found: dict[str, Any] = {}
-    for key, value in named:
-        found |= named_outputs(value, f"{name}_{key}" if name else key)
-    if not found and not name:
-        raise ConversionError("model: expected tensors as outputs, got none")
-    return found
-
-
-def _traced(call: TorchCall, samples: Feed, *, batched: bool) -> Any:
+def _traced(call: TorchCall, samples: Feed, axes: Mapping[str, Sequence[int]]) -> Any:
     """Return the module as a program of PyTorch's operators.
+
+    Args:
+        call: the module.
+        samples: inputs that it is traced with.
+        axes: those of each input that stay open.
 
     Raises:
         UnsupportedModel: its code cannot be traced.
@@ -328,9 +277,8 @@ def _traced(call: TorchCall, samples: Feed, *, batched: bool) -> Any:
         def forward(self, *tensors: Any) -> Any:
             return tuple(named_outputs(call(tensors)).values())
 
-    open_axes = {0: torch.export.Dim.DYNAMIC} if batched else None
     tensors = tuple(_tensors(samples))
-    shapes = (tuple(open_axes for _ in tensors),)
+    shapes = (tuple(dict.fromkeys(axes[name], torch.export.Dim.DYNAMIC) for name in samples),)
     try:
         with torch.no_grad():
             return torch.export.export(Flat().eval(), tensors, dynamic_shapes=shapes, strict=False)

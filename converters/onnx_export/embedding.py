@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.onnx_export.shape_inference import inferred_values
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec
 
@@ -40,24 +41,20 @@ def found_embedding(proto: Any, output: str) -> str | None:
         if node.op_type == "Gemm" or (node.op_type == "MatMul" and len(inner) == 1):
             vector = node.input[0]
             made = vector in made_by and vector not in constants
-            return vector if made and _is_vector(proto, node, vector) else None
+            return vector if made and _is_vector(proto, vector) else None
         if node.op_type not in PASSED or not inner:
             return None
         name = inner[0]
     return None
 
 
-def _is_vector(proto: Any, node: Any, name: str) -> bool:
-    """Return whether a tensor is [N, d]; the first argument of a Gemm always is."""
-    import onnx
-
-    if node.op_type == "Gemm":
-        return True
+def _is_vector(proto: Any, name: str) -> bool:
+    """Return whether a tensor is [N, d]."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        inferred = inferred_values(proto)
     except Exception:  # what cannot be inferred is not known to be a vector
         return False
-    known = {value.name: value for value in inferred.graph.value_info}
+    known = {value.name: value for value in inferred}
     value = known.get(name)
     return value is not None and len(value.type.tensor_type.shape.dim) == 2
 
@@ -76,13 +73,14 @@ def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
             f"embedding: expected the name of an output or of an inner tensor, got {name!r:.60}"
         )
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        inferred = inferred_values(proto)
     except Exception as error:
         raise ConversionError(f"embedding: {name}: its shape is not known; {error}") from error
-    known = {value.name: value for value in inferred.graph.value_info}
+    known = {value.name: value for value in inferred}
     value = known.get(name)
     dtype = None if value is None else BY_ELEMENT.get(value.type.tensor_type.elem_type)
-    if value is None or dtype is None or not dtype.startswith("float"):
+    has_shape = value is not None and value.type.tensor_type.HasField("shape")
+    if value is None or not has_shape or dtype is None or not dtype.startswith("float"):
         raise ConversionError(f"embedding: {name}: expected a tensor of floats of a known shape")
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)

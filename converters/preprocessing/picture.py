@@ -8,7 +8,7 @@ own Resize differs by up to 11 of 255 where a picture is made smaller (onnxrunti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -61,6 +61,7 @@ class Picture:
     middle: Literal["floor", "round"] = "floor"
 
     name: ClassVar[str] = "picture"
+    probes: ClassVar[Sequence[NDArray[Any]]] = ()
 
     def __post_init__(self) -> None:
         for field, size in (("resize", self.resize), ("crop", self.crop)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -54,6 +54,7 @@ class Spectrogram:
     allowed: float = 1e-3
 
     name: ClassVar[str] = "sound"
+    probes: ClassVar[Sequence[NDArray[Any]]] = ()
 
     def __post_init__(self) -> None:
         window = np.asarray(self.window, np.float64)

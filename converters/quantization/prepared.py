@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from converters.onnx_export.shape_inference import inferred_values
 from converters.quantization.products import turned
 from converters.quantization.weights import copy_of, with_nodes
 
@@ -44,7 +45,6 @@ def activations(named: Any) -> int:
 
 def _inferred(proto: Any) -> list[Any]:
     """Return the types that shape inference finds, from the shapes of large weights alone."""
-    import onnx
     from onnx import helper
 
     large = [t for t in proto.graph.initializer if math.prod(t.dims) > 1_000]
@@ -53,10 +53,9 @@ def _inferred(proto: Any) -> list[Any]:
         helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in large
     )
     try:
-        inferred = onnx.shape_inference.infer_shapes(light)
+        return inferred_values(light)
     except Exception:  # operators that it does not know: the types below are enough
         return []
-    return list(inferred.graph.value_info)
 
 
 def _types(proto: Any) -> list[Any]:

@@ -48,7 +48,7 @@ def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     if isinstance(data, Mapping):
         # By name: the order of columns is no property of a data set.
         for name in sorted(data):
-            yield str(name), _plain(data[name])
+            yield from ((str(name), part) for _, part in _parts(data[name]))
     elif isinstance(data, list) and data and isinstance(data[0], Mapping):
         for feed in data:
             yield from _parts(feed)

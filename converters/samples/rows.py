@@ -185,7 +185,7 @@ def _widened(rows: Rows) -> Rows:
 
 
 def refuse_other_tables(X: Any) -> None:
-    """Refuse tables of kinds that rows are not read from: arrays of records, sparse matrices.
+    """Refuse what rows are not read from: arrays of records, sparse matrices, loaders of PyTorch.
 
     Raises:
         ConversionError: with the call that turns ``X`` into a table that rows are read from.
@@ -194,6 +194,11 @@ def refuse_other_tables(X: Any) -> None:
         raise ConversionError(
             f"X: expected a 2-D array [rows, features] or a DataFrame, got {type(X).__name__}, "
             "which is sparse; give X.toarray()"
+        )
+    if any(base.__module__.startswith("torch.utils.data") for base in type(X).__mro__):
+        raise ConversionError(
+            f"X: expected an array, a list, or a dict of arrays, got {type(X).__name__}; collect "
+            "the rows of a data set or loader first"
         )
     names = getattr(getattr(X, "dtype", None), "names", None)
     if names:

@@ -43,7 +43,9 @@ def module_samples(exported: ExportedModule, X: Any) -> Any:
     samples = exported.samples
     if hasattr(X, "columns"):
         return X
-    return next(iter(samples.values())) if len(samples) == 1 else samples
+    if len(samples) > 1:
+        return list(samples)
+    return next(iter(samples[0].values())) if len(samples[0]) == 1 else samples[0]
 
 
 def held_file(exported: ExportedModule) -> HeldFile:
@@ -66,9 +68,9 @@ def hold_to_module(exported: ExportedModule) -> float:
     Raises:
         ParityError: it is more than rounding; the message shows where.
     """
-    feeds = [exported.samples]
+    feeds = list(exported.samples)
     if exported.batched:
-        feeds.append({name: array[:1] for name, array in exported.samples.items()})
+        feeds.append({name: array[:1] for name, array in feeds[0].items()})
     raw = RawModel(exported.proto.SerializeToString(), exported.kind)
     found = 0.0
     for feed in feeds:

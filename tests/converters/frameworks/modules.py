@@ -71,3 +71,56 @@ class Noisy(nn.Module):
 class Words(nn.Module):
     def forward(self, x):
         return "words"
+
+
+class Doubled(torch.autograd.Function):
+    """A function with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class Odd(nn.Module):
+    """Shared weights, buffers of every kind, a hook and a function of its own; nested outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.register_buffer("order", torch.tensor([3, 1, 2, 0]))
+        self.register_buffer("kept", torch.tensor([True, False, True, True]))
+        self.register_buffer("turn", torch.tensor([1 + 2j, 0, 1j, 3.0]))
+        self.first.register_forward_hook(lambda module, inputs, output: output + 1)
+
+    def forward(self, *, x):
+        h = Doubled.apply(self.second(torch.relu(self.first(x))))[:, self.order]
+        parts = (h.masked_fill(~self.kept, 0), [(h * self.turn).abs()])
+        return {"parts": parts, "none": None, "x": h > 0}
+
+
+class AnyLength(nn.Module):
+    """Sequences [N, T, 4] of any length to a vector, and to one with the rows along axis 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = self.layer(x).mean(1)
+        return h, torch.stack([h, -h])
+
+
+class Returns(nn.Module):
+    """Whatever a function makes of the output of a layer."""
+
+    def __init__(self, made, dtype=None) -> None:
+        super().__init__()
+        self.layer, self.made = nn.Linear(4, 3, dtype=dtype), made
+
+    def forward(self, x):
+        return self.made(self.layer(x))

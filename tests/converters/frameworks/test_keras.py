@@ -6,8 +6,10 @@ import os
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from converters import ConversionError, convert
+from converters.cli.app import app
 from converters.frameworks.frameworks import export_module, load_module
 from converters.sources.module_parity import hold_to_module
 from edge_sdk.model.session import Model
@@ -59,6 +61,16 @@ def test_inputs_and_outputs_by_name_keep_their_names():
     assert [value.name for value in exported.proto.graph.input] == ["a", "b"]
     assert [value.name for value in exported.proto.graph.output] == ["logits"]
     assert hold_to_module(exported) < 1e-5
+
+
+def test_a_file_is_converted_from_the_command_line(tmp_path):
+    keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "m.keras")
+    np.savez(tmp_path / "rows.npz", X=RANDOM.random((6, 4), np.float32))
+    command = ["convert", tmp_path / "m.keras", "--data", tmp_path / "rows.npz", "--name", "m"]
+    options = ["--out", tmp_path / "r", "--output", "values"]
+    result = CliRunner().invoke(app, [*map(str, command), *map(str, options)])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "r" / "manifest.json").is_file()
 
 
 def test_code_in_a_file_needs_trust(tmp_path):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from converters import ConversionError, convert
+from converters.cli.app import app
 from converters.errors import ParityError, UnsupportedModel
+from converters.frameworks import torch_checks
 from converters.frameworks.frameworks import export_module, load_module
 from converters.frameworks.module_samples import samples_of
 from converters.sources.module_parity import hold_to_module
@@ -81,7 +84,7 @@ def test_a_recurrent_module_is_held_to_itself():
 def test_a_module_of_another_precision_keeps_it(dtype):
     module = torch.nn.Linear(4, 3).to(getattr(torch, dtype))
     exported = export_module(module, numbers(4, 4), batched=True)
-    assert {array.dtype.name for array in exported.samples.values()} == {dtype}
+    assert {array.dtype.name for array in exported.samples[0].values()} == {dtype}
     assert hold_to_module(exported) <= 1e-3
 
 
@@ -113,6 +116,40 @@ def test_a_program_of_fixed_rows_is_run_in_blocks(tmp_path):
     with torch.no_grad():
         expected = module(torch.from_numpy(x.astype(np.float32))).numpy()
     assert np.allclose(next(iter(answers.values())), expected, atol=1e-5)
+
+
+def test_odd_modules_answer_as_they_do():
+    exported = export_module(modules.Odd(), numbers(5, 4), batched=True)
+    assert hold_to_module(exported) < 1e-5
+    # An output with the name of an input gets another one.
+    names = [value.name for value in exported.proto.graph.output]
+    assert names == ["parts_output_0", "parts_output_1_output_0", "output_x"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("wrapped", [torch.compile, torch.nn.DataParallel])
+def test_a_wrapped_module_is_exported_as_what_is_inside(wrapped):
+    exported = export_module(wrapped(torch.nn.Linear(4, 3)), numbers(5, 4), batched=True)
+    assert hold_to_module(exported) < 1e-5
+
+
+def test_axes_in_which_samples_differ_stay_open(tmp_path):
+    module, x = modules.AnyLength(), [numbers(length, 4) for length in (3, 9, 5)]
+    release = convert(module, x, name="m", out=tmp_path / "r", output="values",
+                      variants=["float32"])  # fmt: skip
+    assert release.manifest.signature.inputs[0].shape == (None, None, 4)
+    long = numbers(2, 30, 4).astype(np.float32)
+    answers = Model.load(release).run({"x": long})
+    with torch.no_grad():
+        expected = module(torch.from_numpy(long))
+    assert all(
+        np.allclose(a, e, atol=1e-5) for a, e in zip(answers.values(), expected, strict=True)
+    )
+
+
+def test_rows_along_another_axis_of_an_output_are_joined_there():
+    exported = export_module(modules.AnyLength(), numbers(70, 5, 4), batched=True)
+    assert hold_to_module(exported) < 1e-5
 
 
 UNSUPPORTED = {
@@ -150,6 +187,42 @@ BAD = {
     "bfloat16": (lambda: torch.nn.Linear(4, 3).bfloat16(), numbers(4, 4), r"\.float\(\)"),
     "an array for several inputs": (modules.TwoInputs, numbers(4, 4), "a dict with an array"),
     "unknown inputs": (modules.TwoInputs, {"z": numbers(4, 4)}, "by the names of its inputs"),
+    "nothing": (lambda: modules.Returns(lambda h: None), numbers(4, 4), "outputs, got none"),
+    "a number": (lambda: modules.Returns(lambda h: (h, 3.5)), numbers(4, 4), "got float"),
+    "a loss": (lambda: modules.Returns(lambda h: (h, h.mean())), numbers(4, 4), "such as a loss"),
+    "rows that are left out": (
+        lambda: modules.Returns(lambda h: h[h > 9]),
+        numbers(4, 4),
+        "an answer for each",
+    ),
+    "complex numbers": (
+        lambda: modules.Returns(lambda h: h * 1j),
+        numbers(4, 4),
+        "real and imaginary",
+    ),
+    "answers in bfloat16": (
+        lambda: modules.Returns(lambda h: h.bfloat16()),
+        numbers(4, 4),
+        "it as float32",
+    ),
+    "layers without weights": (lambda: torch.nn.LazyLinear(3), numbers(4, 4), "once on a row"),
+    "no forward": (lambda: torch.nn.ModuleList([torch.nn.Linear(4, 3)]), numbers(4, 4), "forward"),
+    "samples on another device": (
+        lambda: torch.nn.Linear(4, 3),
+        torch.zeros(4, 4, device="meta"),
+        "without values",
+    ),
+    "sparse samples": (lambda: torch.nn.Linear(4, 3), torch.eye(4).to_sparse(), r"to_dense\(\)"),
+    "a loader": (
+        lambda: torch.nn.Linear(4, 3),
+        torch.utils.data.DataLoader(numbers(4, 4)),
+        "got DataLoader",
+    ),
+    "a data set": (
+        lambda: torch.nn.Linear(4, 3),
+        torch.utils.data.TensorDataset(torch.zeros(4, 4)),
+        "got TensorDataset",
+    ),
     "a class": (lambda: torch.nn.Linear, numbers(4, 4), "got the class Linear"),
 }
 
@@ -160,6 +233,40 @@ def test_what_cannot_be_used_is_one_clear_error(case, tmp_path):
     with pytest.raises(ConversionError, match=message):
         convert(make(), x, name="m", out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_module_beyond_the_limit_of_a_file_is_refused(monkeypatch):
+    monkeypatch.setattr(torch_checks, "MODEL_BYTES", 50)
+    with pytest.raises(ConversionError, match=r"of weights.*one in float16"):
+        export_module(torch.nn.Linear(4, 3), numbers(4, 4), batched=True)
+
+
+def test_samples_in_bfloat16_are_read():
+    assert samples_of(torch.ones(3, 4).bfloat16(), ["x"], "float32")[0]["x"].dtype == np.float32
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_module_that_pytorch_quantized_is_refused():
+    from torch.ao.quantization import quantize_dynamic
+
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3)).eval()
+    quantized = quantize_dynamic(network, {torch.nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(UnsupportedModel, match=r"its layer 0.*int8 itself"):
+        export_module(quantized, numbers(4, 4), batched=True)
+
+
+def test_a_file_is_converted_from_the_command_line(tmp_path):
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(
+        torch.nn.Linear(4, 3).eval(), (torch.zeros(3, 4),), dynamic_shapes=({0: rows},)
+    )
+    torch.export.save(program, tmp_path / "m.pt2")
+    np.savez(tmp_path / "rows.npz", X=numbers(6, 4).astype(np.float32))
+    command = ["convert", tmp_path / "m.pt2", "--data", tmp_path / "rows.npz", "--name", "m"]
+    options = ["--out", tmp_path / "r", "--output", "values"]
+    result = CliRunner().invoke(app, [*map(str, command), *map(str, options)])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "r" / "manifest.json").is_file()
 
 
 def test_a_generator_is_refused_and_not_read(tmp_path):
@@ -186,5 +293,5 @@ def test_a_file_that_is_no_program_or_only_weights_is_refused(tmp_path):
 
 
 def test_samples_of_tensors_and_lists_become_arrays():
-    assert samples_of(torch.zeros(3, 4), ["x"], "float32")["x"].shape == (3, 4)
-    assert samples_of([torch.zeros(4)] * 3, ["x"], "float32")["x"].shape == (3, 4)
+    assert samples_of(torch.zeros(3, 4), ["x"], "float32")[0]["x"].shape == (3, 4)
+    assert samples_of([torch.zeros(4)] * 3, ["x"], "float32")[0]["x"].shape == (3, 4)
