@@ -71,7 +71,7 @@ class OnnxSource:
             rounding: largest difference from the file's own answers that counts as rounding.
         """
         path = model if isinstance(model, Path) else None
-        held = HeldFile("onnx", load_file(model), {}) if isinstance(model, Path) else model
+        held = _file_itself(model) if isinstance(model, Path) else model
         self._proto = held.proto if path else prepared(held.proto, "model")
         self._held = held
         inputs = input_specs(self._proto)
@@ -100,6 +100,11 @@ class OnnxSource:
     def kind(self) -> str:
         """Kind of model: ``onnx``, or the class of the module that the file comes from."""
         return self._held.kind
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Top-level modules of the framework that the file comes from, if that is known."""
+        return self._held.packages
 
     @property
     def task(self) -> Task:
@@ -185,3 +190,10 @@ class OnnxSource:
         """Return the chosen file's own answers to the first samples."""
         feed, signature = self._samples.head(), self._samples.signature
         return recorded_vectors(feed, Model.load(release).run(feed, shown(signature)))
+
+
+def _file_itself(path: Path) -> HeldFile:
+    """Return a file that no module is there for; who wrote it, it says itself."""
+    proto = load_file(path)
+    producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    return HeldFile("onnx", proto, {"producer": producer} if producer else {})

@@ -91,7 +91,8 @@ def with_preprocessing(
     )
     one_size = len({sample.shape for sample in samples}) == 1
     given = np.concatenate(samples) if one_size else samples
-    return HeldFile(exported.kind, proto, {"preprocessing": parity}), given
+    entries = {"preprocessing": f"{type(before).__name__}, within the file; {parity}"}
+    return HeldFile(exported.kind, proto, entries, exported.packages), given
 
 
 def _python_tensors(before: Preprocessing, X: Any) -> NDArray[Any]:

@@ -419,7 +419,11 @@ class Monitor:
     def _check_label(self, label: Any) -> None:
         manifest = self._release.manifest
         if manifest.task == "multilabel":
-            raise InputError("label", "a multilabel model is told how good its answer was: reward")
+            raise InputError(
+                "label",
+                "expected none, as a multilabel model gives several; say how good its answer was: "
+                "reward=, for example 1.0 where all labels were right and 0.0 where not",
+            )
         classes = manifest.signature.classes
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")

@@ -68,8 +68,8 @@ def test_releases_list_has_a_row_for_every_variant(
     assert main(["releases", "list", "m", *published.place]) == 0
     shown = capsys.readouterr().out
     for own in published.release.variants:
-        bytes_ = f"{own.model_path.stat().st_size:,}"
-        assert re.search(rf"^ *1\.0 +published +{own.variant.name} .* {bytes_} ", shown, re.MULTILINE)
+        row = rf"^ *1\.0 +published +{own.variant.name} .* {own.model_path.stat().st_size:,} "
+        assert re.search(row, shown, re.MULTILINE)
 
 
 def test_releases_show_says_why_each_variant_is_there_and_why_others_are_not(
