@@ -205,7 +205,7 @@ class OfflineGate:
 
 
 def _comparable(one: Signature, other: Signature) -> bool:
-    """Same columns, and the same kind of answer: a label, a value, or several of the same labels."""
+    """Same columns, and a label, a value, or several of the same labels from both."""
     kinds = [[s.output(role) is not None for role in _ANSWERS] for s in (one, other)]
     scored = kinds[0] == kinds[1] and any(kinds[0])
     several = one.output("scores") is not None

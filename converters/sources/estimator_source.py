@@ -263,7 +263,8 @@ class EstimatorSource:
             rows = self._rows_of(self._profile_rows, apart=not all_rows.dense)
         held_out = answers_of(release, all_rows)
         profile = reference_profile(rows, held_out, self._model.classes, self._targets)
-        return replace(profile, groups=group_profiles(profile, held_out, self._declared))
+        groups = group_profiles(profile, held_out, self._declared, self._model.classes)
+        return replace(profile, groups=groups)
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return golden vectors: check rows, and for exact variants rows of extremes too."""

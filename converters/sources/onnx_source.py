@@ -176,7 +176,8 @@ class OnnxSource:
     def profile(self, release: Release, answers: Feed) -> ReferenceProfile:
         """Return the profile of the samples: of columns, or else statistics of tensors."""
         signature, truth = self._samples.signature, self._reader.truth
-        scored: Feed = {name: answers[name] for name in self._reader.scored_outputs}
+        roles = {*self._reader.scored_outputs, *self._reader.scored}
+        scored: Feed = {name: answers[name] for name in roles}
         if signature.columns:
             table = Rows(signature.columns, self._samples.feeds[0][signature.inputs[0].name])
             profile = reference_profile(table, scored, signature.classes, truth)
@@ -184,7 +185,9 @@ class OnnxSource:
             profile = watched_profile(watched_samples(release, self._samples, self._layout))
             outputs = output_profiles(scored, signature.classes, truth)
             profile = replace(profile, rows=self.rows, outputs=outputs)
-        return replace(profile, groups=group_profiles(profile, scored, self.groups))
+        return replace(
+            profile, groups=group_profiles(profile, scored, self.groups, signature.classes)
+        )
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return the chosen file's own answers to the first samples."""

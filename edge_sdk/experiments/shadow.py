@@ -201,7 +201,7 @@ class Shadow(RunningExperiment):
 
     def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""
-        answer = (p.label, None, p.value, p.confidence, p.source, p.degraded)
+        answer = (p.compared, None, p.value, p.confidence, p.source, p.degraded)
         self._enqueue([RingRecord(int(p._number), 0.0, feed, *answer, 0, None)], FEEDS)
 
     def _enqueue(self, records: list[RingRecord], room: int) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
@@ -101,7 +102,9 @@ class Monitor:
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
-        self._sharing = sharing if share and sharing.samples else Sharing()
+        # Rows are shared for retraining, which takes one label a row.
+        shares = share and sharing.samples and manifest.task != "multilabel"
+        self._sharing = sharing if shares else Sharing()
         self._clock = clock
         self._enabled = enabled
         self._next_number = itertools.count(1).__next__
@@ -168,12 +171,16 @@ class Monitor:
         if not self._enabled:
             return
         origin = prediction._origin
+        label = prediction.label
+        if origin.multilabel is not None:
+            label = prediction.compared
+            own = label if origin.source == "model" else None
         self._ring.append(
             (
                 number,
                 self._clock(),
                 row,
-                prediction.label,
+                label,
                 own,
                 prediction.value,
                 prediction.confidence,
@@ -393,7 +400,7 @@ class Monitor:
     ) -> None:
         self.answered = True
         window = self._window(self._start(at))
-        arrays = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
+        arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in arrays.items() if array is not None}
         if self.tensors is not None:
             columns = self.tensors.columns(list(columns))
@@ -418,12 +425,12 @@ class Monitor:
 
     def _check_label(self, label: Any) -> None:
         manifest = self._release.manifest
-        if manifest.task == "multilabel":
-            raise InputError(
-                "label",
-                "expected none, as a multilabel model gives several; say how good its answer was: "
-                "reward=, for example 1.0 where all labels were right and 0.0 where not",
-            )
+        several = manifest.task == "multilabel"
+        if several != isinstance(label, LabelSet):
+            wanted = "a list of labels, perhaps empty" if several else "one label"
+            raise InputError("label", f"expected {wanted}, got {label!r:.60}")
         classes = manifest.signature.classes
-        if classes and label not in classes:
-            raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")
+        names = {str(name) for name in classes} if several else classes
+        for each in label.labels if several else (label,):
+            if classes and each not in names:
+                raise InputError("label", f"expected one of {list(classes)[:20]}, got {each!r:.60}")
