@@ -105,7 +105,8 @@ def _variant(release: Release) -> VariantReport:
         known,
         score=measured.score,
         score_bound=measured.score_bound,
-        label_flips=measured.label_flips,
+        # Without a bound, answers were no labels.
+        label_flips=None if measured.flips_bound is None else measured.label_flips,
         flips_bound=measured.flips_bound,
         max_difference=measured.max_difference,
         row_us=measured.row_us,

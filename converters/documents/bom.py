@@ -13,6 +13,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -133,7 +134,8 @@ def _metrics(facts: ReleaseFacts) -> Iterator[Json]:
         yield {"type": f"{facts.score_name} of the model", "value": f"{certificate.original_score}"}
     if chosen.score is not None:
         yield _metric(facts.score_name, chosen.score, low=chosen.score_bound)
-    yield _metric("share of labels that differ", chosen.label_flips, high=chosen.flips_bound)
+    if chosen.flips_bound is not None:
+        yield _metric("share of labels that differ", chosen.label_flips, high=chosen.flips_bound)
     yield _metric("largest difference of a number", chosen.max_difference)
     for group in certificate.groups:
         if group.score is not None:
@@ -230,7 +232,7 @@ def _library(name: str, version: str, kind: str) -> Json:
     if kind != "application":
         component["bom-ref"] = f"{kind}:{name}"
     if name in PYPI:
-        component["purl"] = f"pkg:pypi/{name}@{version}"
+        component["purl"] = f"pkg:pypi/{name}@{quote(version, safe='')}"
     return component
 
 

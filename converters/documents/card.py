@@ -160,7 +160,7 @@ def _scores(facts: ReleaseFacts) -> str:
     rows = [
         (f"{facts.score_name} of the model itself", _number(original)),
         (f"{facts.score_name} of the file", _bounded(chosen.score, chosen.score_bound, "≥")),
-        ("Labels that differ", _share(chosen.label_flips, chosen.flips_bound)),
+        *_flips(chosen),
         ("Largest difference of a number", f"{chosen.max_difference:.3g}"),
         ("Check rows", f"{certificate.rows:,}"),
     ]
@@ -168,6 +168,12 @@ def _scores(facts: ReleaseFacts) -> str:
     if chosen.flips_bound is None or certificate.confidence is None:
         return table
     return f"{table}\n\nIn brackets: exact bounds at {certificate.confidence:.0%} confidence."
+
+
+def _flips(chosen: VariantResult) -> list[tuple[str, str]]:
+    if chosen.flips_bound is None and chosen.label_flips == 0:
+        return []  # answers that are no labels
+    return [("Labels that differ", _share(chosen.label_flips, chosen.flips_bound))]
 
 
 def _groups(groups: Sequence[GroupResult], score: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -91,8 +92,18 @@ def with_preprocessing(
     )
     one_size = len({sample.shape for sample in samples}) == 1
     given = np.concatenate(samples) if one_size else samples
-    entries = {"preprocessing": f"{type(before).__name__}, within the file; {parity}"}
+    entries = {"preprocessing": f"{_described(before)}, within the file; {parity}"}
     return HeldFile(exported.kind, proto, entries, exported.packages), given
+
+
+def _described(before: Preprocessing) -> str:
+    """Return the steps as their maker wrote them, without the function of training."""
+    settings = [
+        f"{field.name}={value!r}"
+        for field in (fields(before) if is_dataclass(before) else ())
+        if not callable(value := getattr(before, field.name)) and value != field.default
+    ]
+    return f"{type(before).__name__}({', '.join(settings)})"
 
 
 def _python_tensors(before: Preprocessing, X: Any) -> NDArray[Any]:

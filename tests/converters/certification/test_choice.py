@@ -27,7 +27,7 @@ CASES = {
     "one that is not close enough": (
         [result("int8", 300, reason="differs by 0.2 (allowed 0.05)")],
         "float32",
-        "its answers are not close enough to the model's: differs by 0.2",
+        "its answers are not shown to be close enough to the model's: differs by 0.2",
     ),
     "one that saves too little": ([result("int8", 950)], "float32", "950 bytes, 95% of float32's"),
     "one that is slower alone": ([result("int8", 300, 14.0)], "float32", "one row takes 14.0 µs"),

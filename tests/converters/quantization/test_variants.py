@@ -161,7 +161,8 @@ JUDGEMENTS = {
     ),
     "no flips, of too few rows": (
         SAME, RowCounts(150, 0), None, None,
-        "0.00% label flips, at most 1.98% by 150 rows (allowed 1.00%; 299 rows would show it)",
+        "0.00% label flips among 150 rows, which do not rule out 1.98% (allowed 1.00%; 299 rows "
+        "would show it)",
     ),
     "too many flips": (
         SAME, RowCounts(1_000, 10), None, None,
