@@ -125,7 +125,7 @@ def _plain_ticks(*panels: Any) -> None:
     for axes in panels:
         low, high = axes.get_xlim()
         # Within one power of ten there would be one label or none.
-        steps = (1, 2, 5) if high > 4 * low else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+        steps = (1, 2, 5) if high > 4 * low else (1, 1.5, 2, 3, 5, 7)
         axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -156,7 +156,7 @@ def _draw_budget(
 
 
 def _title(limits: Mapping[str, float], quality: Quality) -> str:
-    text = "chosen in green, not close enough in gray; filled: no other beats it in every way"
+    text = "chosen in green, not shown to be close enough in gray; filled: no other beats it in every way"
     if not limits:
         return text
     shown = {"size", *ON_THE_TIME, *(quality.named if quality.limit is not None else ())}

@@ -46,10 +46,11 @@ def export_module(model: Any, X: Any, *, batched: bool) -> ExportedModule | None
     """
     # Keras on PyTorch makes modules of PyTorch too.
     if is_keras(model):
-        exported, frameworks = export_keras(model, X, batched=batched), ("keras", *_TORCH)
+        exported = export_keras(model, X, batched=batched)
     elif is_torch(model):
-        exported, frameworks = export_torch(model, X, batched=batched), _TORCH
+        exported = export_torch(model, X, batched=batched)
     else:
         return None
-    own = type(model).__module__.partition(".")[0]  # transformers or timm, say
-    return replace(exported, packages=tuple(dict.fromkeys([*frameworks, own])))
+    own = ["keras"] if is_keras(model) else []
+    own.append(type(model).__module__.partition(".")[0])  # transformers or timm, say
+    return replace(exported, packages=tuple(dict.fromkeys([*_TORCH, *own])))
