@@ -156,7 +156,10 @@ def _draw_budget(
 
 
 def _title(limits: Mapping[str, float], quality: Quality) -> str:
-    text = "chosen in green, not shown to be close enough in gray; filled: no other beats it in every way"
+    text = (
+        "chosen in green, not shown to be close enough in gray; filled: no other beats it in every "
+        "way"
+    )
     if not limits:
         return text
     shown = {"size", *ON_THE_TIME, *(quality.named if quality.limit is not None else ())}
