@@ -103,6 +103,11 @@ class ReleaseFacts:
                 "Values outside the ranges below, and texts that are not listed, were not in the "
                 "data that the profile describes."
             )
+        else:
+            yield (
+                "Nothing is known of the range of its inputs (they are no table, and the rows were "
+                "too few for statistics), so a drift of them is not seen."
+            )
         missing = self.manifest.training.get("missing", "allowed")
         if missing != "allowed":
             yield f"Missing values: {missing}."

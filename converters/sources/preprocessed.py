@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -99,9 +98,9 @@ def with_preprocessing(
 def _described(before: Preprocessing) -> str:
     """Return the steps as their maker wrote them, without the function of training."""
     settings = [
-        f"{field.name}={value!r}"
-        for field in (fields(before) if is_dataclass(before) else ())
-        if not callable(value := getattr(before, field.name)) and value != field.default
+        f"{name}={value!r}"
+        for name, value in vars(before).items()
+        if not callable(value) and value != getattr(type(before), name, None)
     ]
     return f"{type(before).__name__}({', '.join(settings)})"
 

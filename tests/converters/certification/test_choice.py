@@ -65,7 +65,7 @@ def test_a_limit_of_the_budget_that_is_broken_is_said_with_both_figures():
     results = {v.name: v for v in (PLAIN, result("int8", 300, 60.0))}
     choice = choose(results, BudgetLimits.parse("row<=50us size<=2KB"))
     assert choice.name == "float32"
-    assert choice.because.startswith("the only file that keeps the budget row<=50us size<=2000B")
+    assert choice.because.startswith("the only file that keeps the budget row ≤ 50 µs, size ≤ 2 KB")
     assert choice.not_chosen["int8"] == "it is over the budget: row is 60 us, allowed 50 us"
 
 
