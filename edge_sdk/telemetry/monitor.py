@@ -25,13 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES
-from edge_sdk.errors import InputError
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
+from edge_sdk.telemetry.label_check import check_label
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
@@ -249,7 +248,7 @@ class Monitor:
                 or it came already.
         """
         if label is not None:
-            self._check_label(label)
+            check_label(self._release.manifest, label)
         with self._lock:
             self._drain()
             place = self._label_join.find(number)
@@ -422,15 +421,3 @@ class Monitor:
         if lost > 0:
             self._lost += lost
             self._window(self._start(self._clock())).lost["ring"] += lost
-
-    def _check_label(self, label: Any) -> None:
-        manifest = self._release.manifest
-        several = manifest.task == "multilabel"
-        if several != isinstance(label, LabelSet):
-            wanted = "a list of labels, perhaps empty" if several else "one label"
-            raise InputError("label", f"expected {wanted}, got {label!r:.60}")
-        classes = manifest.signature.classes
-        names = {str(name) for name in classes} if several else classes
-        for each in label.labels if several else (label,):
-            if classes and each not in names:
-                raise InputError("label", f"expected one of {list(classes)[:20]}, got {each!r:.60}")
