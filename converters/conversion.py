@@ -114,7 +114,11 @@ def _source(
     network = _network(model, X, before, batched=layout.batched is not False)
     if network is not None:
         if options.calibration.calibrate_against is not None:
-            raise ConversionError("calibrate_against: expected a scikit-learn classifier")
+            raise ConversionError(
+                "calibrate_against: expected a scikit-learn classifier as the model, got a "
+                f"network ({type(model).__name__}): a threshold is certified for those alone. "
+                "Leave it out, and set a threshold of your own in the policy (cascade: threshold)"
+            )
         held, samples = network
         return OnnxSource(held, samples, y, groups=groups, layout=layout, rounding=exact)
     estimator = inspect_estimator(model)
@@ -124,6 +128,7 @@ def _source(
         X,
         y,
         groups=groups,
+        classes=layout.classes,
         profile=options.datasets.profile,
         training=None if data is None else data[0],
         rounding=exact,

@@ -13,7 +13,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
@@ -327,7 +327,7 @@ class EdgeDevice:
         self,
         prediction: str,
         *,
-        label: Label | float | None = None,
+        label: Label | float | Collection[Label] | None = None,
         reward: float | None = None,
         clicks: Sequence[Hashable] | None = None,
     ) -> None:
@@ -335,7 +335,8 @@ class EdgeDevice:
 
         Args:
             prediction: id of the prediction or ranking.
-            label: the true class, or the true number for a regressor.
+            label: the true class, or the true number for a regressor; of a multilabel model the
+                list of all true classes, perhaps none.
             reward: how good the outcome was; larger is better.
             clicks: items of a ranking that were clicked on, perhaps none.
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.errors import EdgeError, InputError
 
 LARGEST: Final = 1e50
@@ -58,7 +59,16 @@ def reward_of(reward: Any) -> float:
 
 
 def label_of(label: Any) -> str | bool | int | float:
-    """Return a label as a plain Python value; the release checks that it is one of its classes."""
+    """Return a label as a plain Python value, several of them as a :class:`LabelSet`.
+
+    The release checks that they are its classes.
+    """
+    if isinstance(label, list | tuple | Set) or (isinstance(label, np.ndarray) and label.ndim == 1):
+        return LabelSet.of(_one_label(each) for each in label)
+    return _one_label(label)
+
+
+def _one_label(label: Any) -> str | bool | int | float:
     plain = label.item() if isinstance(label, np.generic) else label
     if isinstance(plain, str) or (isinstance(plain, int | float) and abs(plain) <= LARGEST):
         return plain

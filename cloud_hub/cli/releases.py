@@ -1,4 +1,4 @@
-"""``edge-hub publish``, ``models``, ``packs`` and ``forms``: releases and what is made for them."""
+"""``edge-hub publish``, ``models``, ``releases``, ``packs`` and ``forms``: releases and theirs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
 from cloud_hub.cli.output import Result, TextTable, busy, local_time
-from cloud_hub.cli.registration import RELEASE, command
+from cloud_hub.cli.registration import RELEASE, command, group
+from cloud_hub.cli.release_text import release_view, releases_table
+from edge_sdk.system.files import READABLE, write_atomic
 
 Key = Annotated[
     Path | None,
@@ -29,14 +31,22 @@ TrainingState = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Pickle of the estimator, for stateful retraining."),
 ]
+HtmlFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file.")
+]
 Promote = Annotated[bool, typer.Option("--promote", help="Let it serve everybody at once.")]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``publish``, ``models``, ``packs`` and ``forms``."""
+    """Add ``publish``, ``models``, ``releases``, ``packs`` and ``forms``."""
     publish = "edge-hub publish digits-1.0 --key releases.pem"
     command(app, "publish", panel=RELEASE, example=publish)(_publish)
     command(app, "models", panel=RELEASE, example="edge-hub models --json")(_models)
+    text = "What releases hold: their variants, and what was certified of each."
+    actions = group(app, "releases", text, panel=RELEASE)
+    command(actions, "list", example="edge-hub releases list digits")(_list)
+    show = "edge-hub releases show digits 1.0 --html digits-1.0.html"
+    command(actions, "show", example=show)(_show)
     command(app, "packs", panel=RELEASE, example="edge-hub packs digits")(_packs)
     command(app, "forms", panel=RELEASE, example="edge-hub forms digits")(_forms)
 
@@ -105,6 +115,22 @@ def _models_table(models: list[dict[str, Any]]) -> TextTable:
         for record in model["versions"]
     ]  # fmt: skip
     return TextTable(columns, rows, empty="no models; edge-hub publish RELEASE adds one")
+
+
+def _list(hub: HubAddress, model: types.Model) -> Result:
+    """List every variant of a model's releases: precision, target, bytes, score."""
+    return Result(hub.client().get(f"models/{model}/versions"), releases_table)
+
+
+def _show(
+    hub: HubAddress, model: types.Model, version: types.ModelVersion, html: HtmlFile = None
+) -> Result:
+    """Show a release: its variants, why each is in it, why others are not."""
+    client, path = hub.client(), f"models/{model}/versions/{version}"
+    if html is None:
+        return Result(client.get(path), release_view)
+    write_atomic(html, client.text(f"{path}/release.html").encode(), mode=READABLE)
+    return Result({"wrote": str(html)}, lambda done: f"wrote {done['wrote']}")
 
 
 def _packs(hub: HubAddress, model: types.Model) -> Result:

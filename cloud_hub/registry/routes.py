@@ -7,13 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Member, hub_of
-from cloud_hub.api.dependencies import unknown
+from cloud_hub.api.dependencies import KnownModel, unknown
 from cloud_hub.api.pipeline_token import Publisher, for_administrators
 from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.errors import NotFound
+from cloud_hub.registry.release_page import to_html
 from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.contract.names import check_digest
@@ -128,6 +130,27 @@ def models(request: Request, publisher: Publisher) -> list[Any]:
         serving = plan.serving.version if plan else None
         rows.append({"model": name, "serving": serving, "versions": versions})
     return rows
+
+
+@router.get("/models/{model}/versions")
+def versions(request: Request, publisher: Publisher, model: KnownModel) -> list[Any]:
+    """Return a model's versions, oldest first, each with the variants that its release holds."""
+    registry = hub_of(request).registry
+    return [asdict(registry.report(model, v.version)) for v in registry.versions(model)]
+
+
+@router.get("/models/{model}/versions/{version}")
+def version(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Any:
+    """Return one version with its variants and the words of their certificates."""
+    return asdict(hub_of(request).registry.report(model, version))
+
+
+@router.get("/models/{model}/versions/{version}/release.html")
+def release_page(
+    request: Request, publisher: Publisher, model: KnownModel, version: str
+) -> HTMLResponse:
+    """The same as one page."""
+    return HTMLResponse(to_html(hub_of(request).registry.report(model, version)))
 
 
 @router.post("/models/{model}/datasets/{kind}")

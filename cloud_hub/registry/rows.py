@@ -17,6 +17,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 
+HOLDOUT: Final = "holdout"
 LABELLED: Final = ("holdout", "train")
 ANSWERED: Final = ("holdout", "catalogue")
 
@@ -41,17 +42,34 @@ def check_rows(
     if labels is None and kind in LABELLED:
         raise Invalid(f"dataset: expected labels y beside X in rows of the kind {kind}")
     if labels is not None:
-        _check_labels(labels)
+        _check_labels(kind, labels, releases[0] if releases else None)
     if kind in ANSWERED and releases:
         _check_fit(rows, releases)
 
 
-def _check_labels(labels: NDArray[Any]) -> None:
-    if labels.ndim != 1:
+def _check_labels(kind: str, labels: NDArray[Any], newest: Release | None) -> None:
+    if newest is not None and newest.manifest.task == "multilabel":
+        _check_table(kind, labels, len(newest.manifest.signature.classes))
+    elif labels.ndim != 1:
         raise Invalid(f"dataset: expected y [N], one label a row, got {labels.shape}")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         row = int(np.flatnonzero(~np.isfinite(labels))[0])
         raise Invalid(f"dataset: y: expected finite numbers, row {row} has {labels[row]}")
+
+
+def _check_table(kind: str, labels: NDArray[Any], classes: int) -> None:
+    """Refuse labels that are no table of what a multilabel model gives."""
+    if kind != HOLDOUT:
+        raise Invalid(
+            f"dataset: {kind}: labels of a multilabel model can be a holdout, on which versions "
+            "are compared; the hub does not train on them"
+        )
+    is_table = labels.shape[1:] == (classes,) and labels.dtype.kind in "biuf"
+    if not is_table or not np.isin(labels, (0, 1)).all():
+        raise Invalid(
+            f"dataset: expected y [N, {classes}], a zero or a one for each class of a multilabel "
+            f"model, got {labels.dtype} {labels.shape}"
+        )
 
 
 def _check_fit(rows: NDArray[Any], releases: Sequence[Release]) -> None:

@@ -19,6 +19,7 @@ from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.registry import signing
 from cloud_hub.registry.dataset import Dataset
+from cloud_hub.registry.release_report import ReleaseReport, release_report
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.roles import RELEASES
 from cloud_hub.registry.rows import check_rows
@@ -161,6 +162,10 @@ class Registry:
             self._materialise(model, version, record.manifest, folder)
         # The files were verified when they were published, and nobody else writes there.
         return Release.open(folder, verify=False)
+
+    def report(self, model: str, version: str) -> ReleaseReport:
+        """Return what a version's release holds; raises NotFound."""
+        return release_report(self.version(model, version), self.release(model, version))
 
     def training_state(self, model: str, version: str) -> bytes | None:
         """Return the state that a stateful run continues from, if there is any."""

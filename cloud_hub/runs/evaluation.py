@@ -114,6 +114,11 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     if label is None and value is not None:
         predicted = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
         return ReleaseAnswers(np.abs(predicted - data.labels.astype(np.float64)))
+    labels = signature.output("scores")
+    if labels is not None:
+        given = outputs[labels.name] >= signature.threshold
+        # A row is right where all its labels are: one loss a row, as the gate's tests need it.
+        return ReleaseAnswers((given != _table(data.labels, given)).any(axis=1).astype(np.float64))
     assert label is not None
     truth = data.labels.astype(str)
     loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
@@ -124,6 +129,16 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     # A label that the model does not know is -1: wrong, whatever the probabilities are.
     index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
     return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
+
+
+def _table(labels: NDArray[Any], given: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the true labels of rows as a table [N, classes]; raises Invalid."""
+    if labels.shape != given.shape:
+        raise Invalid(
+            f"gate: expected y of shape {given.shape}, zeros and ones for each class, got "
+            f"{labels.shape}"
+        )
+    return labels.astype(bool)
 
 
 def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cloud_hub.registry.dataset import Dataset
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
-    from edge_sdk.contract.manifest import Manifest, Signature
+    from edge_sdk.contract.manifest import Manifest, Role, Signature
     from edge_sdk.model.release import Release
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
@@ -205,10 +205,15 @@ class OfflineGate:
 
 
 def _comparable(one: Signature, other: Signature) -> bool:
-    """Same columns, and both answer with a label or both with a value."""
-    kinds = [(s.output("label") is None, s.output("value") is None) for s in (one, other)]
-    scored = kinds[0] == kinds[1] and kinds[0] != (True, True)
-    return scored and one.columns == other.columns
+    """Same columns, and a label, a value, or several of the same labels from both."""
+    kinds = [[s.output(role) is not None for role in _ANSWERS] for s in (one, other)]
+    scored = kinds[0] == kinds[1] and any(kinds[0])
+    several = one.output("scores") is not None
+    same_labels = not several or one.classes == other.classes
+    return scored and same_labels and one.columns == other.columns
+
+
+_ANSWERS: Final[tuple[Role, ...]] = ("label", "value", "scores")
 
 
 def _slice(
@@ -223,7 +228,8 @@ def _slice(
         named = group_names(rule, data, names, manifest.groups)
         if named is not None:
             groups[rule.by] = named
-    return Slice(*answers, groups, manifest.signature.output("label") is None)
+    is_value = not any(manifest.signature.output(role) for role in ("label", "scores"))
+    return Slice(*answers, groups, is_value)
 
 
 def group_names(
@@ -241,7 +247,8 @@ def group_names(
         declared: groups of the release.
     """
     if rule.by == "label":
-        return None if data.labels is None else data.labels.astype(str)
+        several = data.labels is not None and data.labels.ndim > 1
+        return None if data.labels is None or several else data.labels.astype(str)
     if rule.by not in columns:
         return None
     values = data.rows[:, columns.index(rule.by)]

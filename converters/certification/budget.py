@@ -85,6 +85,10 @@ class BudgetLimits:
             f"{n}<={value:.12g}{_SMALLEST.get(n, '')}" for n, value in self.limits.items()
         )
 
+    def describe(self) -> str:
+        """Return the budget for people: ``size ≤ 30 KB, flips ≤ 2%``."""
+        return ", ".join(f"{name} ≤ {limit_text(name, v)}" for name, v in self.limits.items())
+
     def tolerances(self, base: Tolerances) -> Tolerances:
         """Return ``base`` with the budget's limits in the place of its own."""
         return replace(
@@ -137,3 +141,12 @@ def _format(value: float, name: str) -> str:
     """Return a value with its unit; bytes whole."""
     unit = _SMALLEST.get(name, "")
     return f"{value:,.0f} {unit}" if unit == "B" else f"{value:.4g} {unit}".rstrip()
+
+
+def limit_text(name: str, value: float) -> str:
+    """Return a limit of a budget, in its smallest unit, for people."""
+    if name in ("size", "download"):
+        return f"{value / 1000:,g} KB" if value >= 1000 else f"{value:,g} B"
+    if name in _SMALLEST:
+        return f"{value:,g} {_SMALLEST[name].replace('us', 'µs')}"
+    return f"{value:.6g}" if name == "difference" else f"{100 * value:.6g}%"

@@ -87,7 +87,7 @@ def refused(
 ) -> str:
     """Return why a variant cannot be chosen, whatever the others are; empty if it can."""
     if not v.accepted:
-        return f"its answers are not close enough to the model's: {v.reason}"
+        return f"its answers are not shown to be close enough to the model's: {v.reason}"
     if limits is not None:
         broken = limits.exceeded(v, terms)
         return f"it is over the budget: {broken}" if broken else ""
@@ -150,10 +150,11 @@ def _because(
     size = f"{_bytes(chosen)}, {_share(chosen, plain)}"
     if limits is not None:
         only = "the only file" if fit == 1 else "the smallest file"
-        return f"{only} that keeps the budget {limits.format()}: {size}"
+        return f"{only} that keeps the budget {limits.describe()}: {size}"
     if chosen.name == PLAIN:
         return (
-            "no other variant is close enough to the model, clearly smaller and not slower: "
+            "no other variant is shown to be close enough to the model, clearly smaller and not "
+            "slower: "
             f"{_bytes(chosen)}"
         )
     return (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import zlib
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -72,19 +75,29 @@ def packed_size(path: Path) -> int:
     return size + len(packer.flush())
 
 
-def tools() -> dict[str, str]:
-    """Return the versions of the tools that made the release."""
-    import onnx
-    import skl2onnx
-    import sklearn
+def tools(packages: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions of the tools that made the release, by the names of distributions.
 
-    return {
+    Args:
+        packages: top-level modules of the model's own framework. One that is no distribution, such
+            as a script, is left out.
+    """
+    import onnx
+
+    versions = {
         "onnx": onnx.__version__,
         "onnxruntime": runtime_version(),
         "python": platform.python_version(),
-        "scikit-learn": sklearn.__version__,
-        "skl2onnx": skl2onnx.__version__,
     }
+    for package in packages:
+        name = _DISTRIBUTIONS.get(package, package)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+_DISTRIBUTIONS: Final = {"sklearn": "scikit-learn"}
+"""Distributions that have another name than their module."""
 
 
 def machine() -> dict[str, str]:

@@ -126,6 +126,9 @@ def _flips(answers: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.bool_]
     for name, truth in expected.items():
         if not _is_number(truth):
             differs = answers[name].astype(str) != truth.astype(str)
+            if name == "labels" and "scores" in expected:
+                # A label flips only where its score moved: else the threshold lay in between.
+                differs &= np.abs(answers["scores"] - expected["scores"]) > TIE
             flips |= differs.reshape(len(flips), -1).any(axis=1)
     return flips & ~_doubtful(expected, spreads)
 

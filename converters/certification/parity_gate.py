@@ -15,7 +15,7 @@ from converters.certification.text_categories import text_columns
 from converters.errors import ParityError
 from converters.estimators.fitted_estimator import FittedEstimator
 from converters.samples.rows import Rows
-from edge_sdk.contract.manifest import Column
+from edge_sdk.contract.manifest import Column, Signature
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
 
@@ -157,5 +157,14 @@ class ParityGate:
 
 def answers_of(release: Release, rows: Rows) -> Feed:
     """Return the answers of the device's runtime to ``rows``; missing values go in as they are."""
-    schema = InputSchema(release.manifest.signature, missing=True)
-    return answers_to(release, schema.batch(rows.for_device()))
+    signature = release.manifest.signature
+    feed = InputSchema(signature, missing=True).batch(rows.for_device())
+    return with_labels(answers_to(release, feed), signature)
+
+
+def with_labels(answers: Feed, signature: Signature) -> Feed:
+    """Return answers with the ``labels`` that a device gives, where there may be several a row."""
+    scores = signature.output("scores")
+    if scores is None:
+        return answers
+    return {**answers, "labels": answers[scores.name] >= signature.threshold}

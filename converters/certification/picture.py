@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from converters.certification.budget import limit_text
 from converters.certification.choice import pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, VariantResult
@@ -104,15 +105,30 @@ def write_plot(certificate: Certificate, path: Path) -> None:
         by_bytes.scatter(v.bytes, score, s=60, label=v.name, **dots)
         by_time.scatter(v.row_us, score, s=60, **dots)
         if v.p99_us is not None:
-            by_time.plot([v.row_us, v.p99_us], [score, score], color=colour, linewidth=0.8)
+            ends = {"marker": "|", "markevery": [1], "linewidth": 0.8}
+            by_time.plot([v.row_us, v.p99_us], [score, score], color=colour, **ends)
     by_bytes.set(xscale="log", xlabel="bytes of the file", ylabel=quality.title)
     by_time.set(xscale="log", xlabel="one row, µs: median, and a line to the 99th percentile")
+    _plain_ticks(by_bytes, by_time)
     _draw_budget(by_bytes, by_time, limits, quality)
     figure.suptitle(_title(limits, quality), fontsize=9)
     figure.legend(loc="outside right center", fontsize=8)
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:], dpi=120)
     write_atomic(path, picture.getvalue(), mode=READABLE)
+
+
+def _plain_ticks(*panels: Any) -> None:
+    """Label the axes with plain numbers, few enough that none covers another."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axes in panels:
+        low, high = axes.get_xlim()
+        # Within one power of ten there would be one label or none.
+        steps = (1, 2, 5) if high > 4 * low else (1, 1.5, 2, 3, 5, 7)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _markers(count: int) -> str:
@@ -140,10 +156,14 @@ def _draw_budget(
 
 
 def _title(limits: Mapping[str, float], quality: Quality) -> str:
-    text = "chosen in green, not close enough in gray; filled: no other beats it in every way"
+    text = (
+        "chosen in green, not shown to be close enough in gray; filled: no other beats it in every "
+        "way"
+    )
     if not limits:
         return text
     shown = {"size", *ON_THE_TIME, *(quality.named if quality.limit is not None else ())}
-    others = ", ".join(sorted(set(limits) - shown))
+    unshown = sorted(set(limits) - shown)
+    others = ", ".join(f"{name} ≤ {limit_text(name, limits[name])}" for name in unshown)
     drawn = "\nbudget in red (dotted: of the 99th percentile)" if set(limits) & shown else ""
     return text + drawn + (f"\nlimits without an axis: {others}" if others else "")

@@ -13,6 +13,7 @@ from converters.certification.parity import right
 from converters.samples.groups import DeclaredGroups
 from converters.samples.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
+from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Feed
 from edge_sdk.model.values import category, is_missing
@@ -51,6 +52,8 @@ def output_profiles(
 ) -> tuple[FeatureProfile, ...]:
     """Return the distributions of answers; see :func:`reference_profile`."""
     outputs = []
+    if "labels" in answers and classes:
+        outputs.append(_categories("label", label_sets(answers["labels"], classes)))
     if "label" in answers:
         names = tuple(category(label) for label in classes)
         outputs.append(_counted(FeatureProfile("label", (0,) * (len(names) + 2), None, names),
@@ -63,7 +66,10 @@ def output_profiles(
 
 
 def group_profiles(
-    profile: ReferenceProfile, answers: Feed, groups: Sequence[DeclaredGroups]
+    profile: ReferenceProfile,
+    answers: Feed,
+    groups: Sequence[DeclaredGroups],
+    classes: tuple[Any, ...] = (),
 ) -> tuple[GroupProfile, ...]:
     """Return the distributions of the answers to each group of the held-out rows.
 
@@ -71,8 +77,9 @@ def group_profiles(
         profile: whose bins are used.
         answers: to the held-out rows, as in :func:`reference_profile`.
         groups: of the held-out rows.
+        classes: labels in the order of the scores, where there may be several a row.
     """
-    values = [_answered(output.name, answers) for output in profile.outputs]
+    values = [_answered(output.name, answers, classes) for output in profile.outputs]
     return tuple(
         GroupProfile(each.column.name, name, len(rows), _histograms(profile, values, rows))
         for each in groups
@@ -87,7 +94,18 @@ def _histograms(
     return tuple(_counted(output, column[rows]).counts for output, column in pairs)
 
 
-def _answered(name: str, answers: Feed) -> NDArray[Any]:
+def label_sets(given: NDArray[np.bool_], classes: tuple[Any, ...]) -> NDArray[np.object_]:
+    """Return the labels of each row, of a table [N, classes], as one text, [N]."""
+    sets = np.empty(len(given), object)
+    names = [str(name) for name in classes]
+    sets[:] = [LabelSet.of(name for name, on in zip(names, row, strict=True) if on)
+               for row in given.tolist()]  # fmt: skip
+    return sets
+
+
+def _answered(name: str, answers: Feed, classes: tuple[Any, ...]) -> NDArray[Any]:
+    if name == "label" and "labels" in answers:
+        return label_sets(answers["labels"], classes)
     if name == "confidence":
         return np.asarray(answers["probabilities"].max(axis=1))
     return answers[name].ravel() if name == "value" else answers[name]

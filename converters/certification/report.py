@@ -13,7 +13,7 @@ from edge_sdk.model.release import Release
 
 HEAD = (
     "| variant | bytes | gzip | flips | max diff | score | row µs | p99 µs | batch µs/row | "
-    "load ms | | |"
+    "load ms | * | |"
 )
 
 
@@ -58,6 +58,8 @@ def certificate_table(release: Release) -> str:
         f"chosen: {certificate.chosen}",
         "",
         results_table({v.name: v for v in certificate.variants}, left_out=left_out),
+        "",
+        "*: no other variant beats it in every way",
         *_choice_lines(certificate),
     ]
     if len(manifest.variants) > 1:
@@ -100,6 +102,8 @@ def _cascade_line(cascade: Cascade) -> str:
 
 
 def _flips(result: VariantResult | GroupResult) -> str:
+    if result.flips_bound is None and result.label_flips == 0:
+        return "–"  # answers that are no labels
     bound = "" if result.flips_bound is None else f" (≤ {result.flips_bound:.2%})"
     return f"{result.label_flips:.2%}{bound}"
 

@@ -56,6 +56,6 @@ def unshown(what: str, count: int, rows: int, limit: float, alpha: float) -> str
     needed = rows_needed(count, rows, limit, alpha)
     enough = "no number of rows shows it" if needed is None else f"{needed:,} rows would show it"
     return (
-        f"{count / rows:.2%} {what}, at most {bound:.2%} by {rows:,} rows "
+        f"{count / rows:.2%} {what} among {rows:,} rows, which do not rule out {bound:.2%} "
         f"(allowed {limit:.2%}; {enough})"
     )

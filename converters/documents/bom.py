@@ -13,6 +13,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -26,7 +27,10 @@ NAMESPACE: Final = uuid.UUID("5b2f7a52-6f5b-4f5e-9d55-2f0d8f3b1c6e")
 
 NAME: Final = "edge-deployment-sdk"
 
-PYPI: Final = ("lightgbm", "onnx", "onnxruntime", "scikit-learn", "skl2onnx", "torch", "xgboost")
+PYPI: Final = (
+    "catboost", "keras", "lightgbm", "onnx", "onnxruntime", "onnxruntime-extensions", "onnxscript",
+    "scikit-learn", "skl2onnx", "timm", "torch", "transformers", "xgboost",
+)  # fmt: skip
 """Tools that are distributions of the package index, and so have a package URL."""
 
 
@@ -99,7 +103,7 @@ def _card(facts: ReleaseFacts) -> Json:
         "inputs": [{"format": _format(spec.dtype, spec.shape)} for spec in signature.inputs],
         "outputs": [{"format": _format(spec.dtype, spec.shape)} for spec in signature.outputs],
     }
-    if manifest.task in ("classification", "regression"):
+    if manifest.task != "generic":
         parameters["approach"] = {"type": "supervised"}
     if "estimator" in manifest.training:
         parameters["modelArchitecture"] = manifest.training["estimator"]
@@ -130,7 +134,8 @@ def _metrics(facts: ReleaseFacts) -> Iterator[Json]:
         yield {"type": f"{facts.score_name} of the model", "value": f"{certificate.original_score}"}
     if chosen.score is not None:
         yield _metric(facts.score_name, chosen.score, low=chosen.score_bound)
-    yield _metric("share of labels that differ", chosen.label_flips, high=chosen.flips_bound)
+    if chosen.flips_bound is not None:
+        yield _metric("share of labels that differ", chosen.label_flips, high=chosen.flips_bound)
     yield _metric("largest difference of a number", chosen.max_difference)
     for group in certificate.groups:
         if group.score is not None:
@@ -209,10 +214,12 @@ def _data(facts: ReleaseFacts) -> Json:
 
 
 def _libraries(facts: ReleaseFacts) -> Iterator[Json]:
-    """What a device needs to run the files."""
+    """What a device needs to run the files, and what the model was made with, which none needs."""
     version = facts.certificate.tools.get("onnxruntime")
     if version is not None:
-        yield _library("onnxruntime", version, "library")
+        yield _library("onnxruntime", version, "library") | {"scope": "required"}
+    for name, version in sorted(facts.frameworks.items()):
+        yield _library(name, version, "framework") | {"scope": "excluded"}
 
 
 def _tools(facts: ReleaseFacts) -> list[Json]:
@@ -222,19 +229,20 @@ def _tools(facts: ReleaseFacts) -> list[Json]:
 
 def _library(name: str, version: str, kind: str) -> Json:
     component: Json = {"type": kind, "name": name, "version": version}
-    if kind == "library":
-        component["bom-ref"] = f"library:{name}"
+    if kind != "application":
+        component["bom-ref"] = f"{kind}:{name}"
     if name in PYPI:
-        component["purl"] = f"pkg:pypi/{name}@{version}"
+        component["purl"] = f"pkg:pypi/{name}@{quote(version, safe='')}"
     return component
 
 
 def _dependencies(
     facts: ReleaseFacts, models: list[Json], others: list[Json], libraries: list[Json], data: Json
 ) -> list[Json]:
-    """The model is made of its files; each of its model files is run by the library."""
-    of_model = [part["bom-ref"] for part in (*models, *others, data)]
-    run_by = [library["bom-ref"] for library in libraries]
+    """The model is made of its files, by its framework; the library runs each model file."""
+    made_by = [each for each in libraries if each["type"] == "framework"]
+    of_model = [part["bom-ref"] for part in (*models, *others, data, *made_by)]
+    run_by = [each["bom-ref"] for each in libraries if each not in made_by]
     return [
         {"ref": _ref(facts), "dependsOn": of_model},
         *({"ref": model["bom-ref"], "dependsOn": run_by} for model in models),

@@ -11,8 +11,8 @@ from typing import Final
 
 from converters.documents.facts import ReleaseFacts, name_of
 from edge_sdk.contract.certificate import GroupResult, VariantResult
-from edge_sdk.contract.manifest import OutputSpec, TensorSpec
-from edge_sdk.contract.profile import FeatureProfile
+from edge_sdk.contract.manifest import OutputSpec, Task, TensorSpec
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile, TensorKind
 
 SHOWN: Final = 40
 """Features, classes or categories of which each is shown; of more only these and their number."""
@@ -31,7 +31,8 @@ def model_card(facts: ReleaseFacts) -> str:
         "\n".join(f"- {_text(limit)}" for limit in facts.limits()),
         "## Data",
         _data(facts),
-        *_features(facts.profile.features),
+        *_watched(facts.profile),
+        *_features(facts.profile),
         "## Scores",
         _scores(facts),
         *_groups(facts.certificate.groups, facts.score_name),
@@ -47,18 +48,52 @@ def model_card(facts: ReleaseFacts) -> str:
 def _overview(facts: ReleaseFacts) -> str:
     manifest = facts.manifest
     signature, lineage = manifest.signature, manifest.lineage
-    parent = f"{lineage.mode}, continues {lineage.parent}" if lineage.parent else lineage.mode
+    begun = f"continues {lineage.parent}" if lineage.parent else "from scratch"
     rows = [
-        ("Task", manifest.task),
-        ("Model", manifest.training.get("estimator", UNKNOWN)),
+        ("Task", _TASKS[manifest.task]),
+        ("Model", _model(facts)),
         ("Licence", manifest.licence or UNKNOWN),
-        ("Training", parent),
+        ("Training", f"{lineage.mode}, {begun}"),
         ("Inputs", ", ".join(map(_tensor, signature.inputs))),
-        ("Outputs", ", ".join(map(_tensor, signature.outputs))),
+        ("Outputs", ", ".join(map(_output, signature.outputs))),
     ]
     if signature.classes:
         rows.append(("Classes", _some([str(label) for label in signature.classes])))
+    if manifest.task == "multilabel":
+        rows.append(("Given", f"every class with a score of at least {signature.threshold:g}"))
+    rows += [
+        (title, _cell(manifest.training[name]))
+        for name, title in _NOTES.items()
+        if name in manifest.training
+    ]
     return _table(("", ""), rows)
+
+
+_TASKS: Final[dict[Task, str]] = {
+    "classification": "classification: one class for each input",
+    "multilabel": "multilabel: any number of classes for each input",
+    "regression": "regression: numbers",
+    "generic": "outputs by name, whose meaning the release does not say",
+}
+
+_NOTES: Final = {
+    "preprocessing": "Preprocessing",
+    "parity": "Exported file",
+    "producer": "File written by",
+}
+"""Entries of ``manifest.training`` that the card repeats, with their titles."""
+
+
+def _model(facts: ReleaseFacts) -> str:
+    kind = facts.manifest.training.get("estimator", UNKNOWN)
+    kind = {"onnx": "an ONNX file; of which kind was not stated"}.get(kind, kind)
+    made = ", ".join(f"{name} {version}" for name, version in facts.frameworks.items())
+    return f"{_cell(kind)} ({made})" if made else _cell(kind)
+
+
+def _output(spec: OutputSpec) -> str:
+    meaning = {"embedding": "an inner vector, for monitoring only", "other": "no stated meaning"}
+    return f"{_tensor(spec)} ({meaning.get(spec.role, spec.role)})"
 
 
 def _tensor(spec: TensorSpec | OutputSpec) -> str:
@@ -73,13 +108,40 @@ def _data(facts: ReleaseFacts) -> str:
     return f"{what}: {lineage.rows:,} rows, SHA-256 `{fingerprint}`."
 
 
-def _features(features: Sequence[FeatureProfile]) -> list[str]:
+def _watched(profile: ReferenceProfile) -> list[str]:
+    """Say what the rows of the next table are, of inputs that are no table."""
+    parts = [
+        f"`{watched.tensor}` holds {_HOLDS[watched.kind]}: below are statistics of each whole "
+        "input, and not its values."
+        for watched in profile.watched
+    ]
+    if profile.embedding is not None:
+        parts.append(
+            f"`{profile.embedding.output}` is an inner vector of the network; its directions are "
+            "those along which it varies most."
+        )
+    return [" ".join(parts)] if parts else []
+
+
+_HOLDS: Final[dict[TensorKind, str]] = {
+    "image": "pictures",
+    "audio": "sound",
+    "tokens": "numbers of tokens",
+    "series": "series over time",
+    "text": "text",
+    "tensor": "numbers",
+}
+
+
+def _features(profile: ReferenceProfile) -> list[str]:
+    features = profile.features
     if not features:
         return []
+    what = "Statistic" if profile.watched else "Feature"
     rows = [(f"`{_cell(f.name)}`", _range(f)) for f in features[:SHOWN]]
-    table = _table(("Feature", "Values in the reference profile"), rows)
+    table = _table((what, f"Values in the reference profile ({profile.rows:,} rows)"), rows)
     more = len(features) - SHOWN
-    return [table, f"… and {more:,} more features."] if more > 0 else [table]
+    return [table, f"… and {more:,} more."] if more > 0 else [table]
 
 
 def _range(feature: FeatureProfile) -> str:
@@ -98,7 +160,7 @@ def _scores(facts: ReleaseFacts) -> str:
     rows = [
         (f"{facts.score_name} of the model itself", _number(original)),
         (f"{facts.score_name} of the file", _bounded(chosen.score, chosen.score_bound, "≥")),
-        ("Labels that differ", _share(chosen.label_flips, chosen.flips_bound)),
+        *_flips(chosen),
         ("Largest difference of a number", f"{chosen.max_difference:.3g}"),
         ("Check rows", f"{certificate.rows:,}"),
     ]
@@ -106,6 +168,12 @@ def _scores(facts: ReleaseFacts) -> str:
     if chosen.flips_bound is None or certificate.confidence is None:
         return table
     return f"{table}\n\nIn brackets: exact bounds at {certificate.confidence:.0%} confidence."
+
+
+def _flips(chosen: VariantResult) -> list[tuple[str, str]]:
+    if chosen.flips_bound is None and chosen.label_flips == 0:
+        return []  # answers that are no labels
+    return [("Labels that differ", _share(chosen.label_flips, chosen.flips_bound))]
 
 
 def _groups(groups: Sequence[GroupResult], score: str) -> list[str]:

@@ -16,6 +16,16 @@ from edge_sdk.contract.profile import ReferenceProfile
 FEW_ROWS: Final = 100
 """A group with fewer check rows is named: its figures say little."""
 
+SCORES: Final = {
+    "classification": "accuracy",
+    "multilabel": "share of rows whose labels are all right",
+    "regression": "R²",
+}
+"""Names of the scores, by task."""
+
+CONVERTERS: Final = ("onnx", "onnxruntime", "onnxscript", "python", "skl2onnx")
+"""Tools of the conversion; all others are of the model itself."""
+
 WORSE: Final = 0.02
 """A group is named where its score is lower than that of all rows by more than this."""
 
@@ -49,7 +59,13 @@ class ReleaseFacts:
     @property
     def score_name(self) -> str:
         """Name of the score of this task."""
-        return {"classification": "accuracy", "regression": "R²"}.get(self.manifest.task, "score")
+        return SCORES.get(self.manifest.task, "score")
+
+    @property
+    def frameworks(self) -> dict[str, str]:
+        """Versions of the libraries that the model itself was made with."""
+        tools = self.certificate.tools
+        return {name: version for name, version in tools.items() if name not in CONVERTERS}
 
     def limits(self) -> list[str]:
         """Return the limits of use, a sentence each: those that were said, then those found."""
@@ -64,8 +80,8 @@ class ReleaseFacts:
         )
         if self.certificate.original_score is None:
             yield (
-                "No true answers were given, so how often the model itself is right is unknown; "
-                "only that the file answers as the model does was checked."
+                "No answer was compared with a true one, so how often the model itself is right is "
+                "unknown; only that the file answers as the model does was checked."
             )
         cascade = self.manifest.cascade
         if cascade is not None:
@@ -75,10 +91,22 @@ class ReleaseFacts:
             )
 
     def _of_inputs(self) -> Iterator[str]:
-        if self.profile.features:
+        if self.profile.watched:
+            names = ", ".join(f"`{watched.tensor}`" for watched in self.profile.watched)
+            yield (
+                f"Inputs {names} whose statistics lie outside the ranges below were not in the "
+                "data that the profile describes. The statistics tell little of what is seen or "
+                "heard: an input within all ranges may still be of another kind."
+            )
+        elif self.profile.features:
             yield (
                 "Values outside the ranges below, and texts that are not listed, were not in the "
                 "data that the profile describes."
+            )
+        else:
+            yield (
+                "Nothing is known of the range of its inputs (they are no table, and the rows were "
+                "too few for statistics), so a drift of them is not seen."
             )
         missing = self.manifest.training.get("missing", "allowed")
         if missing != "allowed":

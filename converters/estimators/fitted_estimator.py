@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.estimators import label_sets
 from converters.estimators.boosters import as_estimator, is_booster
+from converters.estimators.sklearn_repairs import parts_of
 from converters.samples.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
@@ -25,7 +27,7 @@ class FittedEstimator:
     Attributes:
         estimator: the object itself.
         task: task of a release of it.
-        classes: its labels in the order of the probabilities.
+        classes: its labels in the order of the probabilities or scores.
         methods: its outputs by name, each with the method that answers it.
     """
 
@@ -54,10 +56,28 @@ class FittedEstimator:
     @property
     def scored(self) -> bool:
         """True if its answers can be compared with labels or values."""
-        return set(self.methods) in ({"label"}, {"label", "probabilities"}, {"value"})
+        outputs = set(self.methods)
+        return outputs in ({"label"}, {"label", "probabilities"}, {"value"}, {"scores"})
+
+    def fitting(self, rows: Rows) -> FittedEstimator:
+        """Return it as a model of several outputs, if its labels do not follow from its scores.
+
+        Args:
+            rows: some that it takes.
+        """
+        if self.task != "multilabel":
+            return self
+        answers = self.answers(rows)
+        if label_sets.follow(answers["labels"], answers["scores"]):
+            return self
+        methods = {"labels": "predict", "probabilities": "predict_proba"}
+        return replace(self, task="generic", classes=(), methods=methods)
 
     def answers(self, rows: Rows) -> Feed:
         """Return its outputs by name, batch axis first: labels [N], or floats [N, columns].
+
+        Beside the ``scores`` of several labels a row there are the ``labels`` that it gives itself,
+        a table of truth values.
 
         Raises:
             ConversionError: it refuses the rows.
@@ -72,6 +92,10 @@ class FittedEstimator:
             raise ConversionError(f"X: the model itself refuses these rows; {error}") from error
 
     def _answers(self, rows: Rows) -> Feed:
+        if "scores" in self.methods:
+            scores = label_sets.scores_of(self._call(self.methods["scores"], rows.table))
+            labels = label_sets.given(self._call("predict", rows.table))
+            return {"scores": scores, "labels": labels}
         return {
             name: _answer(self._call(method, rows.table), name, len(rows))
             for name, method in self.methods.items()
@@ -140,6 +164,10 @@ def _kind_of(model: Any) -> FittedEstimator:
     }
     if is_classifier(model):
         if _several_targets(model):
+            count = label_sets.label_count(model, parts_of(model))
+            if "probabilities" in methods and count:
+                labels = tuple(range(count))
+                return FittedEstimator(model, "multilabel", labels, {"scores": "predict_proba"})
             several = {_PLURALS.get(name, name): method for name, method in methods.items()}
             return FittedEstimator(model, "generic", (), several)
         return FittedEstimator(model, "classification", _classes(model.classes_), methods)

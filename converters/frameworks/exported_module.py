@@ -26,6 +26,7 @@ class ExportedModule:
         resolution: relative size of one rounding in the module's dtype.
         batched: whether axis 0 of every input is the rows.
         fixed: rows that the file takes at a time; ``None`` if any.
+        packages: top-level modules of the framework, and of the module's own class.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class ExportedModule:
     resolution: float
     batched: bool = True
     fixed: int | None = None
+    packages: tuple[str, ...] = ()
 
 
 def in_blocks(

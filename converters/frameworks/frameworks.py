@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from converters.frameworks.torch_module import export_torch, is_torch, load_prog
 
 FILES: Final = {".pt2": load_program, ".keras": load_keras}
 """Readers of module files, by suffix."""
+
+_TORCH: Final = ("torch", "onnxscript")
+"""Packages that export a module of PyTorch."""
 
 UNREAD: Final = (".pt", ".pth", ".h5", ".safetensors", ".ckpt")
 """Files of weights, which say nothing about the network that they belong to."""
@@ -42,7 +46,11 @@ def export_module(model: Any, X: Any, *, batched: bool) -> ExportedModule | None
     """
     # Keras on PyTorch makes modules of PyTorch too.
     if is_keras(model):
-        return export_keras(model, X, batched=batched)
-    if is_torch(model):
-        return export_torch(model, X, batched=batched)
-    return None
+        exported = export_keras(model, X, batched=batched)
+    elif is_torch(model):
+        exported = export_torch(model, X, batched=batched)
+    else:
+        return None
+    own = ["keras"] if is_keras(model) else []
+    own.append(type(model).__module__.partition(".")[0])  # transformers or timm, say
+    return replace(exported, packages=tuple(dict.fromkeys([*_TORCH, *own])))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from converters import lowering
 from converters.errors import UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.label_sets import in_pairs
 from converters.estimators.sklearn_repairs import parts_of, repaired
 from converters.lowering import registry
 from converters.lowering.graph import DOUBLE, FLOAT, INT64, IR_VERSION, STRING, Graph
@@ -56,6 +57,10 @@ def export(original: FittedEstimator, rows: Rows, *, exact: bool = False) -> Any
             name: _LOWERINGS[method](estimator, graph, table)
             for name, method in original.methods.items()
         }
+        if "scores" in tensors and in_pairs(original.estimator):
+            # Of each pair of columns the second is the probability that the label is given.
+            seconds = np.arange(1, 2 * len(original.classes), 2)
+            tensors["scores"] = graph.op("Gather", tensors["scores"], seconds, axis=1)
     except UnsupportedModel as error:
         raise _refusal([*graph.problems, str(error)]) from error
     if graph.problems:
@@ -172,5 +177,6 @@ def output_specs(proto: Any, original: FittedEstimator) -> tuple[OutputSpec, ...
 _ROLES: Final[dict[str, Role]] = {
     "label": "label",
     "probabilities": "probabilities",
+    "scores": "scores",
     "value": "value",
 }

@@ -146,7 +146,7 @@ class ReleasePipeline:
             original_score=reference.score,
             limits=self.plan.limits.limits if self.plan.limits is not None else {},
             tolerances=asdict(self.plan.tolerances),
-            tools=measure.tools(),
+            tools=measure.tools(self.source.packages),
             machine=measure.machine(),
             repeat=self.plan.repeat(self.spec.out.name),
             confidence=CONFIDENCE,

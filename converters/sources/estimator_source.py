@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from converters.certification import boundary_rows, parity
 from converters.certification.golden import golden_vectors
-from converters.certification.parity_gate import ParityGate, answers_of
+from converters.certification.parity_gate import ParityGate, answers_of, with_labels
 from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.reference import Reference
 from converters.errors import ConversionError, UnsupportedModel
+from converters.estimators import label_sets
 from converters.estimators.fitted_estimator import FittedEstimator
 from converters.estimators.sklearn_repairs import parts_of
 from converters.lowering.registry import refusal_reason
@@ -24,6 +26,7 @@ from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT
 from converters.samples.groups import DeclaredGroups, check_rows, declare, without_groups
 from converters.samples.rows import Rows, refuse_swapped, rows_of
+from converters.sources import class_labels
 from edge_sdk.contract.manifest import Column, Signature, Task
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.model.release import Feed, Golden, Release
@@ -56,6 +59,7 @@ class EstimatorSource:
         y: Any = None,
         *,
         groups: Any = None,
+        classes: Sequence[Any] | None = None,
         profile: Any = None,
         training: Any = None,
         rounding: float = parity.Tolerances().exact,
@@ -67,6 +71,7 @@ class EstimatorSource:
             X: rows, [N, features], as :func:`converters.convert` takes them.
             y: labels or values of the rows, [N].
             groups: declared groups, as :func:`converters.convert` takes them.
+            classes: names of the labels, where there may be several a row.
             profile: rows that the reference profile describes; default ``X``.
             training: rows that the model was trained on, if they are known.
             rounding: largest difference from the estimator that counts as rounding.
@@ -76,11 +81,12 @@ class EstimatorSource:
         reason = refusal_reason(model.estimator)
         if reason is not None:
             raise UnsupportedModel(f"model: {type(model.estimator).__name__} {reason}")
-        self._model = model
         self._X = X
+        self._model = model = _named(model, classes)
         self._profile_rows = without_groups(profile, X, declared)
         self._joined_rows = self._rows_of(X, apart=False)
-        self._targets = _targets(y, len(self._joined_rows)) if model.scored else None
+        self._model = model = model.fitting(self._joined_rows.take(self._checked))
+        self._targets = _targets(y, model, len(self._joined_rows)) if model.scored else None
         check_rows(declared, len(self._joined_rows))
         self._declared = declared
         self._rounding = rounding
@@ -90,6 +96,13 @@ class EstimatorSource:
     def kind(self) -> str:
         """Name of the estimator's class."""
         return type(self._model.estimator).__name__
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Top-level modules of the libraries that it is made of, and of the converter."""
+        parts = parts_of(self._model.estimator)
+        roots = {type(part).__module__.partition(".")[0] for part in parts}
+        return ("skl2onnx", *sorted(roots))
 
     @property
     def task(self) -> Task:
@@ -190,12 +203,16 @@ class EstimatorSource:
         return self._signature_of(self.export(), self._all_rows)
 
     def _signature_of(self, proto: Any, rows: Rows) -> Signature:
-        return Signature(
+        signature = Signature(
             inputs=rows.tensors,
             outputs=output_specs(proto, self._model),
             columns=rows.columns,
             classes=self._model.classes,
         )
+        scores = signature.output("scores")
+        if scores is None:
+            return signature
+        return replace(signature, threshold=label_sets.threshold(scores.dtype))
 
     def reference(self, float32: Release) -> Reference:
         """Return the estimator's own answers to the check rows."""
@@ -206,7 +223,7 @@ class EstimatorSource:
         return Reference(
             answers=expected,
             truth=truth,
-            roles={name: name for name in self._model.methods},
+            roles={name: name for name in expected},
             spreads=parity.spreads_of(expected),
         )
 
@@ -246,7 +263,8 @@ class EstimatorSource:
             rows = self._rows_of(self._profile_rows, apart=not all_rows.dense)
         held_out = answers_of(release, all_rows)
         profile = reference_profile(rows, held_out, self._model.classes, self._targets)
-        return replace(profile, groups=group_profiles(profile, held_out, self._declared))
+        groups = group_profiles(profile, held_out, self._declared, self._model.classes)
+        return replace(profile, groups=groups)
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return golden vectors: check rows, and for exact variants rows of extremes too."""
@@ -257,6 +275,23 @@ class EstimatorSource:
             if expected is not None:
                 parts.append((corners, answers_of(release, corners), expected))
         return golden_vectors(release.manifest.signature, parts, self._rounding)
+
+
+def _named(model: FittedEstimator, classes: Sequence[Any] | None) -> FittedEstimator:
+    """Return the model with the caller's names of its labels, of which there may be several a row.
+
+    Raises:
+        ConversionError: another number of names, or the estimator was fitted with labels.
+    """
+    if classes is None:
+        return model
+    if model.task != "multilabel":
+        raise ConversionError(
+            "classes: this estimator knows its own; leave classes out (they are for networks, and "
+            "for estimators that give several labels a row)"
+        )
+    labels = class_labels.class_labels(classes, None, len(model.classes), "scores")
+    return replace(model, classes=labels)
 
 
 def _spread(count: int) -> NDArray[np.intp]:
@@ -278,13 +313,14 @@ def _run(proto: Any, signature: Signature, rows: Rows) -> Feed:
     )
     names = [output.name for output in session.get_outputs()]
     feed = InputSchema(signature, missing=True).batch(rows.for_device())
-    return dict(zip(names, session.run(names, feed), strict=True))
+    return with_labels(dict(zip(names, session.run(names, feed), strict=True)), signature)
 
 
 def _check_targets(targets: NDArray[Any], answers: Feed) -> None:
     """Refuse targets of another width than the answers: they would be scored by broadcasting."""
     # One output is [N] or [N, 1]; everything else in scored models is [N, outputs].
-    outputs = answers["label" if "label" in answers else "value"].size // len(targets)
+    given = next(answers[name] for name in ("label", "labels", "value") if name in answers)
+    outputs = given.size // len(targets)
     if targets.size != outputs * len(targets):
         raise ConversionError(
             f"y: expected {outputs} of them for each row of X, as many as the model gives; got "
@@ -292,9 +328,11 @@ def _check_targets(targets: NDArray[Any], answers: Feed) -> None:
         )
 
 
-def _targets(y: Any, rows: int) -> NDArray[Any] | None:
+def _targets(y: Any, model: FittedEstimator, rows: int) -> NDArray[Any] | None:
     if y is None:
         return None
+    if model.task == "multilabel":
+        return class_labels.coded_sets(y, model.classes, rows)
     targets = np.asarray(y)
     if targets.dtype.names:
         raise ConversionError("y: expected one label or value for each row of X, got records")

@@ -28,6 +28,10 @@ class ModelSource(Protocol):
         """Kind of model, for ``manifest.training["estimator"]``."""
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Top-level modules of the framework that the model comes from, as far as known."""
+
+    @property
     def task(self) -> Task:
         """Task of the release."""
 

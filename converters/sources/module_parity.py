@@ -31,11 +31,13 @@ class HeldFile:
         kind: name of the module's class.
         proto: the file.
         parity: entries for ``manifest.training``.
+        packages: top-level modules of the framework that it comes from.
     """
 
     kind: str
     proto: Any
     parity: Mapping[str, str]
+    packages: tuple[str, ...] = ()
 
 
 def module_samples(exported: ExportedModule, X: Any) -> Any:
@@ -56,7 +58,7 @@ def held_file(exported: ExportedModule) -> HeldFile:
     """
     difference = hold_to_module(exported)
     words = f"differs from the module by {difference:.1e} of the largest value"
-    return HeldFile(exported.kind, exported.proto, {"parity": words})
+    return HeldFile(exported.kind, exported.proto, {"parity": words}, exported.packages)
 
 
 def hold_to_module(exported: ExportedModule) -> float:

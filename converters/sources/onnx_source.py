@@ -71,7 +71,7 @@ class OnnxSource:
             rounding: largest difference from the file's own answers that counts as rounding.
         """
         path = model if isinstance(model, Path) else None
-        held = HeldFile("onnx", load_file(model), {}) if isinstance(model, Path) else model
+        held = _file_itself(model) if isinstance(model, Path) else model
         self._proto = held.proto if path else prepared(held.proto, "model")
         self._held = held
         inputs = input_specs(self._proto)
@@ -100,6 +100,11 @@ class OnnxSource:
     def kind(self) -> str:
         """Kind of model: ``onnx``, or the class of the module that the file comes from."""
         return self._held.kind
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Top-level modules of the framework that the file comes from, if that is known."""
+        return self._held.packages
 
     @property
     def task(self) -> Task:
@@ -171,7 +176,8 @@ class OnnxSource:
     def profile(self, release: Release, answers: Feed) -> ReferenceProfile:
         """Return the profile of the samples: of columns, or else statistics of tensors."""
         signature, truth = self._samples.signature, self._reader.truth
-        scored: Feed = {name: answers[name] for name in self._reader.scored_outputs}
+        roles = {*self._reader.scored_outputs, *self._reader.scored}
+        scored: Feed = {name: answers[name] for name in roles}
         if signature.columns:
             table = Rows(signature.columns, self._samples.feeds[0][signature.inputs[0].name])
             profile = reference_profile(table, scored, signature.classes, truth)
@@ -179,9 +185,18 @@ class OnnxSource:
             profile = watched_profile(watched_samples(release, self._samples, self._layout))
             outputs = output_profiles(scored, signature.classes, truth)
             profile = replace(profile, rows=self.rows, outputs=outputs)
-        return replace(profile, groups=group_profiles(profile, scored, self.groups))
+        return replace(
+            profile, groups=group_profiles(profile, scored, self.groups, signature.classes)
+        )
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return the chosen file's own answers to the first samples."""
         feed, signature = self._samples.head(), self._samples.signature
         return recorded_vectors(feed, Model.load(release).run(feed, shown(signature)))
+
+
+def _file_itself(path: Path) -> HeldFile:
+    """Return a file that no module is there for; who wrote it, it says itself."""
+    proto = load_file(path)
+    producer = f"{proto.producer_name} {proto.producer_version}".strip()
+    return HeldFile("onnx", proto, {"producer": producer} if producer else {})

@@ -113,7 +113,18 @@ def with_preprocessing(
     )
     one_size = len({sample.shape for sample in samples}) == 1
     given = np.concatenate(samples) if one_size else samples
-    return HeldFile(exported.kind, proto, {"preprocessing": parity}), given
+    entries = {"preprocessing": f"{_described(before)}, within the file; {parity}"}
+    return HeldFile(exported.kind, proto, entries, exported.packages), given
+
+
+def _described(before: Preprocessing) -> str:
+    """Return the steps as their maker wrote them, without the function of training."""
+    settings = [
+        f"{name}={value!r}"
+        for name, value in vars(before).items()
+        if not callable(value) and value != getattr(type(before), name, None)
+    ]
+    return f"{type(before).__name__}({', '.join(settings)})"
 
 
 def _columns(rows: Sequence[Feed]) -> Tensors:

@@ -209,7 +209,7 @@ class Shadow(RunningExperiment):
 
     def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""
-        answer = (p.label, None, p.value, p.confidence, p.source, p.degraded)
+        answer = (p.compared, None, p.value, p.confidence, p.source, p.degraded)
         record = RingRecord(int(p._number), 0.0, feed, *answer, 0, None)
         size = sum(array.nbytes for array in feed.values())
         room = min(FEEDS, max(1, FEED_BYTES // max(1, size)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
@@ -248,7 +248,7 @@ class ActiveReleases:
     def feedback(
         self,
         prediction: str,
-        label: Label | float | None,
+        label: Label | float | Collection[Label] | None,
         reward: float | None,
         clicks: Sequence[Item] | None,
     ) -> None:

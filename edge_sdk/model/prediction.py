@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.label_sets import LabelSet
+
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label, Role
     from edge_sdk.contract.window import Source
@@ -91,6 +93,14 @@ class Prediction:
             return None
         classes, threshold = rule
         return tuple(c for c, s in zip(classes, self._scores, strict=True) if s >= threshold)
+
+    @property
+    def compared(self) -> Label | None:
+        """The label, or all labels of a multilabel model as one, as monitoring compares them."""
+        if self._origin.multilabel is None:
+            return self.label
+        labels = self.labels
+        return None if labels is None else LabelSet.of(labels)
 
     @property
     def source(self) -> Source:
@@ -177,6 +187,16 @@ class BatchPrediction:
             return self._label_output
         labels: NDArray[Any] = np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
         return labels
+
+    @functools.cached_property
+    def compared(self) -> NDArray[Any] | None:
+        """Label of each row, [N], or all labels of each as one, as monitoring compares them."""
+        labels = self.labels
+        if labels is None or not self.multilabel:
+            return labels
+        sets = np.empty(len(labels), object)
+        sets[:] = [LabelSet.of(each) for each in labels]
+        return sets
 
     @functools.cached_property
     def confidences(self) -> NDArray[Any] | None:

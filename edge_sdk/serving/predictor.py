@@ -225,7 +225,8 @@ class Predictor:
             inputs: inputs that a predictor of the same schema checked.
 
         Returns:
-            Labels, confidences and values, each of N; ``None`` where an answer has none.
+            Labels (:attr:`Prediction.compared`), confidences and values, each of N; ``None`` where
+            an answer has none.
 
         Raises:
             ReleaseError: the model failed on one of them.
@@ -234,12 +235,12 @@ class Predictor:
         if dense is None or self._one_by_one:
             run, read = self._inputs.run, self._answers.read
             single = [read(run(x, {}), self._answers.model) for x in inputs]
-            labels, confidences = [p.label for p in single], [p.confidence for p in single]
+            labels, confidences = [p.compared for p in single], [p.confidence for p in single]
             return labels, confidences, [p.value for p in single]
         feed = {dense.name: self._inputs.columns(inputs).T}
         answers = self.model.run(feed, self._answers.needed)
         batch = self._answers.batch(answers, len(inputs))
-        columns = (None if batch.multilabel else batch.labels, batch.confidences, batch.values)
+        columns = (batch.compared, batch.confidences, batch.values)
         nothing: list[Any] = [None] * len(inputs)
         lists = [nothing if column is None else column.tolist() for column in columns]
         return lists[0], lists[1], lists[2]

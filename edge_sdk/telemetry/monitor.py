@@ -27,10 +27,10 @@ import numpy as np
 
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES
-from edge_sdk.errors import InputError
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
+from edge_sdk.telemetry.label_check import check_label
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
@@ -101,8 +101,9 @@ class Monitor:
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
-        # Rows are shared by column: of inputs that are no table nothing is.
-        shares = share and sharing.samples and bool(manifest.signature.columns)
+        # Rows are shared by column, for retraining with one label a row.
+        fit = bool(manifest.signature.columns) and manifest.task != "multilabel"
+        shares = share and sharing.samples and fit
         self._sharing = sharing if shares else Sharing()
         self._clock = clock
         self._enabled = enabled
@@ -170,12 +171,16 @@ class Monitor:
         if not self._enabled:
             return
         origin = prediction._origin
+        label = prediction.label
+        if origin.multilabel is not None:
+            label = prediction.compared
+            own = label if origin.source == "model" else None
         self._ring.append(
             (
                 number,
                 self._clock(),
                 row,
-                prediction.label,
+                label,
                 own,
                 prediction.value,
                 prediction.confidence,
@@ -244,7 +249,7 @@ class Monitor:
                 or it came already.
         """
         if label is not None:
-            self._check_label(label)
+            check_label(self._release.manifest, label)
         with self._lock:
             self._drain()
             place = self._label_join.find(number)
@@ -395,7 +400,7 @@ class Monitor:
     ) -> None:
         self.answered = True
         window = self._window(self._start(at))
-        arrays = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
+        arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in arrays.items() if array is not None}
         if self.tensors is not None:
             columns = self.tensors.columns(list(columns))
@@ -417,11 +422,3 @@ class Monitor:
         if lost > 0:
             self._lost += lost
             self._window(self._start(self._clock())).lost["ring"] += lost
-
-    def _check_label(self, label: Any) -> None:
-        manifest = self._release.manifest
-        if manifest.task == "multilabel":
-            raise InputError("label", "a multilabel model is told how good its answer was: reward")
-        classes = manifest.signature.classes
-        if classes and label not in classes:
-            raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")

@@ -156,7 +156,7 @@ def batch_answers(
     count = len(batch)
     answers = np.empty(count, object)
     nothing = np.broadcast_to(np.array(None), count)
-    labels = None if batch.multilabel else batch.labels
+    labels = batch.compared
     if labels is not None:
         answers[:] = labels.tolist()
     elif batch.values is not None and batch.values.size == count:

@@ -27,7 +27,7 @@ CASES = {
     "one that is not close enough": (
         [result("int8", 300, reason="differs by 0.2 (allowed 0.05)")],
         "float32",
-        "its answers are not close enough to the model's: differs by 0.2",
+        "its answers are not shown to be close enough to the model's: differs by 0.2",
     ),
     "one that saves too little": ([result("int8", 950)], "float32", "950 bytes, 95% of float32's"),
     "one that is slower alone": ([result("int8", 300, 14.0)], "float32", "one row takes 14.0 µs"),
@@ -65,7 +65,7 @@ def test_a_limit_of_the_budget_that_is_broken_is_said_with_both_figures():
     results = {v.name: v for v in (PLAIN, result("int8", 300, 60.0))}
     choice = choose(results, BudgetLimits.parse("row<=50us size<=2KB"))
     assert choice.name == "float32"
-    assert choice.because.startswith("the only file that keeps the budget row<=50us size<=2000B")
+    assert choice.because.startswith("the only file that keeps the budget row ≤ 50 µs, size ≤ 2 KB")
     assert choice.not_chosen["int8"] == "it is over the budget: row is 60 us, allowed 50 us"
 
 

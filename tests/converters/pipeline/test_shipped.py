@@ -96,7 +96,7 @@ def test_a_device_serves_the_chosen_one(several):
 REFUSED = {
     "one that is not accepted": (
         {"ship": ["int8-dynamic"], "tolerances": Tolerances(probability=1e-9)},
-        "ship: int8-dynamic: its answers are not close enough to the model's: ",
+        "ship: int8-dynamic: its answers are not shown to be close enough to the model's: ",
     ),
     "one that the model does not have": (
         {"ship": ["compact-trees"]},

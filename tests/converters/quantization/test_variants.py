@@ -157,21 +157,22 @@ JUDGEMENTS = {
     "flips so few that the rows show it": (SAME, RowCounts(2_000, 10), None, None, ""),
     "so few flips, of fewer rows": (
         SAME, RowCounts(200, 1), None, None,
-        "0.50% label flips, at most 2.35% by 200 rows (allowed 1.00%; 1,",
+        "0.50% label flips among 200 rows, which do not rule out 2.35% (allowed 1.00%; 1,",
     ),
     "no flips, of too few rows": (
         SAME, RowCounts(150, 0), None, None,
-        "0.00% label flips, at most 1.98% by 150 rows (allowed 1.00%; 299 rows would show it)",
+        "0.00% label flips among 150 rows, which do not rule out 1.98% "
+        "(allowed 1.00%; 299 rows would show it)",
     ),
     "too many flips": (
         SAME, RowCounts(1_000, 10), None, None,
-        "1.00% label flips, at most 1.69% by 1,000 rows (allowed 1.00%; no number of rows shows",
+        "1.00% label flips among 1,000 rows, which do not rule out 1.69% (allowed 1.00%; no number",
     ),
     "a large difference": (
         Difference(0.0, 0.5, 0.0, ()), RowCounts(0, 0), None, None, "differs by 0.5",
     ),
     "right answers lost": (
-        SAME, RowCounts(2_000, 14, 1_800, 14), 0.9, 0.9, "0.70% right answers lost, at most 1.09%",
+        SAME, RowCounts(2_000, 14, 1_800, 14), 0.9, 0.9, "0.70% right answers lost among 2,000",
     ),
     "as many lost as the rows allow": (SAME, RowCounts(2_000, 10, 1_800, 10), 0.9, 0.905, ""),
     "a lower R²": (SAME, RowCounts(0, 0), 0.8, 0.9, "score drops by 0.1"),

@@ -279,8 +279,9 @@ def test_multilabel_answers_are_a_kind_of_their_own(tmp_path, kind, form):
         assert batch[0].labels == p.labels == batch.labels[0]
         assert "labels" not in repr(p.outputs)
         assert len(batch.ids) == ROWS
-        with pytest.raises(InputError, match="reward"):
+        with pytest.raises(InputError, match="a list of labels"):
             device.feedback(p.id, label="cat")
+        device.feedback(p.id, label=list(p.labels))
         device.feedback(p.id, reward=1.0)
 
 

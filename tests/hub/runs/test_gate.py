@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 
-from cloud_hub.errors import GateRefused
+from cloud_hub.errors import GateRefused, Invalid
 from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.answers import ReleaseAnswers
+from cloud_hub.runs.evaluation import evaluate
 from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
 from cloud_hub.statistics.detectors.calibration import brier_rows, expected_calibration_error
@@ -289,6 +291,40 @@ def test_a_release_is_held_to_what_serves_with_groups_calibration_and_latency(
         inner.registry.publish(candidate, actor="me")
     inner.registry.publish(candidate, actor="me", override="a test")
     assert inner.registry.version("demo", "2.0").override == "a test"
+
+
+def test_models_of_several_labels_are_held_to_rows_whose_labels_are_all_right(
+    inner: Hub, line: Lines
+) -> None:
+    X, _ = rows(1)
+    y = (X[:, :2] > 0).astype(np.int64)
+    good = MultiOutputClassifier(LogisticRegression()).fit(X, y)
+    blind = MultiOutputClassifier(LogisticRegression()).fit(X[:, [0, 2, 1]], y)
+    candidate = line(good, blind, y, "{groups: [{by: label}], max_forgetting: 0.02}")
+    check = by_name(inner.runs.offline_gate.check("demo", candidate, None))["forgetting"]
+    assert (check.verdict, check.ok, check.rows) == ("worse", False, 400)
+    right = [float((each.predict(X) == y).all(axis=1).mean()) for each in (good, blind)]
+    done = evaluate(candidate, inner.registry.release("demo", "1.0"), {"h": Dataset(X, y)}, None)
+    losses = [1 - side.loss.mean() for side in done.answers["h"]]
+    assert losses == pytest.approx(right[::-1])
+
+
+LABELS_REFUSED = {
+    "one label a row": ("holdout", (400,), r"expected y \[N, 2\]"),
+    "another number of labels": ("holdout", (400, 3), r"expected y \[N, 2\]"),
+    "rows to train on": ("train", (400, 2), "does not train on them"),
+}
+
+
+@pytest.mark.parametrize("case", LABELS_REFUSED)
+def test_is_refused_as_labels_of_a_multilabel_model(case: str, inner: Hub, line: Lines) -> None:
+    kind, shape, reason = LABELS_REFUSED[case]
+    X, _ = rows(1)
+    y = (X[:, :2] > 0).astype(np.int64)
+    model = MultiOutputClassifier(LogisticRegression()).fit(X, y)
+    line(model, model, y, "{}")
+    with pytest.raises(Invalid, match=reason):
+        inner.registry.add_dataset("demo", kind, Dataset(X, np.ones(shape)).to_bytes())
 
 
 def test_models_that_answer_with_a_value_are_held_to_their_errors(inner: Hub, line: Lines) -> None:
