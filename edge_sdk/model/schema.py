@@ -248,7 +248,13 @@ class InputSchema:
         return tuple(None if i == spec.batch else size for i, size in enumerate(spec.shape))
 
     def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
-        array, shape = np.asarray(value), self._shape(spec)
+        shape = self._shape(spec)
+        try:
+            array = np.asarray(value)
+        except ValueError as error:  # lists of different lengths
+            raise InputError(
+                "shape", f"input {spec.name!r}: expected shape {shape}; {error}"
+            ) from error
         fits = array.ndim == len(shape) and all(
             want is None or want == have for want, have in zip(shape, array.shape, strict=True)
         )
