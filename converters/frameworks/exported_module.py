@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import ConversionError
 from edge_sdk.model.release import Feed
 
 
@@ -45,8 +46,17 @@ def in_blocks(
         feed: all rows by input name.
         block: rows of each call; ``None`` for all at once.
         filled: whether ``run`` takes exactly ``block`` rows: the last are then repeated.
+
+    Raises:
+        ConversionError: inputs have different numbers of rows.
     """
     count = len(next(iter(feed.values())))
+    if block is not None and any(len(array) != count for array in feed.values()):
+        counts = {name: len(array) for name, array in feed.items()}
+        raise ConversionError(
+            f"X: expected inputs of as many rows each, got {counts}; an input that all rows share "
+            "makes it one input at a time: give batched=False"
+        )
     if block is None or block == count:
         return run(feed)
     parts = []
