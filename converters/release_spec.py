@@ -146,7 +146,10 @@ def path_of(out: Any) -> Path:
     """
     if not isinstance(out, str | os.PathLike):
         raise ConversionError(f"out: expected the path of a folder, got {type(out).__name__}")
-    return Path(out)
+    path = Path(out)
+    if "\0" in str(path):
+        raise ConversionError(f"out: expected the path of a folder, got {out!r:.60} with NUL in it")
+    return path
 
 
 def lineage_of(mode: Any, parent: Any, data: tuple[Any, Any]) -> Lineage:

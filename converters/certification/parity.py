@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.errors import ConversionError
 from edge_sdk.model.release import Feed
 
 SHOWN: Final = 5
@@ -43,6 +45,15 @@ class Tolerances:
     probability: float = 0.1
     score_drop: float = 0.002
     accuracy_drop: float = 0.01
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not is_number or not 0 <= limit < math.inf:
+                raise ConversionError(
+                    f"tolerances: {field.name}: expected a number from 0, got {limit!r:.60}"
+                )
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,15 @@ def measure(
     tell(plain_name)
     plain = _load(plain_release)
     one, some = _inputs(plain, feed)
-    singles, batches = _turns([plain], one), _turns([plain], some)
+    singles = _turns([plain], one)
+    batches = singles if some is one else _turns([plain], some)
     speeds = {plain_name: _speed(plain, singles[0], batches[0], one, some)}
     kept = []  # what is freed would hide what the next one needs
     for name, release in others:
         tell(name)
         other = _load(release)
-        row, batch = _ratio(_turns([plain, other], one)), _ratio(_turns([plain, other], some))
+        row = _ratio(_turns([plain, other], one))
+        batch = row if some is one else _ratio(_turns([plain, other], some))
         base = speeds[plain_name]
         speeds[name] = Speed(
             base.row_us * row,
@@ -120,8 +122,8 @@ def _inputs(plain: _Loaded, feed: Feed) -> tuple[Feed, Feed]:
     plain.model.run(one)  # the first call also allocates
     seconds = max(1e-6, _time(plain.model, one, 1) / 1e6)
     rows = int(min(BATCH, max(1.0, SECONDS / (2 * FEWEST_ROUNDS * seconds))))
-    block = fixed_batch(signature) or 1
-    return one, take_rows(feed, slice(max(rows, block)), signature)
+    rows = max(rows, fixed_batch(signature) or 1)
+    return one, one if rows == 1 else take_rows(feed, slice(rows), signature)
 
 
 def _turns(candidates: list[_Loaded], feed: Feed) -> list[list[float]]:
@@ -129,7 +131,10 @@ def _turns(candidates: list[_Loaded], feed: Feed) -> list[list[float]]:
     models = [each.model for each in candidates]
     for model in models:
         model.run(feed)  # the first call also allocates
-    first = max(1e-6, sum(_time(model, feed, 1) for model in models) / 1e6)
+    firsts = [_time(model, feed, 1) for model in models]
+    first = max(1e-6, sum(firsts) / 1e6)
+    if first > SECONDS:  # so long a call is a measurement by itself
+        return [[microseconds] for microseconds in firsts]
     rounds = int(min(ROUNDS, max(FEWEST_ROUNDS, SECONDS / first)))
     calls = int(min(CALLS, max(1.0, SECONDS / first / rounds)))
     figures: list[list[float]] = [[] for _ in models]
@@ -169,7 +174,7 @@ def resident_kb() -> float:
 
 def _p99(model: Model, feed: Feed) -> float:
     until = time.perf_counter() + TAIL_SECONDS
-    times = [_time(model, feed, 1, time.perf_counter) for _ in range(FEWEST_ROUNDS)]
+    times = [_time(model, feed, 1, time.perf_counter) for _ in range(2)]  # a quantile needs two
     while len(times) < ROUNDS * CALLS and time.perf_counter() < until:
         times.append(_time(model, feed, 1, time.perf_counter))
     # With fewer than a hundred calls the largest is the best guess, and no extrapolation is.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.errors import ConversionError
 from edge_sdk.model.release import Feed
 
 
@@ -55,8 +56,17 @@ def in_blocks(
         block: rows of each call; ``None`` for all at once.
         filled: whether ``run`` takes exactly ``block`` rows: the last are then repeated.
         axes: axis of the rows of outputs, where it is not 0.
+
+    Raises:
+        ConversionError: inputs have different numbers of rows.
     """
     count = len(next(iter(feed.values())))
+    if block is not None and any(len(array) != count for array in feed.values()):
+        counts = {name: len(array) for name, array in feed.items()}
+        raise ConversionError(
+            f"X: expected inputs of as many rows each, got {counts}; an input that all rows share "
+            "makes it one input at a time: give batched=False"
+        )
     if block is None or block == count or (block > count and not filled):
         return run(feed)
     parts = []

@@ -26,8 +26,9 @@ def doubles(graph: Graph, rows: Table) -> str:
 
 
 def f64(value: Any) -> NDArray[np.float64]:
-    """Return a float64 constant."""
-    return np.asarray(value, dtype=np.float64)
+    """Return a float64 constant; a sparse matrix of training rows is filled."""
+    filled = value.toarray() if hasattr(value, "toarray") else value
+    return np.asarray(filled, dtype=np.float64)
 
 
 def f32(value: Any) -> NDArray[np.float32]:

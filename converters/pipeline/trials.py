@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -117,7 +118,10 @@ class VariantSearch:
                 raise LeftOut(f"not tried: {self.plan.seconds:g} seconds were over")
             release = self.candidates.build(name, base, guide)
             self.announce(f"built {name}, comparing its answers")
-            self._verdicts[name] = self._verdict(name, release)
+            verdict = self._verdict(name, release)
+            if not math.isfinite(verdict.difference.maximum):  # and no row of a certificate
+                raise LeftOut("gives infinite or no numbers where the model gives others")
+            self._verdicts[name] = verdict
         except NothingSmaller:
             log.info("variant %s: this model has nothing that it could make smaller", name)
         except LeftOut as error:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from edge_sdk.contract.manifest import Label
+from edge_sdk.model.values import is_missing
 
 SURE: Final = 1e-6
 """Chance to call labels of a model that guesses labels in another order."""
@@ -27,7 +28,7 @@ _SHOWN: Final = 5
 
 
 def class_labels(
-    classes: Sequence[Any] | None, y: Any, width: int, output: str
+    classes: Sequence[Any] | None, y: Any, count: int, output: str
 ) -> tuple[Label, ...]:
     """Return the labels in the order of the columns of ``output``.
 
@@ -35,14 +36,13 @@ def class_labels(
         classes: as the caller gave them; ``None`` takes those of ``y``, numbers from 0 or texts in
             alphabetic order, and without ``y`` the numbers of the columns.
         y: one label for each row, as the caller gave them, or ``None``.
-        width: columns of the output; one column is the score of the second class of two.
+        count: number of classes that the output scores.
         output: its name, for messages.
 
     Raises:
         ConversionError: another number of classes than columns, labels that are no labels, or
             equal ones.
     """
-    count = 2 if width == 1 else width
     if classes is not None:
         return _given(classes, count, output)
     if y is None:
@@ -59,20 +59,19 @@ def class_labels(
     return tuple(labels)
 
 
-def of_columns(labels: NDArray[Any], chosen: NDArray[Any], width: int) -> tuple[Label, ...] | None:
+def of_columns(labels: NDArray[Any], chosen: NDArray[Any], count: int) -> tuple[Label, ...] | None:
     """Return the labels of the columns, as a file's own labels show them; ``None`` if they do not.
 
     Args:
         labels: that the file gives, one for each row.
         chosen: column with the largest score of each row, [N].
-        width: number of columns, or 1 for two classes.
+        count: number of classes.
     """
     pairs = {
         (int(column), label)
         for column, label in zip(chosen, plain_labels("the answers", labels), strict=True)
     }
     of_column = dict(pairs)
-    count = 2 if width == 1 else width
     one_to_one = len(pairs) == len(of_column) == len(set(of_column.values())) == count
     return tuple(of_column[column] for column in range(count)) if one_to_one else None
 
@@ -118,13 +117,11 @@ def plain_labels(what: str, labels: Any) -> tuple[Label, ...]:
 
 
 def _plain(what: str, place: int, label: Any) -> Label:
-    if isinstance(label, str):
+    if isinstance(label, str) and _travels(label):
         return label
-    if isinstance(label, bool | int):
+    if isinstance(label, bool | int | float) and abs(label) < 2**63 and label == int(label):
         return int(label)
-    if isinstance(label, float) and label.is_integer():
-        return int(label)
-    if label is None or label != label:
+    if is_missing(label):
         raise ConversionError(f"{what}: expected a label, {what}[{place}] is missing")
     raise ConversionError(
         f"{what}: expected whole numbers or texts, got {label!r:.60} at {what}[{place}]"
@@ -135,6 +132,11 @@ def _some(labels: Sequence[Label]) -> str:
     """Return the first labels, for a message."""
     more = " and others" if len(labels) > _SHOWN else ""
     return ", ".join(repr(label) for label in labels[:_SHOWN]) + more
+
+
+def _travels(text: str) -> bool:
+    """Return whether a text can be in a manifest: half of a surrogate pair or NUL can not."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def coded(y: Any, classes: tuple[Label, ...], rows: int) -> NDArray[Any]:

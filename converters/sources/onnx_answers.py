@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from converters.sources import class_labels
 from converters.sources.onnx_batch import Axes
-from converters.sources.onnx_heads import with_label, with_scores
+from converters.sources.onnx_heads import flat_label, with_label, with_scores
 from converters.sources.onnx_outputs import OutputReading, read_outputs, table
 from converters.sources.onnx_signature import OnnxLayout, output_specs
 from edge_sdk.contract.manifest import Label, OutputSpec, Role, Task
@@ -58,6 +58,17 @@ class Reader:
         """Names, in :meth:`by_role`, of the outputs that have a role."""
         return tuple(spec.role for spec in self.outputs if spec.role != "other")
 
+    def rounding(self, own: Feed) -> float:
+        """Return the largest difference of scores by rounding of the file's own answers.
+
+        In half precision onnxruntime leaves out the rounding of an output that is cast behind it.
+        """
+        name = self.reading.name
+        if name is None or self.reading.kind == "values" or own[name].dtype != np.float16:
+            return 0.0
+        largest = float(np.abs(own[name]).max(initial=1.0, where=np.isfinite(own[name])))
+        return largest * float(np.finfo(np.float16).eps)
+
     def by_role(self, answers: Feed) -> Feed:
         """Return a release's answers by role, others by name; several labels a row as a table."""
         named = {}
@@ -74,15 +85,16 @@ class Reader:
 
         What stands behind its outputs in the release is computed here apart from it.
         """
-        by_name = dict(own)
-        reading = self.reading
+        by_name, reading = dict(own), self.reading
         by_role = {spec.role: spec.name for spec in self.outputs}
+        label = by_role.get("label")
+        if label is not None and reading.label is not None:
+            by_name[label] = own[reading.label].ravel()
         if reading.name is not None and reading.kind != "values":
             scores = scores_of(by_name.pop(reading.name), reading)
             role: Role = "probabilities" if reading.is_class else "scores"
             by_name[by_role[role]] = scores
-            label = by_role.get("label")
-            if label is not None and (label not in own or label != reading.label):
+            if label is not None and self.is_argmax:
                 by_name[label] = labels_of(scores, self.classes)
         return self.by_role(by_name)
 
@@ -116,7 +128,7 @@ def reader_of(proto: Any, own: Feed, axes: Axes | None, y: Any, layout: OnnxLayo
     elif reading.name is not None:
         roles[reading.name] = "value"
     elif reading.label is not None:
-        roles[reading.label] = "label"
+        roles[flat_label(proto, reading.label, own[reading.label].ndim)] = "label"
     outputs = tuple(
         replace(specs.get(spec.name, spec), role=roles.get(spec.name, "other"))
         for spec in output_specs(proto)
@@ -158,17 +170,26 @@ def _labelled(
                 "y: nothing to compare it with, as this model gives its outputs by name; declare "
                 'which one answers, as in output={"y": "logits"}, or leave y out'
             )
-        values = None if y is None or name is None else table(own[name])
-        return (), None if values is None else class_labels.coded_values(y, values)
+        if y is None or name is None:
+            return (), None
+        values = table(own[name])
+        missing = np.argwhere(~np.isfinite(values))
+        if len(missing):
+            row, column = missing[0]
+            raise ConversionError(
+                f"y: no score can be certified, as the model gives {values[row, column]} for row "
+                f"{row} of X; leave such rows out, or y"
+            )
+        return (), class_labels.coded_values(y, values)
     if reading.is_multilabel:
-        labels = class_labels.class_labels(classes, None, reading.width, name)
+        labels = class_labels.class_labels(classes, None, reading.classes, name)
         return labels, None if y is None else class_labels.coded_sets(y, labels, rows)
     if y is not None:
         class_labels.check_length(y, rows)
     chosen = scores_of(own[name], reading).argmax(axis=1)
     if classes is None and reading.label is not None:
-        classes = class_labels.of_columns(own[reading.label], chosen, reading.width)
-    labels = class_labels.class_labels(classes, y, reading.width, name)
+        classes = class_labels.of_columns(own[reading.label], chosen, reading.classes)
+    labels = class_labels.class_labels(classes, y, reading.classes, name)
     if y is None:
         return labels, None
     truth = class_labels.coded(y, labels, rows)
@@ -193,8 +214,14 @@ def _of_labels(
         labels = tuple(sorted({*given, *truth}, key=lambda label: (str(type(label)), label)))
     else:
         labels = class_labels.class_labels(classes, None, len(classes), "the answers")
-        class_labels.coded(given, labels, len(given))
-    return labels, None if y is None else class_labels.coded(y, labels, rows)
+    answered = class_labels.coded(given, labels, len(given))
+    if y is None:
+        return labels, None
+    coded = class_labels.coded(y, labels, rows)
+    places = {label: place for place, label in enumerate(labels)}
+    chosen = np.array([places[label] for label in answered], np.int64)
+    class_labels.refuse_other_order(coded, chosen, labels)
+    return labels, coded
 
 
 def _label_output(
@@ -215,13 +242,32 @@ def _label_output(
     places = scores.argmax(axis=1).astype(str)
     if (given == likeliest).all() or (given == places).all():
         return with_label(proto, name, classes), True
-    if array.ndim == 1 and set(given) <= {str(label) for label in classes}:
-        return reading.label, False  # by a rule of its own, such as a threshold
+    if _by_a_rule(given, scores, classes):
+        return flat_label(proto, reading.label, array.ndim), False
     raise ConversionError(
-        f"classes: the file's own label {reading.label!r} is neither the class with the largest "
-        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}. Name all classes "
-        f"in the order of the columns (classes=), or declare what {reading.name!r} is (output=)"
+        f"classes: the file's own label {reading.label!r} does not follow from the scores "
+        f"{reading.name!r} of the classes {list(classes)[:5]}. Name all classes in the order of "
+        f"the columns (classes=), or, if it is no label, say so: "
+        f'output={{"{reading.name}": "{reading.kind}", "{reading.label}": "values"}}'
     )
+
+
+def _by_a_rule(
+    given: NDArray[Any], probabilities: NDArray[Any], classes: tuple[Label, ...]
+) -> bool:
+    """Return whether a file's labels [N] are made of the probabilities by a rule of its own.
+
+    Of two classes that is a threshold. Of more it agrees with the likeliest class on most rows.
+    Any other output of whole numbers, such as a count, is no label.
+    """
+    names = [str(label) for label in classes]
+    if not set(given) <= set(names):
+        return False
+    if len(names) == 2:
+        second = given == names[1]
+        of_first, of_second = probabilities[~second, 1], probabilities[second, 1]
+        return bool(of_first.max(initial=0.0) <= of_second.min(initial=1.0))
+    return bool((given == np.array(names)[probabilities.argmax(axis=1)]).mean() > 0.5)
 
 
 def scores_of(answers: NDArray[Any], reading: OutputReading) -> NDArray[Any]:

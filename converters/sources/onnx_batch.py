@@ -221,7 +221,8 @@ def _same(one: NDArray[Any], other: NDArray[Any], close: float) -> bool:
     a, b = one.astype(np.float64), other.astype(np.float64)
     finite = np.isfinite(a) & np.isfinite(b)
     scale = max(float(np.abs(b[finite]).max(initial=0.0)), 1e-6)
-    same = np.abs(np.where(finite, a - b, 0.0)) <= close * scale
+    difference = np.subtract(a, b, out=np.zeros_like(a), where=finite)
+    same = np.abs(difference) <= close * scale
     return bool((same & (finite | (a == b) | (np.isnan(a) & np.isnan(b)))).all())
 
 

@@ -33,7 +33,10 @@ def with_scores(proto: Any, reading: OutputReading, shape: tuple[int, ...]) -> s
     is_half = _element_of(proto, reading.name) == _FLOAT16
     last, nodes = reading.name, list[Any]()
     for kind, attributes in _steps(reading, len(shape), is_half):
-        others = [_constant(proto, np.array([-1, 1], np.int64))] if kind == "Reshape" else []
+        # By the number of columns, not Flatten: an answer with more, as to a larger picture, then
+        # has too many rows, and is refused.
+        sizes = np.array([-1, reading.width], np.int64)
+        others = [_constant(proto, sizes)] if kind == "Reshape" else []
         made = _unused(proto, kind.lower(), nodes)
         nodes.append(helper.make_node(kind, [last, *others], [made], **attributes))
         last = made
@@ -55,7 +58,7 @@ def _steps(reading: OutputReading, axes: int, is_half: bool) -> list[tuple[str, 
     """Return operators, each with its attributes, from the output to one row of scores a row."""
     steps: list[tuple[str, dict[str, Any]]] = []
     if axes != 2:
-        steps.append(("Reshape", {}) if axes == 1 else ("Flatten", {"axis": 1}))
+        steps.append(("Reshape", {}))
     if is_half:
         steps.append(("Cast", {"to": _FLOAT}))
     if reading.kind == "multilabel-logits" or (reading.kind == "logits" and reading.width == 1):
@@ -84,6 +87,20 @@ def with_label(proto: Any, probabilities: str, classes: tuple[Label, ...]) -> st
         proto.graph.node.extend(nodes)
     kind = TensorProto.STRING if is_text else TensorProto.INT64
     proto.graph.output.append(helper.make_tensor_value_info(name, kind, [None]))
+    return name
+
+
+def flat_label(proto: Any, label: str, axes: int) -> str:
+    """Give a label output [rows, 1] the shape [rows]; return its name then."""
+    from onnx import helper
+
+    if axes == 1:
+        return label
+    value, name = _output(proto, label), _unused(proto, "label", [])
+    all_rows = _constant(proto, np.array([-1], np.int64))
+    proto.graph.node.append(helper.make_node("Reshape", [label, all_rows], [name]))
+    value.name = name
+    del value.type.tensor_type.shape.dim[1:]
     return name
 
 
@@ -127,4 +144,4 @@ def _replace_output(proto: Any, reading: OutputReading, name: str, element: int 
     first, columns = tensor.shape.dim.add(), tensor.shape.dim.add()
     if rows > 0:
         first.dim_value = rows
-    columns.dim_value = 2 if reading.is_class and reading.width == 1 else reading.width
+    columns.dim_value = reading.classes

@@ -22,6 +22,9 @@ SUM: Final = 1e-3
 SUM_HALF: Final = 1e-2
 """Distance from 1 of a sum of probabilities: of float32, and of float16 that was rounded."""
 
+SOME: Final = 10
+"""Rows from which logits would show that they are logits."""
+
 
 @dataclass(frozen=True)
 class OutputReading:
@@ -43,6 +46,11 @@ class OutputReading:
     def is_class(self) -> bool:
         """True if an answer is one class of several."""
         return self.label is not None or self.kind in ("logits", "probabilities")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes: one column is the score of the second of two."""
+        return 2 if self.is_class and self.width == 1 else self.width
 
     @property
     def is_multilabel(self) -> bool:
@@ -69,7 +77,8 @@ def read_outputs(answers: Feed, y: Any, layout: OnnxLayout, *, batched: bool) ->
             what was declared.
     """
     tables = {n: table(a) for n, a in answers.items() if batched and _is_table(a)}
-    labels = [n for n, a in answers.items() if batched and _is_label(a)]
+    declared = layout.output if isinstance(layout.output, Mapping) else {}
+    labels = [n for n, a in answers.items() if batched and _is_label(a) and n not in declared]
     label = labels[0] if len(labels) == 1 and (y is not None or layout.classes) else None
     name, kind = _declared(layout, answers, tables)
     if kind is None:
@@ -148,12 +157,13 @@ def _declared_by_name(
 def _inferred(
     answers: Feed, tables: Feed, y: Any, layout: OnnxLayout, label: str | None
 ) -> tuple[str | None, OutputKind]:
-    shares = [name for name, array in tables.items() if sums_to_one(array)]
-    if len(shares) == 1:
-        return shares[0], "probabilities"
-    if len(tables) == 1 and not shares:
+    # Of several tables one that sums to 1 may as well be attention beside the logits.
+    if len(tables) == 1:
         name, array = next(iter(tables.items()))
-        if outside(array) and array.shape[1] > 1 and is_single_label(y):
+        if sums_to_one(array):
+            return name, "probabilities"
+        is_scores = outside(array) and not np.isnan(array).any() and array.shape[1] > 1
+        if is_scores and is_single_label(y):
             return name, "logits"
     if not tables:
         if y is None or label is not None:
@@ -173,6 +183,9 @@ def _seen(array: NDArray[Any]) -> str:
     columns = f"{array.shape[1]} columns" if array.shape[1] > 1 else "one column"
     if sums_to_one(array):
         return f"has {columns} whose rows sum to 1"
+    missing = np.isnan(array).any(axis=1)
+    if missing.any():
+        return f"has {columns}, and in {missing.sum()} rows no number (NaN)"
     low, high = float(np.nanmin(array)), float(np.nanmax(array))
     return f"has {columns} from {low:.3g} to {high:.3g} and rows that do not sum to 1"
 
@@ -206,8 +219,27 @@ def is_single_label(y: Any) -> bool:
     return labels.dtype.kind in "iubU" or is_text
 
 
+def _no_answer(kind: OutputKind, array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return rows [N] that no scores follow from; a logit may be minus infinity beside others."""
+    is_softmax = kind == "logits" and array.shape[1] > 1
+    endless = is_softmax & ~np.isfinite(array.max(axis=1))
+    return np.asarray(np.isnan(array).any(axis=1) | endless)
+
+
 def _hold_against(name: str, kind: OutputKind, array: NDArray[Any]) -> None:
-    """Refuse a declared kind that the answers contradict."""
+    """Refuse a kind that the answers contradict."""
+    missing = np.flatnonzero(_no_answer(kind, array))
+    if len(missing):
+        raise ConversionError(
+            f"output: {name!r} has no number (NaN), or infinite ones, in the answer to row "
+            f"{missing[0]} of X, and in {len(missing)} answers in all, so that no class follows; "
+            "leave those rows out, or mend the model"
+        )
+    if len(array) >= SOME and array.shape[1] == 1 and kind == "logits" and not outside(array):
+        raise ConversionError(
+            f"output: {name!r} is declared as logits, but all numbers are from 0 to 1, so that "
+            "every answer would be the second class. Declare probabilities"
+        )
     if kind == "logits" and sums_to_one(array):
         raise ConversionError(
             f"output: {name!r} is declared as logits, but its rows are probabilities already: all "

@@ -60,28 +60,45 @@ class Samples:
             ConversionError: it fails on a sample, or gives other than one answer for each row.
         """
         parts: dict[str, list[NDArray[Any]]] = {}
-        for feed, outputs in self.calls(run):
-            rows = row_count(feed, self.signature)
+        for feed, outputs, rows in self.calls(run):
+            count = row_count(feed, self.signature)
             for name, array in outputs.items():
-                answers = array[None] if axes is None else _rows_first(name, array, axes, rows)
-                parts.setdefault(name, []).append(answers)
+                answers = array[None] if axes is None else _rows_first(name, array, axes, count)
+                parts.setdefault(name, []).append(answers[:rows])
         state = {link.output for link in self.signature.state}
         return {name: joined(arrays) for name, arrays in parts.items() if name not in state}
 
-    def calls(self, run: Run) -> Iterator[tuple[Feed, Feed]]:
-        """Yield each feed that is run, with its outputs; see :meth:`answers`."""
-        state = RecurrentState(self.signature)
-        for feed in self._steps() if self.signature.state else self._portions():
-            outputs = run({**feed, **state.feed})
-            state.update(outputs)
-            yield feed, outputs
+    def calls(self, run: Run) -> Iterator[tuple[Feed, Feed, int]]:
+        """Yield each feed that is run, its outputs, and how many of its rows are samples.
 
-    def _steps(self) -> Iterator[Feed]:
+        Rows behind those fill up the last block of a file that fixes their number.
+
+        Raises:
+            ConversionError: as :meth:`answers`, or the state has another shape after a step.
+        """
+        state = RecurrentState(self.signature)
+        for feed, rows in self._steps() if self.signature.state else self._portions():
+            outputs = run({**feed, **state.feed})
+            self._refuse_growing(outputs, state.feed)
+            state.update(outputs)
+            yield feed, outputs, rows
+
+    def _refuse_growing(self, outputs: Feed, state: Feed) -> None:
+        for link in self.signature.state:
+            before, after = state[link.input].shape, outputs[link.output].shape
+            if before != after:
+                raise ConversionError(
+                    f"state: expected {link.output!r} in the shape of {link.input!r}, {before}; "
+                    f"got {after}. A state that grows with each step cannot be kept on a device; "
+                    "give the model a window of fixed size"
+                )
+
+    def _steps(self) -> Iterator[tuple[Feed, int]]:
         for feed in self.feeds:
             for i in range(row_count(feed, self.signature)):
-                yield self._taken(feed, slice(i, i + 1))
+                yield self._taken(feed, slice(i, i + 1)), 1
 
-    def _portions(self) -> Iterator[Feed]:
+    def _portions(self) -> Iterator[tuple[Feed, int]]:
         size = fixed_batch(self.signature)
         for feed in self.feeds:
             count = row_count(feed, self.signature)
@@ -89,7 +106,7 @@ class Samples:
             most = size or max(1, CALL_BYTES // max(1, bytes_of_row))
             for start in range(0, count, most):
                 part = slice(start, start + most) if size is None else _block(start, size, count)
-                yield self._taken(feed, part)
+                yield self._taken(feed, part), min(most, count - start)
 
     def _taken(self, feed: Feed, rows: Any) -> Feed:
         return take_rows(feed, rows, self.signature) if self.signature.batched else feed

@@ -49,6 +49,10 @@ class OnnxLayout:
 
     def __post_init__(self) -> None:
         self._check_output()
+        if self.batched is not None and not isinstance(self.batched, bool):
+            raise ConversionError(
+                f"batched: expected True, False or None, got {self.batched!r:.60}"
+            )
         classes = self.classes
         if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
             raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
@@ -135,12 +139,17 @@ def columns_of(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
     Args:
         inputs: of the model.
         X: samples; a DataFrame gives the columns their names.
+
+    Raises:
+        ConversionError: a DataFrame of another number of columns.
     """
     width = width_of(inputs)
     if not width or isinstance(X, list | tuple | Mapping):
         return ()
     first = inputs[0]
     named = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    if named and len(named) != width:
+        raise ConversionError(f"X: expected {width} columns, got a table of {len(named)}")
     names = named or [f"x{i}" for i in range(width)]
     return tuple(Column(names[i], first.dtype, first.name, i) for i in range(width))
 

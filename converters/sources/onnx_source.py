@@ -94,7 +94,7 @@ class OnnxSource:
         self._proto, signature = exposed(self._proto, signature, layout)
         self._samples, self._layout = replace(self._samples, signature=signature), layout
         self._own = self._reader.expected(own)
-        self._rounding = rounding
+        self._rounding = max(rounding, self._reader.rounding(own))
 
     @property
     def kind(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from converters.certification.tensor_profile import WatchedSamples, embedding_output
 from converters.errors import ConversionError
 from converters.onnx_export.embedding import found_embedding, with_output
@@ -12,7 +14,7 @@ from converters.sources.onnx_samples import Samples
 from converters.sources.onnx_signature import OnnxLayout
 from edge_sdk.contract.manifest import OutputSpec, Signature
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model
+from edge_sdk.model.session import Model, row_count, take_rows
 
 
 def exposed(proto: Any, signature: Signature, layout: OnnxLayout) -> tuple[Any, Signature]:
@@ -62,7 +64,10 @@ def watched_samples(release: Release, samples: Samples, layout: OnnxLayout) -> W
         nothing: list[Feed] = [{}] * len(samples.feeds)
         return WatchedSamples(signature, samples.feeds, nothing, layout.kinds, layout.embedding)
     feeds, vectors = [], []
-    for feed, outputs in samples.calls(Model.load(release).run):
-        feeds.append(feed)
-        vectors.append({name: outputs[name]})
+    axis = next(spec.batch for spec in signature.outputs if spec.name == name)
+    for feed, outputs, rows in samples.calls(Model.load(release).run):
+        is_filled = rows < row_count(feed, signature)
+        feeds.append(take_rows(feed, slice(rows), signature) if is_filled else feed)
+        array = outputs[name]
+        vectors.append({name: array.take(np.arange(rows), axis) if is_filled else array})
     return WatchedSamples(signature, feeds, vectors, layout.kinds, layout.embedding)

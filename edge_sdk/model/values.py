@@ -12,9 +12,12 @@ import numpy as np
 
 
 def is_missing(value: Any) -> bool:
-    """Return True for a value that counts as missing: ``None`` or NaN."""
+    """Return True for a value that counts as missing: ``None``, NaN, or the ``NA`` of pandas."""
     # NaN is the only value that differs from itself; unlike isnan this takes text and objects.
-    return value is None or bool(value != value)
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # whether NA differs from itself is NA again
+        return True
 
 
 def category(value: Any) -> str:

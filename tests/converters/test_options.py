@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -113,8 +114,17 @@ WRONG_OPTION = {
     "no folder": ({"out": None}, "out: expected the path of a folder"),
     "a group that is a dict": ({"metadata": {"version": "1.1"}}, r"metadata: expected Metadata\("),
     "classes as one text": ({"classes": "abc"}, "classes: expected a list"),
+    "batched as a number": ({"batched": 0}, "batched: expected True, False or None"),
+    "a folder with NUL in it": ({"out": "a\0b"}, "out: .* with NUL in it"),
     "a state that is a list": ({"state": ["h"]}, "state: expected names of outputs"),
 }
+
+
+@pytest.mark.parametrize("limit", [-1, math.nan, math.inf, "a", None, True])
+@pytest.mark.parametrize("field", ["exact", "flips", "probability"])
+def test_a_tolerance_is_a_number_from_zero(field, limit):
+    with pytest.raises(ConversionError, match=f"tolerances: {field}: expected a number from 0"):
+        Tolerances(**{field: limit})
 
 
 @pytest.mark.parametrize("case", WRONG_OPTION)

@@ -46,7 +46,7 @@ def _kernel_parameters(estimator: Any) -> dict[str, Any]:
 @lowers("predict", "KernelRidge")
 def _lower_kernel_ridge(estimator: KernelRidge, graph: Graph, rows: Table) -> str:
     x = doubles(graph, rows)
-    dual = f64(estimator.dual_coef_).reshape(len(estimator.X_fit_), -1)
+    dual = f64(estimator.dual_coef_).reshape(estimator.X_fit_.shape[0], -1)
     grams = kernel(graph, x, estimator.X_fit_, estimator.kernel, _kernel_parameters(estimator))
     return single(graph, graph.op("MatMul", grams, dual))
 

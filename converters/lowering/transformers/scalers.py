@@ -64,8 +64,9 @@ def _computes(part: Any, *, boosts: bool) -> bool:
         return part.func is not None
     if name == "SimpleImputer":
         # What is filled in is float64, and so is the whole column: such trees take it as it is.
-        numeric = np.asarray(part.statistics_).dtype.kind == "f"
-        return boosts and numeric
+        # A constant is kept as an object, whatever it is.
+        is_text = any(isinstance(value, str) for value in np.asarray(part.statistics_).tolist())
+        return boosts and not is_text
     return not any(known in name for known in _TAKES_FLOAT32)
 
 

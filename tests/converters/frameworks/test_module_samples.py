@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from converters import ConversionError
+from converters.frameworks.exported_module import in_blocks
 from converters.frameworks.module_samples import largest_of, open_axes, samples_of
 
 
@@ -58,3 +59,9 @@ def test_other_samples_are_refused(case):
     X, message = REFUSED[case]
     with pytest.raises(ConversionError, match=message):
         samples_of(X, ["x"], "float32")
+
+
+def test_inputs_of_different_numbers_of_rows_are_refused():
+    feed = {"a": np.zeros((5, 3)), "b": np.zeros((1, 3))}
+    with pytest.raises(ConversionError, match=r"\{'a': 5, 'b': 1\}.*batched=False"):
+        in_blocks(dict, feed, 2)

@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as arrays
 from skl2onnx import to_onnx
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
@@ -260,3 +261,13 @@ def test_trees_over_float64_rows_split_where_float64_does(values):
     rows = np.concatenate([np.nextafter(values, -np.inf), values, np.nextafter(values, np.inf)])
     (found,) = session.run(None, {"x": rows[:, None]})
     np.testing.assert_array_equal(found, ensemble.sums(rows[:, None]))
+
+
+def test_a_kernel_over_documents_has_sparse_training_rows(tmp_path):
+    notes = ["red cat", "blue cat", "red dog", "blue dog", "red red hat", "hat"]
+    y = np.arange(6.0)
+    model = make_pipeline(CountVectorizer(), KernelRidge(kernel="rbf", gamma=0.1)).fit(notes, y)
+    release = convert(model, notes, y, name="m", out=tmp_path / "r", variants=["float32"])
+    with EdgeDevice.offline(release.folder) as device:
+        values = [device.predict([note]).value for note in notes]
+    np.testing.assert_allclose(values, model.predict(notes), atol=1e-4)

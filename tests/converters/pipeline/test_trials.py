@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from converters import ConversionError, convert
 from converters.certification.report import certificate_table
@@ -38,6 +40,29 @@ def test_a_variant_that_cannot_be_made_is_a_row_of_the_table_with_its_reason(tmp
     ]
     assert row.count("|") == certificate_table(release).splitlines()[2].count("|")
     assert reason in row
+
+
+def test_a_variant_that_overflows_is_left_out_with_its_reason(tmp_path):
+    weights = np.zeros((66, 64), np.float32)
+    weights[:3] = [[44.36], [44.36], [60.0]]  # rounded to 127 steps of 60: 44.41, and twice that
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Exp", ["z"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, ["n", 66])],
+        [helper.make_tensor_value_info("y", 1, ["n", 64])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8),
+        tmp_path / "m.onnx",
+    )
+    x = np.eye(66, dtype=np.float32)
+    x[0, 1] = 1.0
+    options = {"variants": ["float32", "int8-storage"], "output": "values"}
+    release = convert(tmp_path / "m.onnx", x, name="m", out=tmp_path / "r", **options)
+    assert release.manifest.variant == "float32"
+    assert "infinite or no numbers" in release.certificate().not_chosen["int8-storage"]
 
 
 @pytest.mark.parametrize("form", ["as it is", "bodies of If"])

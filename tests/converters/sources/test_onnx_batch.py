@@ -311,3 +311,50 @@ def test_samples_that_are_none_are_refused(case, tmp_path):
     with pytest.raises(ConversionError, match=reason):
         convert(gru(tmp_path), make(), name="m", out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_rows_that_fill_up_the_last_block_are_no_samples(tmp_path, count):
+    kernel = RANDOM.normal(size=(16, 3))
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"], axis=1),
+        helper.make_node("MatMul", ["f", "k"], ["y"]),
+    ]
+    path = saved(
+        tmp_path, nodes, [value("x", [4, 4, 4])], [value("y", [4, 3])], [constant("k", kernel)]
+    )
+    x = RANDOM.normal(size=(count, 4, 4)).astype(np.float32)
+    y = (x.reshape(count, -1) @ kernel.astype("f4")).argmax(axis=1)
+    release = made(tmp_path, path, x, y, output="logits")
+    assert release.certificate().rows == count
+    assert release.manifest.metrics["score"] == 1.0
+    profile = release.profile()
+    assert profile.rows == count
+    assert sum(profile.outputs[0].counts) == count
+
+
+def test_a_state_that_grows_with_each_step_is_refused(tmp_path):
+    nodes = [
+        helper.make_node("Concat", ["past", "x"], ["present"], axis=1),
+        helper.make_node("ReduceMean", ["present", "axis"], ["y"], keepdims=0),
+    ]
+    inputs = [value("x", ["n", 1, FEATURES]), value("past", ["n", "t", FEATURES])]
+    outputs = [value("y", ["n", FEATURES]), value("present", ["n", "u", FEATURES])]
+    path = saved(tmp_path, nodes, inputs, outputs, [constant("axis", np.array([1]))])
+    steps = [{"x": x} for x in RANDOM.normal(size=(5, 1, 1, FEATURES)).astype(np.float32)]
+    with pytest.raises(ConversionError, match="state: expected 'present' in the shape of 'past'"):
+        made(tmp_path, path, steps, output={"y": "values"}, state={"past": "present"})
+
+
+def test_lists_of_different_lengths_are_no_input_of_a_device(tmp_path):
+    nodes = [helper.make_node("ReduceSum", ["x", "axis"], ["y"])]
+    path = saved(
+        tmp_path,
+        nodes,
+        [value("x", ["n", "t"])],
+        [value("y", ["n", 1])],
+        [constant("axis", np.array([1]))],
+    )
+    release = made(tmp_path, path, np.eye(4, dtype=np.float32), output="values")
+    with EdgeDevice.offline(release.folder) as device, pytest.raises(InputError, match="shape"):
+        device.predict_batch([[1.0], [1.0, 2.0]])

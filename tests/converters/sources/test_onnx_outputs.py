@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
-from edge_sdk.errors import InputError, PackError
+from edge_sdk.errors import InputError, PackError, ReleaseError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.writer import write_pack
 
@@ -192,6 +193,10 @@ CODINGS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a missing label": (np.where(truth() == 3, np.nan, truth()), {}, r"y\[\d+\] is missing"),
     "no label": ([None, *truth()[1:]], {}, r"y\[0\] is missing"),
     "halves": (truth() + 0.5, {}, "whole numbers or texts"),
+    "no label of pandas": (pd.array([None, *truth()[1:]], "Int64"), {}, r"y\[0\] is missing"),
+    "a number beyond 64 bits": ([2**70, *truth()[1:]], {}, "whole numbers or texts, got 1180591"),
+    "half a character": (np.array([*"abcdefghi", "\ud800"])[truth()], {}, "whole numbers or texts"),
+    "a text with NUL": (np.array([*"abcdefghi", "j\0k"])[truth()], {}, "whole numbers or texts"),
     "a table": (np.eye(10)[truth()], {}, r"argmax\(axis=1\)"),
     "too few": (truth()[:7], {}, "expected 400 values, one for each row of X; got 7"),
     "one value": (3, {}, "got one value"),
@@ -420,3 +425,176 @@ def test_of_several_tables_the_one_that_answers_is_named(tmp_path):
         "other",
         "label",
     ]
+
+
+def answered(folder, nodes, outputs, constants=(), width=WIDTH):
+    """A file over x [N, width]; ``outputs`` are names with shapes and element types."""
+    shapes = [helper.make_tensor_value_info(*output) for output in outputs]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", width])]
+    values = [numpy_helper.from_array(array, name) for name, array in constants]
+    graph = helper.make_graph(nodes, "g", inputs, shapes, values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+def test_attention_beside_the_logits_is_not_taken_for_the_answer(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["logits"]),
+        helper.make_node("Softmax", ["x"], ["attention"], axis=1),
+    ]
+    outputs = [("logits", 1, ["n", CLASSES]), ("attention", 1, ["n", WIDTH])]
+    path = answered(tmp_path, nodes, outputs, [("w", weights())])
+    for y in (None, truth()):
+        with pytest.raises(ConversionError, match="cannot tell.*'attention' .* sum to 1.*Declare"):
+            made(tmp_path, path, rows(), y)
+    release = made(tmp_path, path, rows(), truth(), output={"logits": "logits"})
+    assert release.manifest.metrics["score"] == 1.0
+
+
+def missing_in_some_rows(folder, head, value=np.nan):
+    """Answers of ``head``, but ``value`` where the first feature is above 1.5."""
+    softmax = head == "probabilities"
+    constants = [("w", weights()), ("c", np.float32(1.5)), ("nan", np.float32(value))]
+    constants += [(name, np.array([i], np.int64)) for i, name in enumerate(("zero", "one"))]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        *[helper.make_node("Softmax", ["s"], ["p"], axis=1)] * softmax,
+        helper.make_node("Slice", ["x", "zero", "one", "one"], ["first"]),
+        helper.make_node("Greater", ["first", "c"], ["is_bad"]),
+        helper.make_node("Where", ["is_bad", "nan", "p" if softmax else "s"], ["y"]),
+    ]
+    return answered(folder, nodes, [("y", 1, ["n", CLASSES])], constants)
+
+
+@pytest.mark.parametrize("head", ["probabilities", "logits"])
+def test_an_answer_that_is_no_number_proves_no_logits_and_no_class(tmp_path, head):
+    path, bad = missing_in_some_rows(tmp_path, head), rows()[:, 0] > 1.5
+    with pytest.raises(ConversionError, match=f"in {bad.sum()} rows no number .*Declare"):
+        made(tmp_path, path, rows(), truth())
+    with pytest.raises(ConversionError, match=f"answer to row {np.flatnonzero(bad)[0]} of X"):
+        made(tmp_path, path, rows(), truth(), output=head)
+    release = made(tmp_path, path, rows()[~bad], truth()[~bad])
+    assert release.manifest.metrics["score"] == 1.0
+
+
+def test_infinite_logits_are_no_answer_and_masked_ones_are(tmp_path):
+    path = missing_in_some_rows(tmp_path, "logits", np.inf)
+    with pytest.raises(ConversionError, match="infinite ones, in the answer to row"):
+        made(tmp_path, path, rows(), output="logits")
+    mask = np.where(np.arange(CLASSES) == 3, -np.inf, 0).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("Add", ["s", "mask"], ["y"]),
+    ]
+    constants = [("w", weights()), ("mask", mask)]
+    path = answered(tmp_path, nodes, [("y", 1, ["n", CLASSES])], constants)
+    release = made(tmp_path, path, rows(), truth(), output="logits")
+    assert release.manifest.metrics["score"] == pytest.approx((truth() != 3).mean())
+
+
+def test_values_that_are_no_numbers_certify_no_score(tmp_path):
+    path = answered(tmp_path, [helper.make_node("Log", ["x"], ["y"])], [("y", 1, ["n", WIDTH])])
+    with pytest.raises(ConversionError, match=r"y: no score.*gives nan for row 0 of X"):
+        made(tmp_path, path, rows(), rows(), output="values")
+
+
+@pytest.mark.parametrize("width", [2, CLASSES])
+def test_a_count_beside_probabilities_is_no_label(tmp_path, width):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], axis=1),
+        helper.make_node("ReduceSum", ["x", "one"], ["sum"], keepdims=0),
+        helper.make_node("Abs", ["sum"], ["size"]),
+        helper.make_node("Cast", ["size"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Mod", ["whole", "width"], ["count"]),
+    ]
+    outputs = [("p", 1, ["n", width]), ("count", TensorProto.INT64, ["n"])]
+    constants = [("w", weights(width)), ("one", np.array([1])), ("width", np.array(width))]
+    path = answered(tmp_path, nodes, outputs, constants)
+    with pytest.raises(ConversionError, match='"p": "probabilities", "count": "values"'):
+        made(tmp_path, path, rows())
+    release = made(tmp_path, path, rows(), output={"p": "probabilities", "count": "values"})
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict_batch(rows()).labels.tolist() == truth(width).tolist()
+
+
+@pytest.mark.parametrize("scores", [False, True])
+def test_labels_in_a_column_become_one_label_a_row(tmp_path, scores):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], axis=1),
+        helper.make_node("ArgMax", ["s"], ["y"], axis=1, keepdims=1),
+    ]
+    outputs = [("p", 1, ["n", CLASSES])] * scores + [("y", TensorProto.INT64, ["n", 1])]
+    release = made(
+        tmp_path, answered(tmp_path, nodes, outputs, [("w", weights())]), rows(), truth()
+    )
+    assert release.manifest.metrics["score"] == 1.0
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(rows()[0]).label == truth()[0]
+
+
+def test_labels_of_a_file_without_scores_are_held_to_y_in_its_coding(tmp_path):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("ArgMax", ["s"], ["y"], axis=1, keepdims=0),
+    ]
+    path = answered(tmp_path, nodes, [("y", TensorProto.INT64, ["n"])], [("w", weights())])
+    with pytest.raises(ConversionError, match=r"0.0% of the labels are right, 100.0% would be"):
+        made(tmp_path, path, rows(), truth() + 1)
+
+
+def test_a_sigmoid_that_is_declared_as_a_logit_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="every answer would be the second class"):
+        made(tmp_path, saved(tmp_path, "multilabel", 1), rows(), truth(2), output="logits")
+
+
+def test_a_multilabel_model_may_have_one_class(tmp_path):
+    path, has = saved(tmp_path, "multilabel", 1), (rows() @ weights(1)) >= 0
+    release = made(tmp_path, path, rows(), has.astype(int), output="multilabel", classes=["hat"])
+    assert release.manifest.metrics["score"] == 1.0
+    with EdgeDevice.offline(release.folder) as device:
+        assert [device.predict(x).labels for x in rows(9)] == [
+            ("hat",) * int(h) for h in has[:9, 0]
+        ]
+
+
+@pytest.mark.parametrize("width", [1, CLASSES])
+def test_a_network_in_half_precision_is_held_to_its_own_rounding(tmp_path, width):
+    values = numpy_helper.from_array(weights(width).astype(np.float16), "w")
+    kind = TensorProto.FLOAT16
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", kind, ["n", WIDTH])],
+        [helper.make_tensor_value_info("y", kind, ["n", width])],
+        [values],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    release = made(tmp_path, tmp_path / "m.onnx", rows(), output="logits")
+    assert release.certificate().variants[0].max_difference < 0.01
+
+
+def test_a_larger_picture_than_scores_are_for_is_refused_on_a_device(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["y"], axis=1),
+    ]
+    kernel = np.random.default_rng(0).normal(size=(4, 3, 1, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("y", 1, ["n", 4, "h", "w"])],
+        [numpy_helper.from_array(kernel, "k")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    pictures = np.random.default_rng(1).normal(size=(6, 3, 1, 1)).astype(np.float32)
+    release = made(tmp_path, tmp_path / "m.onnx", pictures)
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(pictures[:1]).label in range(4)
+        with pytest.raises(ReleaseError, match="expected answers to 1 inputs"):
+            device.predict(np.ones((1, 3, 8, 8), np.float32))

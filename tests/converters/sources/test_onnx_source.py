@@ -148,6 +148,8 @@ BAD_SAMPLES = {
     "text": (np.full((3, 4), "a"), "float32"),
     "a feed of another name": ([{"Z": np.ones((1, 4))}], "X"),
     "no feeds": ([], "X"),
+    "a table with a column less": (pd.DataFrame(np.ones((3, 3))), "expected 4 columns, got .* 3"),
+    "lists of different lengths": ({"X": [[1.0], [1.0, 2.0]]}, "equal length"),
     "nothing": (None, "X"),
 }
 

@@ -8,6 +8,7 @@ import pytest
 import xgboost
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     MaxAbsScaler,
@@ -77,6 +78,18 @@ def test_a_decimal_at_a_threshold_goes_where_it_went(name, tmp_path):
         "lightgbm": lightgbm.LGBMRegressor(n_estimators=20, min_child_samples=1, verbose=-1),
         "histogram": HistGradientBoostingRegressor(max_iter=20, min_samples_leaf=1),
     }[name].fit(prices, target)
+    between = np.arange(1000, 1040, 0.1).round(1)[:, None]
+    release = convert(model, prices, name="m", out=tmp_path / "r", variants=["float32"])
+    np.testing.assert_allclose(answers(release, between), model.predict(between), atol=1e-5)
+
+
+def test_a_decimal_at_a_threshold_goes_where_it_went_behind_a_constant(tmp_path):
+    """A constant that fills holes is an object, and the column float64 nevertheless."""
+    prices = np.arange(1000, 1040, 0.2).round(1)[:, None]
+    prices[::9] = np.nan
+    filled = SimpleImputer(strategy="constant", fill_value=-1.5)
+    model = make_pipeline(filled, HistGradientBoostingRegressor(max_iter=20, min_samples_leaf=1))
+    model.fit(prices, np.sin(np.nan_to_num(prices).ravel() * 7))
     between = np.arange(1000, 1040, 0.1).round(1)[:, None]
     release = convert(model, prices, name="m", out=tmp_path / "r", variants=["float32"])
     np.testing.assert_allclose(answers(release, between), model.predict(between), atol=1e-5)
