@@ -6,9 +6,10 @@ own besides its value. Every protobuf reader takes the packed form too, as the e
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from converters.lowering.graph import rename
 
@@ -24,10 +25,16 @@ Field = tuple[int, int, bytes]
 
 
 def to_bytes(proto: Any) -> bytes:
-    """Return a ModelProto as deterministic bytes, its inner tensors under short names.
+    """Return a ModelProto as deterministic bytes, its inner tensors under short names."""
+    result = io.BytesIO()
+    write(proto, result)
+    return result.getvalue()
 
-    The initializers, most of a large model, are in memory once more in what is returned, and never
-    twice.
+
+def write(proto: Any, file: IO[bytes]) -> None:
+    """Write the bytes of a ModelProto to a file; see :func:`to_bytes`.
+
+    Of the initializers, most of a large model, only one at a time is in memory once more.
     """
     outer = {value.name for value in (*proto.graph.input, *proto.graph.output)}
     short: dict[str, str] = {}
@@ -45,7 +52,7 @@ def to_bytes(proto: Any) -> bytes:
     light.graph.CopyFrom(_without(proto.graph, ("initializer", "value_info")))
     rename(light.graph, named)
     packed = _pack_below(light.SerializeToString(deterministic=True), _PATH)
-    return _joined(packed, tensors, names)
+    _write_joined(file, packed, tensors, names)
 
 
 def _without(message: Any, left_out: tuple[str, ...]) -> Any:
@@ -61,9 +68,8 @@ def _without(message: Any, left_out: tuple[str, ...]) -> Any:
     return copy
 
 
-def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
-    """Return the bytes of a model with ``tensors`` under ``names`` as its initializers."""
-    result = io.BytesIO()
+def _write_joined(file: IO[bytes], model: bytes, tensors: Any, names: list[str]) -> None:
+    """Write a model with ``tensors`` under ``names`` as its initializers."""
     before: list[bytes] = []
     after: list[bytes] = []
     graph = b""
@@ -75,22 +81,32 @@ def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
     fields = list(_fields(graph))
     head = b"".join(_field(*field) for field in fields if field[0] < INITIALIZER)
     tail = b"".join(_field(*field) for field in fields if field[0] > INITIALIZER)
-    sizes = [len(_initializer(tensor, name)) for tensor, name in zip(tensors, names, strict=True)]
-    result.write(b"".join(before))
-    result.write(_as_varint(GRAPH << 3 | _BYTES))
-    result.write(_as_varint(len(head) + sum(sizes) + len(tail)))
-    result.write(head)
-    for tensor, name in zip(tensors, names, strict=True):
-        result.write(_initializer(tensor, name))
-    result.write(tail)
-    result.write(b"".join(after))
-    return result.getvalue()
+    heads = [_initializer_head(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
+    sizes = [len(start) + content for start, content in heads]
+    file.write(b"".join(before))
+    file.write(_as_varint(GRAPH << 3 | _BYTES))
+    file.write(_as_varint(len(head) + sum(sizes) + len(tail)))
+    file.write(head)
+    for tensor, name, (start, _) in zip(tensors, names, heads, strict=True):
+        with _named(tensor, name):
+            file.write(start)
+            file.write(tensor.SerializeToString(deterministic=True))
+    file.write(tail)
+    file.write(b"".join(after))
 
 
-def _initializer(tensor: Any, name: str) -> bytes:
+def _initializer_head(tensor: Any, name: str) -> tuple[bytes, int]:
+    """Return what stands before the content of a tensor, and the length of the content."""
+    with _named(tensor, name):
+        size = tensor.ByteSize()
+    return _as_varint(INITIALIZER << 3 | _BYTES) + _as_varint(size), size
+
+
+@contextlib.contextmanager
+def _named(tensor: Any, name: str) -> Iterator[None]:
     own, tensor.name = tensor.name, name
     try:
-        return _field(INITIALIZER, _BYTES, tensor.SerializeToString(deterministic=True))
+        yield
     finally:
         tensor.name = own
 

@@ -88,7 +88,8 @@ class ReleasePipeline:
             files = shipped.files(chosen, built, self.plan.ship, answers)
             files[PROFILE] = source.profile(chosen, answers).to_json()
             manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
-            files |= documents(self.spec, manifest, files)
+            texts = {n: raw for n, raw in files.items() if isinstance(raw, bytes)}
+            files |= documents(self.spec, manifest, texts)
             self._announce(f"writing {self.spec.out}")
             return write_release(self.spec.out, manifest, files)
 

@@ -32,9 +32,10 @@ def load_file(path: Path) -> Any:
     try:
         proto = onnx.load(str(path), load_external_data=False)
         _refuse_large(path, path.stat().st_size + _external_bytes(proto, path.parent))
+        del proto  # the checker has two copies of its own for a while
         # By its path: the checker then looks for the files beside it, too.
         onnx.checker.check_model(str(path))
-        onnx.load_external_data_for_model(proto, str(path.parent))
+        proto = onnx.load(str(path))
     except ConversionError:
         raise
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own
