@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def cost_of(name: str, path: Path, out: Path) -> Cost:
     return Cost(
         steps[-1] - steps[0],
         time.process_time() - started,
-        max(b - a for a, b in zip(steps, steps[1:], strict=False)),
+        max(b - a for a, b in itertools.pairwise(steps)),
         before,
         _peak(),
         certificate.chosen,

@@ -1,7 +1,7 @@
-"""Large networks with random weights, written as ``.onnx`` files of the size and depth of known ones.
+"""Large networks with random weights, of the size and depth of known ones, as ``.onnx`` files.
 
-What a conversion costs goes by size, depth and the work of a row; what a network has learnt does not
-matter. Nobody else's weights are needed.
+What a conversion costs goes by size, depth and the work of a row; what a network has learnt does
+not matter. Nobody else's weights are needed.
 """
 
 from __future__ import annotations

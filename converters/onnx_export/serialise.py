@@ -6,8 +6,8 @@ own besides its value. Every protobuf reader takes the packed form too, as the e
 
 from __future__ import annotations
 
-import contextlib
 import io
+import itertools
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
@@ -15,7 +15,8 @@ from converters.lowering.graph import rename
 
 GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
 INITIALIZER: Final = 5
-"""Fields of ModelProto, GraphProto, NodeProto and AttributeProto."""
+RAW_DATA: Final = 9
+"""Fields of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto."""
 
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _PATH: Final = (GRAPH, NODE, ATTRIBUTE)
@@ -38,13 +39,14 @@ def write(proto: Any, file: IO[bytes]) -> None:
     """
     outer = {value.name for value in (*proto.graph.input, *proto.graph.output)}
     short: dict[str, str] = {}
+    free = (name for name in map("t{:x}".format, itertools.count()) if name not in outer)
 
     def named(name: str) -> str:
         if not name or name in outer:
             return name
-        return short.setdefault(
-            name, f"t{len(short):x}" if f"t{len(short):x}" not in outer else name
-        )
+        if name not in short:
+            short[name] = next(free)
+        return short[name]
 
     tensors = proto.graph.initializer
     names = [named(tensor.name) for tensor in tensors]
@@ -82,33 +84,31 @@ def _write_joined(file: IO[bytes], model: bytes, tensors: Any, names: list[str])
     head = b"".join(_field(*field) for field in fields if field[0] < INITIALIZER)
     tail = b"".join(_field(*field) for field in fields if field[0] > INITIALIZER)
     heads = [_initializer_head(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
-    sizes = [len(start) + content for start, content in heads]
+    sizes = [len(start) + tensor_bytes for start, tensor_bytes in heads]
     file.write(b"".join(before))
     file.write(_as_varint(GRAPH << 3 | _BYTES))
     file.write(_as_varint(len(head) + sum(sizes) + len(tail)))
     file.write(head)
-    for tensor, name, (start, _) in zip(tensors, names, heads, strict=True):
-        with _named(tensor, name):
-            file.write(start)
-            file.write(tensor.SerializeToString(deterministic=True))
+    for tensor, (start, _) in zip(tensors, heads, strict=True):
+        file.write(start)
+        file.write(tensor.raw_data)
     file.write(tail)
     file.write(b"".join(after))
 
 
 def _initializer_head(tensor: Any, name: str) -> tuple[bytes, int]:
-    """Return what stands before the content of a tensor, and the length of the content."""
-    with _named(tensor, name):
-        size = tensor.ByteSize()
-    return _as_varint(INITIALIZER << 3 | _BYTES) + _as_varint(size), size
+    """Return all that comes before the raw values of a tensor, and how many bytes these are.
 
-
-@contextlib.contextmanager
-def _named(tensor: Any, name: str) -> Iterator[None]:
-    own, tensor.name = tensor.name, name
-    try:
-        yield
-    finally:
-        tensor.name = own
+    The values stand last, as they are: protobuf's own writer would need several times their size.
+    """
+    values = len(tensor.raw_data)
+    rest = _without(tensor, ("raw_data",))
+    rest.name = name
+    start = rest.SerializeToString(deterministic=True)
+    if values:
+        start += _as_varint(RAW_DATA << 3 | _BYTES) + _as_varint(values)
+    size = _as_varint(INITIALIZER << 3 | _BYTES) + _as_varint(len(start) + values)
+    return size + start, values
 
 
 def _pack_below(raw: bytes, path: tuple[int, ...]) -> bytes:

@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import gc
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from converters.certification.row_counts import RowCounts
 from converters.certification.search import SearchPlan
 from converters.certification.settling import MeasuredTimes, settled
 from converters.errors import BudgetExceeded, ParityError
+from converters.memory import give_back
 from converters.pipeline.candidates import (
     Announce,
     Candidates,
@@ -138,7 +138,7 @@ class VariantSearch:
         else:
             self.releases[name] = release
         finally:
-            gc.collect()  # quantizers leave rings of objects behind, each as large as the model
+            give_back()
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.left_out[name] = reason

@@ -6,15 +6,17 @@ bits, which cannot overflow there, so answers are the same on every device.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.cleanup import tidy
-from converters.quantization.products import turned
-from converters.quantization.weight_storage import int8_storage, quantize
-from converters.quantization.weights import copy_of, matrices, with_nodes
+from converters.onnx_export.constants import all_nodes
+from converters.onnx_export.copies import copy_of
+from converters.quantization.weight_storage import FLOAT, int8_storage, quantize
+from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 
 LARGEST_INT7: Final = 63
 
@@ -27,23 +29,46 @@ def int8_dynamic(proto: Any) -> Any | None:
 
     Other weights, such as those of convolutions, are stored in int8.
     """
-    copy = turned(copy_of(proto))
-    chosen = {tensor.name: tensor for tensor in matrices(copy) if _only_in_matmul(copy, tensor)}
+    chosen = [tensor for tensor in proto.graph.initializer if _is_matrix_of_products(proto, tensor)]
+    # Without what is replaced: what a message drops later stays in its memory.
+    copy = copy_of(proto, without={tensor.name for tensor in chosen})
     cells = [node for node in copy.graph.node if _is_plain_lstm(copy, node)]
     if not chosen and not cells:
         return None
-    for tensor in list(chosen.values()):
-        _replace(copy, tensor)
+    names = {tensor.name for tensor in chosen}
+    for tensor in chosen:
+        copy.graph.initializer.extend(_quantized(tensor, turned=_is_turned(proto, tensor.name)))
     nodes = []
     for node in copy.graph.node:
         weights = node.input[1] if len(node.input) > 1 else ""
         if node in cells:
             nodes.append(_lstm(copy, node))
         else:
-            nodes += _product(node, weights) if weights in chosen else [node]
+            nodes += _product(node, weights) if weights in names else [node]
     made = with_nodes(copy, nodes)
     tidy(made)  # the weights in float32 are not used any more
     return int8_storage(made) or made
+
+
+def _is_matrix_of_products(proto: Any, tensor: Any) -> bool:
+    """Return whether a weight is the right side of plain products and nothing else."""
+    size = math.prod(tensor.dims)
+    if tensor.data_type != FLOAT or len(tensor.dims) != 2 or size < MINIMUM_WEIGHTS:
+        return False
+    main = [node for node in proto.graph.node if tensor.name in node.input]
+    everywhere = [node for node in all_nodes(proto.graph) if tensor.name in node.input]
+    turns = {_turns(node) for node in main}
+    right = all(_is_plain(n) and list(n.input).index(tensor.name) == 1 for n in main)
+    return len(main) == len(everywhere) and len(turns) == 1 and right
+
+
+def _is_turned(proto: Any, name: str) -> bool:
+    """Return whether products use the transpose of a weight, as PyTorch's dense layers do."""
+    return any(_turns(node) for node in proto.graph.node if name in node.input)
+
+
+def _turns(node: Any) -> bool:
+    return any(a.name == "transB" and a.i for a in node.attribute)
 
 
 def _product(node: Any, weights: str) -> list[Any]:
@@ -69,24 +94,23 @@ def _product(node: Any, weights: str) -> list[Any]:
     ]
 
 
-def _replace(proto: Any, tensor: Any) -> None:
-    """Replace a weight matrix by its int8 form and scales."""
+def _quantized(tensor: Any, *, turned: bool) -> list[Any]:
+    """Return a weight matrix in int8, [inputs, outputs], and its scales."""
     from onnx import numpy_helper
 
-    name = tensor.name
-    quantized, scale = quantize(numpy_helper.to_array(tensor), LARGEST_INT7)
-    tensor.CopyFrom(numpy_helper.from_array(quantized, f"{name}_int8"))
-    proto.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-
-
-def _only_in_matmul(proto: Any, tensor: Any) -> bool:
-    """Return whether the matrix is the right side of plain products and nothing else."""
-    users = [node for node in proto.graph.node if tensor.name in node.input]
-    return all(_is_plain(node) and list(node.input).index(tensor.name) == 1 for node in users)
+    values = numpy_helper.to_array(tensor)
+    quantized, scale = quantize(values.T if turned else values, LARGEST_INT7)
+    return [
+        numpy_helper.from_array(np.ascontiguousarray(quantized), f"{tensor.name}_int8"),
+        numpy_helper.from_array(scale, f"{tensor.name}_scale"),
+    ]
 
 
 def _is_plain(node: Any) -> bool:
-    scaled = any(a.name in ("alpha", "beta") and a.f != 1.0 for a in node.attribute)
+    scaled = any(
+        (a.name in ("alpha", "beta") and a.f != 1.0) or (a.name == "transA" and a.i)
+        for a in node.attribute
+    )
     return node.op_type == "MatMul" or (node.op_type == "Gemm" and not scaled)
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.quantization.weights import Axes, copy_of, matrices, weights, with_nodes
+from converters.onnx_export.copies import copy_of
+from converters.quantization.weights import Axes, matrices, weights, with_nodes
 
 FLOAT: Final = 1
 BLOCK: Final = 32
@@ -75,7 +76,9 @@ Stored = tuple[list[Any], list[Any]]
 def _float16(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     from onnx import helper, numpy_helper
 
-    half = np.clip(values, -65_504, 65_504).astype(np.float16)  # the largest number of float16
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    np.clip(half, -65_504, 65_504, out=half)  # the largest number of float16
     node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
     return [numpy_helper.from_array(half, f"{name}_half")], [node]
 

@@ -73,7 +73,7 @@ class OnnxSource:
         path = model if isinstance(model, Path) else None
         held = HeldFile("onnx", load_file(model), {}) if isinstance(model, Path) else model
         self._proto = held.proto if path else prepared(held.proto, "model")
-        self._held = held
+        self._kind, self._parity = held.kind, held.parity
         inputs = input_specs(self._proto)
         refuse_swapped(X, y, width_of(inputs))
         names = names_of(inputs) if isinstance(X, list) else None
@@ -99,7 +99,7 @@ class OnnxSource:
     @property
     def kind(self) -> str:
         """Kind of model: ``onnx``, or the class of the module that the file comes from."""
-        return self._held.kind
+        return self._kind
 
     @property
     def task(self) -> Task:
@@ -145,7 +145,7 @@ class OnnxSource:
         if difference.label_flips > 0 or difference.maximum > self._rounding:
             raise ParityError(parity.refusal(difference, answers, self._own, self._rounding))
         label = {"label": "argmax"} if self._reader.is_argmax else {}
-        return {**label, **self._held.parity}
+        return {**label, **self._parity}
 
     def columns(self, release: Release) -> tuple[Column, ...]:
         """Return the columns of the signature as they are."""
