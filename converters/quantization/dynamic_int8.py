@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
 from converters.onnx_export.copies import copy_of
-from converters.quantization.weight_storage import FLOAT, int8_storage, quantize
+from converters.quantization.weight_storage import FLOAT, int8_storage, quantize, quantize_to_half
 from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 
 LARGEST_INT7: Final = 63
@@ -42,7 +42,7 @@ def int8_dynamic(proto: Any) -> Any | None:
     for node in copy.graph.node:
         weights = node.input[1] if len(node.input) > 1 else ""
         if node in cells:
-            nodes.append(_lstm(copy, node))
+            nodes += _lstm(copy, node)
         else:
             nodes += _product(node, weights) if weights in names else [node]
     made = with_nodes(copy, nodes)
@@ -122,13 +122,16 @@ def _is_plain_lstm(proto: Any, node: Any) -> bool:
     return {node.input[_W], node.input[_R]} <= constants
 
 
-def _lstm(proto: Any, node: Any) -> Any:
-    """Return the runtime's own int8 LSTM in the place of ``node``; its weights are transposed."""
+def _lstm(proto: Any, node: Any) -> list[Any]:
+    """Return the runtime's own int8 LSTM in the place of ``node``; its weights are transposed.
+
+    Before it stand nodes that unfold its scales, of which there is one for each row of each gate.
+    """
     from onnx import helper, numpy_helper
 
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
     inputs = [*node.input, *[""] * (8 - len(node.input))]
-    scales = []
+    scales, unfold = [], []
     for place in (_W, _R):
         name = inputs[place]
         inputs[place] = f"{name}_int8"
@@ -136,10 +139,11 @@ def _lstm(proto: Any, node: Any) -> Any:
         if f"{name}_int8" in tensors:
             continue  # two nodes share it
         quantized, scale = _gates(numpy_helper.to_array(tensors[name]))
+        unfold.append(helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT))
         zero = np.zeros(scale.shape, np.int8)
         proto.graph.initializer.extend(
             numpy_helper.from_array(array, f"{name}_{word}")
-            for word, array in (("int8", quantized), ("scale", scale), ("zero", zero))
+            for word, array in (("int8", quantized), ("half", scale), ("zero", zero))
         )
     made = helper.make_node(
         "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT
@@ -148,10 +152,10 @@ def _lstm(proto: Any, node: Any) -> Any:
     made.attribute.extend(a for a in node.attribute if a.name != "layout")
     if all(entry.domain != MICROSOFT for entry in proto.opset_import):
         proto.opset_import.add(domain=MICROSOFT, version=1)
-    return made
+    return [*unfold, made]
 
 
-def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Return weights [directions, width, gates] and a scale a gate [directions, gates]."""
-    pairs = [quantize(one.T, LARGEST_INT7) for one in values]
+    pairs = [quantize_to_half(one.T, LARGEST_INT7) for one in values]
     return np.stack([q for q, _ in pairs]), np.stack([scale for _, scale in pairs])

@@ -185,14 +185,14 @@ def _steps(
 
 
 def quantize_to_half(
-    weights: NDArray[np.float32],
+    weights: NDArray[np.float32], largest: int = LARGEST_INT8
 ) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Return eight-bit integers and scales as :func:`quantize`, with scales that float16 holds."""
-    exact = _scale_of(weights, LARGEST_INT8)
+    exact = _scale_of(weights, largest)
     half = np.finfo(np.float16)
-    # A scale that float16 rounds down would push the largest weight beyond 127: one step up.
+    # A scale that float16 rounds down would push the largest weight out of range: one step up.
     scale = np.clip(exact * (1 + 2**-10), half.tiny, half.max).astype(np.float16)
-    return _steps(weights, scale.astype(np.float32), LARGEST_INT8), scale
+    return _steps(weights, scale.astype(np.float32), largest), scale
 
 
 def quantize_int4(
