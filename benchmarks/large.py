@@ -73,7 +73,8 @@ def measure(folder: Path, tell: Tell, names: Iterable[str] = LARGE) -> Findings:
     for i, name in enumerate(names):
         tell(name)
         path = LARGE[name].write(folder / f"large-{i}.onnx")
-        command = [sys.executable, "-m", "benchmarks.large", name, path, folder / f"large-{i}"]
+        out = str(folder / f"large-{i}")
+        command = [sys.executable, "-m", "benchmarks.large", name, str(path), out]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         findings += _findings(name, path.stat().st_size, Cost(**json.loads(done.stdout)))
         path.unlink()

@@ -33,7 +33,7 @@ class _Builder:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, values: NDArray[np.float32]) -> str:
+    def constant(self, values: NDArray[Any]) -> str:
         from onnx import numpy_helper
 
         name = f"w{len(self.tensors)}"

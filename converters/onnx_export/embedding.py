@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.onnx_export.copies import without_weights
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec
 
@@ -54,7 +55,7 @@ def _is_vector(proto: Any, node: Any, name: str) -> bool:
     if node.op_type == "Gemm":
         return True
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        inferred = onnx.shape_inference.infer_shapes(without_weights(proto))
     except Exception:  # what cannot be inferred is not known to be a vector
         return False
     known = {value.name: value for value in inferred.graph.value_info}
@@ -63,7 +64,7 @@ def _is_vector(proto: Any, node: Any, name: str) -> bool:
 
 
 def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
-    """Return a copy of a model whose inner tensor ``name`` is an output too, and that output.
+    """Make the inner tensor ``name`` of a model an output too; return the model, and that output.
 
     Raises:
         ConversionError: there is no such tensor, or it is none of a known type.
@@ -76,7 +77,7 @@ def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
             f"embedding: expected the name of an output or of an inner tensor, got {name!r:.60}"
         )
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto)
+        inferred = onnx.shape_inference.infer_shapes(without_weights(proto))
     except Exception as error:
         raise ConversionError(f"embedding: {name}: its shape is not known; {error}") from error
     known = {value.name: value for value in inferred.graph.value_info}
@@ -84,8 +85,6 @@ def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
     dtype = None if value is None else BY_ELEMENT.get(value.type.tensor_type.elem_type)
     if value is None or dtype is None or not dtype.startswith("float"):
         raise ConversionError(f"embedding: {name}: expected a tensor of floats of a known shape")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    copy.graph.output.append(value)
+    proto.graph.output.append(value)
     shape = tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
-    return copy, OutputSpec(name, dtype, shape, "embedding")
+    return proto, OutputSpec(name, dtype, shape, "embedding")

@@ -172,7 +172,8 @@ def _scale_of(weights: NDArray[np.float32], largest: int) -> NDArray[np.float32]
     tiny = np.finfo(np.float32).tiny
     # By both ends: the absolute values would be the whole matrix once more.
     most = np.maximum(weights.max(axis=0), -weights.min(axis=0))
-    return (np.maximum(most, tiny * largest) / largest).astype(np.float32)
+    scale: NDArray[np.float32] = np.maximum(most, tiny * largest) / largest
+    return scale.astype(np.float32)
 
 
 def _steps(

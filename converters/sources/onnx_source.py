@@ -18,6 +18,7 @@ from converters.certification.profile import group_profiles, output_profiles, re
 from converters.certification.reference import Reference, compare_tensors
 from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
+from converters.memory import give_back
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
 from converters.sources.module_parity import HeldFile
@@ -84,6 +85,8 @@ class OnnxSource:
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
+        del raw  # a large one would be in memory a second time
+        give_back()
         self._reader: Reader = reader_of(self._proto, own, axes, y, layout)
         signature = replace(
             self._samples.signature,
