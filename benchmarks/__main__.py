@@ -6,11 +6,11 @@ import argparse
 import functools
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, packs, trees, variants, watching
+from benchmarks import hub, large, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -24,12 +24,15 @@ HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
 CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
+LARGE: Final = "large"
 HUB: Final = "hub"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB)
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
+MEASURED_ON: Final = "measured on"
+"""Beginning of the note that says on which machine a part was measured."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,30 +43,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=arguments.scratch) as folder:
         effort = QUICK if arguments.quick else FULL
         measured = _parts(Path(folder), arguments.only, arguments.entries, effort)
-    parts = {**_earlier_parts(arguments.out / RESULTS), **measured}
+    conditions = spans(before, machine.conditions())
+    earlier = _earlier_parts(arguments.out / RESULTS)
+    parts = earlier | _with_machine(measured, machine.facts(), conditions)
     parts = {name: parts[name] for name in PARTS if name in parts}
     together = joined(part.under(name) for name, part in parts.items())
-    conditions = spans(before, machine.conditions())
     whole = BenchResult("benchmarks", together, machine.facts(), conditions)
     whole.save(arguments.out / RESULTS)
-    write_plot(whole, arguments.out / PICTURE)
+    if together.timings:
+        write_plot(whole, arguments.out / PICTURE)
     save(arguments.out / "RESULTS.md", to_markdown(parts, whole, PICTURE).encode())
     print(f"wrote {arguments.out / 'RESULTS.md'}, results.json and {PICTURE}")
     return 0
 
 
 def _earlier_parts(path: Path) -> dict[str, Findings]:
-    """Return the parts of an earlier run on this machine."""
+    """Return the parts of earlier runs; each says on which machine it was measured."""
     if not path.exists():
         return {}
     try:
         before = load(path)
     except BenchError:
         return {}  # of another format
-    if before.machine != machine.facts():
-        return {}
     parts = {name: before.findings.of(name) for name in PARTS}
-    return {name: part for name, part in parts.items() if part != Findings()}
+    parts = {name: part for name, part in parts.items() if part != Findings()}
+    return _with_machine(parts, before.machine, before.conditions)
+
+
+def _with_machine(
+    parts: Mapping[str, Findings], facts: Mapping[str, str], conditions: Mapping[str, str]
+) -> dict[str, Findings]:
+    """Return the parts with a note of the machine on those that have none yet."""
+    words = (f"{name} {value}" for name, value in {**facts, **conditions}.items())
+    note = Findings(notes=(f"{MEASURED_ON} {', '.join(words)}",))
+    return {
+        name: part if any(each.startswith(MEASURED_ON) for each in part.notes) else part + note
+        for name, part in parts.items()
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +109,8 @@ def _parts(
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     if VARIANTS in only:
         parts[VARIANTS] = variants.measure(folder, functools.partial(_tell, VARIANTS))
+    if LARGE in only:
+        parts[LARGE] = large.measure(folder, functools.partial(_tell, LARGE))
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from edge_sdk.bench.markdown import claims_table, machine_line, timings_table
+from edge_sdk.bench.markdown import claims_table, timings_table
 from edge_sdk.bench.result import BenchResult, Findings
 
 ABOUT: Final = """# Benchmark results
 
 Written by `make bench`. Each part is one run; `python -m benchmarks --only PART` measures one anew
-and keeps the others of this machine. Every candidate of a table takes its turn in every round, on
-512 or more different rows that go round; a figure is the median over rounds of that percentile, a
-ratio the median over rounds of the ratio of medians within one round.
+and keeps the others; a note says on which machine each was measured. Every candidate of a table
+takes its turn in every round, on 512 or more different rows that go round; a figure is the median
+over rounds of that percentile, a ratio the median over rounds of the ratio of medians within one
+round.
 
 - *EdgeDevice* is what an application calls: `EdgeDevice.offline(...).predict(row)` with its input
   checks, monitoring with its background thread, and a pack open that is asked first (and does not
@@ -28,6 +29,9 @@ ratio the median over rounds of the ratio of medians within one round.
   with onnxruntime alone.
 - A *cold* lookup follows after the file was closed and its pages were dropped with
   `posix_fadvise(DONTNEED)`; how often the disk was then read is given with it.
+- *large*: each network is converted in a process of its own, with default options; the processor
+  time of all its threads is what the conversion takes at most where nothing else runs, and its peak
+  memory is VmHWM: Python, its packages and the rows included.
 - The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
   is on which arm is decided by the plan.
 
@@ -39,10 +43,10 @@ def to_markdown(parts: Mapping[str, Findings], whole: BenchResult, picture: str)
 
     Args:
         parts: findings by name.
-        whole: their sum, with the machine.
+        whole: their sum, with all claims.
         picture: name of a picture in the same folder.
     """
-    text = [ABOUT, "## In short", _missed(whole), machine_line(whole)]
+    text = [ABOUT, "## In short", _missed(whole)]
     for name, part in parts.items():
         text += list(_part(name, part))
     text.append(f"`{picture}`, written beside this page, shows the latencies of all groups.")
@@ -61,7 +65,8 @@ def _missed(whole: BenchResult) -> str:
 def _part(name: str, findings: Findings) -> Iterator[str]:
     yield f"## {name}"
     yield claims_table(findings.claims)
-    yield timings_table(findings.timings)
+    if findings.timings:
+        yield timings_table(findings.timings)
     if findings.facts:
         yield "\n".join(f"- {what}: {value:,.6g}" for what, value in findings.facts.items())
     if findings.notes:

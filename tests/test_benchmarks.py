@@ -76,11 +76,14 @@ def test_what_is_written_around_a_store_answers_as_the_model_does(release: Relea
 def test_parts_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
     kept = Findings((), (GoalRow(1, "speed", 2.0, "x"),), {"bytes": 5.0}, ("a note",))
     other = kept.under("forest-100") + kept.under("gone")
-    BenchResult("benchmarks", other, machine.facts(), {}).save(tmp_path / "results.json")
+    elsewhere = {"cpu": "another one"}
+    BenchResult("benchmarks", other, elsewhere, {}).save(tmp_path / "results.json")
     words = ["--quick", "--only", "packs", "--entries", "200", "--out", str(tmp_path)]
     assert main(words) == 0
     result = load(tmp_path / "results.json")
-    assert result.findings.of("forest-100") == kept
+    note = Findings(notes=("measured on cpu another one",))
+    assert result.findings.of("forest-100") == kept + note
+    assert machine.facts()["cpu"] in result.findings.of("packs").notes[-1]
     assert result.findings.of("packs").timings
     assert result.findings.of("gone") == Findings()
     assert "## forest-100" in (tmp_path / "RESULTS.md").read_text()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from converters.memory import give_back
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.session import Model, first_row, fixed_batch, row_count, take_rows
 
@@ -80,9 +81,15 @@ def measure(
     batches = singles if some is one else _turns([plain], some)
     speeds = {plain_name: _speed(plain, singles[0], batches[0], one, some)}
     kept = []  # what is freed would hide what the next one needs
+    large = plain_release.model_path.stat().st_size > SMALL
     for name, release in others:
         tell(name)
+        if large:  # loading takes several times the file: one after the other, the smaller first
+            del plain
+            give_back()
         other = _load(release)
+        if large:
+            plain = _load(plain_release)
         row = _ratio(_turns([plain, other], one))
         batch = row if some is one else _ratio(_turns([plain, other], some))
         base = speeds[plain_name]

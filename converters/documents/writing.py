@@ -21,7 +21,7 @@ def documents(
     Args:
         spec: the caller's part of the release.
         manifest: of the release, with all files but the documents.
-        files: content of those files by name.
+        files: content of those files by name, but of the models.
     """
     facts = ReleaseFacts(
         manifest,

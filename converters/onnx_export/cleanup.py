@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from converters.lowering.graph import rename
@@ -73,9 +73,7 @@ def _merge_constants(graph: Any) -> None:
         if same != name and name not in outer:
             replacement[name] = same
     if replacement:
-        remaining = [tensor for tensor in graph.initializer if tensor.name not in replacement]
-        del graph.initializer[:]
-        graph.initializer.extend(remaining)
+        _keep_constants(graph, lambda name: name not in replacement)
         rename(graph, lambda name: replacement.get(name, name))
 
 
@@ -89,9 +87,15 @@ def _drop_unused(graph: Any) -> None:
             needed.update(_names_read(node))
             remaining.append(node)
     _set_nodes(graph, remaining[::-1])
-    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
+    _keep_constants(graph, lambda name: name in needed)
+
+
+def _keep_constants(graph: Any, wanted: Callable[[str], bool]) -> None:
+    # One by one, from the end: what is put back is in memory a second time, for as long as the
+    # message is.
+    for i in reversed(range(len(graph.initializer))):
+        if not wanted(graph.initializer[i].name):
+            del graph.initializer[i]
 
 
 def _names_read(node: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.onnx_export.copies import without_weights
 from converters.onnx_export.shape_inference import inferred_values
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec
@@ -51,7 +52,7 @@ def found_embedding(proto: Any, output: str) -> str | None:
 def _is_vector(proto: Any, name: str) -> bool:
     """Return whether a tensor is [N, d]."""
     try:
-        inferred = inferred_values(proto)
+        inferred = inferred_values(without_weights(proto))
     except Exception:  # what cannot be inferred is not known to be a vector
         return False
     known = {value.name: value for value in inferred}
@@ -60,20 +61,18 @@ def _is_vector(proto: Any, name: str) -> bool:
 
 
 def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
-    """Return a copy of a model whose inner tensor ``name`` is an output too, and that output.
+    """Make the inner tensor ``name`` of a model an output too; return the model, and that output.
 
     Raises:
         ConversionError: there is no such tensor, or it is none of a known type.
     """
-    import onnx
-
     made = {each for node in proto.graph.node for each in node.output}
     if name not in made:
         raise ConversionError(
             f"embedding: expected the name of an output or of an inner tensor, got {name!r:.60}"
         )
     try:
-        inferred = inferred_values(proto)
+        inferred = inferred_values(without_weights(proto))
     except Exception as error:
         raise ConversionError(f"embedding: {name}: its shape is not known; {error}") from error
     known = {value.name: value for value in inferred}
@@ -82,8 +81,6 @@ def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
     has_shape = value is not None and value.type.tensor_type.HasField("shape")
     if value is None or not has_shape or dtype is None or not dtype.startswith("float"):
         raise ConversionError(f"embedding: {name}: expected a tensor of floats of a known shape")
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    copy.graph.output.append(value)
+    proto.graph.output.append(value)
     shape = tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
-    return copy, OutputSpec(name, dtype, shape, "embedding")
+    return proto, OutputSpec(name, dtype, shape, "embedding")

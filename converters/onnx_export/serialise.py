@@ -7,14 +7,16 @@ own besides its value. Every protobuf reader takes the packed form too, as the e
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from converters.lowering.graph import rename
 
 GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
 INITIALIZER: Final = 5
-"""Fields of ModelProto, GraphProto, NodeProto and AttributeProto."""
+RAW_DATA: Final = 9
+"""Fields of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto."""
 
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _PATH: Final = (GRAPH, NODE, ATTRIBUTE)
@@ -24,20 +26,27 @@ Field = tuple[int, int, bytes]
 
 
 def to_bytes(proto: Any) -> bytes:
-    """Return a ModelProto as deterministic bytes, its inner tensors under short names.
+    """Return a ModelProto as deterministic bytes, its inner tensors under short names."""
+    result = io.BytesIO()
+    write(proto, result)
+    return result.getvalue()
 
-    The initializers, most of a large model, are in memory once more in what is returned, and never
-    twice.
+
+def write(proto: Any, file: IO[bytes]) -> None:
+    """Write the bytes of a ModelProto to a file; see :func:`to_bytes`.
+
+    Of the initializers, most of a large model, only one at a time is in memory once more.
     """
     outer = {value.name for value in (*proto.graph.input, *proto.graph.output)}
     short: dict[str, str] = {}
+    free = (name for name in map("t{:x}".format, itertools.count()) if name not in outer)
 
     def named(name: str) -> str:
         if not name or name in outer:
             return name
-        return short.setdefault(
-            name, f"t{len(short):x}" if f"t{len(short):x}" not in outer else name
-        )
+        if name not in short:
+            short[name] = next(free)
+        return short[name]
 
     tensors = proto.graph.initializer
     names = [named(tensor.name) for tensor in tensors]
@@ -45,7 +54,7 @@ def to_bytes(proto: Any) -> bytes:
     light.graph.CopyFrom(_without(proto.graph, ("initializer", "value_info")))
     rename(light.graph, named)
     packed = _pack_below(light.SerializeToString(deterministic=True), _PATH)
-    return _joined(packed, tensors, names)
+    _write_joined(file, packed, tensors, names)
 
 
 def _without(message: Any, left_out: tuple[str, ...]) -> Any:
@@ -61,9 +70,8 @@ def _without(message: Any, left_out: tuple[str, ...]) -> Any:
     return copy
 
 
-def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
-    """Return the bytes of a model with ``tensors`` under ``names`` as its initializers."""
-    result = io.BytesIO()
+def _write_joined(file: IO[bytes], model: bytes, tensors: Any, names: list[str]) -> None:
+    """Write a model with ``tensors`` under ``names`` as its initializers."""
     before: list[bytes] = []
     after: list[bytes] = []
     graph = b""
@@ -75,24 +83,32 @@ def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
     fields = list(_fields(graph))
     head = b"".join(_field(*field) for field in fields if field[0] < INITIALIZER)
     tail = b"".join(_field(*field) for field in fields if field[0] > INITIALIZER)
-    sizes = [len(_initializer(tensor, name)) for tensor, name in zip(tensors, names, strict=True)]
-    result.write(b"".join(before))
-    result.write(_as_varint(GRAPH << 3 | _BYTES))
-    result.write(_as_varint(len(head) + sum(sizes) + len(tail)))
-    result.write(head)
-    for tensor, name in zip(tensors, names, strict=True):
-        result.write(_initializer(tensor, name))
-    result.write(tail)
-    result.write(b"".join(after))
-    return result.getvalue()
+    heads = [_initializer_head(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
+    sizes = [len(start) + tensor_bytes for start, tensor_bytes in heads]
+    file.write(b"".join(before))
+    file.write(_as_varint(GRAPH << 3 | _BYTES))
+    file.write(_as_varint(len(head) + sum(sizes) + len(tail)))
+    file.write(head)
+    for tensor, (start, _) in zip(tensors, heads, strict=True):
+        file.write(start)
+        file.write(tensor.raw_data)
+    file.write(tail)
+    file.write(b"".join(after))
 
 
-def _initializer(tensor: Any, name: str) -> bytes:
-    own, tensor.name = tensor.name, name
-    try:
-        return _field(INITIALIZER, _BYTES, tensor.SerializeToString(deterministic=True))
-    finally:
-        tensor.name = own
+def _initializer_head(tensor: Any, name: str) -> tuple[bytes, int]:
+    """Return all that comes before the raw values of a tensor, and how many bytes these are.
+
+    The values stand last, as they are: protobuf's own writer would need several times their size.
+    """
+    values = len(tensor.raw_data)
+    rest = _without(tensor, ("raw_data",))
+    rest.name = name
+    start = rest.SerializeToString(deterministic=True)
+    if values:
+        start += _as_varint(RAW_DATA << 3 | _BYTES) + _as_varint(values)
+    size = _as_varint(INITIALIZER << 3 | _BYTES) + _as_varint(len(start) + values)
+    return size + start, values
 
 
 def _pack_below(raw: bytes, path: tuple[int, ...]) -> bytes:

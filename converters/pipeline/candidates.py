@@ -8,13 +8,14 @@ loaded and run exactly as a device would.
 from __future__ import annotations
 
 import logging
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from converters.certification.search import SearchPlan
 from converters.errors import ConversionError, first_line
-from converters.onnx_export.serialise import to_bytes
+from converters.onnx_export.serialise import write
 from converters.quantization.guide import Guide
 from converters.quantization.precision import precision_of
 from converters.quantization.variants import VARIANTS
@@ -107,5 +108,10 @@ class Candidates:
         """Write a scratch release of a model."""
         target = self.plan.target.name if self.plan.target is not None else ANY
         variant = Variant(name, needs_of(proto), precision_of(proto), target)
-        files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: to_bytes(proto)}
-        return write_release(folder, replace(self.base, variants=(variant,)), files)
+        # Through a file: the bytes would be in memory once more.
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / MODEL
+            with path.open("wb") as file:
+                write(proto, file)
+            files: dict[str, bytes | Path] = {**dict.fromkeys(UNWRITTEN, b""), MODEL: path}
+            return write_release(folder, replace(self.base, variants=(variant,)), files)

@@ -24,6 +24,7 @@ from converters.certification.reference import Reference
 from converters.certification.search import SearchPlan
 from converters.documents.writing import documents
 from converters.errors import ConversionError
+from converters.memory import give_back
 from converters.pipeline.candidates import Candidates
 from converters.pipeline.shipped import Shipped
 from converters.pipeline.trials import VariantSearch
@@ -68,6 +69,7 @@ class ReleasePipeline:
             candidates = self._candidates(proto, Path(folder))
             float32 = candidates.build_float32(proto)
             del proto  # a large one would be in memory a second time
+            give_back()
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)
@@ -88,7 +90,8 @@ class ReleasePipeline:
             files = shipped.files(chosen, built, self.plan.ship, answers)
             files[PROFILE] = source.profile(chosen, answers).to_json()
             manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
-            files |= documents(self.spec, manifest, files)
+            texts = {n: raw for n, raw in files.items() if isinstance(raw, bytes)}
+            files |= documents(self.spec, manifest, texts)
             self._announce(f"writing {self.spec.out}")
             return write_release(self.spec.out, manifest, files)
 

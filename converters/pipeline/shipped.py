@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from converters.certification.choice import Choice
 from converters.certification.reference import Reference
@@ -34,8 +35,8 @@ class Shipped:
 
     def files(
         self, chosen: Release, built: Mapping[str, Release], ship: Sequence[str], answers: Feed
-    ) -> dict[str, bytes]:
-        """Return the content of the files of all variants, by name.
+    ) -> dict[str, bytes | Path]:
+        """Return the content of the files of all variants, by name; of models where it lies.
 
         Args:
             chosen: scratch release of the variant that was chosen.
@@ -72,7 +73,7 @@ class Shipped:
 
     def _files_of(
         self, variant: Variant, release: Release, answers: Feed, because: str
-    ) -> dict[str, bytes]:
+    ) -> dict[str, bytes | Path]:
         certificate = replace(
             self.certificate,
             chosen=variant.name,
@@ -81,7 +82,7 @@ class Shipped:
             groups=self.reference.group_results(answers, self.source.groups),
         )
         return {
-            variant.model: release.model_path.read_bytes(),
+            variant.model: release.model_path,
             variant.golden: self.source.golden(release, answers).to_bytes(),
             variant.certificate: certificate.to_json(),
         }

@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 import tempfile
@@ -29,6 +28,7 @@ from converters.certification.row_counts import RowCounts
 from converters.certification.search import SearchPlan
 from converters.certification.settling import MeasuredTimes, settled
 from converters.errors import BudgetExceeded, ParityError, first_line
+from converters.memory import give_back
 from converters.pipeline.candidates import Announce, Candidates, LeftOut, NothingSmaller
 from converters.quantization.guide import Guide
 from converters.quantization.variants import FROM_THE_EXPORT
@@ -86,6 +86,7 @@ class VariantSearch:
         Returns:
             One row of the certificate for each candidate that answers, by name.
         """
+        give_back()  # what comparing float32 took
         self.releases[PLAIN] = float32
         self._verdicts[PLAIN] = self._verdict(PLAIN, float32)
         guide = Guide(self.source.calibration(), self._badness, self.over)
@@ -131,7 +132,7 @@ class VariantSearch:
         else:
             self.releases[name] = release
         finally:
-            gc.collect()  # quantizers leave rings of objects behind, each as large as the model
+            give_back()
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.left_out[name] = reason

@@ -6,15 +6,17 @@ bits, which cannot overflow there, so answers are the same on every device.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.cleanup import tidy
-from converters.quantization.products import turned
-from converters.quantization.weight_storage import int8_storage, quantize
-from converters.quantization.weights import copy_of, matrices, with_nodes
+from converters.onnx_export.constants import all_nodes
+from converters.onnx_export.copies import copy_of
+from converters.quantization.weight_storage import FLOAT, int8_storage, quantize, quantize_to_half
+from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 
 LARGEST_INT7: Final = 63
 
@@ -27,23 +29,46 @@ def int8_dynamic(proto: Any) -> Any | None:
 
     Other weights, such as those of convolutions, are stored in int8.
     """
-    copy = turned(copy_of(proto))
-    chosen = {tensor.name: tensor for tensor in matrices(copy) if _only_in_matmul(copy, tensor)}
+    chosen = [tensor for tensor in proto.graph.initializer if _is_matrix_of_products(proto, tensor)]
+    # Without what is replaced: what a message drops later stays in its memory.
+    copy = copy_of(proto, without={tensor.name for tensor in chosen})
     cells = [node for node in copy.graph.node if _is_plain_lstm(copy, node)]
     if not chosen and not cells:
         return None
-    for tensor in list(chosen.values()):
-        _replace(copy, tensor)
+    names = {tensor.name for tensor in chosen}
+    for tensor in chosen:
+        copy.graph.initializer.extend(_quantized(tensor, turned=_is_turned(proto, tensor.name)))
     nodes = []
     for node in copy.graph.node:
         weights = node.input[1] if len(node.input) > 1 else ""
         if node in cells:
-            nodes.append(_lstm(copy, node))
+            nodes += _lstm(copy, node)
         else:
-            nodes += _product(node, weights) if weights in chosen else [node]
+            nodes += _product(node, weights) if weights in names else [node]
     made = with_nodes(copy, nodes)
     tidy(made)  # the weights in float32 are not used any more
     return int8_storage(made) or made
+
+
+def _is_matrix_of_products(proto: Any, tensor: Any) -> bool:
+    """Return whether a weight is the right side of plain products and nothing else."""
+    size = math.prod(tensor.dims)
+    if tensor.data_type != FLOAT or len(tensor.dims) != 2 or size < MINIMUM_WEIGHTS:
+        return False
+    main = [node for node in proto.graph.node if tensor.name in node.input]
+    everywhere = [node for node in all_nodes(proto.graph) if tensor.name in node.input]
+    turns = {_turns(node) for node in main}
+    right = all(_is_plain(n) and list(n.input).index(tensor.name) == 1 for n in main)
+    return len(main) == len(everywhere) and len(turns) == 1 and right
+
+
+def _is_turned(proto: Any, name: str) -> bool:
+    """Return whether products use the transpose of a weight, as PyTorch's dense layers do."""
+    return any(_turns(node) for node in proto.graph.node if name in node.input)
+
+
+def _turns(node: Any) -> bool:
+    return any(a.name == "transB" and a.i for a in node.attribute)
 
 
 def _product(node: Any, weights: str) -> list[Any]:
@@ -69,24 +94,23 @@ def _product(node: Any, weights: str) -> list[Any]:
     ]
 
 
-def _replace(proto: Any, tensor: Any) -> None:
-    """Replace a weight matrix by its int8 form and scales."""
+def _quantized(tensor: Any, *, turned: bool) -> list[Any]:
+    """Return a weight matrix in int8, [inputs, outputs], and its scales."""
     from onnx import numpy_helper
 
-    name = tensor.name
-    quantized, scale = quantize(numpy_helper.to_array(tensor), LARGEST_INT7)
-    tensor.CopyFrom(numpy_helper.from_array(quantized, f"{name}_int8"))
-    proto.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-
-
-def _only_in_matmul(proto: Any, tensor: Any) -> bool:
-    """Return whether the matrix is the right side of plain products and nothing else."""
-    users = [node for node in proto.graph.node if tensor.name in node.input]
-    return all(_is_plain(node) and list(node.input).index(tensor.name) == 1 for node in users)
+    values = numpy_helper.to_array(tensor)
+    quantized, scale = quantize(values.T if turned else values, LARGEST_INT7)
+    return [
+        numpy_helper.from_array(np.ascontiguousarray(quantized), f"{tensor.name}_int8"),
+        numpy_helper.from_array(scale, f"{tensor.name}_scale"),
+    ]
 
 
 def _is_plain(node: Any) -> bool:
-    scaled = any(a.name in ("alpha", "beta") and a.f != 1.0 for a in node.attribute)
+    scaled = any(
+        (a.name in ("alpha", "beta") and a.f != 1.0) or (a.name == "transA" and a.i)
+        for a in node.attribute
+    )
     return node.op_type == "MatMul" or (node.op_type == "Gemm" and not scaled)
 
 
@@ -98,13 +122,16 @@ def _is_plain_lstm(proto: Any, node: Any) -> bool:
     return {node.input[_W], node.input[_R]} <= constants
 
 
-def _lstm(proto: Any, node: Any) -> Any:
-    """Return the runtime's own int8 LSTM in the place of ``node``; its weights are transposed."""
+def _lstm(proto: Any, node: Any) -> list[Any]:
+    """Return the runtime's own int8 LSTM in the place of ``node``; its weights are transposed.
+
+    Before it stand nodes that unfold its scales, of which there is one for each row of each gate.
+    """
     from onnx import helper, numpy_helper
 
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
     inputs = [*node.input, *[""] * (8 - len(node.input))]
-    scales = []
+    scales, unfold = [], []
     for place in (_W, _R):
         name = inputs[place]
         inputs[place] = f"{name}_int8"
@@ -112,10 +139,11 @@ def _lstm(proto: Any, node: Any) -> Any:
         if f"{name}_int8" in tensors:
             continue  # two nodes share it
         quantized, scale = _gates(numpy_helper.to_array(tensors[name]))
+        unfold.append(helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT))
         zero = np.zeros(scale.shape, np.int8)
         proto.graph.initializer.extend(
             numpy_helper.from_array(array, f"{name}_{word}")
-            for word, array in (("int8", quantized), ("scale", scale), ("zero", zero))
+            for word, array in (("int8", quantized), ("half", scale), ("zero", zero))
         )
     made = helper.make_node(
         "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT
@@ -124,10 +152,10 @@ def _lstm(proto: Any, node: Any) -> Any:
     made.attribute.extend(a for a in node.attribute if a.name != "layout")
     if all(entry.domain != MICROSOFT for entry in proto.opset_import):
         proto.opset_import.add(domain=MICROSOFT, version=1)
-    return made
+    return [*unfold, made]
 
 
-def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Return weights [directions, width, gates] and a scale a gate [directions, gates]."""
-    pairs = [quantize(one.T, LARGEST_INT7) for one in values]
+    pairs = [quantize_to_half(one.T, LARGEST_INT7) for one in values]
     return np.stack([q for q, _ in pairs]), np.stack([scale for _, scale in pairs])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
+from converters.onnx_export.copies import without_weights
 from converters.onnx_export.shape_inference import inferred_values
 from converters.quantization.products import turned
-from converters.quantization.weights import copy_of, with_nodes
+from converters.quantization.weights import with_nodes
+
+WITH_OFFSET: Final = ("Conv", "ConvTranspose", "Gemm")
 
 
 def prepared(proto: Any) -> Any:
@@ -30,11 +33,25 @@ def prepared(proto: Any) -> Any:
     for i, node in enumerate(nodes):
         node.name = f"n{i}"
     made = with_nodes(proto, nodes)
+    _separate_offsets(made)
     # What inference found wins, since it knows more of the shapes.
     types = {value.name: value for value in (*_types(made), *_inferred(made))}
     del made.graph.value_info[:]
     made.graph.value_info.extend(types.values())
     return made
+
+
+def _separate_offsets(proto: Any) -> None:
+    """Give each node an offset of its own: the quantizer scales it by the weights of one node."""
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    seen = set()
+    for node in proto.graph.node:
+        name = node.input[2] if node.op_type in WITH_OFFSET and len(node.input) > 2 else ""
+        if name in tensors and name in seen:
+            copy = proto.graph.initializer.add()
+            copy.CopyFrom(tensors[name])
+            copy.name = node.input[2] = f"{name}_of_{node.name}"
+        seen.add(name)
 
 
 def activations(named: Any) -> int:
@@ -45,15 +62,8 @@ def activations(named: Any) -> int:
 
 def _inferred(proto: Any) -> list[Any]:
     """Return the types that shape inference finds, from the shapes of large weights alone."""
-    from onnx import helper
-
-    large = [t for t in proto.graph.initializer if math.prod(t.dims) > 1_000]
-    light = copy_of(proto, without={tensor.name for tensor in large})
-    light.graph.input.extend(
-        helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in large
-    )
     try:
-        return inferred_values(light)
+        return inferred_values(without_weights(proto))
     except Exception:  # operators that it does not know: the types below are enough
         return []
 

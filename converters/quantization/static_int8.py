@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.memory import give_back
 from converters.onnx_export.cleanup import tidy
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
@@ -31,6 +32,11 @@ OLDEST: Final = 13
 
 COMPUTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators that are worth computing in int8."""
+
+CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
+
+LARGE: Final = 32 << 20
+"""Bytes of a model from which on memory matters."""
 
 BETWEEN: Final = (
     *("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Flatten"),
@@ -55,6 +61,13 @@ def int8_static(proto: Any, guide: Guide, name: str) -> Any | None:
     """
     import onnx
 
+    if proto.ByteSize() >= LARGE and not any(
+        node.op_type in CONVOLUTIONS for node in proto.graph.node
+    ):
+        raise ConversionError(
+            f"not made of a model of {LARGE >> 20} MiB or more without convolutions: int8-dynamic "
+            "computes products in int8, and learning ranges takes many times its memory"
+        )
     opset = max(e.version for e in proto.opset_import if e.domain in ("", "ai.onnx"))
     named = prepared(proto)
     layers = _layers(named)
@@ -134,7 +147,10 @@ class _Quantizer:
         made = quantizer.model.model
         made = int8_storage(made) or made
         tidy(made)  # layers of one width have the same zero points
-        return made
+        raw = made.SerializeToString()
+        del made, quantizer
+        give_back()
+        return onnx.ModelProto.FromString(raw)
 
 
 def _layers(named: Any) -> list[Any]:

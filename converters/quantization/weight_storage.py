@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.quantization.weights import Axes, copy_of, matrices, weights, with_nodes
+from converters.onnx_export.copies import copy_of
+from converters.quantization.weights import Axes, matrices, weights, with_nodes
 
 FLOAT: Final = 1
 BLOCK: Final = 32
@@ -75,7 +76,9 @@ Stored = tuple[list[Any], list[Any]]
 def _float16(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     from onnx import helper, numpy_helper
 
-    half = np.clip(values, -65_504, 65_504).astype(np.float16)  # the largest number of float16
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    np.clip(half, -65_504, 65_504, out=half)  # the largest number of float16
     node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
     return [numpy_helper.from_array(half, f"{name}_half")], [node]
 
@@ -160,23 +163,37 @@ def quantize(
 
     Their product is ``weights``, rounded.
     """
+    scale = _scale_of(weights, largest)
+    return _steps(weights, scale, largest), scale
+
+
+def _scale_of(weights: NDArray[np.float32], largest: int) -> NDArray[np.float32]:
     # A column of zeros would have the scale 0; the smallest normal number divides as well.
     tiny = np.finfo(np.float32).tiny
-    scale = (np.maximum(np.abs(weights).max(axis=0), tiny * largest) / largest).astype(np.float32)
-    quantized = np.clip(np.round(weights / scale), -largest, largest).astype(np.int8)
-    return quantized, scale
+    # By both ends: the absolute values would be the whole matrix once more.
+    most = np.maximum(weights.max(axis=0), -weights.min(axis=0))
+    scale: NDArray[np.float32] = np.maximum(most, tiny * largest) / largest
+    return scale.astype(np.float32)
+
+
+def _steps(
+    weights: NDArray[np.float32], scale: NDArray[np.float32], largest: int
+) -> NDArray[np.int8]:
+    steps = weights / scale
+    np.round(steps, out=steps)
+    np.clip(steps, -largest, largest, out=steps)
+    return steps.astype(np.int8)
 
 
 def quantize_to_half(
-    weights: NDArray[np.float32],
+    weights: NDArray[np.float32], largest: int = LARGEST_INT8
 ) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
     """Return eight-bit integers and scales as :func:`quantize`, with scales that float16 holds."""
-    _, exact = quantize(weights, LARGEST_INT8)
+    exact = _scale_of(weights, largest)
     half = np.finfo(np.float16)
-    # A scale that float16 rounds down would push the largest weight beyond 127: one step up.
+    # A scale that float16 rounds down would push the largest weight out of range: one step up.
     scale = np.clip(exact * (1 + 2**-10), half.tiny, half.max).astype(np.float16)
-    steps = np.round(weights / scale.astype(np.float32))
-    return np.clip(steps, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
+    return _steps(weights, scale.astype(np.float32), largest), scale
 
 
 def quantize_int4(

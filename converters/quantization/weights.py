@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Final
 
 import numpy as np
@@ -79,33 +78,6 @@ _AXES: Final[dict[str, dict[int, Axes]]] = {
     "GRU": _RECURRENT,
     "RNN": _RECURRENT,
 }
-
-
-def copy_of(proto: Any, without: Collection[str] = ()) -> Any:
-    """Return a copy that may be changed, without the constants of some names.
-
-    Args:
-        proto: a ModelProto.
-        without: names of initializers. What a message has dropped later stays in its memory.
-    """
-    from onnx import ModelProto
-
-    copy = ModelProto()
-    for field, value in proto.ListFields():
-        if field.name != "graph":
-            _set(copy, field.name, value)
-    for field, value in proto.graph.ListFields():
-        if field.name != "initializer":
-            _set(copy.graph, field.name, value)
-    copy.graph.initializer.extend(t for t in proto.graph.initializer if t.name not in without)
-    return copy
-
-
-def _set(message: Any, name: str, value: Any) -> None:
-    if hasattr(value, "MergeFrom"):  # of messages, and of repeated fields
-        getattr(message, name).MergeFrom(value)
-    else:
-        setattr(message, name, value)
 
 
 def with_nodes(proto: Any, nodes: list[Any]) -> Any:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.memory import give_back
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes, inner_graphs
+from converters.onnx_export.copies import without_weights
 from converters.onnx_export.export import clean
 from edge_sdk.contract.limits import MODEL_BYTES
 
 _TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
+LARGE: Final = 32 << 20
+"""Bytes of a file from which on memory matters."""
+
 _BOOL: Final = 9
 _EXTERNAL: Final = 1
 """``TensorProto.EXTERNAL``: the values are in a file beside the model."""
@@ -33,9 +38,14 @@ def load_file(path: Path) -> Any:
     try:
         proto = onnx.load(str(path), load_external_data=False)
         _refuse_large(path, path.stat().st_size + _external_bytes(proto, path.parent))
-        # By its path: the checker then looks for the files beside it, too.
-        onnx.checker.check_model(str(path))
+        if path.stat().st_size < LARGE:
+            # By its path: the checker then looks for the files beside it, too.
+            onnx.checker.check_model(str(path))
+        else:
+            # Without its weights: the checker would hold four copies of them for a while.
+            onnx.checker.check_model(without_weights(proto).SerializeToString())
         onnx.load_external_data_for_model(proto, str(path.parent))
+        give_back()
     except ConversionError:
         raise
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own

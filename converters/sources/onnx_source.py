@@ -18,6 +18,7 @@ from converters.certification.profile import group_profiles, output_profiles, re
 from converters.certification.reference import Reference, compare_tensors
 from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
+from converters.memory import give_back
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
 from converters.sources.module_parity import HeldFile
@@ -73,7 +74,7 @@ class OnnxSource:
         path = model if isinstance(model, Path) else None
         held = _file_itself(model) if isinstance(model, Path) else model
         self._proto = held.proto if path else prepared(held.proto, "model")
-        self._held = held
+        self._kind, self._parity, self._packages = held.kind, held.parity, held.packages
         inputs = input_specs(self._proto)
         refuse_swapped(X, y, width_of(inputs))
         names = names_of(inputs) if isinstance(X, list) else None
@@ -84,6 +85,8 @@ class OnnxSource:
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
+        del raw  # a large one would be in memory a second time
+        give_back()
         self._reader: Reader = reader_of(self._proto, own, axes, y, layout)
         signature = replace(
             self._samples.signature,
@@ -99,12 +102,12 @@ class OnnxSource:
     @property
     def kind(self) -> str:
         """Kind of model: ``onnx``, or the class of the module that the file comes from."""
-        return self._held.kind
+        return self._kind
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Top-level modules of the framework that the file comes from, if that is known."""
-        return self._held.packages
+        return self._packages
 
     @property
     def task(self) -> Task:
@@ -150,7 +153,7 @@ class OnnxSource:
         if difference.label_flips > 0 or difference.maximum > self._rounding:
             raise ParityError(parity.refusal(difference, answers, self._own, self._rounding))
         label = {"label": "argmax"} if self._reader.is_argmax else {}
-        return {**label, **self._held.parity}
+        return {**label, **self._parity}
 
     def columns(self, release: Release) -> tuple[Column, ...]:
         """Return the columns of the signature as they are."""

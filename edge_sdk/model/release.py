@@ -280,18 +280,26 @@ def check_file(path: Path, ref: FileRef) -> None:
         raise ReleaseError(f"{path}: expected SHA-256 {ref.sha256}, found {digest}")
 
 
-def refs_of(files: Mapping[str, bytes]) -> dict[str, FileRef]:
-    """Return length and SHA-256 of files by their content."""
-    return {name: FileRef(len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
+def refs_of(files: Mapping[str, bytes | Path]) -> dict[str, FileRef]:
+    """Return length and SHA-256 of files by their content, or by the file that holds it."""
+    return {name: _ref_of(content) for name, content in files.items()}
 
 
-def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Release:
+def _ref_of(content: bytes | Path) -> FileRef:
+    if isinstance(content, Path):
+        return FileRef(content.stat().st_size, sha256_file(content))
+    return FileRef(len(content), hashlib.sha256(content).hexdigest())
+
+
+def write_release(
+    out: str | Path, manifest: Manifest, files: Mapping[str, bytes | Path]
+) -> Release:
     """Write a release folder, completely or not at all.
 
     Args:
         out: folder to create.
         manifest: manifest; its ``files`` are computed from ``files``.
-        files: content of every other file by name.
+        files: content of every other file by name, or the path of a file that is copied.
 
     Returns:
         The release, opened and verified.
@@ -299,13 +307,18 @@ def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes
     Raises:
         ReleaseError: ``out`` exists, cannot be written, or the manifest would be too large.
     """
+    import shutil  # not needed to serve
+
     raw = replace(manifest, files=refs_of(files)).to_json()
     if len(raw) > MANIFEST_BYTES:
         raise ReleaseError(f"{MANIFEST}: expected at most {MANIFEST_BYTES} bytes, got {len(raw)}")
     try:
         with folder_atomic(Path(out)) as folder:
             for name, content in {**files, MANIFEST: raw}.items():
-                (folder / name).write_bytes(content)
+                if isinstance(content, Path):
+                    shutil.copyfile(content, folder / name)
+                else:
+                    (folder / name).write_bytes(content)
     except OSError as error:
         raise ReleaseError(f"{out}: cannot write the release; {reason_of(error)}") from error
     return Release.open(out)

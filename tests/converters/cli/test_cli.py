@@ -423,3 +423,20 @@ def test_without_its_packages_convert_names_the_extra_that_brings_them():
     )
     expected = 'sklearn is not installed: pip install "edge-deployment-sdk[convert]"'
     assert done.stdout.strip() == expected
+
+
+def test_seconds_bound_the_search_and_the_certificate_says_so(files, capsys):
+    out = files / "r"
+    rest = ["--trust", "--variants", "float16-storage", "--seconds", "0.001"]
+    assert main([*arguments(files), str(out), *rest]) == 0
+    certificate = Release.open(out).certificate()
+    assert [variant.name for variant in certificate.variants] == ["float32"]
+    assert certificate.not_chosen == {"float16-storage": "not tried: 0.001 seconds were over"}
+
+
+@pytest.mark.parametrize(("seconds", "code"), [("-1", 1), ("nan", 1), ("soon", 2)])
+def test_seconds_that_are_no_time_are_refused(files, capsys, seconds, code):
+    out = files / "r"
+    assert main([*arguments(files), str(out), "--trust", "--seconds", seconds]) == code
+    assert "seconds" in capsys.readouterr().err
+    assert not out.exists()
