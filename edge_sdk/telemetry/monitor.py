@@ -101,9 +101,7 @@ class Monitor:
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
-        # Rows are shared by column, for retraining with one label a row.
-        fit = bool(manifest.signature.columns) and manifest.task != "multilabel"
-        shares = share and sharing.samples and fit
+        shares = share and sharing.samples and _can_share(manifest)
         self._sharing = sharing if shares else Sharing()
         self._clock = clock
         self._enabled = enabled
@@ -422,3 +420,8 @@ class Monitor:
         if lost > 0:
             self._lost += lost
             self._window(self._start(self._clock())).lost["ring"] += lost
+
+
+def _can_share(manifest: Manifest) -> bool:
+    """Rows are shared by column, for retraining with one label a row."""
+    return bool(manifest.signature.columns) and manifest.task != "multilabel"
