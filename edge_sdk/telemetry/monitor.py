@@ -38,7 +38,7 @@ from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.model.inputs import Inputs
     from edge_sdk.model.prediction import BatchPrediction, Prediction
