@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,6 @@ REFUSED: dict[str, tuple[Signature, Any, str, str]] = {
         FEED, {"a": np.zeros((1, 3, 5)), "b": np.zeros(1, int)}, "shape",
         "'a': expected shape [any, 2, any], got [1, 3, 5]",
     ),
-    "a feed without the axis of rows": (
-        FEED, {"a": np.zeros((2, 5)), "b": np.zeros(1, int)}, "shape",
-        "got [2, 5]; axis 0 is that of the rows: for one row give np.expand_dims(x, 0)",
-    ),
 }  # fmt: skip
 
 
@@ -87,6 +84,11 @@ def test_a_row_that_does_not_fit_is_refused_by_name(case: str) -> None:
         InputSchema(signature).row(given)
     assert caught.value.kind == kind
     assert message in str(caught.value)
+
+
+def test_a_batch_without_the_axis_of_rows_is_told_what_to_do() -> None:
+    with pytest.raises(InputError, match=re.escape("got [2, 5]; axis 0 is that of the rows")):
+        InputSchema(FEED).batch({"a": np.zeros((2, 5)), "b": np.zeros(1, int)})
 
 
 BATCHES: dict[str, Any] = {
