@@ -86,7 +86,7 @@ def measure(
         tell(name)
         if large:  # loading takes several times the file: one after the other, the smaller first
             del plain
-            give_back()
+            give_back(plain_release.model_path.stat().st_size)
         other = _load(release)
         if large:
             plain = _load(plain_release)

@@ -69,7 +69,7 @@ class ReleasePipeline:
             candidates = self._candidates(proto, Path(folder))
             float32 = candidates.build_float32(proto)
             del proto  # a large one would be in memory a second time
-            give_back()
+            give_back(float32.model_path.stat().st_size)
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)

@@ -149,7 +149,7 @@ class _Quantizer:
         tidy(made)  # layers of one width have the same zero points
         raw = made.SerializeToString()
         del made, quantizer
-        give_back()
+        give_back(len(raw))
         return onnx.ModelProto.FromString(raw)
 
 

@@ -45,7 +45,7 @@ def load_file(path: Path) -> Any:
             # Without its weights: the checker would hold four copies of them for a while.
             onnx.checker.check_model(without_weights(proto).SerializeToString())
         onnx.load_external_data_for_model(proto, str(path.parent))
-        give_back()
+        give_back(path.stat().st_size)
     except ConversionError:
         raise
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own

@@ -86,7 +86,7 @@ class OnnxSource:
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
         del raw  # a large one would be in memory a second time
-        give_back()
+        give_back(self._proto.ByteSize())
         self._reader: Reader = reader_of(self._proto, own, axes, y, layout)
         signature = replace(
             self._samples.signature,
