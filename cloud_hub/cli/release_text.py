@@ -13,7 +13,7 @@ def releases_table(releases: list[dict[str, Any]]) -> TextTable:
         "version",
         "status",
         "variant",
-        "computes in",
+        "precision",
         "target",
         "provider",
         "bytes",
@@ -55,7 +55,7 @@ def _confidence(value: float | None) -> str:
 
 def _variants(variants: list[dict[str, Any]]) -> TextTable:
     columns = (
-        "variant", "computes in", "target", "provider", "bytes", "score", "labels differ",
+        "variant", "precision", "target", "provider", "bytes", "score", "labels differ",
         "row µs",
     )  # fmt: skip
     rows = [

@@ -79,7 +79,7 @@ def test_a_processor_with_a_crop_is_read():
     before = Picture.of(processor)
     assert (before.resize, before.crop, before.filter) == (40, (32, 32), "bicubic")
     assert before.mean == tuple(processor.image_mean)
-    assert before.python(np.zeros((50, 60, 3), np.uint8)).shape == (3, 32, 32)
+    assert before.transform(np.zeros((50, 60, 3), np.uint8)).shape == (3, 32, 32)
 
 
 def test_a_processor_with_other_steps_is_refused():

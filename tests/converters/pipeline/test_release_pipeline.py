@@ -31,7 +31,7 @@ class Scaled:
     """``y = 2 x``: the smallest model that comes from no framework that the package knows."""
 
     kind, task, exact, metrics, groups = "scaled", "generic", ("float32",), ("max_difference",), ()
-    rows = 8
+    rows, packages = 8, ()
 
     def __init__(self, factor: float = 2.0) -> None:
         self.factor = factor

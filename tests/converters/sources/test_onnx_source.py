@@ -149,7 +149,7 @@ BAD_SAMPLES = {
     "a feed of another name": ([{"Z": np.ones((1, 4))}], "X"),
     "no feeds": ([], "X"),
     "a table with a column less": (pd.DataFrame(np.ones((3, 3))), "expected 4 columns, got .* 3"),
-    "lists of different lengths": ({"X": [[1.0], [1.0, 2.0]]}, "equal length"),
+    "lists of different lengths": ({"X": [[1.0], [1.0, 2.0]]}, "all rows of one shape"),
     "nothing": (None, "X"),
 }
 

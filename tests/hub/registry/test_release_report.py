@@ -63,8 +63,9 @@ def test_versions_name_the_variants_with_precision_target_bytes_and_the_certific
 
 
 def test_releases_list_has_a_row_for_every_variant(
-    published: Published, capsys: pytest.CaptureFixture[str]
+    published: Published, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["releases", "list", "m", *published.place]) == 0
     shown = capsys.readouterr().out
     for own in published.release.variants:

@@ -24,7 +24,9 @@ OPEN = {
     "GET /v1/releases", "PUT /v1/blobs/{digest}", "HEAD /v1/blobs/{digest}", "GET /v1/models",
     "POST /v1/models/{model}/versions/{version}", "POST /v1/models/{model}/datasets/{kind}",
     "GET /v1/models/{model}/runs", "POST /v1/models/{model}/runs", "GET /v1/runs/{run}",
-    "GET /v1/runs/{run}/log",
+    "GET /v1/runs/{run}/log", "GET /v1/models/{model}/versions",
+    "GET /v1/models/{model}/versions/{version}",
+    "GET /v1/models/{model}/versions/{version}/release.html",
 }  # fmt: skip
 
 
