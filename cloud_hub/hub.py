@@ -14,6 +14,7 @@ from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
+from cloud_hub.datasets.service import Datasets
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
@@ -85,6 +86,7 @@ class Hub:
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: gate(model, candidate),
         )  # fmt: skip
+        self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = Plans(
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
@@ -96,17 +98,17 @@ class Hub:
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
-        self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
-        self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
+        self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
         runs, uses = RunStore(engine), GateUses(engine)
-        gate = OfflineGate(registry, plans, telemetry, uses)
+        gate = OfflineGate(registry, datasets, plans, telemetry, uses)
         self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
-            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+            runs, TrainingRunner(data, runs, registry, datasets, plans, workers), audit, registry,
+            datasets, plans, telemetry, experiments, offline_gate=gate, slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),

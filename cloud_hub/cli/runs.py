@@ -91,7 +91,7 @@ def _wear_text(wear: dict[str, Any]) -> str:
     ]
     if needed is None or needed > wear["rows"]:
         lines.append(
-            "  worn, or too small: upload other rows as a new holdout with edge-hub dataset"
+            "  worn, or too small: upload other rows as a new holdout with edge-hub data add"
         )
     return "\n".join(lines)
 

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.fit import columns_for
+from cloud_hub.data.npz import check_arrays
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
-from cloud_hub.registry.dataset import Dataset, check_unpacked
 from cloud_hub.runs.answers import ReleaseAnswers
-from edge_sdk.model.release import Release, save_arrays
+from edge_sdk.model.release import Feed, Release, save_arrays
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.system.files import write_atomic
@@ -88,7 +90,7 @@ def evaluate_apart(
         for name, release in (("candidate", candidate), ("incumbent", incumbent)):
             shutil.copytree(release.folder, work / name)
         for name, data in {**rows, **({TIMED: timed} if timed is not None else {})}.items():
-            (work / f"{name}.npz").write_bytes(data.to_bytes())
+            data.write(work / f"{name}.parquet")
         log = work / "log.txt"
         process = workers.start(
             "cloud_hub.runs.evaluation", list(rows), work, log, LIMITS, foreign=True
@@ -108,14 +110,15 @@ def evaluate_apart(
 def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     """Return the losses of a release on labelled rows, through the device's own runtime."""
     signature = release.manifest.signature
-    outputs = Model.load(release).run(_schema(release).batch(data.rows))
-    assert data.labels is not None
+    outputs = Model.load(release).run(_batch(release, data))
+    labels = data.labels
+    assert labels is not None
     value, label = signature.output("value"), signature.output("label")
     if label is None and value is not None:
         predicted = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
-        return ReleaseAnswers(np.abs(predicted - data.labels.astype(np.float64)))
+        return ReleaseAnswers(np.abs(predicted - labels.astype(np.float64)))
     assert label is not None
-    truth = data.labels.astype(str)
+    truth = labels.astype(str)
     loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
     scores = signature.output("probabilities")
     if scores is None:
@@ -129,7 +132,8 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
 def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:
     """Median seconds that each release takes for one row, measured in turns."""
     models = [Model.load(release) for release in releases]
-    feeds = [_schema(release).batch(data.rows[:1]) for release in releases]
+    first = data.take(np.arange(1))
+    feeds = [_batch(release, first) for release in releases]
     seconds: list[list[float]] = [[] for _ in releases]
     # In turns: a machine that slows down meanwhile (heat, neighbours) slows both alike.
     for _ in range(ROUNDS):
@@ -140,22 +144,24 @@ def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def _schema(release: Release) -> InputSchema:
-    missing = release.manifest.training.get("missing") == "allowed"
-    return InputSchema(release.manifest.signature, missing=missing)
+def _batch(release: Release, data: Dataset) -> Feed:
+    manifest = release.manifest
+    missing = manifest.training.get("missing") == "allowed"
+    values = columns_for(data, manifest.signature.columns, manifest.version)
+    return InputSchema(manifest.signature, missing=missing).batch(values)
 
 
 def main(names: list[str]) -> None:
     """Evaluate the releases in the folders ``candidate`` and ``incumbent`` on the named rows."""
     folder = Path.cwd()
-    timed = folder / f"{TIMED}.npz"
+    timed = folder / f"{TIMED}.parquet"
     candidate = Release.open(folder / "candidate")
     candidate.golden()  # devices read it before they run anything
     done = evaluate(
         candidate,
         Release.open(folder / "incumbent"),
-        {name: Dataset.from_bytes((folder / f"{name}.npz").read_bytes()) for name in names},
-        Dataset.from_bytes(timed.read_bytes()) if timed.exists() else None,
+        {name: Dataset.read(folder / f"{name}.parquet") for name in names},
+        Dataset.read(timed) if timed.exists() else None,
     )
     write_atomic(folder / ANSWERS, _as_arrays(done))
 
@@ -174,7 +180,7 @@ def _as_arrays(done: Evaluation) -> bytes:
 def _parsed(raw: bytes, rows: Mapping[str, Dataset]) -> Evaluation:
     """Read what a worker answered; raises Invalid."""
     try:
-        check_unpacked(raw, _most_bytes(rows))
+        check_arrays(raw, _most_bytes(rows), ANSWERS)
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         pairs = {

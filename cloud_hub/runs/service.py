@@ -25,6 +25,7 @@ from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.experiments.service import Experiments
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -49,6 +50,7 @@ class Runs:
         training: TrainingRunner,
         audit: Audit,
         registry: Registry,
+        datasets: Datasets,
         plans: Plans,
         telemetry: Telemetry,
         experiments: Experiments,
@@ -60,6 +62,7 @@ class Runs:
         self._training = training
         self._audit = audit
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._telemetry = telemetry
         self._experiments = experiments
@@ -218,6 +221,7 @@ class Runs:
         candidate = self._candidate(run)
         version = candidate.manifest.version
         self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
+        self._datasets.set_uses(run.model, version, "trained", run.datasets)
         self._evaluate(self.get(run.id), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:

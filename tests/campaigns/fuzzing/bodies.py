@@ -355,7 +355,7 @@ def sources(hub: Hub, experiment: str | None) -> Mapping[str, st.SearchStrategy[
         "/experiments": yaml_of(EXPERIMENT),
         "/experiments/plan": yaml_of(EXPERIMENT),
         "/features": json_of(FEATURES),
-        "/datasets/{kind}": datasets(),
+        "/datasets/{name}": datasets(),
         "/call": json_of(CALL),
         "/versions/{version}": json_of(releases),
         "/result/{kind}": datasets(),

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import GateRefused
 from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
@@ -223,7 +223,7 @@ def test_scores_of_calibration_match_what_they_are_by_hand() -> None:
 
 
 def test_rows_are_grouped_by_label_by_value_and_between_edges() -> None:
-    data = Dataset(np.array([[1.0, 10], [2, 20], [2, 35]]), np.array([0, 1, 1]))
+    data = Dataset.of({"kind": [1.0, 2, 2], "age": [10, 20, 35]}, np.array([0, 1, 1]))
     names = ["kind", "age"]
     assert list(group_names(GroupRule("label"), data, names)) == ["0", "1", "1"]  # type: ignore[arg-type]
     assert list(group_names(GroupRule("kind"), data, names)) == ["1", "2", "2"]  # type: ignore[arg-type]
@@ -257,7 +257,7 @@ def line(inner: Hub, tmp_path: Path) -> Lines:
             convert(first, X, y, name="demo", out=tmp_path / "1.0"), actor="test"
         )
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        inner.registry.add_dataset("demo", "holdout", Dataset(X, y).to_bytes())
+        inner.datasets.add("demo", "holdout", Dataset.of(X, y), actor="test")
         inner.registry.set_policy("demo", f"gate: {gate}\n", "test")
         return convert(second, X, y, name="demo", version="2.0", out=tmp_path / "2.0")
 
@@ -278,7 +278,7 @@ def test_a_release_is_held_to_what_serves_with_groups_calibration_and_latency(
         "{groups: [{by: label}, {by: f2, edges: [0]}], max_calibration_rise: 0.0, max_slowdown: 9}"
     )
     candidate = line(good, blind, y, gate)
-    fresh = Dataset(*rows(2))
+    fresh = Dataset.of(*rows(2))
     checks = by_name(inner.runs.offline_gate.check("demo", candidate, fresh))
     assert not checks["fresh"].ok
     assert not checks["forgetting"].ok
@@ -325,7 +325,7 @@ def test_each_use_of_a_holdout_is_counted_and_another_holdout_is_new(
     assert (wear.uses, wear.rows, wear.alpha) == (3, 400, 0.05)
     assert wear.left == pytest.approx(0.05 / 4)
     assert wear.needed is not None
-    inner.registry.add_dataset("demo", "holdout", Dataset(*rows(7)).to_bytes())
+    inner.datasets.add("demo", "holdout", Dataset.of(*rows(7)), actor="test")
     fresh = gate.holdout_wear("demo")
     assert fresh is not None
     assert (fresh.uses, fresh.level) == (0, 0.025)
@@ -335,7 +335,7 @@ def test_fresh_rows_wear_only_by_uses_since_the_oldest_of_them(inner: Hub, line:
     X, y = rows(1)
     good = LogisticRegression().fit(X, y)
     candidate = line(good, good, y, "{max_fresh_drop: 0.05}")
-    fresh, gate = Dataset(*rows(2)), inner.runs.offline_gate
+    fresh, gate = Dataset.of(*rows(2)), inner.runs.offline_gate
     before = time.time()
     uses = [gate.check("demo", candidate, fresh, since=before)[0].use for _ in range(2)]
     later = gate.check("demo", candidate, fresh, since=time.time())[0].use

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
 from cloud_hub.isolation.process_tree import family
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.store import RunCause
@@ -103,7 +103,7 @@ def test_a_stateful_run_that_began_anew_is_stateless_and_says_why(ready: Ready, 
 def test_new_columns_of_the_training_set_force_stateless(ready: Ready) -> None:
     hub = ready("good", "stateful")
     wider = np.zeros((10, 6), np.float32)
-    hub.registry.add_dataset("demo", "train", Dataset(wider, np.arange(10) % 2).to_bytes())
+    hub.datasets.add("demo", "train", Dataset.of(wider, np.arange(10) % 2), actor="test")
     run = request(hub)
     assert (run.version, run.mode) == ("2.0", "stateless"), run.reason
     assert run.mode_reason == "new features: dataset train has 6 columns, not 4"

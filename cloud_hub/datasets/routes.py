@@ -1,0 +1,121 @@
+"""Datasets over HTTP: for administrators, and for pipelines that bring rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel, unknown
+from cloud_hub.api.pipeline_token import Publisher, for_administrators
+from cloud_hub.api.request_body import body_file
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.writing import Format, written
+from cloud_hub.database.documents import Document, as_document, as_documents
+from cloud_hub.datasets.records import HOLDOUT, DatasetRef
+from edge_sdk.contract.limits import MODEL_BYTES
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/models/{model}/datasets/{name}")
+async def add(
+    request: Request,
+    publisher: Publisher,
+    model: str,
+    name: str,
+    label: str | None = None,
+    time: str | None = None,
+    device: str | None = None,
+    source: str = "",
+) -> Any:
+    """Store rows as the next version; answer with its record, a ``warning`` if the model is new.
+
+    Args:
+        request: its body is CSV, Parquet, or an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
+        publisher: who uploads.
+        model: name of the line.
+        name: ``holdout``, ``catalogue``, ``train`` or another.
+        label: column of the labels; by default ``y``.
+        time: column that says when each row was.
+        device: column that says of which device each row is.
+        source: where the rows came from, in words.
+    """
+    if name == HOLDOUT:
+        for_administrators(publisher, "dataset holdout")
+    hub = hub_of(request)
+    # Before the rows are added: a typo would be one of the models afterwards.
+    models = await run_in_threadpool(hub.registry.models)
+    async with body_file(request, MODEL_BYTES, hub.settings.data) as file:
+
+        def store() -> Document:
+            data = Dataset.read(file, label=label, time=time, device=device)
+            added = hub.datasets.add(model, name, data, actor=publisher, source=source)
+            return as_document(added)
+
+        record = await run_in_threadpool(store)
+    new = {"warning": f"{unknown(model, models)}; the rows wait for its first version"}
+    return {**record, **({} if model in models else new)}
+
+
+@router.get("/models/{model}/datasets")
+def versions(
+    request: Request, publisher: Publisher, model: KnownModel, name: str | None = None
+) -> list[Document]:
+    """Every version of a model's datasets, oldest first."""
+    return as_documents(hub_of(request).datasets.records(model, name))
+
+
+@router.get("/models/{model}/datasets/{ref}")
+def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) -> Document:
+    """One version: its record, the ``statistics`` of its columns, and who was made with it."""
+    datasets = hub_of(request).datasets
+    record = datasets.get(model, ref)
+    used = {
+        version: uses
+        for version, by_use in datasets.uses(model).items()
+        if (uses := sorted(use for use, refs in by_use.items() if record.ref in refs))
+    }
+    statistics = as_documents(list(datasets.statistics(record)))
+    return {**as_document(record), "statistics": statistics, "versions": used}
+
+
+@router.get("/models/{model}/datasets/{ref}/rows")
+def rows(
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    ref: str,
+    format: Format = "parquet",  # noqa: A002 (the parameter's name in the URL)
+) -> Response:
+    """Rows of one version as a file."""
+    datasets = hub_of(request).datasets
+    raw = written(datasets.open(datasets.get(model, ref)), format)
+    return Response(raw, media_type="application/octet-stream")
+
+
+@router.get("/models/{model}/datasets/{ref}/diff")
+def diff(
+    request: Request, publisher: Publisher, model: KnownModel, ref: str, before: str | None = None
+) -> Document:
+    """What is another in a version than in one ``before``; by default in its parent."""
+    datasets = hub_of(request).datasets
+    record = datasets.get(model, ref)
+    parent = DatasetRef(record.name, number=record.parent or record.number)
+    return as_document(datasets.diff(model, before or str(parent), record.ref))
+
+
+@router.post("/models/{model}/datasets/{ref}/tags/{tag}")
+def tag(request: Request, admin: Admin, model: KnownModel, ref: str, tag: str) -> Document:
+    """Give a version another name."""
+    return as_document(hub_of(request).datasets.tag(model, ref, tag, actor=admin))
+
+
+@router.get("/models/{model}/versions/{version}/datasets")
+def uses(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Document:
+    """What a version of the model was ``trained`` and ``judged`` on, as ``NAME@N``."""
+    hub = hub_of(request)
+    hub.registry.version(model, version)
+    return hub.datasets.uses(model, version).get(version, {})
