@@ -159,6 +159,11 @@ class Dataset:
         return self.names == tuple(f"x{i}" for i in range(len(self.names)))
 
     @property
+    def numeric(self) -> bool:
+        """Whether all features are numbers or booleans."""
+        return all(kind_of(field.type) in NUMBERS for field in self.features.schema)
+
+    @property
     def labels(self) -> NDArray[Any] | None:
         """Labels [N]: numbers or texts; missing ones are NaN, or ``None`` among objects."""
         if self.label is None:
@@ -192,10 +197,9 @@ class Dataset:
 
         An array where they are numbers without names of their own; missing ones are NaN.
         """
-        features = self.features
-        if self.positional and all(kind_of(field.type) in NUMBERS for field in features.schema):
+        if self.positional and self.numeric:
             return np.column_stack([self.column(name) for name in self.names])
-        return features.to_pandas()
+        return self.features.to_pandas()
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one column [N] as NumPy has it: numbers, objects for texts, Unix seconds."""
@@ -210,6 +214,11 @@ class Dataset:
         if rows.dtype == np.bool_:
             return replace(self, table=self.table.filter(pa.array(rows)).combine_chunks())
         return replace(self, table=self.table.take(pa.array(rows)).combine_chunks())
+
+    def labelled(self) -> Dataset:
+        """Return features and labels alone: what a training is given."""
+        kept = [*self.names, *([self.label] if self.label is not None else [])]
+        return Dataset(self.table.select(kept), self.label)
 
     def fingerprint(self) -> str:
         """Return the digest of the content; the same rows in another file have the same."""

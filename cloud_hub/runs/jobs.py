@@ -174,7 +174,7 @@ def prepare(
     if history is not None and history.label is not None:
         parts[HISTORY] = history
     for name, data in parts.items():
-        write_atomic(folder / name, data.to_bytes())
+        write_atomic(folder / name, data.labelled().to_bytes())
     if state is not None:
         write_atomic(folder / "parent.state", state)
     write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from cloud_hub.data.dataset import Dataset, stacked
+from cloud_hub.data.writing import written
 from cloud_hub.isolation.kernel import end_with_parent
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
@@ -93,6 +94,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
         if name not in ("fresh", "history", "state")
     }
     write_atomic(folder / "context.json", json.dumps(described).encode())
+    _write_arrays(folder)
     names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
     done = subprocess.run(
         job.command,
@@ -104,6 +106,14 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     )
     if done.returncode:
         raise RuntimeError(f"train: the command ended with status {done.returncode}")
+
+
+def _write_arrays(folder: Path) -> None:
+    """Write the rows as ``.npz`` too, where they are numbers: a program may have NumPy alone."""
+    for name in (jobs.FRESH, jobs.HISTORY):
+        path = folder / name
+        if path.exists() and (data := Dataset.read(path)).numeric:
+            path.with_suffix(".npz").write_bytes(written(data, "npz"))
 
 
 def _checked(returned: Any) -> Trained:

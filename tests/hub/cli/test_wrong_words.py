@@ -76,7 +76,7 @@ FILES = {
     "features M --hours 3": "say how a file is taken in; --put CSV",
     "data add M train empty": "expected Parquet, an .npz, or CSV",
     "publish folder": "folder: expected a release folder",
-    "freshness M --rows empty --entry json:loads": "empty: expected an .npz with X, y and t",
+    "freshness M --rows empty --entry json:loads": "empty: expected Parquet, an .npz, or CSV",
 }
 
 
