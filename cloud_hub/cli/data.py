@@ -168,7 +168,7 @@ def _columns(record: dict[str, Any]) -> TextTable:
             s["name"], s["kind"], roles.get(s["name"]) or "feature", s["missing"], s["distinct"],
             s["minimum"], s["maximum"], s["mean"], s["values"][:3],
         )
-        for s in record["statistics"]
+        for s in (record["statistics"] or {"columns": []})["columns"]
     ]  # fmt: skip
     names = ("column", "kind", "role", "missing", "distinct", "least", "most", "mean", "values")
     return TextTable(names, rows, empty="no statistics: its rows were deleted")

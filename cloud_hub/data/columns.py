@@ -92,6 +92,12 @@ def plain_column(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
         ) from None
 
 
+def array_of(table: pa.Table, name: str) -> pa.Array:
+    """Return one column as one array, without a copy where it is one already."""
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def numbers_of(array: pa.Array) -> np.ndarray[Any, Any]:
     """Return booleans, integers or numbers [N] as NumPy has them; missing ones are NaN.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cloud_hub.data.columns import (
     NUMBERS,
     TEXTS,
+    array_of,
     kind_of,
     numbers_of,
     plain_column,
@@ -168,7 +169,7 @@ class Dataset:
         """Labels [N]: numbers or texts; missing ones are NaN, or ``None`` among objects."""
         if self.label is None:
             return None
-        array = self.table.column(self.label).combine_chunks()
+        array = array_of(self.table, self.label)
         if kind_of(array.type) not in TEXTS:
             return numbers_of(array) if kind_of(array.type) in NUMBERS else seconds_of(array)
         texts = texts_of(array)
@@ -179,14 +180,14 @@ class Dataset:
         """When each row was [N], Unix seconds; NaN where it is not known."""
         if self.time is None:
             return None
-        return seconds_of(self.table.column(self.time).combine_chunks())
+        return seconds_of(array_of(self.table, self.time))
 
     @property
     def devices(self) -> NDArray[Any] | None:
         """Of which device each row is [N]; ``None`` where it is not known."""
         if self.device is None:
             return None
-        column = self.table.column(self.device).combine_chunks()
+        column = array_of(self.table, self.device)
         if kind_of(column.type) in TEXTS:
             return texts_of(column)
         return texts_of(column.cast(pa.string()))
@@ -203,7 +204,7 @@ class Dataset:
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one column [N] as NumPy has it: numbers, objects for texts, Unix seconds."""
-        array = self.table.column(name).combine_chunks()
+        array = array_of(self.table, name)
         kind = kind_of(array.type)
         if kind in TEXTS:
             return texts_of(array)

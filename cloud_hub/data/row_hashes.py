@@ -8,6 +8,9 @@ same hash with a chance below 10⁻⁷.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cloud_hub.data.columns import TEXTS, kind_of
+from cloud_hub.data.columns import TEXTS, array_of, kind_of
 
 Hashes = NDArray[np.uint64]
+
+BLOCK: Final = 1 << 14
+"""Rows that are hashed at once."""
 
 MISSING: Final = np.uint64(0x9E3779B97F4A7C15)
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -25,22 +31,65 @@ _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 
+@dataclass(frozen=True)
+class RowScan:
+    """Hash of each row [N], and a number of each column by name: equal columns have the same."""
+
+    rows: Hashes
+    columns: Mapping[str, int]
+
+    @cached_property
+    def ordered(self) -> Hashes:
+        """The hashes of all rows, rising."""
+        return np.sort(self.rows)
+
+    @property
+    def repeated(self) -> int:
+        """Number of rows that another row before them equals."""
+        return int(np.count_nonzero(self.ordered[1:] == self.ordered[:-1]))
+
+    def holds(self, rows: Hashes) -> NDArray[np.bool_]:
+        """Tell of each of other rows whether it is one of these."""
+        if not len(self.ordered):
+            return np.zeros(len(rows), dtype=np.bool_)
+        places = np.minimum(np.searchsorted(self.ordered, rows), len(self.ordered) - 1)
+        return np.asarray(self.ordered[places] == rows)
+
+
 def row_hashes(features: pa.Table) -> Hashes:
     """Return the hash of each row [N] of a table; the order of columns counts, not their names."""
+    return scanned(features).rows
+
+
+def scanned(features: pa.Table) -> RowScan:
+    """Hash all rows and all columns of a table in one pass."""
     hashes = np.zeros(features.num_rows, dtype=np.uint64)
-    for column in features.columns:
-        hashes *= _STEP
-        hashes += value_hashes(column.combine_chunks())
-        hashes = _mixed(hashes)
-    return hashes
+    parts = {name: _values_of(array_of(features, name)) for name in features.column_names}
+    sums = dict.fromkeys(parts, 0)
+    # Each block of rows stays in the cache until all its columns are in the hash.
+    for begin in range(0, len(hashes), BLOCK):
+        rows = hashes[begin : begin + BLOCK]
+        # Other places, other factors: columns with the same values in another order differ.
+        places = _mixed(np.arange(begin + 1, begin + 1 + len(rows), dtype=np.uint64))
+        for name, values in parts.items():
+            part = values(begin, len(rows))
+            sums[name] += int((part * places).sum(dtype=np.uint64))
+            rows *= _STEP
+            rows += part
+            rows[:] = _mixed(rows)
+    return RowScan(hashes, {name: total % (1 << 64) for name, total in sums.items()})
 
 
-def value_hashes(array: pa.Array) -> Hashes:
-    """Return the hash of each value [N] of one column; equal values have the same."""
+def _values_of(array: pa.Array) -> Callable[[int, int], Hashes]:
+    """Return a function that hashes the values from a row on, so many; equal values equally."""
     if kind_of(array.type) in TEXTS:
-        return _text_hashes(array)
-    values = _as_floats(array)
-    values = values + 0.0  # -0.0 is 0.0
+        known, codes = _text_hashes(array)
+        return lambda begin, count: known[codes[begin : begin + count]]
+    return lambda begin, count: _number_hashes(array.slice(begin, count))
+
+
+def _number_hashes(array: pa.Array) -> Hashes:
+    values = _as_floats(array) + 0.0  # -0.0 is 0.0
     hashes = _mixed(values.view(np.uint64))
     if array.null_count:
         hashes[pc.is_null(array).to_numpy(zero_copy_only=False)] = MISSING
@@ -56,15 +105,15 @@ def _as_floats(array: pa.Array) -> NDArray[np.float64]:
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _text_hashes(array: pa.Array) -> Hashes:
+def _text_hashes(array: pa.Array) -> tuple[Hashes, NDArray[Any]]:
+    """Return the hash of each text that is there, and the place of each row's in them."""
     found: Any = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     each = [
         int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
         for text in found.dictionary.to_pylist()
     ]
     known = np.array([*each, int(MISSING)], dtype=np.uint64)
-    codes = pc.fill_null(found.indices, len(each)).to_numpy(zero_copy_only=False)
-    return known[codes]
+    return known, pc.fill_null(found.indices, len(each)).to_numpy(zero_copy_only=False)
 
 
 def _mixed(values: NDArray[np.uint64]) -> Hashes:

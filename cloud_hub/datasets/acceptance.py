@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from cloud_hub.data.columns import NUMBERS, kind_of
+from cloud_hub.data.columns import NUMBERS, array_of, kind_of
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.fit import columns_for
 from cloud_hub.datasets.records import ANSWERED, LABELLED
@@ -47,7 +47,7 @@ def check_rows(name: str, data: Dataset, releases: Sequence[Release]) -> None:
 
 
 def _check_labels(data: Dataset, label: str) -> None:
-    column = data.table.column(label).combine_chunks()
+    column = array_of(data.table, label)
     kind = kind_of(column.type)
     if kind == "time":
         raise Invalid(f"dataset: {label}: expected numbers or texts as labels, got times")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloud_hub.data.statistics import ColumnStatistics
+from cloud_hub.data.statistics import ColumnStatistics, DatasetStatistics
 from cloud_hub.datasets.records import DatasetRecord
 
 
@@ -49,21 +48,21 @@ class DatasetDiff:
 
 def differences(
     old: DatasetRecord,
-    old_statistics: Sequence[ColumnStatistics],
+    old_statistics: DatasetStatistics | None,
     new: DatasetRecord,
-    new_statistics: Sequence[ColumnStatistics],
+    new_statistics: DatasetStatistics | None,
 ) -> DatasetDiff:
     """Compare two versions.
 
     Args:
         old: the one before.
-        old_statistics: of its columns.
+        old_statistics: of its rows, where they are known.
         new: the one after.
-        new_statistics: of its columns.
+        new_statistics: of its rows.
     """
     same = old.fingerprint == new.fingerprint
-    left = {each.name: each for each in old_statistics}
-    right = {each.name: each for each in new_statistics}
+    left = {each.name: each for each in (old_statistics.columns if old_statistics else ())}
+    right = {each.name: each for each in (new_statistics.columns if new_statistics else ())}
     changes = []
     for name in (*left, *(name for name in right if name not in left)):
         change = _change(left.get(name), right.get(name))

@@ -78,7 +78,8 @@ def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) ->
         for version, by_use in datasets.uses(model).items()
         if (uses := sorted(use for use, refs in by_use.items() if record.ref in refs))
     }
-    statistics = as_documents(list(datasets.statistics(record)))
+    known = datasets.statistics(record)
+    statistics = None if known is None else as_document(known)
     return {**as_document(record), "statistics": statistics, "versions": used}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.data.columns import kind_of
 from cloud_hub.data.dataset import Dataset
-from cloud_hub.data.statistics import ColumnStatistics, statistics
+from cloud_hub.data.statistics import DatasetStatistics, statistics
 from cloud_hub.datasets.acceptance import check_rows
 from cloud_hub.datasets.diff import DatasetDiff, differences
 from cloud_hub.datasets.records import (
@@ -82,7 +82,7 @@ class Datasets:
         raw = data.to_bytes()
         since, until = _time_range(data)
         record = self._store.add(
-            model, name, statistics(data.table), fingerprint=content,
+            model, name, statistics(data), fingerprint=content,
             blob=self._registry.blobs.put(raw), bytes=len(raw), rows=len(data),
             columns=_columns(data), since=since, until=until, source=source[:SOURCE_LENGTH],
             added_at=time.time(), actor=actor,
@@ -131,8 +131,8 @@ class Datasets:
         record = self._store.newest(model, name)
         return self.open(record) if record is not None and record.blob else None
 
-    def statistics(self, record: DatasetRecord) -> tuple[ColumnStatistics, ...]:
-        """Return statistics of the columns of a version; none if its rows were deleted."""
+    def statistics(self, record: DatasetRecord) -> DatasetStatistics | None:
+        """Return the statistics of a version; ``None`` where they are not known."""
         return self._store.statistics(record)
 
     def diff(self, model: str, before: str, after: str) -> DatasetDiff:

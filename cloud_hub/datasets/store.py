@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.data.statistics import ColumnStatistics
-from cloud_hub.database.documents import as_documents
+from cloud_hub.data.statistics import ColumnStatistics, DatasetStatistics
+from cloud_hub.database.documents import as_document, as_documents
 from cloud_hub.database.engine import transaction
 from cloud_hub.datasets.records import DatasetColumn, DatasetRecord, DatasetRef, Use
 from cloud_hub.datasets.tables import dataset_tags, dataset_uses, dataset_versions
@@ -55,30 +55,27 @@ class DatasetStore:
             + (f"there are {listed(there)}" if there else "edge-hub data add gives it some")
         )
 
-    def statistics(self, record: DatasetRecord) -> tuple[ColumnStatistics, ...]:
-        """Return the statistics of the columns of a version."""
+    def statistics(self, record: DatasetRecord) -> DatasetStatistics | None:
+        """Return the statistics of a version; ``None`` where they are not known."""
         v = dataset_versions.c
         query = select(v.statistics).where(_is(record))
         with self._engine.connect() as db:
-            documents = db.execute(query).scalar() or []
-        lists = ("edges", "values", "counts")
-        return tuple(
-            ColumnStatistics(**{**d, **{name: tuple(d[name]) for name in lists}}) for d in documents
-        )
+            document = db.execute(query).scalar()
+        return _statistics(document) if document else None
 
     def add(
-        self, model: str, name: str, statistics: Sequence[ColumnStatistics], **row: Any
+        self, model: str, name: str, statistics: DatasetStatistics, **row: Any
     ) -> DatasetRecord:
         """Store a version under the next number of its name.
 
         Args:
             model: line of versions that it is for.
             name: of the dataset.
-            statistics: of its columns.
+            statistics: of its rows.
             row: the other fields of a :class:`DatasetRecord`, but its number and parent.
         """
         columns = as_documents(list(row.pop("columns")))
-        values = {**row, "columns": columns, "statistics": as_documents(list(statistics))}
+        values = {**row, "columns": columns, "statistics": as_document(statistics)}
         for _ in range(TRIES):
             before = self.newest(model, name)
             parent = None if before is None else before.number
@@ -108,7 +105,7 @@ class DatasetStore:
         """Note that the rows of a version were deleted."""
         with transaction(self._engine) as db:
             db.execute(
-                update(dataset_versions).where(_is(record)).values(blob="", bytes=0, statistics=[])
+                update(dataset_versions).where(_is(record)).values(blob="", bytes=0, statistics={})
             )
 
     def holders(self, blob: str) -> int:
@@ -162,6 +159,16 @@ class DatasetStore:
         for name, number, tag in tagged:
             tags.setdefault((name, number), []).append(tag)
         return [_record(row, tags) for row in rows]
+
+
+def _statistics(document: Any) -> DatasetStatistics:
+    lists = ("edges", "values", "counts")
+    columns = tuple(
+        ColumnStatistics(**{**column, **{name: tuple(column[name]) for name in lists}})
+        for column in document["columns"]
+    )
+    twins = tuple((first, second) for first, second in document["twins"])
+    return DatasetStatistics(document["rows"], columns, document["repeated"], twins)
 
 
 def _is(record: DatasetRecord) -> Any:

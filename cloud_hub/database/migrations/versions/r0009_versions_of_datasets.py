@@ -78,7 +78,7 @@ def _copy() -> None:
         db.execute(
             sa.insert(new).values(
                 model=key[0], name=key[1], number=numbers[key], fingerprint=row["blob"],
-                blob=row["blob"], bytes=0, rows=row["rows"], columns=[], statistics=[],
+                blob=row["blob"], bytes=0, rows=row["rows"], columns=[], statistics={},
                 source="uploaded before datasets had versions", parent=before,
                 added_at=row["added_at"], actor="",
             )

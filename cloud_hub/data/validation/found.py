@@ -1,0 +1,18 @@
+"""What a check found, before it is known whether that stops a run. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Found(NamedTuple):
+    """A finding of one check, see :class:`cloud_hub.data.validation.report.DataFinding`."""
+
+    column: str | None
+    text: str
+    value: float | None = None
+    limit: float | None = None
+
+
+class Skipped(Exception):
+    """A check cannot be made; its message says why."""
