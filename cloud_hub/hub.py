@@ -15,6 +15,7 @@ from cloud_hub.api.token_files import new_tokens
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
+from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
@@ -96,6 +97,7 @@ class Hub:
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
+        self.validation = validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
@@ -107,8 +109,9 @@ class Hub:
         runs, uses = RunStore(engine), GateUses(engine)
         gate = OfflineGate(registry, datasets, plans, telemetry, uses)
         self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, datasets, plans, workers), audit, registry,
-            datasets, plans, telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+            runs, TrainingRunner(data, runs, registry, datasets, validation, plans, workers), audit,
+            registry, datasets, plans, telemetry, experiments, offline_gate=gate,
+            slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),

@@ -32,6 +32,10 @@ Only = Annotated[
 Rows = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV, Parquet, or .npz with X and, labelled, y.")
 ]
+Against = Annotated[
+    str | None,
+    typer.Option("--before", metavar="NAME@N", help="Compare with it; default: its parent."),
+]
 Tag = Annotated[str, typer.Argument(metavar="TAG", parser=types.name, help="Another name.")]
 To = Annotated[
     Path, typer.Argument(metavar="FILE", help="To write: .parquet, .csv, or .npz of numbers.")
@@ -60,6 +64,8 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "list", example="edge-hub data list digits train")(_list)
     command(actions, "show", example="edge-hub data show digits train@3")(_show)
     command(actions, "diff", example="edge-hub data diff digits train@2 train@3")(_diff)
+    validate = "edge-hub data validate digits train@3 --before train@2"
+    command(actions, "validate", example=validate)(_validate)
     command(actions, "tag", example="edge-hub data tag digits train@3 approved")(_tag)
     export = "edge-hub data export digits train@3 train.parquet"
     command(actions, "export", example=export)(_export)
@@ -104,6 +110,12 @@ def _diff(hub: HubAddress, model: types.Model, before: Before, after: After) -> 
     return Result(hub.client().get(path, before=before), _changes)
 
 
+def _validate(hub: HubAddress, model: types.Model, ref: Ref, before: Against = None) -> Result:
+    """Make the checks that a run makes before it trains; exit status 1 if one fails."""
+    answer = hub.client().get(f"models/{model}/datasets/{ref}/validation", before=before)
+    return Result(answer, lambda a: validation_text(ref, a), status=0 if answer["ok"] else 1)
+
+
 def _tag(hub: HubAddress, model: types.Model, ref: Ref, tag: Tag) -> Result:
     """Give a version another name; another version may have had it."""
     answer = hub.client().post(f"models/{model}/datasets/{ref}/tags/{tag}")
@@ -126,6 +138,22 @@ def _export(hub: HubAddress, model: types.Model, ref: Ref, file: To) -> Result:
         raise Invalid(f"{file}: cannot be written; {error.strerror}") from error
     note(f"{ref} is in {file}")
     return Result({"file": str(file), "bytes": len(raw)}, lambda a: f"{a['bytes']:,} bytes")
+
+
+def validation_text(ref: str, report: dict[str, Any]) -> str:
+    """Return a report of a validation as lines."""
+    checks, findings = report["checks"], report["findings"]
+    skipped = [check for check in checks if check["skipped"]]
+    against = f" against {report['before']}" if report["before"] else ""
+    failed = sum(finding["level"] == "fails" for finding in findings)
+    lines = [
+        f"{ref}: {plural(report['rows'], 'row')} of {report['columns']} features{against}: "
+        f"{plural(len(checks) - len(skipped), 'check')}, {failed} failed, "
+        f"{len(findings) - failed} told"
+    ]
+    lines += [f"  {f['level']}: {f['check']}: {f['text']}" for f in findings]
+    lines += [f"  not made: {check['check']}, {check['skipped']}" for check in skipped]
+    return "\n".join(lines)
 
 
 def _ref(record: dict[str, Any]) -> str:

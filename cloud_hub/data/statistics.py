@@ -185,7 +185,7 @@ def bin_counts(numbers: NDArray[Any], edges: tuple[float, ...]) -> NDArray[np.in
     # Each block stays in the cache while it is compared: faster than a search for each number.
     for begin in range(0, len(numbers), BLOCK):
         block = numbers[begin : begin + BLOCK]
-        reached += [np.count_nonzero(block >= edge) for edge in inner]
+        reached += np.array([np.count_nonzero(block >= edge) for edge in inner], dtype=np.int64)
     return -np.diff(np.concatenate([[len(numbers)], reached, [0]]).astype(np.int64))
 
 

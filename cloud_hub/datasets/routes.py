@@ -15,6 +15,7 @@ from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.datasets.records import HOLDOUT, DatasetRef
+from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
@@ -106,6 +107,22 @@ def diff(
     record = datasets.get(model, ref)
     parent = DatasetRef(record.name, number=record.parent or record.number)
     return as_document(datasets.diff(model, before or str(parent), record.ref))
+
+
+@router.get("/models/{model}/datasets/{ref}/validation")
+def validation(
+    request: Request, publisher: Publisher, model: KnownModel, ref: str, before: str | None = None
+) -> Document:
+    """The checks that a run makes before it trains on a version, against one ``before``."""
+    hub = hub_of(request)
+    policy, plan = hub.registry.policy(model).train, hub.plans.current(model)
+    report = hub.validation.validate(
+        hub.datasets.get(model, ref),
+        ValidationPolicy() if policy is None else policy.validation,
+        version=None if plan is None else plan.serving.version,
+        against=before,
+    )
+    return {**as_document(report), "ok": report.ok}
 
 
 @router.post("/models/{model}/datasets/{ref}/tags/{tag}")

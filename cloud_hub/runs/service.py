@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cloud_hub.data.validation.origins import capped
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
@@ -190,6 +191,9 @@ class Runs:
     def _wait(self, run: RunRecord, now: float) -> None:
         policy = self._train_policy(run.model)
         fresh = self._telemetry.samples(run.model, since=run.since)
+        if fresh is not None and policy.validation.enabled:
+            # Before they are counted: one device alone must not make them enough.
+            fresh = capped(fresh, policy.validation.max_device_share)
         rows = len(fresh) if fresh is not None else 0
         plan = self._plans.current(run.model)
         # One experiment at a time: a candidate that is trained now would wait, and age.

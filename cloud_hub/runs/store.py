@@ -40,7 +40,7 @@ class RunRecord:
     """One run. Rows predicted from ``since`` to ``until`` are fresh; ``gate`` is the offline
     gate's table; ``mode_reason`` says why the mode is not the one that was asked for; ``isolation``
     what its worker was kept from, as measured before it ran foreign code; ``datasets`` are the
-    versions that it trains on, as ``NAME@N``.
+    versions that it trains on, as ``NAME@N``; ``validation`` the report on each of them.
     """
 
     id: int
@@ -63,6 +63,7 @@ class RunRecord:
     reason: str
     isolation: str
     datasets: tuple[str, ...]
+    validation: tuple[Document, ...]
 
 
 class RunStore:
@@ -142,5 +143,7 @@ def cause_of(firing: Firing) -> RunCause:
 def _record(row: Any) -> RunRecord:
     causes = tuple(RunCause(**cause) for cause in row["causes"])
     gate = tuple(Check(**check) for check in row["gate"])
-    datasets = tuple(row["datasets"] or ())
-    return RunRecord(**{**row, "causes": causes, "gate": gate, "datasets": datasets})
+    datasets, reports = tuple(row["datasets"] or ()), tuple(row["validation"] or ())
+    return RunRecord(
+        **{**row, "causes": causes, "gate": gate, "datasets": datasets, "validation": reports}
+    )

@@ -29,6 +29,7 @@ runs = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("isolation", Text, nullable=False, default="", server_default=text("''")),
     Column("datasets", JSON),
+    Column("validation", JSON),
 )
 
 gate_uses = Table(

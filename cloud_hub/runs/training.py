@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.fit import fitted, no_rows
+from cloud_hub.database.documents import as_document
 from cloud_hub.datasets.records import FRESH, TRAIN
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.process_limits import ProcessLimits
@@ -19,7 +20,9 @@ from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.contract.codec import decode
 
 if TYPE_CHECKING:
+    from cloud_hub.datasets.records import DatasetRecord
     from cloud_hub.datasets.service import Datasets
+    from cloud_hub.datasets.validation import DatasetValidation
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -64,6 +67,7 @@ class TrainingRunner:
         store: RunStore,
         registry: Registry,
         datasets: Datasets,
+        validation: DatasetValidation,
         plans: Plans,
         workers: Workers,
     ) -> None:
@@ -71,6 +75,7 @@ class TrainingRunner:
         self._store = store
         self._registry = registry
         self._datasets = datasets
+        self._validation = validation
         self._plans = plans
         self.workers = workers
         self._running: dict[int, _Training] = {}
@@ -100,7 +105,7 @@ class TrainingRunner:
                 "train: what a pipeline sends is not loaded here, because nothing on this machine "
                 f"keeps it from the hub's secrets ({self.workers.isolation}); see docs/PIPELINES.md"
             )
-        taken = self._taken_rows(run, fresh)
+        taken = self._taken_rows(run, policy, fresh)
         job = self._job(run, policy, taken, now)
         state = None
         if self.workers.takes_foreign():
@@ -210,27 +215,47 @@ class TrainingRunner:
         self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
         return None
 
-    def _taken_rows(self, run: RunRecord, fresh: Dataset | None) -> RowsTaken:
-        """Return the rows that a run trains on, each as a version of a dataset.
+    def _taken_rows(self, run: RunRecord, policy: TrainPolicy, shared: Dataset | None) -> RowsTaken:
+        """Return the rows that a run trains on, each as a version of a dataset, validated.
 
         Shared rows become one: what a run saw can be told, and seen again.
+
+        Raises:
+            Invalid: a check of the data fails.
         """
         refs: list[str] = []
+        fresh = shared
         if fresh is None:
             columns = self._registry.release(run.model, run.parent).manifest.signature.columns
             fresh = no_rows(columns)
         else:
-            record = self._datasets.add(
-                run.model, FRESH, fresh, actor=ACTOR, source=f"shared by devices, run {run.id}"
-            )
+            source = f"shared by devices, run {run.id}"
+            record = self._datasets.add(run.model, FRESH, fresh, actor=ACTOR, source=source)
             refs.append(record.ref)
+            self._validate(run, policy, record, fresh)
         history = self._datasets.newest(run.model, TRAIN)
         if history is None or not history.blob:
             return RowsTaken(fresh, None, tuple(refs))
         known = self._datasets.open(history)
+        self._validate(run, policy, history, known)
         if known.positional and len(known.names) == len(fresh.names):
             known = fitted(known, fresh.names, run.parent)
         return RowsTaken(fresh, known, (*refs, history.ref))
+
+    def _validate(
+        self, run: RunRecord, policy: TrainPolicy, record: DatasetRecord, data: Dataset
+    ) -> None:
+        """Note the report of a version on the run; raises Invalid if a check fails."""
+        if not policy.validation.enabled:
+            return
+        report = self._validation.validate(record, policy.validation, version=run.parent, data=data)
+        before = self._store.get(run.id).validation
+        document = {"dataset": record.ref, **as_document(report)}
+        self._store.note(run, validation=[*before, document])
+        for finding in report.findings:
+            log.info("%s: run %s, %s: %s", run.model, run.id, record.ref, finding.text)
+        if not report.ok:
+            raise Invalid(f"{record.ref}: {report.reason()}")
 
     def _job(
         self, run: RunRecord, policy: TrainPolicy, taken: RowsTaken, now: float

@@ -134,7 +134,8 @@ def ranges(subject: Subject) -> Iterator[Found]:
             yield from _outside(subject, now, low, high, 0)
         elif now.kind != "time" and subject.before is not None:
             was = subject.before.statistics.column(now.name)
-            if was is not None and was.minimum is not None and was.maximum is not None:
+            varied = was is not None and was.distinct > 1
+            if was is not None and varied and was.minimum is not None and was.maximum is not None:
                 # As wide again on either side: the largest of a heavy tail is often larger.
                 span = max(was.maximum - was.minimum, was.deviation or 0.0)
                 yield from _outside(subject, now, was.minimum - span, was.maximum + span, FEW)

@@ -44,19 +44,20 @@ class ValidationPolicy:
     A check that finds something stops the run, unless it is among those that are ``told`` only.
     The version before is that of the same dataset; what it had already is no fault.
 
-    A column has at most a share ``max_missing`` of its values missing, and ``max_missing_rise``
-    more than the version before; at most ``max_out_of_range`` of the numbers are outside of
-    ``ranges``, or further outside the range of the version before than that is wide. Rows whose
-    features another row has: ``max_duplicate_rows``, ``max_duplicate_rise`` over the version
-    before. Labels: each class has ``min_class_share`` of the rows, and ``max_label_shift`` of the
-    rows (total variation) moved from one class to another; a feature that equals the label in
-    ``max_label_agreement`` of the rows is a leak. ``max_holdout_overlap`` of the rows of the
-    holdout are among those that are trained on. ``max_drift`` and ``max_fleet_distance`` are
-    population stability indices of a column, against the version before and against what the fleet
-    itself counted. One device gives ``max_device_share`` of the shared rows (or twice its fair
-    share, where devices are few); above it, rows of it are left out. ``max_new_categories`` of the
-    values were never seen before. ``max_time_gap`` of the time from first to last row is without
-    any row.
+    Columns: at most ``max_missing`` of the values are missing, and ``max_missing_rise`` more than
+    before; at most ``max_out_of_range`` of the numbers are outside of ``ranges``, or further outside
+    of the range of before than that is wide. Rows with the features of another one:
+    ``max_duplicate_rows``, or ``max_duplicate_rise`` over before (inputs recur, and shared rows with
+    them). Labels: each class has ``min_class_share`` of the rows, ``max_label_shift`` of the rows
+    moved from one class to another, and a feature that equals the label in ``max_label_agreement``
+    of the rows is a leak. ``max_holdout_overlap`` of the rows of the holdout are among those that
+    are trained on.
+
+    ``max_drift`` and ``max_fleet_distance`` are population stability indices of a column, against
+    the version before and against what the fleet itself counted. One device gives
+    ``max_device_share`` of the shared rows (or twice its fair share, where devices are few): more
+    rows of it are left out. ``max_new_categories`` of the values were never seen before.
+    ``max_time_gap`` of the time from the first to the last row has no row.
     """
 
     enabled: bool = True
@@ -65,8 +66,8 @@ class ValidationPolicy:
     max_missing_rise: float = 0.05
     ranges: tuple[RangeRule, ...] = ()
     max_out_of_range: float = 0.0001
-    max_duplicate_rows: float = 0.5
-    max_duplicate_rise: float = 0.05
+    max_duplicate_rows: float = 0.9
+    max_duplicate_rise: float = 0.2
     min_class_share: float = 0.0
     max_label_shift: float = 0.2
     max_label_agreement: float = 0.999

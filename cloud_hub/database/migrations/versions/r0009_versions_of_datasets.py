@@ -43,7 +43,8 @@ def upgrade() -> None:
     )
     _copy()
     op.drop_table("datasets")
-    op.add_column("runs", sa.Column("datasets", sa.JSON()))
+    for name in ("datasets", "validation"):
+        op.add_column("runs", sa.Column(name, sa.JSON()))
 
 
 def _keyed(name: str, key: str, *columns: sa.Column[int]) -> None:
