@@ -105,7 +105,7 @@ def numbers_of(array: pa.Array) -> np.ndarray[Any, Any]:
     """
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
-        values = array.to_numpy(zero_copy_only=False)
+        values: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
         return values.astype(np.bool_) if not array.null_count else values
     result: np.ndarray[Any, Any] = array.to_numpy(zero_copy_only=False)
     return result

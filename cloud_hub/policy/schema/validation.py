@@ -45,10 +45,10 @@ class ValidationPolicy:
     The version before is that of the same dataset; what it had already is no fault.
 
     Columns: at most ``max_missing`` of the values are missing, and ``max_missing_rise`` more than
-    before; at most ``max_out_of_range`` of the numbers are outside of ``ranges``, or further outside
-    of the range of before than that is wide. Rows with the features of another one:
-    ``max_duplicate_rows``, or ``max_duplicate_rise`` over before (inputs recur, and shared rows with
-    them). Labels: each class has ``min_class_share`` of the rows, ``max_label_shift`` of the rows
+    before; at most ``max_out_of_range`` of the numbers are outside of ``ranges``, or further out of
+    the range of before than that is wide. Rows with the features of another one:
+    ``max_duplicate_rows``, or ``max_duplicate_rise`` over before (inputs recur, and shared rows so
+    too). Labels: each class has ``min_class_share`` of the rows, ``max_label_shift`` of the rows
     moved from one class to another, and a feature that equals the label in ``max_label_agreement``
     of the rows is a leak. ``max_holdout_overlap`` of the rows of the holdout are among those that
     are trained on.
