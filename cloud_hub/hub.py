@@ -228,6 +228,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
+        "datasets": hub.datasets.clean,
         "flags": hub.flags.tick,
     }
 

@@ -6,10 +6,11 @@ leaves at most a file that nothing names. The same content added twice in a row 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from sqlalchemy import Engine
@@ -20,6 +21,7 @@ from cloud_hub.data.statistics import DatasetStatistics, statistics
 from cloud_hub.datasets.acceptance import check_rows
 from cloud_hub.datasets.diff import DatasetDiff, differences
 from cloud_hub.datasets.records import (
+    FRESH,
     DatasetColumn,
     DatasetRecord,
     DatasetRef,
@@ -29,6 +31,7 @@ from cloud_hub.datasets.records import (
 )
 from cloud_hub.datasets.store import DatasetStore
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.registry.per_model import for_each
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -36,7 +39,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOURCE_LENGTH = 500
+DAY: Final = 86_400.0
+CLEAN_SECONDS: Final = 600.0
+
+SOURCE_LENGTH: Final = 500
 """Characters of the words that say where rows came from."""
 
 
@@ -53,6 +59,7 @@ class Datasets:
         self._store = DatasetStore(engine)
         self._audit = audit
         self._registry = registry
+        self._cleaned = 0.0
 
     def add(
         self, model: str, name: str, data: Dataset, *, actor: str, source: str = ""
@@ -124,7 +131,32 @@ class Datasets:
         """
         if not record.blob:
             raise Conflict(f"{record.model}: the rows of {record.ref} were deleted by retention")
-        return Dataset.from_bytes(self._registry.blobs.get(record.blob), name=record.ref)
+        raw = self._registry.blobs.get(record.blob)
+        if hashlib.sha256(raw).hexdigest() != record.blob:
+            raise Invalid(
+                f"{record.model}: {record.ref}: its file is damaged, it is not what was stored; "
+                "add the rows again"
+            )
+        return Dataset.from_bytes(raw, name=record.ref)
+
+    def clean(self, now: float) -> None:
+        """Delete shared rows that are older than the policy keeps them; their records stay.
+
+        Every :data:`CLEAN_SECONDS`. Other datasets are somebody's own, and theirs to keep.
+        """
+        if now - self._cleaned < CLEAN_SECONDS:
+            return
+        self._cleaned = now
+        for_each(self._registry.models(), lambda model: self._clean(model, now))
+
+    def _clean(self, model: str, now: float) -> None:
+        oldest = now - self._registry.policy(model).retention.sample_days * DAY
+        for record in self._store.records(model, FRESH):
+            if record.blob and record.added_at < oldest:
+                self._store.forget_rows(record)  # first: no record names a file that is gone
+                if not self._store.holders(record.blob):
+                    self._registry.blobs.delete(record.blob)
+                log.info("%s: the rows of %s were deleted", model, record.ref)
 
     def rows(self, model: str, name: str) -> Dataset | None:
         """Return the rows of the newest version of a dataset, ``None`` if there is none."""

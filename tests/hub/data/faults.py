@@ -81,7 +81,9 @@ def with_column(data: Dataset, name: str, values: Any) -> Dataset:
 def _numbers(data: Dataset, name: str, change: Callable[[Any, Any], Any]) -> Dataset:
     random = np.random.default_rng(9)
     values = np.array(data.column(name), dtype=np.float32)
-    return with_column(data, name, pa.array(change(values, random.random(len(values))), from_pandas=True))
+    return with_column(
+        data, name, pa.array(change(values, random.random(len(values))), from_pandas=True)
+    )
 
 
 def _missing(s: Subject) -> Subject:

@@ -178,13 +178,21 @@ def test_a_parquet_that_is_damaged_anywhere_is_rows_or_a_refusal() -> None:
         for _ in range(chance.randint(1, 3)):
             raw[chance.randrange(4, len(raw))] = chance.randrange(256)
         try:
-            Dataset.from_bytes(bytes(raw[: chance.choice([len(raw), chance.randrange(4, len(raw))])]))
+            Dataset.from_bytes(
+                bytes(raw[: chance.choice([len(raw), chance.randrange(4, len(raw))])])
+            )
         except Invalid:
             continue
 
 
 def test_roles_are_columns_that_are_there_and_different() -> None:
-    assert Dataset.read(FRAME, label="plan", time="seen").names == ("age", "income", "city", "new", "y")
+    assert Dataset.read(FRAME, label="plan", time="seen").names == (
+        "age",
+        "income",
+        "city",
+        "new",
+        "y",
+    )
     with pytest.raises(Invalid, match="label: there is no column 'z', only age"):
         Dataset.read(FRAME, label="z")
     with pytest.raises(Invalid, match="one column each"):
