@@ -78,8 +78,7 @@ class Hub:
     ) -> None:
         data = settings.data
         self.settings, self.engine, self.repository = settings, engine, repository
-        self.limits = RateLimits(settings.rates)
-        self.keys = Keys(repository)
+        self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
         self.blobs = BlobStore(stores.blobs)
         self.audit = audit = Audit(engine)
@@ -117,8 +116,7 @@ class Hub:
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
         )  # fmt: skip
-        train_problem = functools.partial(problem, workers)
-        self.policies = Policies(registry, plans, train_problem=train_problem)
+        self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
     def close(self) -> None:

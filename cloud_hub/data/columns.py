@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cloud_hub.data.library_errors import first_line
 from cloud_hub.errors import Invalid
 
 ColumnKind = Literal["boolean", "integer", "number", "text", "category", "time"]
@@ -123,11 +124,6 @@ def seconds_of(array: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
         whole = array.cast(pa.int64())
         return np.asarray(whole.to_numpy(zero_copy_only=False), dtype=np.float64) / 1e6
     return np.asarray(numbers_of(array), dtype=np.float64)
-
-
-def first_line(error: BaseException) -> str:
-    """Return what a library said, without its trace, short."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def schema_of(table: pa.Table) -> Mapping[str, ColumnKind]:

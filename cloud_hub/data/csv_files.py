@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from cloud_hub.data.columns import TIME, first_line
+from cloud_hub.data.library_errors import first_line
 from cloud_hub.errors import Invalid
 
 MISSING: Final = ["", "NaN", "nan"]
@@ -20,7 +20,8 @@ BLOCK: Final = 4 << 20
 """Bytes that are parsed at once; no line may be longer."""
 
 LADDER: Final = (
-    pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us"), TIME, pa.string(),
+    pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us"), pa.timestamp("us", "UTC"),
+    pa.string(),
 )  # fmt: skip
 """Types that a column may have, in the order in which they are tried."""
 

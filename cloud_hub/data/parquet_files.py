@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from cloud_hub.data.columns import first_line
+from cloud_hub.data.library_errors import first_line
 from cloud_hub.errors import Invalid
 
 ROWS_AT_ONCE: Final = 65_536

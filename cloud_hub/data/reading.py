@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import pyarrow as pa
 
-from cloud_hub.data.columns import first_line, plain_table
+from cloud_hub.data.columns import plain_table
 from cloud_hub.data.csv_files import read_csv, stream_csv
+from cloud_hub.data.library_errors import first_line
 from cloud_hub.data.npz import read_npz, table_of
 from cloud_hub.data.parquet_files import ROWS_AT_ONCE, read_parquet, stream_parquet
 from cloud_hub.errors import Invalid

@@ -186,7 +186,8 @@ def bin_counts(numbers: NDArray[Any], edges: tuple[float, ...]) -> NDArray[np.in
     for begin in range(0, len(numbers), BLOCK):
         block = numbers[begin : begin + BLOCK]
         reached += np.array([np.count_nonzero(block >= edge) for edge in inner], dtype=np.int64)
-    return -np.diff(np.concatenate([[len(numbers)], reached, [0]]).astype(np.int64))
+    bounds = np.concatenate([[len(numbers)], reached, [0]]).astype(np.int64)
+    return bounds[:-1] - bounds[1:]
 
 
 def _comparable(edge: float, dtype: np.dtype[Any]) -> Any:

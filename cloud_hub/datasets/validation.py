@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cloud_hub.data.columns import ColumnKind
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.fit import fitted
-from cloud_hub.data.validation.subject import DataReference, FleetColumn, Subject
+from cloud_hub.data.validation.subject import DataReference, FleetColumn, ValidatedRows
 from cloud_hub.data.validation.validate import validate
 from cloud_hub.datasets.records import FRESH, HOLDOUT, DatasetRecord, DatasetRef
 from cloud_hub.errors import HubFault
@@ -72,7 +72,7 @@ class DatasetValidation:
         # Rows for training may have other columns than what serves: there nothing is expected.
         shared = record.name == FRESH and release is not None
         return validate(
-            Subject(
+            ValidatedRows(
                 data,
                 policy,
                 expected=_expected(columns) if shared else {},

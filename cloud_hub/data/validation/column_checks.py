@@ -11,14 +11,8 @@ import pyarrow.compute as pc
 
 from cloud_hub.data.columns import TEXTS, ColumnKind, kind_of
 from cloud_hub.data.statistics import ColumnStatistics, finite
-from cloud_hub.data.validation.found import Found
-from cloud_hub.data.validation.subject import Subject
-
-FEW = 2
-"""Rows that are no share of anything: so many may be odd in data of any size."""
-
-SIGMAS = 4.0
-"""Standard errors beyond a limit that chance alone does not reach."""
+from cloud_hub.data.validation.found import FEW, SIGMAS, Found
+from cloud_hub.data.validation.subject import ValidatedRows
 
 WORDS: dict[ColumnKind, str] = {
     "boolean": "booleans", "integer": "whole numbers", "number": "numbers", "text": "texts",
@@ -26,7 +20,7 @@ WORDS: dict[ColumnKind, str] = {
 }  # fmt: skip
 
 
-def schema(subject: Subject) -> Iterator[Found]:
+def schema(subject: ValidatedRows) -> Iterator[Found]:
     """Find columns that are not there, or have values of another kind."""
     expected = dict(subject.expected)
     if not expected and subject.before is not None:
@@ -42,7 +36,7 @@ def schema(subject: Subject) -> Iterator[Found]:
                 yield Found(name, f"{name}: expected {WORDS[kind]}, {wrong}")
 
 
-def _is_feature(subject: Subject, column: ColumnStatistics) -> bool:
+def _is_feature(subject: ValidatedRows, column: ColumnStatistics) -> bool:
     """Whether a column of before that is not there now was a feature: not a role by its name."""
     assert subject.before is not None
     roles = {subject.before.label, *subject.data.roles.values(), "y", "time", "device", "t"}
@@ -86,7 +80,7 @@ def _not_whole(array: pa.Array, expected: ColumnKind) -> str:
     return f"got {odd[0]:g} in {len(odd):,} rows"
 
 
-def missing(subject: Subject) -> Iterator[Found]:
+def missing(subject: ValidatedRows) -> Iterator[Found]:
     """Find columns with too many missing values, or with more than before."""
     policy, label = subject.policy, subject.data.label
     for now in subject.statistics.columns:
@@ -116,7 +110,7 @@ def _missing_of(
     return Found(now.name, text, share, before + rise) if risen else None
 
 
-def ranges(subject: Subject) -> Iterator[Found]:
+def ranges(subject: ValidatedRows) -> Iterator[Found]:
     """Find numbers that are infinite, outside a declared range, or far outside that of before."""
     policy = subject.policy
     declared = {rule.column: rule for rule in policy.ranges}
@@ -145,7 +139,7 @@ def ranges(subject: Subject) -> Iterator[Found]:
 
 
 def _outside(
-    subject: Subject, now: ColumnStatistics, low: float, high: float, few: int
+    subject: ValidatedRows, now: ColumnStatistics, low: float, high: float, few: int
 ) -> Iterator[Found]:
     if now.minimum is None or now.maximum is None or (now.minimum >= low and now.maximum <= high):
         return

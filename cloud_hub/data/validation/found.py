@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+FEW: Final = 2
+"""Rows that are no share of anything: so many may be odd in data of any size."""
+
+SIGMAS: Final = 4.0
+"""Standard errors beyond a limit that chance alone does not reach."""
 
 
 class Found(NamedTuple):

@@ -20,7 +20,7 @@ from cloud_hub.data.statistics import (
 )
 from cloud_hub.data.validation.distances import stability_index, variation
 from cloud_hub.data.validation.found import Found, Skipped
-from cloud_hub.data.validation.subject import Subject
+from cloud_hub.data.validation.subject import ValidatedRows
 
 CLASSES = 1_000
 """Different whole numbers up to which labels are classes, and not values."""
@@ -35,7 +35,7 @@ SURE = 0.99999
 """Correlation from which a number is the label in another unit."""
 
 
-def label_balance(subject: Subject) -> Iterator[Found]:
+def label_balance(subject: ValidatedRows) -> Iterator[Found]:
     """Find one class alone, rare or vanished classes, and classes that moved."""
     label = subject.data.label
     if label is None:
@@ -115,7 +115,7 @@ def _moved_values(
                     f"{moved:.2f}, at most {most:g})", moved, most)  # fmt: skip
 
 
-def label_leak(subject: Subject) -> Iterator[Found]:
+def label_leak(subject: ValidatedRows) -> Iterator[Found]:
     """Find features that are the label, under the same or other names of its values."""
     label = subject.data.label
     if label is None:

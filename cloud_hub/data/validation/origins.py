@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.data.validation.found import Found, Skipped
-from cloud_hub.data.validation.subject import Subject
+from cloud_hub.data.validation.subject import ValidatedRows
 
 FEWEST = 50
 """Rows without which nothing is said of devices and gaps."""
@@ -25,7 +25,7 @@ RECURRING = 3
 """So many gaps of a length recur."""
 
 
-def device_share(subject: Subject) -> Iterator[Found]:
+def device_share(subject: ValidatedRows) -> Iterator[Found]:
     """Find a device that gives more rows than its cap."""
     devices = subject.data.devices
     if devices is None:
@@ -91,7 +91,7 @@ def _allowed(counts: NDArray[np.int64], cap: float) -> NDArray[np.int64]:
     return np.minimum(counts, low)
 
 
-def time_gap(subject: Subject) -> Iterator[Found]:
+def time_gap(subject: ValidatedRows) -> Iterator[Found]:
     """Find a long stretch of the time from the first to the last row that has none."""
     times = subject.data.times
     if times is None:

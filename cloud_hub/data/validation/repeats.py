@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from cloud_hub.data.validation.column_checks import FEW, SIGMAS
-from cloud_hub.data.validation.found import Found, Skipped
-from cloud_hub.data.validation.subject import Subject
+from cloud_hub.data.validation.found import FEW, SIGMAS, Found, Skipped
+from cloud_hub.data.validation.subject import ValidatedRows
 
 CHANCE = 1.5
 """Times as many rows of the holdout may stand in the training as rows recur in the training."""
 
 
-def duplicate_rows(subject: Subject) -> Iterator[Found]:
+def duplicate_rows(subject: ValidatedRows) -> Iterator[Found]:
     """Find more rows with the same features than are usual."""
     policy, now = subject.policy, subject.statistics
     share = now.repeated / max(1, now.rows)
@@ -31,7 +30,7 @@ def duplicate_rows(subject: Subject) -> Iterator[Found]:
         yield Found(None, f"{text}, {before:.1%} did before", share, limit)
 
 
-def duplicate_features(subject: Subject) -> Iterator[Found]:
+def duplicate_features(subject: ValidatedRows) -> Iterator[Found]:
     """Find features that are the same in every row, and were not before."""
     known = set(subject.before.statistics.twins) if subject.before is not None else set()
     for first, second in subject.statistics.twins:
@@ -39,7 +38,7 @@ def duplicate_features(subject: Subject) -> Iterator[Found]:
             yield Found(second, f"{second}: is the same as {first} in every row")
 
 
-def holdout_overlap(subject: Subject) -> Iterator[Found]:
+def holdout_overlap(subject: ValidatedRows) -> Iterator[Found]:
     """Find rows of the holdout among those that are trained on."""
     held = subject.holdout_rows
     if held is None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, kind_of
 from cloud_hub.data.statistics import VALUES, finite, same_bins, value_counts
-from cloud_hub.data.validation.column_checks import FEW
 from cloud_hub.data.validation.distances import stability_index
-from cloud_hub.data.validation.found import Found, Skipped
-from cloud_hub.data.validation.subject import FleetColumn, Subject
+from cloud_hub.data.validation.found import FEW, Found, Skipped
+from cloud_hub.data.validation.subject import FleetColumn, ValidatedRows
 from edge_sdk.model.values import category
 
 NO_BEFORE = "there is no version before"
 
 
-def drift(subject: Subject) -> Iterator[Found]:
+def drift(subject: ValidatedRows) -> Iterator[Found]:
     """Find features whose distribution is another than before."""
     if subject.before is None:
         raise Skipped(NO_BEFORE)
@@ -39,7 +40,7 @@ def drift(subject: Subject) -> Iterator[Found]:
             )
 
 
-def new_categories(subject: Subject) -> Iterator[Found]:
+def new_categories(subject: ValidatedRows) -> Iterator[Found]:
     """Find texts that were never seen before."""
     if subject.before is None:
         raise Skipped(NO_BEFORE)
@@ -61,9 +62,10 @@ def new_categories(subject: Subject) -> Iterator[Found]:
             )
 
 
-def fleet(subject: Subject) -> Iterator[Found]:
+def fleet(subject: ValidatedRows) -> Iterator[Found]:
     """Find features of which the rows do not show what the fleet sees."""
-    columns = {n: c for n, c in subject.fleet.items() if n in subject.data.names and sum(c.counts)}
+    names = set(subject.data.names)
+    columns = {n: c for n, c in subject.fleet.items() if n in names and any(c.counts)}
     if not columns:
         raise Skipped("devices have not counted these features yet")
     most = subject.policy.max_fleet_distance
@@ -83,7 +85,7 @@ def fleet(subject: Subject) -> Iterator[Found]:
             )
 
 
-def fleet_bins(array: pa.Array, column: FleetColumn) -> np.ndarray | None:  # type: ignore[type-arg]
+def fleet_bins(array: pa.Array, column: FleetColumn) -> NDArray[np.int64] | None:
     """Return the counts of a column in the bins of the fleet, as devices count.
 
     ``None`` for values of another kind.
@@ -112,7 +114,7 @@ def fleet_bins(array: pa.Array, column: FleetColumn) -> np.ndarray | None:  # ty
     return counts
 
 
-def _shares(counts: object) -> np.ndarray:  # type: ignore[type-arg]
+def _shares(counts: Any) -> NDArray[np.float64]:
     array = np.asarray(counts, dtype=np.float64)
     return np.asarray(array / max(1.0, array.sum()))
 

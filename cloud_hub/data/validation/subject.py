@@ -39,7 +39,7 @@ class DataReference:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ValidatedRows:
     """Everything that checks may ask.
 
     Attributes:

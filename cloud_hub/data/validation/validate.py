@@ -8,10 +8,10 @@ from typing import Final
 from cloud_hub.data.validation import column_checks, labels, origins, repeats, shifts
 from cloud_hub.data.validation.found import Found, Skipped
 from cloud_hub.data.validation.report import DataCheck, DataFinding, ValidationReport
-from cloud_hub.data.validation.subject import Subject
+from cloud_hub.data.validation.subject import ValidatedRows
 from cloud_hub.policy.schema.validation import CheckName
 
-CHECKS: Final[Mapping[CheckName, Callable[[Subject], Iterable[Found]]]] = {
+CHECKS: Final[Mapping[CheckName, Callable[[ValidatedRows], Iterable[Found]]]] = {
     "schema": column_checks.schema,
     "missing": column_checks.missing,
     "range": column_checks.ranges,
@@ -29,7 +29,7 @@ CHECKS: Final[Mapping[CheckName, Callable[[Subject], Iterable[Found]]]] = {
 """In the order in which they are made and told; another check adds its line here."""
 
 
-def validate(subject: Subject) -> ValidationReport:
+def validate(subject: ValidatedRows) -> ValidationReport:
     """Make every check, and return what all of them found.
 
     Args:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.statistics import statistics
-from cloud_hub.data.validation.subject import DataReference, FleetColumn, Subject
+from cloud_hub.data.validation.subject import DataReference, FleetColumn, ValidatedRows
 from edge_sdk.contract.profile import FeatureProfile
 
 COLUMNS = 50
@@ -51,10 +51,10 @@ def clean(rows: int, seed: int) -> Dataset:
     return Dataset.of(X, y, times=times, devices=devices.tolist())
 
 
-def subject(rows: int, seed: int = 0) -> Subject:
+def subject(rows: int, seed: int = 0) -> ValidatedRows:
     """Rows without a fault, with a version before, a holdout and a fleet that sees the same."""
     before = clean(rows, seed + 1)
-    return Subject(
+    return ValidatedRows(
         clean(rows, seed + 2),
         before=DataReference("train@1", statistics(before), "y"),
         holdout=clean(max(1_000, rows // 10), seed + 3),
@@ -86,21 +86,21 @@ def _numbers(data: Dataset, name: str, change: Callable[[Any, Any], Any]) -> Dat
     )
 
 
-def _missing(s: Subject) -> Subject:
+def _missing(s: ValidatedRows) -> ValidatedRows:
     return replace(s, data=_numbers(s.data, "f3", lambda v, r: np.where(r < 0.1, np.nan, v)))
 
 
-def _wrong_type(s: Subject) -> Subject:
+def _wrong_type(s: ValidatedRows) -> ValidatedRows:
     texts = [f"{value:.3f}" for value in s.data.column("f5")]
     texts[len(texts) // 2] = "n/a"
     return replace(s, data=with_column(s.data, "f5", texts))
 
 
-def _out_of_range(s: Subject) -> Subject:
+def _out_of_range(s: ValidatedRows) -> ValidatedRows:
     return replace(s, data=_numbers(s.data, "f4", lambda v, r: np.where(r < 0.002, -999.0, v)))
 
 
-def _duplicate_rows(s: Subject) -> Subject:
+def _duplicate_rows(s: ValidatedRows) -> ValidatedRows:
     count = len(s.data)
     rows = np.arange(count)
     rows[int(0.7 * count) :] = np.arange(count - int(0.7 * count))
@@ -111,20 +111,20 @@ def _duplicate_rows(s: Subject) -> Subject:
     return replace(s, data=data)
 
 
-def _duplicate_features(s: Subject) -> Subject:
+def _duplicate_features(s: ValidatedRows) -> ValidatedRows:
     return replace(s, data=with_column(s.data, "f8", s.data.table.column("f10").combine_chunks()))
 
 
-def _label_balance(s: Subject) -> Subject:
+def _label_balance(s: ValidatedRows) -> ValidatedRows:
     random = np.random.default_rng(9).random(len(s.data))
     return replace(s, data=with_column(s.data, "y", np.where(random < 0.6, 1, s.data.labels)))
 
 
-def _label_leak(s: Subject) -> Subject:
+def _label_leak(s: ValidatedRows) -> ValidatedRows:
     return replace(s, data=with_column(s.data, "b1", s.data.labels == 1))
 
 
-def _holdout_overlap(s: Subject) -> Subject:
+def _holdout_overlap(s: ValidatedRows) -> ValidatedRows:
     assert s.holdout is not None
     rows = np.arange(len(s.data) // 50)
     features = s.data.take(rows)
@@ -132,31 +132,31 @@ def _holdout_overlap(s: Subject) -> Subject:
     return replace(s, holdout=replace(s.holdout, table=mixed.combine_chunks()))
 
 
-def _drift(s: Subject) -> Subject:
+def _drift(s: ValidatedRows) -> ValidatedRows:
     return replace(s, data=_numbers(s.data, "f13", lambda v, r: v + 1.0))
 
 
-def _device_share(s: Subject) -> Subject:
+def _device_share(s: ValidatedRows) -> ValidatedRows:
     devices = s.data.devices
     assert devices is not None
     devices = np.where(np.arange(len(devices)) % 3 == 0, "d-7", devices)
     return replace(s, data=with_column(s.data, "device", devices.tolist()))
 
 
-def _fleet(s: Subject) -> Subject:
+def _fleet(s: ValidatedRows) -> ValidatedRows:
     counted = {n: (*c.counts[: len(c.counts) // 3], *([0] * (len(c.counts) - len(c.counts) // 3)))
                for n, c in s.fleet.items()}  # fmt: skip
     lopsided = {n: replace(c, counts=counted[n]) for n, c in s.fleet.items() if n == "f1"}
     return replace(s, fleet={**s.fleet, **lopsided})
 
 
-def _new_categories(s: Subject) -> Subject:
+def _new_categories(s: ValidatedRows) -> ValidatedRows:
     random = np.random.default_rng(9).random(len(s.data))
     texts = np.where(random < 0.03, "new", s.data.column("c2").astype(str))
     return replace(s, data=with_column(s.data, "c2", pa.array(texts).dictionary_encode()))
 
 
-def _time_gap(s: Subject) -> Subject:
+def _time_gap(s: ValidatedRows) -> ValidatedRows:
     times = s.data.times
     assert times is not None
     late = times > BEGIN + 20 * 86_400
@@ -165,7 +165,7 @@ def _time_gap(s: Subject) -> Subject:
     return replace(s, data=with_column(s.data, "time", column))
 
 
-FAULTS: Mapping[str, Callable[[Subject], Subject]] = {
+FAULTS: Mapping[str, Callable[[ValidatedRows], ValidatedRows]] = {
     "missing": _missing,
     "schema": _wrong_type,
     "range": _out_of_range,

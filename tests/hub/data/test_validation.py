@@ -14,7 +14,7 @@ from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.statistics import statistics
 from cloud_hub.data.validation.distances import stability_index
 from cloud_hub.data.validation.origins import capped, device_cap
-from cloud_hub.data.validation.subject import DataReference, Subject
+from cloud_hub.data.validation.subject import DataReference, ValidatedRows
 from cloud_hub.data.validation.validate import CHECKS, validate
 from cloud_hub.policy.schema.validation import RangeRule, ValidationPolicy
 from tests.hub.data.faults import FAULTS, clean, subject
@@ -30,7 +30,7 @@ MAY_TELL_TOO = {
 
 
 @functools.cache
-def good() -> Subject:
+def good() -> ValidatedRows:
     return subject(ROWS)
 
 
@@ -78,7 +78,7 @@ def data(y: Any = None, **values: Any) -> Dataset:
 
 def found(check: str, rows: Dataset, before: Dataset | None = None, **policy: Any) -> list[str]:
     reference = None if before is None else DataReference("t@1", statistics(before), before.label)
-    report = validate(Subject(rows, ValidationPolicy(**policy), before=reference))
+    report = validate(ValidatedRows(rows, ValidationPolicy(**policy), before=reference))
     return [finding.text for finding in report.findings if finding.check == check]
 
 
@@ -125,7 +125,7 @@ def test_a_fault_is_said_in_words(
 def test_what_the_version_before_had_already_is_no_fault() -> None:
     odd = data(["a", "b"] * 100, a=X, b=X, c=[None] * 150 + [1.0] * 50)
     twice = Dataset(pa.concat_tables([odd.table, odd.table]), odd.label)
-    report = validate(Subject(twice, before=DataReference("t@1", statistics(twice), "y")))
+    report = validate(ValidatedRows(twice, before=DataReference("t@1", statistics(twice), "y")))
     assert report.findings == ()
 
 
