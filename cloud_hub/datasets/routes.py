@@ -136,4 +136,4 @@ def uses(request: Request, publisher: Publisher, model: KnownModel, version: str
     """What a version of the model was ``trained`` and ``judged`` on, as ``NAME@N``."""
     hub = hub_of(request)
     hub.registry.version(model, version)
-    return {**hub.datasets.uses(model, version).get(version, {})}
+    return dict(hub.datasets.uses(model, version).get(version, {}).items())
