@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, hub_of
@@ -129,6 +129,21 @@ def validation(
 def tag(request: Request, admin: Admin, model: KnownModel, ref: str, tag: str) -> Document:
     """Give a version another name."""
     return as_document(hub_of(request).datasets.tag(model, ref, tag, actor=admin))
+
+
+@router.post("/models/{model}/versions/{version}/datasets")
+def note_uses(
+    request: Request,
+    publisher: Publisher,
+    model: KnownModel,
+    version: str,
+    trained: Annotated[list[str], Query()],
+) -> Document:
+    """Note what a version that was trained elsewhere was trained on: ``NAME@N`` each."""
+    hub = hub_of(request)
+    hub.registry.version(model, version)
+    hub.datasets.set_uses(model, version, "trained", trained)
+    return uses(request, publisher, model, version)
 
 
 @router.get("/models/{model}/versions/{version}/datasets")
