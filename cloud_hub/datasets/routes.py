@@ -14,7 +14,8 @@ from cloud_hub.api.request_body import body_file
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
-from cloud_hub.datasets.records import HOLDOUT, DatasetRef
+from cloud_hub.datasets.records import HOLDOUT, DatasetRecord, DatasetRef
+from cloud_hub.errors import Conflict
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -73,7 +74,7 @@ def versions(
 def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) -> Document:
     """One version: its record, the ``statistics`` of its columns, and who was made with it."""
     datasets = hub_of(request).datasets
-    record = datasets.get(model, ref)
+    record = _record(request, publisher, model, ref)
     used = {
         version: uses
         for version, by_use in datasets.uses(model).items()
@@ -104,7 +105,7 @@ def diff(
 ) -> Document:
     """What is another in a version than in one ``before``; by default in its parent."""
     datasets = hub_of(request).datasets
-    record = datasets.get(model, ref)
+    record = _record(request, publisher, model, ref)
     parent = DatasetRef(record.name, number=record.parent or record.number)
     return as_document(datasets.diff(model, before or str(parent), record.ref))
 
@@ -117,7 +118,7 @@ def validation(
     hub = hub_of(request)
     policy, plan = hub.registry.policy(model).train, hub.plans.current(model)
     report = hub.validation.validate(
-        hub.datasets.get(model, ref),
+        _record(request, publisher, model, ref),
         ValidationPolicy() if policy is None else policy.validation,
         version=None if plan is None else plan.serving.version,
         against=before,
@@ -142,7 +143,12 @@ def note_uses(
     """Note what a version that was trained elsewhere was trained on: ``NAME@N`` each."""
     hub = hub_of(request)
     hub.registry.version(model, version)
-    hub.datasets.set_uses(model, version, "trained", trained)
+    noted = hub.datasets.uses(model, version).get(version, {}).get("trained", [])
+    refs = sorted(hub.datasets.get(model, ref).ref for ref in trained)
+    # What a run noted is no claim of somebody's, and nobody changes it afterwards.
+    if noted and sorted(noted) != refs:
+        raise Conflict(f"{model} {version}: was trained on {', '.join(noted)}, as noted before")
+    hub.datasets.set_uses(model, version, "trained", refs)
     return uses(request, publisher, model, version)
 
 
@@ -152,3 +158,11 @@ def uses(request: Request, publisher: Publisher, model: KnownModel, version: str
     hub = hub_of(request)
     hub.registry.version(model, version)
     return dict(hub.datasets.uses(model, version).get(version, {}).items())
+
+
+def _record(request: Request, publisher: str, model: str, ref: str) -> DatasetRecord:
+    """Return a version; raises Forbidden if a pipeline asks for what the gate judges by."""
+    record = hub_of(request).datasets.get(model, ref)
+    if record.name == HOLDOUT:
+        for_administrators(publisher, "dataset holdout")
+    return record
