@@ -17,6 +17,7 @@ from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.client.errors import HEADER
+from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
@@ -57,7 +58,7 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
+        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
         freshness_routes, pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip

@@ -14,6 +14,8 @@ from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
+from cloud_hub.datasets.service import Datasets
+from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
@@ -76,8 +78,7 @@ class Hub:
     ) -> None:
         data = settings.data
         self.settings, self.engine, self.repository = settings, engine, repository
-        self.limits = RateLimits(settings.rates)
-        self.keys = Keys(repository)
+        self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
         self.blobs = BlobStore(stores.blobs)
         self.audit = audit = Audit(engine)
@@ -85,6 +86,7 @@ class Hub:
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: gate(model, candidate),
         )  # fmt: skip
+        self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = Plans(
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
@@ -94,26 +96,27 @@ class Hub:
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
+        self.validation = validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
-        self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
-        self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
+        self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
         runs, uses = RunStore(engine), GateUses(engine)
-        gate = OfflineGate(registry, plans, telemetry, uses)
+        gate = OfflineGate(registry, datasets, plans, telemetry, uses)
         self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
-            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+            runs, TrainingRunner(data, runs, registry, datasets, validation, plans, workers), audit,
+            registry, datasets, plans, telemetry, experiments, offline_gate=gate,
+            slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
         )  # fmt: skip
-        train_problem = functools.partial(problem, workers)
-        self.policies = Policies(registry, plans, train_problem=train_problem)
+        self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
     def close(self) -> None:
@@ -223,6 +226,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
+        "datasets": hub.datasets.clean,
         "flags": hub.flags.tick,
     }
 

@@ -13,7 +13,7 @@ from converters.estimators.fitted_estimator import inspect_estimator
 from converters.estimators.model_file import load
 from converters.frameworks.exported_module import ExportedModule
 from converters.frameworks.frameworks import FILES, UNREAD, export_module, load_module
-from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
+from converters.options import Calibration, Data, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
@@ -45,7 +45,7 @@ def convert(
     name: str,
     out: str | Path,
     metadata: Metadata = Metadata(),
-    datasets: Datasets = Datasets(),
+    datasets: Data = Data(),
     search: Search = Search(),
     calibration: Calibration = Calibration(),
     layout: OnnxLayout = OnnxLayout(),

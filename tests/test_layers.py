@@ -147,7 +147,7 @@ PUBLIC = {
     "edge_sdk.meters": ["Counter", "Counters", "InTime", "Meter", "Summed", "find_meter"],
     "edge_sdk.ranking": ["Item", "Ranking"],
     "converters": [
-        *("Calibration", "CascadeTarget", "ConversionError", "Datasets", "Metadata", "OnnxLayout"),
+        *("Calibration", "CascadeTarget", "ConversionError", "Data", "Metadata", "OnnxLayout"),
         *("Picture", "Search", "Spectrogram", "Tokenizer", "Tolerances", "convert"),
     ],
     "cloud_hub.client": ["AdminClient"],

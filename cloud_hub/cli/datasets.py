@@ -1,27 +1,18 @@
-"""``edge-hub dataset`` and ``features``: rows that a model is trained and judged on, or joined."""
+"""``edge-hub features``: batch features of entities, joined where devices predict."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.npz import check_arrays
-from cloud_hub.cli.output import Result, TextTable, View, local_time, pairs, plural, warn
-from cloud_hub.cli.registration import RELEASE, RETRAIN, command
+from cloud_hub.cli.output import Result, TextTable, View, local_time, pairs, plural
+from cloud_hub.cli.registration import RELEASE, command
 
-Kind = Annotated[
-    Literal["holdout", "catalogue", "train"],
-    typer.Argument(
-        metavar="KIND",
-        help="holdout: versions are compared on it; catalogue: a pack answers it; train: trained "
-        "on.",
-    ),
-]
 Put = Annotated[
     Path | None, typer.Option(metavar="CSV", help="Take features in: the entity, then columns.")
 ]
@@ -41,26 +32,9 @@ Expiry = Annotated[
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``dataset`` and ``features``."""
-    dataset = "edge-hub dataset digits holdout held-out.npz"
-    command(app, "dataset", panel=RETRAIN, example=dataset)(_dataset)
+    """Add ``features``."""
     features = "edge-hub features shop --put users.csv --default orders=0"
     command(app, "features", panel=RELEASE, example=features)(_features)
-
-
-def _dataset(
-    hub: HubAddress,
-    model: types.Model,
-    kind: Kind,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with X and, labelled, y.")],
-) -> Result:
-    """Give rows to a model: holdout, catalogue or train."""
-    client, raw = hub.client(), file.read_bytes()
-    check_arrays(raw, ["X"] if kind == "catalogue" else ["X", "y"], str(file))
-    answer = client.post(f"models/{model}/datasets/{kind}", raw)
-    if "warning" in answer:
-        warn(answer["warning"])
-    return Result(answer, lambda a: f"{model}: {plural(a['rows'], 'row')} for {kind}")
 
 
 def _features(

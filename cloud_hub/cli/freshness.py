@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,20 +9,18 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.npz import check_arrays
 from cloud_hub.cli.output import Result, progress
 from cloud_hub.cli.registration import RETRAIN, command
 
 if TYPE_CHECKING:
     from cloud_hub.freshness.analysis import LabelledHistory, Train
 
-ARRAYS = ("X", "y", "t")
-
 Rows = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=".npz with X [N, columns], y [N] and t [N] (Unix seconds); default: shared rows.",
+        help=".npz with X, y and t (Unix seconds), Parquet or CSV with y and t; default: shared "
+        "rows.",
     ),
 ]
 Entry = Annotated[
@@ -134,19 +131,10 @@ def _function(entry: str, path: str | None) -> Train:
 
 
 def _history(hub: HubAddress, model: str, rows: Path | None) -> LabelledHistory:
-    import zipfile
-
-    import numpy as np
-
-    from cloud_hub.errors import Invalid
+    from cloud_hub.data.dataset import Dataset
     from cloud_hub.freshness.analysis import LabelledHistory
 
-    # Never allow_pickle below: the file may come from anywhere, and a pickle runs code.
-    raw = rows.read_bytes() if rows else hub.client().fetch(f"models/{model}/samples")
-    name = str(rows or "rows")
-    check_arrays(raw, ARRAYS, name)
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            return LabelledHistory.sorted(*(file[array] for array in ARRAYS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise Invalid(f"{name}: expected an .npz with X, y and t; {error}") from error
+    if rows is not None:
+        return LabelledHistory.of(Dataset.read(rows), str(rows))
+    shared = hub.client().fetch(f"models/{model}/samples", format="parquet")
+    return LabelledHistory.of(Dataset.from_bytes(shared), "shared rows")

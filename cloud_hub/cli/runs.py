@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cloud_hub.cli import types
+from cloud_hub.cli.data import validation_text
 from cloud_hub.cli.hub_address import HubAddress
 from cloud_hub.cli.output import Result, TextTable, local_time, note
 from cloud_hub.cli.registration import RETRAIN, command, group
@@ -91,7 +92,7 @@ def _wear_text(wear: dict[str, Any]) -> str:
     ]
     if needed is None or needed > wear["rows"]:
         lines.append(
-            "  worn, or too small: upload other rows as a new holdout with edge-hub dataset"
+            "  worn, or too small: upload other rows as a new holdout with edge-hub data add"
         )
     return "\n".join(lines)
 
@@ -108,6 +109,7 @@ def _run_text(run: dict[str, Any]) -> str:
         f"  parent {run['parent']}, version {run['version'] or 'none yet'}",
         f"  {_remarks(run)}",
         *(f"  {_check_text(check)}" for check in run["gate"]),
+        *(f"  {validation_text(r['dataset'], r)}" for r in run["validation"]),
         f"  isolation: {run['isolation'] or 'no process of the hub has trained yet'}",
     ]
     if run["mode_reason"]:

@@ -27,6 +27,7 @@ from cloud_hub.telemetry.groups import GroupSums
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
@@ -53,10 +54,17 @@ class Monitoring:
     """Monitoring of the serving versions of all models."""
 
     def __init__(
-        self, engine: Engine, audit: Audit, registry: Registry, plans: Plans, fleet: Fleet
+        self,
+        engine: Engine,
+        audit: Audit,
+        registry: Registry,
+        datasets: Datasets,
+        plans: Plans,
+        fleet: Fleet,
     ) -> None:
         self._audit = audit
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._fleet = fleet
         self._windows = FleetWindows(engine)
@@ -102,7 +110,8 @@ class Monitoring:
         policy = self._registry.policy(model).monitoring
         plan = self._plans.current(model)
         return Watcher(
-            self._windows, self._sums, self._store, self._registry, self._fleet, release, policy,
+            self._windows, self._sums, self._store, self._registry, self._datasets, self._fleet,
+            release, policy,
             plan.reporting.largest_error if plan is not None else None,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.datasets.records import HOLDOUT
 from cloud_hub.monitoring import groups, labels, mean_error
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.figures import DriftFigures
@@ -31,6 +32,7 @@ from cloud_hub.statistics.detectors.concept import base_rate, settled
 from cloud_hub.statistics.detectors.seasonal import Usual, seasonal_reference, usual
 
 if TYPE_CHECKING:
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
     from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -59,6 +61,7 @@ class Watcher:
         sums: GroupSums,
         store: MonitoringStore,
         registry: Registry,
+        datasets: Datasets,
         fleet: Fleet,
         release: Release,
         policy: MonitoringPolicy,
@@ -68,6 +71,7 @@ class Watcher:
         self._sums = sums
         self._store = store
         self._registry = registry
+        self._datasets = datasets
         self._fleet = fleet
         self._release = release
         self._policy = policy
@@ -176,7 +180,7 @@ class Watcher:
         drifted = [name for name in new if name in names][:EXPLAINED]
         if not drifted:
             return list(raised)
-        held_out = self._registry.dataset(self._of[0], "holdout")
+        held_out = self._datasets.rows(self._of[0], HOLDOUT)
         shift = explain_drift(self._release, held_out, window, drifted)
         return [
             replace(f, figures=replace(f.figures, output=shift))

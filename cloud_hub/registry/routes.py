@@ -1,4 +1,4 @@
-"""Signed files for devices; models, versions and uploads for administrators and publishers."""
+"""Signed files for devices; models and versions for administrators and publishers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Member, hub_of
-from cloud_hub.api.dependencies import KnownModel, unknown
+from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher, for_administrators
 from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.errors import NotFound
@@ -22,7 +22,6 @@ from edge_sdk.contract.names import check_digest
 
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
-HOLDOUT = "holdout"
 
 
 @router.get("/metadata/{name}")
@@ -151,24 +150,3 @@ def release_page(
 ) -> HTMLResponse:
     """The same as one page."""
     return HTMLResponse(to_html(hub_of(request).registry.report(model, version)))
-
-
-@router.post("/models/{model}/datasets/{kind}")
-async def add_dataset(request: Request, publisher: Publisher, model: str, kind: str) -> Any:
-    """Store rows for a model; answer with their number, and a ``warning`` if the model is new.
-
-    Args:
-        request: its body is an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
-        publisher: who uploads.
-        model: name of the line.
-        kind: ``holdout``, ``catalogue`` or ``train``.
-    """
-    if kind == HOLDOUT:
-        for_administrators(publisher, "dataset holdout")
-    raw = await raw_body(request, MODEL_BYTES)
-    registry = hub_of(request).registry
-    # Before the rows are added: a typo would be one of the models afterwards.
-    models = await run_in_threadpool(registry.models)
-    rows = await run_in_threadpool(registry.add_dataset, model, kind, raw)
-    new = {"warning": f"{unknown(model, models)}; the rows wait for its first version"}
-    return {"rows": rows} | ({} if model in models else new)

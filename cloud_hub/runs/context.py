@@ -7,18 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cloud_hub.errors import Invalid
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from cloud_hub.data.dataset import Dataset
 
 Mode = Literal["stateful", "stateless"]
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Labelled rows: ``X`` [N, features] in manifest order, ``y`` [N]."""
+    """Labelled rows: ``X`` [N, features] in manifest order, ``y`` [N].
 
-    X: NDArray[Any]
+    ``X`` is an array where the features are numbers without names of their own, else a pandas
+    DataFrame: texts are texts in it, categories categories.
+    """
+
+    X: Any
     y: NDArray[Any]
+
+    @classmethod
+    def of(cls, data: Dataset) -> LabelledRows:
+        """Return the rows of a dataset; raises Invalid if they have no labels."""
+        labels = data.labels
+        if labels is None:
+            raise Invalid("rows: expected labels y beside X, or a column that is the label")
+        return cls(data.X, labels)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -40,6 +56,7 @@ class TrainingContext:
         state: state of the parent's training to continue from, if there is any: the pickle of
             its estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
+        datasets: versions of datasets that it trains on, as ``NAME@N``.
     """
 
     model: str
@@ -52,6 +69,7 @@ class TrainingContext:
     history: LabelledRows | None
     state: bytes | None
     seed: int
+    datasets: tuple[str, ...] = ()
 
     def parent_estimator(self) -> Any:
         """Return the parent's estimator, unpickled: the hub itself wrote it.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import numpy as np
 from sqlalchemy import Engine, func, insert, select
 
 from cloud_hub.database.engine import transaction
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import gate_uses
 from cloud_hub.statistics.reuse import Wear
@@ -64,11 +61,3 @@ class GateUses:
         row = {"model": model, "slice": slice_, "data": data, "version": version, "at": now}
         with transaction(self._engine) as db:
             db.execute(insert(gate_uses).values(**row, checks=len(checks), decided=decided))
-
-
-def fingerprint(data: Dataset) -> str:
-    """Return the digest of labelled rows; the same rows in another file have the same."""
-    digest = hashlib.sha256(np.ascontiguousarray(data.rows).tobytes())
-    if data.labels is not None:
-        digest.update(np.ascontiguousarray(data.labels.astype(str)).tobytes())
-    return digest.hexdigest()

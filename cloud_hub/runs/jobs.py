@@ -6,7 +6,8 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
 ::
 
     job.json                              the training to be done
-    fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
+    fresh.parquet held.parquet            rows that devices shared; ``held`` is for the gate alone
+    history.parquet                       the dataset ``train``
     parent.state                          state of the parent's training
     out/                                  left by a command or a pipeline: model.*, state
     release/ next.state result.json       taken from the worker, in this order
@@ -16,18 +17,18 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
-from cloud_hub.registry.dataset import Dataset
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task
@@ -35,6 +36,12 @@ from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
+
+FRESH: Final = "fresh.parquet"
+HELD: Final = "held.parquet"
+HISTORY: Final = "history.parquet"
+CHECK: Final = "check"
+"""Rows that a command or a pipeline leaves beside its model: a file of any kind, by this name."""
 
 OUT: Final = "out"
 WORK: Final = "work"
@@ -52,7 +59,7 @@ class TrainingJob:
     ``cloud`` is the folder of the release that a cascade is calibrated against; ``trust`` lets the
     model be a pickle, or hold types that skops does not know; ``classes`` are the parent's, in the
     order of the probabilities, and ``task`` is the parent's, for models that are files; ``groups``
-    are what the parent declares.
+    are what the parent declares; ``datasets`` are the versions that it trains on, as ``NAME@N``.
     """
 
     model: str
@@ -72,6 +79,7 @@ class TrainingJob:
     classes: tuple[Label, ...] = ()
     task: Task = "classification"
     groups: tuple[GroupColumn, ...] = ()
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ def _started(
     *,
     foreign: bool,
 ) -> WorkerProcess:
-    for name in ("fresh.npz", "held.npz", "history.npz", "parent.state"):
+    for name in (FRESH, HELD, HISTORY, "parent.state"):
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
     shutil.copytree(folder / OUT, work / OUT)
@@ -156,39 +164,34 @@ def prepare(
     Args:
         folder: of the attempt; must not exist.
         job: the training to be done.
-        fresh: labelled rows [N, columns] that devices shared.
+        fresh: labelled rows that devices shared.
         history: the dataset ``train``, if there is one.
         state: state of the parent's training, if there is any.
     """
     (folder / OUT).mkdir(parents=True)
-    assert fresh.labels is not None
-    held = held_back(fresh.rows)
-    parts = {
-        "fresh": Dataset(fresh.rows[~held], fresh.labels[~held]),
-        "held": Dataset(fresh.rows[held], fresh.labels[held]),
-    }
-    if history is not None and history.labels is not None:
-        parts["history"] = history
+    held = held_back(fresh)
+    parts = {FRESH: fresh.take(~held), HELD: fresh.take(held)}
+    if history is not None and history.label is not None:
+        parts[HISTORY] = history
     for name, data in parts.items():
-        write_atomic(folder / f"{name}.npz", data.to_bytes())
+        write_atomic(folder / name, data.labelled().to_bytes())
     if state is not None:
         write_atomic(folder / "parent.state", state)
     write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
 
 
-def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mark the rows [N] that are kept from training: by the hash of their values, so that copies of
-    one row never stand on both sides.
+def held_back(data: Dataset) -> NDArray[np.bool_]:
+    """Mark the rows [N] that are kept from training: by the hash of their features, so that copies
+    of one row never stand on both sides.
     """
-    limit = int(HELD_SHARE * 256)
     # The first byte of a hash is uniform over 0 to 255.
-    first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
-    return np.array(first, dtype=np.int64) < limit
+    held: NDArray[np.bool_] = (row_hashes(data.features) >> np.uint64(56)) < HELD_SHARE * 256
+    return held
 
 
 def held_rows(folder: Path) -> Dataset:
     """Return the rows that :func:`prepare` kept from training."""
-    return Dataset.from_bytes((folder / "held.npz").read_bytes())
+    return Dataset.read(folder / HELD)
 
 
 def find_model(folder: Path) -> Path | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.fit import fitted
+from cloud_hub.datasets.records import HOLDOUT
 from cloud_hub.errors import GateRefused
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.evaluation import Evaluation, evaluate
@@ -25,7 +27,7 @@ from cloud_hub.runs.gate import (
     judge,
     verdicts_on,
 )
-from cloud_hub.runs.gate_uses import GateUses, fingerprint
+from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.statistics.noninferiority import rows_needed
 from cloud_hub.statistics.reuse import Wear
 from edge_sdk.contract.groups import GroupColumn
@@ -33,9 +35,10 @@ from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
 
 if TYPE_CHECKING:
+    from cloud_hub.data.dataset import Dataset
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import GroupRule
-    from cloud_hub.registry.dataset import Dataset
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
     from edge_sdk.contract.manifest import Manifest, Role, Signature
@@ -79,9 +82,15 @@ class OfflineGate:
     """Compares candidates with the serving version."""
 
     def __init__(
-        self, registry: Registry, plans: Plans, telemetry: Telemetry, uses: GateUses
+        self,
+        registry: Registry,
+        datasets: Datasets,
+        plans: Plans,
+        telemetry: Telemetry,
+        uses: GateUses,
     ) -> None:
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._telemetry = telemetry
         self._uses = uses
@@ -130,11 +139,11 @@ class OfflineGate:
             note = "other inputs or answers: not compared"
             return [Check("columns", 0, None, None, None, None, not required, note)]
         policy = self._registry.policy(model).gate
-        kinds = {"fresh": fresh, "history": self._registry.dataset(model, "holdout")}
+        kinds = {"fresh": fresh, "history": self._holdout(model, candidate)}
         rows = {
             name: data
             for name, data in kinds.items()
-            if data is not None and data.labels is not None and len(data)
+            if data is not None and data.label is not None and len(data)
         }
         timed = fresh if policy.max_slowdown is not None else None
         done = run(candidate, incumbent, rows, timed)
@@ -149,6 +158,14 @@ class OfflineGate:
             return judge(slices, policy, costs, required=required, wear=wear)
 
         return self._as_next_use(model, manifest.version, rows, since, judged)
+
+    def _holdout(self, model: str, candidate: Release) -> Dataset | None:
+        """Return the rows of the holdout; note that the candidate was judged on them."""
+        record = self._datasets.newest(model, HOLDOUT)
+        if record is None or not record.blob:
+            return None
+        self._datasets.set_uses(model, candidate.manifest.version, "judged", [record.ref])
+        return self._datasets.open(record)
 
     def _as_next_use(
         self,
@@ -169,7 +186,7 @@ class OfflineGate:
         """
         # A holdout is known by its content; fresh rows are others each time, but for those that an
         # earlier use since the oldest of them has seen.
-        data = {name: fingerprint(each) if name == HIDDEN else "" for name, each in rows.items()}
+        data = {name: each.fingerprint() if name == HIDDEN else "" for name, each in rows.items()}
         after = {name: 0.0 if name == HIDDEN else since for name in rows}
         with self._lock:
             wear = {
@@ -186,11 +203,11 @@ class OfflineGate:
 
     def holdout_wear(self, model: str) -> HoldoutWear | None:
         """Return how worn the holdout of a model is; ``None`` if it has none."""
-        data = self._registry.dataset(model, "holdout")
+        data = self._datasets.rows(model, HOLDOUT)
         if data is None:
             return None
         policy = self._registry.policy(model).gate
-        wear = self._uses.wear(model, "history", data=fingerprint(data))
+        wear = self._uses.wear(model, "history", data=data.fingerprint())
         level = wear.level(policy.alpha)
         return HoldoutWear(
             model=model,
@@ -242,16 +259,15 @@ def group_names(
 
     Args:
         rule: of the policy.
-        data: rows [N, columns], and labels [N] if there are any.
-        columns: names of the columns, in order.
+        data: rows, with labels if there are any.
+        columns: names of the features, in order.
         declared: groups of the release.
     """
     if rule.by == "label":
-        several = data.labels is not None and data.labels.ndim > 1
-        return None if data.labels is None or several else data.labels.astype(str)
+        return None if data.labels is None else data.labels.astype(str)
     if rule.by not in columns:
         return None
-    values = data.rows[:, columns.index(rule.by)]
+    values = fitted(data, columns, "the rule").column(rule.by)
     grouped = {column.name: column for column in declared}
     if rule.edges:
         grouped = {rule.by: GroupColumn(rule.by, edges=rule.edges)}

@@ -30,12 +30,12 @@ ANSWER_SECONDS: Final = 10.0
 REASON: Final = 2_000
 """Characters of a pipeline's reason that are kept."""
 
-INPUTS: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}
+INPUTS: Final = {"fresh": jobs.FRESH, "history": jobs.HISTORY, "state": "parent.state"}
 OUTPUTS: Final = {
     "onnx": "model.onnx",
     "skops": "model.skops",
     "state": "state",
-    "check": "check.npz",
+    "check": jobs.CHECK,
 }
 """Files that a pipeline may leave. No pickles: who holds a run's token must not run code here."""
 

@@ -13,6 +13,8 @@ from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.runs import pipeline
@@ -46,7 +48,7 @@ def holdout(request: Request, admin: Admin, model: KnownModel) -> Document:
     """How worn the holdout of a model is."""
     wear = hub_of(request).runs.offline_gate.holdout_wear(model)
     if wear is None:
-        raise NotFound(f"{model}: has no holdout; edge-hub dataset {model} holdout FILE gives one")
+        raise NotFound(f"{model}: has no holdout; edge-hub data add {model} holdout FILE gives one")
     return as_document(wear)
 
 
@@ -75,10 +77,18 @@ def override(request: Request, admin: Admin, run: Number, reason: str) -> Docume
 
 
 @router.get("/runs/{run}/data/{name}")
-def data(request: Request, run: Number, name: str) -> FileResponse:
-    """Data that a pipeline trains on: ``fresh``, ``history``, ``state``."""
+def data(
+    request: Request,
+    run: Number,
+    name: str,
+    format: Format = "parquet",  # noqa: A002 (the parameter's name in the URL)
+) -> Response:
+    """Data that a pipeline trains on: rows ``fresh`` and ``history`` in a format, ``state``."""
     folder = _folder(request, run)
-    return FileResponse(pipeline.input_file(folder, name))
+    path = pipeline.input_file(folder, name)
+    if path.suffix != ".parquet" or format == "parquet":
+        return FileResponse(path)
+    return Response(written(Dataset.read(path), format), media_type="application/octet-stream")
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cloud_hub.data.validation.origins import capped
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
@@ -25,6 +26,7 @@ from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.experiments.service import Experiments
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -49,6 +51,7 @@ class Runs:
         training: TrainingRunner,
         audit: Audit,
         registry: Registry,
+        datasets: Datasets,
         plans: Plans,
         telemetry: Telemetry,
         experiments: Experiments,
@@ -60,6 +63,7 @@ class Runs:
         self._training = training
         self._audit = audit
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._telemetry = telemetry
         self._experiments = experiments
@@ -187,6 +191,9 @@ class Runs:
     def _wait(self, run: RunRecord, now: float) -> None:
         policy = self._train_policy(run.model)
         fresh = self._telemetry.samples(run.model, since=run.since)
+        if fresh is not None and policy.validation.enabled:
+            # Before they are counted: one device alone must not make them enough.
+            fresh = capped(fresh, policy.validation.max_device_share)
         rows = len(fresh) if fresh is not None else 0
         plan = self._plans.current(run.model)
         # One experiment at a time: a candidate that is trained now would wait, and age.
@@ -218,6 +225,7 @@ class Runs:
         candidate = self._candidate(run)
         version = candidate.manifest.version
         self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
+        self._datasets.set_uses(run.model, version, "trained", run.datasets)
         self._evaluate(self.get(run.id), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:

@@ -39,7 +39,8 @@ class RunCause:
 class RunRecord:
     """One run. Rows predicted from ``since`` to ``until`` are fresh; ``gate`` is the offline
     gate's table; ``mode_reason`` says why the mode is not the one that was asked for; ``isolation``
-    what its worker was kept from, as measured before it ran foreign code.
+    what its worker was kept from, as measured before it ran foreign code; ``datasets`` are the
+    versions that it trains on, as ``NAME@N``; ``validation`` the report on each of them.
     """
 
     id: int
@@ -61,6 +62,8 @@ class RunRecord:
     gate: tuple[Check, ...]
     reason: str
     isolation: str
+    datasets: tuple[str, ...]
+    validation: tuple[Document, ...]
 
 
 class RunStore:
@@ -140,4 +143,7 @@ def cause_of(firing: Firing) -> RunCause:
 def _record(row: Any) -> RunRecord:
     causes = tuple(RunCause(**cause) for cause in row["causes"])
     gate = tuple(Check(**check) for check in row["gate"])
-    return RunRecord(**{**row, "causes": causes, "gate": gate})
+    datasets, reports = tuple(row["datasets"] or ()), tuple(row["validation"] or ())
+    return RunRecord(
+        **{**row, "causes": causes, "gate": gate, "datasets": datasets, "validation": reports}
+    )

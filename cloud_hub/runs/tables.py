@@ -28,6 +28,8 @@ runs = Table(
     Column("gate", JSON, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("isolation", Text, nullable=False, default="", server_default=text("''")),
+    Column("datasets", JSON),
+    Column("validation", JSON),
 )
 
 gate_uses = Table(

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.fit import fitted, no_rows
+from cloud_hub.database.documents import as_document
+from cloud_hub.datasets.records import FRESH, TRAIN
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.process_limits import ProcessLimits
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs, pipeline, results
 from cloud_hub.runs.continuity import mode_before
@@ -19,6 +20,9 @@ from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.contract.codec import decode
 
 if TYPE_CHECKING:
+    from cloud_hub.datasets.records import DatasetRecord
+    from cloud_hub.datasets.service import Datasets
+    from cloud_hub.datasets.validation import DatasetValidation
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -30,8 +34,18 @@ log = logging.getLogger(__name__)
 FOLDER_BYTES: Final = 16 << 30
 """Bytes that a training may have in its folder."""
 
+ACTOR: Final = "hub"
 ATTEMPTS: Final = 2
 """Attempts at a training that is interrupted by the end of the hub, not by its own."""
+
+
+@dataclass(frozen=True)
+class RowsTaken:
+    """Rows that a run trains on: fresh ones, and the dataset ``train``; ``refs`` name both."""
+
+    fresh: Dataset
+    history: Dataset | None
+    refs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,11 +62,20 @@ class TrainingRunner:
     """Trainings of all models; their folders are below ``data/runs``."""
 
     def __init__(
-        self, data: Path, store: RunStore, registry: Registry, plans: Plans, workers: Workers
+        self,
+        data: Path,
+        store: RunStore,
+        registry: Registry,
+        datasets: Datasets,
+        validation: DatasetValidation,
+        plans: Plans,
+        workers: Workers,
     ) -> None:
         self._data = data
         self._store = store
         self._registry = registry
+        self._datasets = datasets
+        self._validation = validation
         self._plans = plans
         self.workers = workers
         self._running: dict[int, _Training] = {}
@@ -82,13 +105,11 @@ class TrainingRunner:
                 "train: what a pipeline sends is not loaded here, because nothing on this machine "
                 f"keeps it from the hub's secrets ({self.workers.isolation}); see docs/PIPELINES.md"
             )
-        job = self._job(run, policy, now)
-        if fresh is None:
-            fresh = Dataset(np.empty((0, job.columns), np.float32), np.empty(0, np.int64))
+        taken = self._taken_rows(run, policy, fresh)
+        job = self._job(run, policy, taken, now)
         state = None
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
-        history = self._registry.dataset(run.model, "train")
         attempt = run.attempts + 1
         version = job.versions[job.mode]
         # Before the worker starts: a hub that dies in between begins the attempt once more.
@@ -99,13 +120,14 @@ class TrainingRunner:
             mode=job.mode,
             mode_reason=job.mode_reason,
             version=version,
-            rows=len(fresh),
+            rows=len(taken.fresh),
+            datasets=list(job.datasets),
             until=now,
-            reason=f"training {version} on {len(fresh)} fresh rows",
+            reason=f"training {version} on {len(taken.fresh)} fresh rows",
         )
-        log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, len(fresh))
+        log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, len(taken.fresh))
         folder = self.folder(self._store.get(run.id))
-        jobs.prepare(folder, job, fresh, history, state)
+        jobs.prepare(folder, job, taken.fresh, taken.history, state)
         if policy.webhook is not None:
             pipeline.call(folder, job, policy, policy.reach or self._address())
         else:
@@ -193,14 +215,59 @@ class TrainingRunner:
         self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
         return None
 
-    def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> TrainingJob:
+    def _taken_rows(self, run: RunRecord, policy: TrainPolicy, shared: Dataset | None) -> RowsTaken:
+        """Return the rows that a run trains on, each as a version of a dataset, validated.
+
+        Shared rows become one: what a run saw can be told, and seen again.
+
+        Raises:
+            Invalid: a check of the data fails.
+        """
+        refs: list[str] = []
+        fresh = shared
+        if fresh is None:
+            columns = self._registry.release(run.model, run.parent).manifest.signature.columns
+            fresh = no_rows(columns)
+        else:
+            source = f"shared by devices, run {run.id}"
+            record = self._datasets.add(run.model, FRESH, fresh, actor=ACTOR, source=source)
+            refs.append(record.ref)
+            self._validate(run, policy, record, fresh)
+        history = self._datasets.newest(run.model, TRAIN)
+        if history is None or not history.blob:
+            return RowsTaken(fresh, None, tuple(refs))
+        known = self._datasets.open(history)
+        self._validate(run, policy, history, known)
+        if known.positional and len(known.names) == len(fresh.names):
+            known = fitted(known, fresh.names, run.parent)
+        return RowsTaken(fresh, known, (*refs, history.ref))
+
+    def _validate(
+        self, run: RunRecord, policy: TrainPolicy, record: DatasetRecord, data: Dataset
+    ) -> None:
+        """Note the report of a version on the run; raises Invalid if a check fails."""
+        if not policy.validation.enabled:
+            return
+        report = self._validation.validate(record, policy.validation, version=run.parent, data=data)
+        # An attempt that is begun once more checks its rows once more.
+        told = self._store.get(run.id).validation
+        before = [each for each in told if each["dataset"] != record.ref]
+        document = {"dataset": record.ref, **as_document(report)}
+        self._store.note(run, validation=[*before, document])
+        for finding in report.findings:
+            log.info("%s: run %s, %s: %s", run.model, run.id, record.ref, finding.text)
+        if not report.ok:
+            raise Invalid(f"{record.ref}: {report.reason()}")
+
+    def _job(
+        self, run: RunRecord, policy: TrainPolicy, taken: RowsTaken, now: float
+    ) -> TrainingJob:
         manifest = self._registry.release(run.model, run.parent).manifest
         signature = manifest.signature
-        stored = self._registry.dataset(run.model, "train")
         columns = len(signature.columns)
         wanted: Mode = "stateful" if run.mode == "stateful" else "stateless"
         mode, why = mode_before(
-            wanted, columns, stored.rows.shape[1] if stored is not None else None
+            wanted, columns, len(taken.history.names) if taken.history is not None else None
         )
         if mode == "stateful" and not self.workers.takes_foreign():
             mode, why = "stateless", "nothing here isolates what a stored state may hold"
@@ -218,6 +285,7 @@ class TrainingRunner:
             classes=signature.classes,
             task=manifest.task,
             groups=manifest.groups,
+            datasets=taken.refs,
             window=(run.since, now),
             seed=policy.seed,
             entry=policy.entry,

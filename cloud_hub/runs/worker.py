@@ -22,8 +22,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from cloud_hub.data.dataset import Dataset, stacked
+from cloud_hub.data.writing import written
 from cloud_hub.isolation.kernel import end_with_parent
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
@@ -80,7 +81,7 @@ def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
     if path is None:
         raise FileNotFoundError(f"train: expected one of {jobs.MODELS} in {folder / jobs.OUT}")
     state = folder / jobs.OUT / "state"
-    check = _rows(folder / jobs.OUT / "check.npz")
+    check = _check(folder / jobs.OUT)
     return Trained(path, state.read_bytes() if state.exists() else None, check)
 
 
@@ -93,6 +94,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
         if name not in ("fresh", "history", "state")
     }
     write_atomic(folder / "context.json", json.dumps(described).encode())
+    _write_arrays(folder)
     names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
     done = subprocess.run(
         job.command,
@@ -104,6 +106,14 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     )
     if done.returncode:
         raise RuntimeError(f"train: the command ended with status {done.returncode}")
+
+
+def _write_arrays(folder: Path) -> None:
+    """Write the rows as ``.npz`` too, where they are numbers: a program may have NumPy alone."""
+    for name in (jobs.FRESH, jobs.HISTORY):
+        path = folder / name
+        if path.exists() and (data := Dataset.read(path)).numeric:
+            path.with_suffix(".npz").write_bytes(written(data, "npz"))
 
 
 def _checked(returned: Any) -> Trained:
@@ -134,12 +144,10 @@ def _parent(context: TrainingContext) -> Any:
 def _convert(
     folder: Path, job: TrainingJob, context: TrainingContext, trained: Trained, mode: Mode
 ) -> Release:
-    held = trained.check or _rows(folder / "held.npz")
+    held = trained.check or _rows(folder / jobs.HELD)
     assert held is not None
-    fresh, history = context.fresh, context.history
-    same = history is not None and history.X.shape[1:] == fresh.X.shape[1:]
     # The fingerprint is of all rows that were used, if they have the same columns.
-    used = [fresh, history] if history is not None and same else [fresh]
+    used = LabelledRows.of(_used(folder))
     return convert(
         trained.path or trained.model,
         held.X,
@@ -149,8 +157,8 @@ def _convert(
         parent=job.parent,
         mode=mode,
         out=folder / "release",
-        data=(np.concatenate([r.X for r in used]), np.concatenate([r.y for r in used])),
-        profile=np.concatenate([fresh.X, held.X]) if trained.check is None else held.X,
+        data=(used.X, used.y),
+        profile=_profiled(folder).X if trained.check is None else held.X,
         classes=(job.classes or None) if _is_onnx(trained) else None,
         output=_OUTPUT.get(job.task) if _is_onnx(trained) else None,
         groups=job.groups,
@@ -169,7 +177,7 @@ def _is_onnx(trained: Trained) -> bool:
 
 
 def _context(folder: Path, job: TrainingJob) -> TrainingContext:
-    fresh = _rows(folder / "fresh.npz")
+    fresh = _rows(folder / jobs.FRESH)
     assert fresh is not None
     state = folder / "parent.state"
     return TrainingContext(
@@ -180,19 +188,36 @@ def _context(folder: Path, job: TrainingJob) -> TrainingContext:
         parent=job.parent,
         window=job.window,
         fresh=fresh,
-        history=_rows(folder / "history.npz"),
+        history=_rows(folder / jobs.HISTORY),
         state=state.read_bytes() if state.exists() else None,
         seed=job.seed,
+        datasets=job.datasets,
     )
+
+
+def _used(folder: Path) -> Dataset:
+    """The rows that a training was given: fresh ones, and the history that has their columns."""
+    fresh = Dataset.read(folder / jobs.FRESH)
+    if not (folder / jobs.HISTORY).exists():
+        return fresh
+    history = Dataset.read(folder / jobs.HISTORY)
+    return stacked([fresh, history]) if history.names == fresh.names else fresh
+
+
+def _profiled(folder: Path) -> Dataset:
+    return stacked([Dataset.read(folder / name) for name in (jobs.FRESH, jobs.HELD)])
+
+
+def _check(out: Path) -> LabelledRows | None:
+    """The rows that a command left to check its model on: ``check.npz``, ``.parquet``, ``.csv``."""
+    left = sorted(path for path in out.iterdir() if path.stem == jobs.CHECK)
+    return _rows(left[0]) if left else None
 
 
 def _rows(path: Path) -> LabelledRows | None:
     if not path.exists():
         return None
-    data = Dataset.from_bytes(path.read_bytes())
-    if data.labels is None:
-        raise ValueError(f"{path.name}: expected labels y beside X")
-    return LabelledRows(data.rows, data.labels)
+    return LabelledRows.of(Dataset.read(path, name=path.name))
 
 
 if __name__ == "__main__":

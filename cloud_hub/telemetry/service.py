@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine, RowMapping, Select, Table, func, select
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.fleet.tables import identities
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.telemetry.shared_rows import SharedRow, matrix, stackable
+from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -32,6 +30,7 @@ from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 
 if TYPE_CHECKING:
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
+    from edge_sdk.contract.manifest import Column
     from edge_sdk.contract.messages import Upload, UploadReply
     from edge_sdk.telemetry.histograms import HistogramCounts
 
@@ -144,25 +143,19 @@ class Telemetry:
     def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
         """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none.
 
+        With the time of each row, and the device that shared it.
+
         Only those with the columns of the newest version among them: others cannot be stacked.
         """
-        rows = self._shared(model, since)
-        return Dataset(matrix(rows), np.array([row.label for row in rows])) if rows else None
-
-    def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
-        """Return when the rows of :meth:`samples` were predicted, Unix seconds, in its order."""
-        return np.array([row.taken for row in self._shared(model, since)], dtype=np.float64)
-
-    def _shared(self, model: str, since: float) -> list[SharedRow]:
         s = samples.c
-        query = select(s.version, s.row, s.label, s.taken)
+        query = select(s.version, s.row, s.label, s.taken, s.device)
         query = query.where(s.model == model, s.taken >= since).order_by(s.id)
 
-        def columns_of(version: str) -> tuple[str, ...]:
-            signature = self._registry.release(model, version).manifest.signature
-            return tuple(column.name for column in signature.columns)
+        def columns_of(version: str) -> tuple[Column, ...]:
+            return self._registry.release(model, version).manifest.signature.columns
 
-        return stackable((SharedRow(**row) for row in self._each(query)), columns_of)
+        rows, columns = stackable((SharedRow(**row) for row in self._each(query)), columns_of)
+        return dataset_of(rows, columns) if rows else None
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
         """Return keys that enough different voters asked for, the one of most voters first.

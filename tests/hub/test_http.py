@@ -194,7 +194,7 @@ def test_commands_that_cannot_be_done_say_why(
         ("publish", str(tmp_path)): "expected a release folder",
         ("runs", "start", "idle"): "no train section",
         ("policy", "plan", str(tmp_path / "p.yaml")): "p.yaml: No such file",
-        ("dataset", "idle", "holdout", __file__): "this is no .npz",
+        ("data", "add", "idle", "holdout", __file__): "expected Parquet, an .npz, or CSV",
         ("triggers", "log", "idle", "--trigger", "x"): "no trigger 'x'; its policy has none",
     }
     for words, reason in refusals.items():

@@ -13,6 +13,7 @@ from typing import Literal
 from cloud_hub.policy.schema.conditions import Condition
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.policy.schema.retention import Retention
+from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name
@@ -70,7 +71,8 @@ class TrainPolicy:
     ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. A training may
     take ``timeout_seconds`` and hold ``memory_mb`` in RAM. ``path`` is put before Python's own, or
     is where the command runs. A webhook gets the token that the hub's environment has as
-    ``token_env``, and reaches the hub at ``reach``.
+    ``token_env``, and reaches the hub at ``reach``. ``validation`` has the thresholds of the checks
+    of data before.
     """
 
     entry: str | None = None
@@ -85,6 +87,7 @@ class TrainPolicy:
     seed: int = 0
     token_env: str | None = None
     reach: str | None = None
+    validation: ValidationPolicy = ValidationPolicy()
 
     def __post_init__(self) -> None:
         present = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]

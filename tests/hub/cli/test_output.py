@@ -10,7 +10,6 @@ import pytest
 
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.cli.fleet import SCREEN, _telemetry_view
-from cloud_hub.cli.npz import check_arrays
 from cloud_hub.cli.output import (
     Result,
     TextTable,
@@ -21,7 +20,6 @@ from cloud_hub.cli.output import (
     rendered,
     short,
 )
-from cloud_hub.errors import Invalid
 
 ROWS = [("2026-11-29T12:30:00+00:00", "a" * 30, 1_234_567, "word " * 40)] * 3
 COLUMNS = ("time", "name", "count", "detail")
@@ -108,17 +106,3 @@ def test_guardrails_that_do_not_trip_read_as_quiet() -> None:
     assert status_text(record).splitlines()[1:] == ["  guardrails quiet: errors, wrong labels"]
     record["figures"] = {"guardrails": [{**guard, "trips": True}]}
     assert status_text(record).splitlines()[1:] == [f"  guardrail errors trips: {reason}"]
-
-
-def test_an_archive_that_lacks_an_array_is_told_with_what_is_in_it() -> None:
-    import io
-
-    import numpy as np
-
-    file = io.BytesIO()
-    np.savez(file, a=np.ones(2), y=np.ones(2))
-    reason = "rows.npz: expected an .npz with X and y; it has no X, only a, y"
-    with pytest.raises(Invalid, match=reason):
-        check_arrays(file.getvalue(), ["X", "y"], "rows.npz")
-    check_arrays(file.getvalue(), ["y"], "rows.npz")
-    check_arrays(b"no archive", ["X"], "rows.npz")

@@ -74,9 +74,9 @@ FILES = {
     "triggers dry-run M --policy bin": "bin: expected UTF-8",
     "features M --put nothing": "nothing: cannot read it; No such file",
     "features M --hours 3": "say how a file is taken in; --put CSV",
-    "dataset M train empty": "this is no .npz",
+    "data add M train empty": "expected Parquet, an .npz, or CSV",
     "publish folder": "folder: expected a release folder",
-    "freshness M --rows empty --entry json:loads": "empty: expected an .npz with X, y and t",
+    "freshness M --rows empty --entry json:loads": "empty: expected Parquet, an .npz, or CSV",
 }
 
 

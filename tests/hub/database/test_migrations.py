@@ -99,11 +99,15 @@ def rows_of(settings: Settings, like: dict[str, list[str]] | None = None) -> dic
 
 
 def as_today(before: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The rows with what a migration changes in them: a number of failed devices is a share now."""
+    """The rows with what migrations change in them.
+
+    A number of failed devices is a share now, and uploads are versions of datasets.
+    """
     experiments = [
         re.sub(r"('max_failed_devices'): 1\b", r"\1: 0.05", row) for row in before["experiments"]
     ]
-    return {**before, "experiments": experiments}
+    kept = {name: rows for name, rows in before.items() if name != "datasets"}
+    return {**kept, "experiments": experiments}
 
 
 def _rows(db: Connection, table: Table, like: list[str] | None) -> list[str]:
@@ -152,6 +156,7 @@ def test_a_database_of_0_1_keeps_every_row_and_serves(frozen: Settings) -> None:
     assert [r.version for r in hub.registry.versions("demo")] == ["1.0", "1.1"]
     found = [(d.version, d.plan, d.standing) for d in hub.fleet.devices()]
     assert found == [("1.0", 1, "revoked")] * 2  # they had no key, and have to enrol again
+    assert [(d.ref, d.rows) for d in hub.datasets.records("demo")] == [("holdout@1", 4)]
     samples = hub.telemetry.samples("demo")
     assert samples is not None
     assert len(samples) == 8

@@ -17,7 +17,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.cli.main import main
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.data.dataset import Dataset
 from converters import convert
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
@@ -81,8 +81,8 @@ def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "1
     release = convert(poor, X, y, name=model, out=folder / "1.0")
     hub.admin.publish(release.folder, hub.key)
     hub.admin.post(f"models/{model}/promote", version="1.0")
-    for kind in ("holdout", "train"):
-        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset(X, y).to_bytes())
+    for kind, data in (("holdout", rows(3)), ("train", (X, y))):
+        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset.of(*data).to_bytes())
     text = POLICY.format(model=model, url=url, timeout=timeout)
     hub.admin.put(f"models/{model}/policy", text.encode())
     hub.admin.post(f"models/{model}/runs")
@@ -110,7 +110,9 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     assert (job["model"], job["mode"], job["parent"]) == ("piped", "stateless", "1.0")
     web = requests.Session()
     web.headers.update({"Authorization": f"Bearer {job['token']}", "Connection": "close"})
-    history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=PATIENCE).content))
+    history = np.load(
+        io.BytesIO(web.get(f"{job['data']}/history?format=npz", timeout=PATIENCE).content)
+    )
     model = LogisticRegression().fit(history["X"], history["y"])
     early = web.post(job["result"], timeout=PATIENCE)
     assert (early.status_code, "leave a model" in early.json()["error"]) == (409, True)

@@ -146,9 +146,9 @@ def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
     data = serving.telemetry.samples("demo", since=NOW - 10)
     assert data is not None
     assert data.labels is not None
-    assert (data.rows.shape, data.rows.dtype.name, data.labels.tolist()) == (
+    assert (data.X.shape, set(map(str, data.X.dtypes)), data.labels.tolist()) == (
         (2, 4),
-        "float32",
+        {"float32"},
         [0, 1],
     )
     assert serving.telemetry.samples("demo", since=NOW + 1) is None
@@ -187,4 +187,4 @@ def test_rows_that_an_older_hub_took_do_not_stop_a_training(serving: Hub) -> Non
         db.execute(insert(samples), rows)
     data = serving.telemetry.samples("demo")
     assert data is not None
-    assert (data.rows.tolist(), len(serving.telemetry.sample_times("demo"))) == ([[1, 2, 3, 4]], 1)
+    assert (data.X.values.tolist(), data.labels, data.devices) == ([[1, 2, 3, 4]], [1], ["d-1"])
