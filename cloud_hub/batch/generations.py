@@ -57,7 +57,7 @@ class Generation:
 
         values = self.layout.named(columns)
         place, needed = self.record.place, columns_of(self.layout, values)
-        for batch in self._store.read(place, needed, rows):
+        for batch in self._store.read(place, self.layout, needed, rows):
             yield answered(self.layout, batch, values)
 
     def find(self, entities: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -90,6 +90,12 @@ class Layout:
         inner = [value.dtype for value in self.values for _ in value.columns]
         return ("string", *inner, *(attribute.dtype for attribute in self.attributes))
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """Names of the columns that may be null: attributes, and the end of a list."""
+        inner = [name for value in self.values for name in value.columns] if self.top else []
+        return frozenset([*inner, *(attribute.name for attribute in self.attributes)])
+
     def named(self, names: Sequence[str] | None) -> tuple[Value, ...]:
         """Return some of the values, by default all; raises Invalid for a name that is none."""
         there = {value.name: value for value in self.values}

@@ -24,10 +24,7 @@ TYPES: Final[dict[Number, pa.DataType]] = {
 
 def schema_of(layout: Layout) -> pa.Schema:
     """Return the schema of the table's record batches; only attributes and lists have nulls."""
-    optional = {attribute.name for attribute in layout.attributes}
-    if layout.top:
-        optional |= {name for value in layout.values for name in value.columns}
-    pairs = zip(layout.columns, layout.dtypes, strict=True)
+    optional, pairs = layout.optional, zip(layout.columns, layout.dtypes, strict=True)
     return pa.schema([pa.field(n, TYPES[dtype], nullable=n in optional) for n, dtype in pairs])
 
 
@@ -95,3 +92,13 @@ def _numpy(value: Value, column: pa.Array) -> NDArray[Any]:
         return np.array([text or "" for text in column.to_pylist()], dtype=object)
     array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return array.astype(value.dtype, copy=False)
+
+
+def batch_of_tuples(
+    layout: Layout, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> pa.RecordBatch:
+    """Return rows that a database gave, as some columns of the table."""
+    schema = schema_of(layout)
+    fields = [schema.field(name) for name in columns]
+    arrays = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), fields, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))

@@ -54,11 +54,14 @@ class Store(Protocol):
     def done(self, place: PurePosixPath) -> Mapping[int, int]:
         """Return the number of rows of each part that is whole, by its number."""
 
-    def write(self, place: PurePosixPath, part: int, batches: Iterable[pa.RecordBatch]) -> int:
+    def write(
+        self, place: PurePosixPath, layout: Layout, part: int, batches: Iterable[pa.RecordBatch]
+    ) -> int:
         """Write one part and its mark; return its rows.
 
         Args:
             place: of the generation; begun.
+            layout: of its table.
             part: its number, of one that is not done.
             batches: rows as the layout has them.
 
@@ -77,20 +80,25 @@ class Store(Protocol):
         """Put a generation that is complete before those who look at the newest."""
 
     def read(
-        self, place: PurePosixPath, columns: Sequence[str], rows: int
+        self, place: PurePosixPath, layout: Layout, columns: Sequence[str], rows: int
     ) -> Iterator[pa.RecordBatch]:
         """Yield all rows of a complete generation, at most ``rows`` at a time.
 
         Args:
             place: of the generation.
-            columns: of its table.
+            layout: of its table.
+            columns: of the layout.
             rows: at most in one batch.
+
+        Raises:
+            NotFound: it is not complete, or was dropped.
         """
 
     def find(self, place: PurePosixPath, entities: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the rows of some entities, by entity; each a dict by column.
 
         Raises:
+            NotFound: the generation is not complete, or was dropped.
             Conflict: this store keeps files that nothing can be looked up in.
         """
 
