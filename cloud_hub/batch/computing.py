@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,14 +54,13 @@ def compute(
     store.begin(place, layout)
     done = dict(store.done(place))
     parts = _parts(task, answering, entities, lambda rows: tell(Progress(0, 0, rows)))
-    for part in parts:
+    missing = [part for part in parts if part.number not in done]
+    for part, count in _computed(missing, store, lambda p: compute_part(task, p, answering, store)):
+        done[part.number] = count
         tell(Progress(len(parts), len(done), sum(done.values())))
-        if part.number not in done:
-            done[part.number] = compute_part(task, part, answering, store)
     rows = sum(done.values())
     if not rows:
         raise Invalid("source: expected at least one row, got none; the generation before stays")
-    tell(Progress(len(parts), len(done), rows))
     now = time.time()
     until = now + task.job.valid_seconds
     stamp = Stamp(task.id, task.model, task.name, task.version, now, until)
@@ -71,8 +71,24 @@ def compute(
 def compute_part(task: BatchTask, part: Part, answering: Answering, store: Store) -> int:
     """Answer the rows of one part and store them whole; return how many entities they are."""
     batches = read_part(part, answering.wanted.columns, BATCH_ROWS)
-    answers = ahead(answering.answer(batches))
+    answers = answering.answer(batches)
+    if not store.several:  # nobody else keeps the other cores busy while this one writes
+        answers = ahead(answers)
     return store.write(task.place, answering.layout, part.number, answers)
+
+
+def _computed(
+    parts: Sequence[Part], store: Store, work: Callable[[Part], int]
+) -> Iterator[tuple[Part, int]]:
+    """Do the work of each part, several at once where the store takes them; yield what is done."""
+    with ThreadPoolExecutor(cores() if store.several else 1, "part") as pool:
+        futures = {pool.submit(work, part): part for part in parts}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            # After an error: no more parts are begun.
+            pool.shutdown(cancel_futures=True)
 
 
 def _parts(
@@ -113,6 +129,6 @@ def _rows(
         yield from sql_batches(task.source or "", source, task.as_of, answering.wanted)
 
 
-def threads() -> int:
-    """Return the threads for the model: all cores but one, which reads and writes."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,6 +5,7 @@ A generation that is here is whole, and stays readable for as long as the policy
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,11 +13,16 @@ from cloud_hub.batch.layout import Answered, Layout, prediction_of
 from cloud_hub.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
     from cloud_hub.batch.catalogue import Catalogue
     from cloud_hub.batch.record import GenerationRecord
     from cloud_hub.batch.stores.store import Store
 
 ROWS: Final = 65_536
+RECENT_SECONDS: Final = 1.0
 
 
 class Generation:
@@ -60,6 +66,15 @@ class Generation:
         for batch in self._store.read(place, self.layout, needed, rows):
             yield answered(self.layout, batch, values)
 
+    def batches(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield all rows as the table has them, at most ``rows`` at a time."""
+        return self._store.read(self.record.place, self.layout, self.layout.columns, rows)
+
+    def file(self) -> Path | None:
+        """Return its SQLite file, where it is kept in one."""
+        path: Path | None = self._store.file(self.record.place)
+        return path
+
     def find(self, entities: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return answers by entity, of those that have one; lists for values of many parts.
 
@@ -81,11 +96,28 @@ class Generations:
     def __init__(self, catalogue: Catalogue, stores: Mapping[str, Store]) -> None:
         self._catalogue = catalogue
         self._stores = stores
+        self._kept: dict[tuple[str, str], tuple[float, Generation | None]] = {}
 
     def current(self, model: str, job: str) -> Generation | None:
         """Return the generation that answers now; ``None`` until the first is whole."""
         record = self._catalogue.current(model, job)
         return None if record is None else self._opened(record)
+
+    def recent(self, model: str, job: str) -> Generation | None:
+        """Return what answered at most a second ago: look-ups come by the thousand a second.
+
+        Another process may have dropped it since; :meth:`Generation.find` then says so.
+        """
+        now = time.monotonic()
+        until, generation = self._kept.get((model, job), (0.0, None))
+        if now >= until:
+            generation = self.current(model, job)
+            self._kept[(model, job)] = (now + RECENT_SECONDS, generation)
+        return generation
+
+    def forget(self, model: str, job: str) -> None:
+        """Have the next look-up see what is current."""
+        self._kept.pop((model, job), None)
 
     def get(self, id_: int) -> Generation:
         """Return one by its number.

@@ -16,7 +16,7 @@ from typing import Final
 
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import Answering
-from cloud_hub.batch.computing import compute, threads
+from cloud_hub.batch.computing import compute, cores
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchTask, Outcome, Progress
 from cloud_hub.errors import HubFault
@@ -53,8 +53,8 @@ def _outcome(task: BatchTask) -> Outcome:
 
     try:
         release = Release.open(task.release, verify=False)
-        answering = Answering(release, task.job, threads())
         store = open_store(task.job.output, Path(task.data), task.database)
+        answering = Answering(release, task.job, 1 if store.several else max(1, cores() - 1))
         return compute(task, answering, store, StoredEntities(Path(task.data)), tell)
     except (HubFault, EdgeError, OSError, MemoryError) as error:
         return Outcome("failed", str(error)[:1_000] or repr(error))

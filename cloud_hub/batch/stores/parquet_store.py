@@ -35,6 +35,8 @@ class ParquetStore:
         folder: of all predictions.
     """
 
+    several = True
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
@@ -106,6 +108,10 @@ class ParquetStore:
         """Refuse: a file would be read from its beginning."""
         raise Conflict("this job writes Parquet, which no entity is looked up in; output: sql does")
 
+    def file(self, place: PurePosixPath) -> Path | None:
+        """Return the file of a generation; see :class:`Store`."""
+        return None
+
     def drop(self, place: PurePosixPath) -> None:
         """Remove the folder; see :class:`Store`."""
         path = self.path(place)
@@ -122,7 +128,9 @@ class ParquetStore:
 
 def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
     # Entities and scores hardly recur: a dictionary of them is built only to be thrown away.
-    return pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=False)
+    return pq.ParquetWriter(
+        file, schema, compression="snappy", use_dictionary=False, write_statistics=False
+    )
 
 
 def _batches(files: Sequence[Path], columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, text
@@ -45,6 +45,8 @@ class PostgresStore:
     Args:
         engine: of that database.
     """
+
+    several = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -124,6 +126,10 @@ class PostgresStore:
             query = text(f"SELECT * FROM {_view(place)} WHERE {ENTITY} = ANY(:names)")
             found = db.execute(query, {"names": list(entities)}).mappings()
             return {row[ENTITY]: dict(row) for row in found}
+
+    def file(self, place: PurePosixPath) -> Path | None:
+        """Return the file of a generation; see :class:`Store`."""
+        return None
 
     def drop(self, place: PurePosixPath) -> None:
         """Remove table and views; see :class:`Store`."""

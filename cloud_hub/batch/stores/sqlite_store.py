@@ -51,6 +51,8 @@ class SqliteStore:
         folder: of all predictions.
     """
 
+    several = False  # a file has one writer
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._local = threading.local()
@@ -135,6 +137,10 @@ class SqliteStore:
             names = [column[0] for column in cursor.description]
             found.update((row[0], dict(zip(names, row, strict=True))) for row in cursor)
         return found
+
+    def file(self, place: PurePosixPath) -> Path | None:
+        """Return the file of a generation; see :class:`Store`."""
+        return self.path(place)
 
     def drop(self, place: PurePosixPath) -> None:
         """Remove the file; see :class:`Store`."""

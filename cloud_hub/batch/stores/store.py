@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from cloud_hub.batch.layout import Layout
@@ -45,8 +47,11 @@ class Stamp:
 class Store(Protocol):
     """Tables of one kind, one for each generation; see the module for what holds.
 
-    A generation is named by its ``place``: ``MODEL/JOB/ID``.
+    A generation is named by its ``place``: ``MODEL/JOB/ID``. ``several`` parts of one may be
+    written at once, or only one after the other.
     """
+
+    several: bool
 
     def begin(self, place: PurePosixPath, layout: Layout) -> None:
         """Make the table, unless it is there."""
@@ -101,6 +106,9 @@ class Store(Protocol):
             NotFound: the generation is not complete, or was dropped.
             Conflict: this store keeps files that nothing can be looked up in.
         """
+
+    def file(self, place: PurePosixPath) -> Path | None:
+        """Return the SQLite file of a complete generation, where it is kept in one."""
 
     def drop(self, place: PurePosixPath) -> None:
         """Remove what there is of a generation; may be repeated."""

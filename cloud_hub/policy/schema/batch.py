@@ -79,7 +79,7 @@ class BatchJob:
     valid_seconds: float = 7 * 86_400.0
     keep: int = 3
     keep_backfills_seconds: float = 30 * 86_400.0
-    default: str | int | float | None = None
+    default: int | float | str | None = None
     default_items: tuple[str, ...] = ()
     output: Literal["sql", "parquet"] = "sql"
     devices: bool = False
