@@ -42,6 +42,7 @@ class Answering:
     Attributes:
         layout: of the table.
         wanted: columns that a source must have.
+        digest: of the release.
 
     Raises:
         Invalid: the model does not fit the job.
@@ -52,6 +53,7 @@ class Answering:
         self.wanted = wanted(job, manifest.signature)
         attributes = tuple(Attribute(name, "string") for name in job.attributes)
         self.layout = Layout(values_of(manifest, job), attributes, job.top or 0)
+        self.digest = release.digest
         self._job = job
         self._name = f"{manifest.model} {manifest.version}"
         self._schema = InputSchema(

@@ -177,7 +177,7 @@ class Batches:
                 f"{model} {name}: generation {active[-1].id} is {active[-1].status}; wait for it, or "
                 f"end it with edge-hub batch cancel {active[-1].id}"
             )
-        self._fit(model, job)
+        self._check(model, job)
         moment = now if as_of is None else as_of
         return self._catalogue.add(
             model, name, cause="hand", actor=actor, as_of=moment, now=now
@@ -208,7 +208,7 @@ class Batches:
             raise Invalid(f"backfill: expected 1 to {MOST_BACKFILLS} moments, got {len(moments)}")
         if max(moments) > now:
             raise Invalid("backfill: expected moments of the past")
-        self._fit(model, job)
+        self._check(model, job)
         with transaction(self._engine):  # all of them, or none
             return [
                 self._catalogue.add(
@@ -258,20 +258,18 @@ class Batches:
         cloud = self._registry.policy(model).cloud
         return cloud if cloud is not None and self._plans.current(cloud) is not None else model
 
-    def _fit(self, model: str, job: BatchJob) -> Release:
-        """Return the release that would answer.
-
-        Raises:
-            Conflict: nothing serves.
-            Invalid: what serves does not fit the job.
-        """
+    def _fitting(self, model: str, job: BatchJob) -> Release:
+        """Return the release that would answer; raises Conflict if nothing serves."""
         line = self.line(model, job)
         plan = self._plans.current(line)
         if plan is None:
             raise Conflict(f"{line}: nothing serves that could answer; promote a version first")
-        release = self._registry.release(line, plan.serving.version)
-        Answering(release, job)
-        return release
+        return self._registry.release(line, plan.serving.version)
+
+    def _check(self, model: str, job: BatchJob) -> None:
+        """Raise Conflict or Invalid if no worker could even begin."""
+        Answering(self._fitting(model, job), job)
+        self._urls(job)
 
     def _ask(self, model: str, now: float) -> None:
         for name, job in self._registry.policy(model).batch.items():
@@ -313,24 +311,34 @@ class Batches:
             except HubFault as error:
                 self._failed(record, str(error))
 
-    def _start(self, record: GenerationRecord, now: float) -> None:
+    def task(self, record: GenerationRecord) -> tuple[BatchTask, Answering]:
+        """Return what a worker is told of a generation, and the model that answers.
+
+        Raises:
+            NotFound: the policy has no such job any more.
+            Conflict: nothing serves.
+            Invalid: what serves does not fit the job, or its database is not named here.
+        """
         job = self.job(record.model, record.job)
-        release = self._fit(record.model, job)
-        layout = Answering(release, job).layout
-        manifest, digest = release.manifest, release.digest
+        release = self._fitting(record.model, job)
+        manifest = release.manifest
         task = BatchTask(
             record.id, record.model, record.job, job, record.as_of,
             f"{manifest.model} {manifest.version}", str(release.folder),
-            str(self._data), str(self._workers.folder(record.id)),
+            str(self._data), str(self._workers.folder(record.id)), **self._urls(job),
         )  # fmt: skip
-        urls = self._urls(job)
+        return task, Answering(release, job)
+
+    def _start(self, record: GenerationRecord, now: float) -> None:
+        task, answering = self.task(record)
+        line, _, version = task.version.rpartition(" ")
         # Before the worker starts: a hub that dies in between goes on with it.
         self._catalogue.note(
-            record.id, status="running", line=manifest.model, version=manifest.version,
-            digest=digest, output=job.output, layout=to_plain(layout), started_at=now,
-            attempts=1, source=source_text(job), reason="",
+            record.id, status="running", line=line, version=version,
+            digest=answering.digest, output=task.job.output, layout=to_plain(answering.layout),
+            started_at=now, attempts=1, source=source_text(task.job), reason="",
         )  # fmt: skip
-        self._workers.start(replace(task, **urls))
+        self._workers.start(task)
         log.info("%s %s: generation %d begins", record.model, record.job, record.id)
 
     def _urls(self, job: BatchJob) -> dict[str, Any]:

@@ -38,11 +38,12 @@ def main() -> int:
     if held is None:
         return BUSY
     with held:
-        files.save(work, replace(_outcome(task), peak_mb=_peak_mb()))
+        files.save(work, replace(outcome_of(task), peak_mb=_peak_mb()))
     return 0
 
 
-def _outcome(task: BatchTask) -> Outcome:
+def outcome_of(task: BatchTask) -> Outcome:
+    """Compute a generation as far as it can be; whatever is wrong becomes a reason in words."""
     work, told = Path(task.work), [0.0]
 
     def tell(progress: Progress) -> None:

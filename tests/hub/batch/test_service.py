@@ -12,7 +12,7 @@ from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.features.table import FeatureTable
 from tests.edge.builders import make_release, rows, softmax
-from tests.hub.batch.shop import computed, declare, job, settled, user_database, users
+from tests.hub.batch.shop import computed, declare, job, outcome_here, settled, user_database, users
 
 
 def test_a_job_answers_every_entity_as_the_model_does(serving: Hub, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ BAD = {
     "an entity twice": ("{table: twice, url: '%s'}", "expected each entity once, 'a' came again"),
     "a missing number": ("{table: gap, url: '%s'}", "entity 'b': feature 'f2'"),
     "a text": ("{table: words, url: '%s'}", "column f0: expected numbers, got 'many'"),
-    "no rows": ("{table: nothing, url: '%s'}", "expected at least one row"),
+    "no rows": ("{table: vacant, url: '%s'}", "expected at least one row"),
     "no table": ("{table: absent, url: '%s'}", "no such table: absent"),
     "no name": ("{table: nameless, url: '%s'}", "column user: expected a name in each row, row 1"),
     "a column twice": ("{query: 'SELECT *, f0 FROM gap', url: '%s'}", "expected each column once"),
@@ -127,7 +127,6 @@ BAD = {
     "a write": ("{query: 'DELETE FROM gap', url: '%s'}", "readonly"),
     "no database": ("{table: users, url: 'sqlite:////nowhere/x.db'}", "there is no such database"),
     "no driver": ("{table: users, url: 'oracle://x'}", "with a driver here"),
-    "no URL": ("{table: users, url_env: NOT_SET_HERE}", "the hub's environment has no NOT_SET_HERE"),
     "no file": ("{parquet: /nowhere/*.parquet}", "there is no such file"),
     "no Parquet": ("{parquet: %s.txt}", "expected Parquet"),
     "no CSV": ("{csv: %s.txt}", "expected the columns"),
@@ -149,7 +148,7 @@ def test_bad_input_is_one_sentence_and_the_generation_before_stays(
         for name, columns in (
             ("other", "user, f0, f1, f2"), ("twice", "user, f0, f1, f2, f3"),
             ("gap", "user, f0, f1, f2, f3"), ("words", "user, f0, f1, f2, f3"),
-            ("nothing", "user, f0, f1, f2, f3"), ("nameless", "user, f0, f1, f2, f3"),
+            ("vacant", "user, f0, f1, f2, f3"), ("nameless", "user, f0, f1, f2, f3"),
         ):  # fmt: skip
             db.execute(f"CREATE TABLE {name} ({columns})")
         db.execute("INSERT INTO other VALUES ('a', 1, 2, 3)")
@@ -161,14 +160,27 @@ def test_bad_input_is_one_sentence_and_the_generation_before_stays(
     source, said = BAD[case]
     where = f"sqlite:///{file}" if "url" in source else str(file)
     declare(serving, job(source % where if "%s" in source else source))
-    record = computed(serving)
-    assert record.status == "failed"
-    assert said in record.reason
-    assert "Traceback" not in record.reason
+    outcome = outcome_here(serving)
+    assert outcome.status == "failed"
+    assert said in outcome.reason
     current = serving.generations.current("demo", "users")
     assert current is not None
     assert current.record.id == first.id
     assert len(current.find(["user-3"])) == 1
+
+
+def test_a_worker_that_fails_leaves_the_reason_and_no_file(serving: Hub, tmp_path: Path) -> None:
+    declare(serving, job("{parquet: /nowhere/*.parquet}"))
+    record = computed(serving)
+    assert (record.status, record.rows) == ("failed", 0)
+    assert "there is no such file" in record.reason
+    assert not list((serving.settings.data / "predictions").rglob("*.db"))
+
+
+def test_a_url_that_the_environment_lacks_is_refused_at_once(serving: Hub) -> None:
+    declare(serving, job("{table: users, url_env: NOT_SET_HERE}"))
+    with pytest.raises(Invalid, match="the hub's environment has no NOT_SET_HERE"):
+        serving.batches.run("demo", "users", actor="test")
 
 
 def test_predictions_that_are_nan_are_refused(inner: Hub, tmp_path: Path) -> None:
@@ -177,9 +189,9 @@ def test_predictions_that_are_nan_are_refused(inner: Hub, tmp_path: Path) -> Non
     )
     inner.plans.promote("demo", "1.0", actor="test", reason="first")
     declare(inner, job(f"{{parquet: {users(tmp_path / 'users.parquet')}}}"))
-    record = computed(inner)
-    assert record.status == "failed"
-    assert "expected finite probabilities, entity 'user-0'" in record.reason
+    outcome = outcome_here(inner)
+    assert outcome.status == "failed"
+    assert "expected finite probabilities, entity 'user-0'" in outcome.reason
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
