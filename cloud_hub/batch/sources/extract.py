@@ -103,8 +103,7 @@ def _cut(
                     raise Invalid(f"source: one entity has more than {MOST_ROWS:,} rows")
                 break  # one entity so far: its end is in a batch to come
             yield table.slice(0, at)
-            # A copy: a slice would keep all of the rows before it in memory.
-            kept = pa.Table.from_batches(table.slice(at).combine_chunks().to_batches()).to_batches()
+            kept = table.slice(at).to_batches()
             count -= at
             if together is not None:
                 break
