@@ -94,14 +94,15 @@ class Answering:
             Invalid: a row does not fit, or the model fails.
         """
         try:
-            outputs = self._model.run(self._feed(batch), self._answers.needed)
+            outputs = self._model.run(self.feed(batch), self._answers.needed)
             return self._answers.batch(outputs, batch.num_rows)
         except InputError as error:
             raise Invalid(self._which(batch, entities, error)) from error
         except ReleaseError as error:
             raise Invalid(f"{self._name}: {error}"[:500]) from error
 
-    def _feed(self, batch: pa.RecordBatch) -> Feed:
+    def feed(self, batch: pa.RecordBatch) -> Feed:
+        """Return the model's input tensors for rows; raises InputError if one does not fit."""
         dense = self._schema.dense
         if dense is None or np.dtype(dense.dtype).kind != "f":
             names = [column.name for column in self._schema.columns]
@@ -117,7 +118,7 @@ class Answering:
         """Say which entity's row does not fit, by trying one after the other."""
         for i in range(batch.num_rows):
             try:
-                self._feed(batch.slice(i, 1))
+                self.feed(batch.slice(i, 1))
             except InputError as own:
                 return f"source: entity {entities[i].as_py()!r}: {own}"
         return f"source: {error}"

@@ -55,7 +55,7 @@ def compute(
     done = dict(store.done(place))
     parts = _parts(task, answering, entities, lambda rows: tell(Progress(0, 0, rows)))
     missing = [part for part in parts if part.number not in done]
-    for part, count in _computed(missing, store, lambda p: compute_part(task, p, answering, store)):
+    for part, count in computed(missing, store, lambda p: compute_part(task, p, answering, store)):
         done[part.number] = count
         tell(Progress(len(parts), len(done), sum(done.values())))
     rows = sum(done.values())
@@ -77,7 +77,7 @@ def compute_part(task: BatchTask, part: Part, answering: Answering, store: Store
     return store.write(task.place, answering.layout, part.number, answers)
 
 
-def _computed(
+def computed(
     parts: Sequence[Part], store: Store, work: Callable[[Part], int]
 ) -> Iterator[tuple[Part, int]]:
     """Do the work of each part, several at once where the store takes them; yield what is done."""

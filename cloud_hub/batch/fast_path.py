@@ -70,8 +70,10 @@ class EntityFastPath:
         return json.dumps(answer.document(), allow_nan=False, separators=(",", ":")).encode()
 
     def _answer(self, model: str, entity: str, query: bytes) -> EntityAnswer | None:
-        asked = parse_qs(query.decode()) if query else {}
-        job = self._hub.lookups.recent_job(model, asked.get("job", [None])[0])
+        asked = parse_qs(query.decode())
+        if not asked.keys() <= {"job"}:
+            return None
+        job = self._hub.lookups.recent_job(model, asked["job"][0] if asked else None)
         if job is None:
             return None
         generation = self._hub.generations.recent(model, job)

@@ -62,9 +62,12 @@ def outcome_of(task: BatchTask) -> Outcome:
 
 
 def _peak_mb() -> int:
-    # In kilobytes on Linux, in bytes on macOS.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) >> 10
+    except (OSError, StopIteration):
+        # Not Linux. There it would be the hub's own peak too, from which this process was forked.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20
 
 
 if __name__ == "__main__":
