@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, large, packs, trees, variants, watching
+from benchmarks import batch, hub, large, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -26,8 +26,9 @@ CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 LARGE: Final = "large"
 HUB: Final = "hub"
+BATCH: Final = "batch"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB)
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -116,6 +117,8 @@ def _parts(
         parts[WATCHING] = watching.measure(place, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
+    if BATCH in only:
+        parts[BATCH] = batch.measure(folder / BATCH, effort, functools.partial(_tell, BATCH))
     return parts
 
 

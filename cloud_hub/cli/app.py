@@ -11,6 +11,7 @@ import typer
 
 from cloud_hub.cli import (
     administration,
+    batch,
     datasets,
     devices,
     experiments,
@@ -30,7 +31,7 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, batch, triggers,
     runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
