@@ -11,6 +11,7 @@ from edge_sdk.model.release import Release
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
     from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
 
 
@@ -43,3 +44,12 @@ def opened_features(path: str | Path | None, release: Release) -> EntityFeatures
     from edge_sdk.packs.entity_features import EntityFeatures
 
     return EntityFeatures.open(path, release)
+
+
+def opened_entities(path: str | Path | None, release: Release) -> EntityPredictions | None:
+    """Return the answers by entity at ``path``, for the release's model; ``None`` for none."""
+    if path is None:
+        return None
+    from edge_sdk.packs.entity_predictions import EntityPredictions
+
+    return EntityPredictions.open(path, release.manifest.model)

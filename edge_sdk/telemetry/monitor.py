@@ -33,7 +33,14 @@ from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_check import check_label
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
-from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
+from edge_sdk.telemetry.ring_records import (
+    AT,
+    ROW,
+    Columns,
+    RingColumns,
+    RingRecord,
+    batch_answers,
+)
 from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
@@ -97,6 +104,7 @@ class Monitor:
         self._bins = ProfileBins(self._profile)
         self._inputs = inputs
         manifest = release.manifest
+        self._tabular = bool(manifest.signature.columns)
         self.tensors = TensorWatch.of(self._profile, manifest.signature) if enabled else None
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
@@ -352,9 +360,21 @@ class Monitor:
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        if self._tabular and any(record[ROW] is None for record in records):
+            # Answered by the name of an entity: there is no row that a histogram could count.
+            self._add_answers(start, [record for record in records if record[ROW] is None])
+            records = [record for record in records if record[ROW] is not None]
+        if records:
+            self._add_rows(start, records)
+
+    def _add_answers(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        """Count answers to no input that is known here."""
         columns = RingColumns.of(records)
-        self._highest = max(self._highest, *columns.number)
-        self.answered = True
+        codes = self.grouping.unknown(len(records)) if self.grouping else None
+        self._add_answered(start, columns, codes, None)
+
+    def _add_rows(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        columns = RingColumns.of(records)
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
         values = self._inputs.columns(columns.row)
@@ -365,16 +385,28 @@ class Monitor:
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
-        sources = columns.sources()
+        if self._reporting.votes:
+            window.add_marks(self._inputs.marks(columns.row))
+        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
+        self._add_answered(start, columns, codes, shared)
+
+    def _add_answered(
+        self,
+        start: int,
+        columns: RingColumns,
+        codes: Codes | None,
+        shared: list[tuple[Any, ...]] | None,
+    ) -> None:
+        """Count predictions by source and latency, and remember them for late labels."""
+        self._highest = max(self._highest, *columns.number)
+        self.answered = True
+        window, sources = self._window(start), columns.sources()
         latencies = np.asarray(columns.latency)
         window.add_latencies(sources, latencies)
         buckets = None if self._key is None else np.array(columns.bucket, np.uint8)
         if buckets is not None:
             window.by_bucket().add(buckets, sources == SOURCES.index("model"), latencies)
         window.degraded += sum(columns.degraded)
-        if self._reporting.votes:
-            window.add_marks(self._inputs.marks(columns.row))
-        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
         answers = columns.answers(start, sources, codes, shared, buckets)
         self._label_join.add(columns.number, answers)
 

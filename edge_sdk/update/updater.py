@@ -116,6 +116,11 @@ class Updater:
         """Return what update waits, at which step, why and until when; for the status."""
         return self._gate.waiting
 
+    def download_refusal(self) -> str | None:
+        """Return why nothing that can wait is to be downloaded now; ``None`` if it may be."""
+        wait = self._gate.closed()
+        return None if wait is None else f"downloads wait ({wait.reason})"
+
     def slot(self) -> Slot | None:
         """Return the slot that serves, if one does."""
         current = self.state.current
