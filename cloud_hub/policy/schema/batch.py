@@ -13,6 +13,12 @@ from edge_sdk.contract.names import check_name
 MOST_RANKED: Final = 100
 """Items of a ranked list; each has two columns."""
 
+ALL: Final = "all"
+"""What ``entities`` says where every device holds all of them."""
+
+MOST_ENTRIES: Final = 5_000_000
+"""Entities of one pack, which is laid out in memory."""
+
 RESERVED: Final = frozenset({"prediction", "version", "computed_at", "valid_until", "generation"})
 """Columns that a table of predictions has anyway."""
 
@@ -64,6 +70,10 @@ class BatchJob:
     ``keep_backfills_seconds``. ``default`` (``default_items`` of a list) answers for entities that
     have none. ``output: parquet`` writes files only, which nothing can be looked up in. ``devices``
     of the model may ask the hub for any entity.
+
+    With ``entities`` devices hold the answers in packs and give them offline: ``all`` of them, or
+    those of entities whose attribute of that name, one of ``attributes``, has the device's value of
+    it (``device``: its name). ``pack_entries`` bounds the entities of one pack.
     """
 
     source: BatchSource
@@ -83,6 +93,8 @@ class BatchJob:
     default_items: tuple[str, ...] = ()
     output: Literal["sql", "parquet"] = "sql"
     devices: bool = False
+    entities: str | None = None
+    pack_entries: int = 2_000_000
     partition_rows: int = 250_000
 
     def __post_init__(self) -> None:
@@ -93,6 +105,10 @@ class BatchJob:
         require(self.valid_seconds > 0, "valid: expected more than 0")
         require(self.keep >= 1, "keep: expected at least 1")
         require(self.keep_backfills_seconds >= 0, "keep_backfills: expected at least 0")
+        shared = self.entities in (None, ALL, *self.attributes)
+        require(shared, f"entities: expected {ALL}, or one of attributes {list(self.attributes)}")
+        bounded = 1 <= self.pack_entries <= MOST_ENTRIES
+        require(bounded, f"pack_entries: expected 1 to {MOST_ENTRIES}")
         require(1_000 <= self.partition_rows <= 10_000_000, "partition_rows: expected 1e3 to 1e7")
         require(self.default is None or not self.top, "default: a list has default_items")
         require(bool(self.top) or not self.default_items, "default_items: are of lists; see top")

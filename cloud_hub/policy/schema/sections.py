@@ -277,6 +277,8 @@ class Policy:
             check_name("model", self.model)
         for name in self.batch:
             check_name("batch", name)
+        held = [name for name, job in self.batch.items() if job.entities is not None]
+        require(len(held) <= 1, f"batch: devices hold the entities of one job, got {held}")
         names = [rule.name for rule in self.triggers]
         require(len(set(names)) == len(names), "triggers: expected different names")
         self._check_sharing()
