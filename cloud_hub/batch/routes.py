@@ -47,6 +47,12 @@ def jobs(request: Request, admin: Publisher, model: KnownModel) -> list[Document
     return as_documents(hub_of(request).batches.jobs(model))
 
 
+@router.get("/models/{model}/entities")
+def entities(request: Request, admin: Publisher, model: KnownModel) -> Document:
+    """Return which answers by entity devices hold, and why no newer ones."""
+    return as_document(hub_of(request).entity_packs.status(model))
+
+
 @router.get("/models/{model}/batch/{job}/generations")
 def generations(
     request: Request, admin: Publisher, model: KnownModel, job: str, limit: Limit = 100

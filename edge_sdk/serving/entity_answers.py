@@ -49,9 +49,14 @@ class EntityAnswerer:
         self._clock = clock
         self.stored = _prepare(pack, monitor, tag, clock)
 
-    def default(self) -> Prediction | None:
-        """Return the declared answer to entities that have no other; it is counted."""
+    def default(self, entity: str) -> Prediction | None:
+        """Return the declared answer to an entity that has no other; it is counted.
+
+        Raises:
+            InputError: it is no name.
+        """
         started = perf_counter_ns()
+        entity_bytes(entity)
         prediction = self.pack.default(self._origin)
         if prediction is not None:
             self._monitor.record(None, prediction, None, perf_counter_ns() - started)
@@ -75,7 +80,10 @@ def _prepare(
 
     def stored(entity: str) -> Prediction | None:
         started = perf_counter_ns()
-        name = entity_bytes(entity)
+        try:
+            name = entity.encode() if type(entity) is str else entity_bytes(entity)
+        except UnicodeEncodeError:
+            name = entity_bytes(entity)  # which refuses it in words
         check = crc32(name, seed)
         if not marks[begin + (check >> shift)] & 1 << (check & 7) or clock() >= expires:
             return None

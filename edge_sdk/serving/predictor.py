@@ -298,7 +298,7 @@ class Predictor:
         """
         if streaming is None or error.kind == "entity":
             try:
-                found = entities.stored(entity) or entities.default()
+                found = entities.stored(entity) or entities.default(entity)
             except InputError as wrong_name:
                 self._count(wrong_name)
                 raise
