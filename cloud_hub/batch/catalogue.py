@@ -48,7 +48,7 @@ class Catalogue:
         return self._read(_with(select(generations), statuses).order_by(generations.c.id))
 
     def current(self, model: str, job: str) -> GenerationRecord | None:
-        """Return the generation that answers: of those that are whole, the one of the latest moment.
+        """Return the generation that answers: the whole one of the latest moment.
 
         A backfill of the past is never in front of what a schedule has made since.
         """

@@ -52,9 +52,7 @@ def due(
         came = before(job.cron, job.timezone, now)
         if came is not None and came > anchor:
             return Due("schedule", came)
-    if job.every_seconds is not None and (
-        last is None or now - last.as_of >= job.every_seconds
-    ):
+    if job.every_seconds is not None and (last is None or now - last.as_of >= job.every_seconds):
         return Due("schedule", now)
     if job.after_promote and (last is None or last.digest not in ("", serving)):
         return Due("promote", now)

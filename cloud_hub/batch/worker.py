@@ -16,9 +16,10 @@ from typing import Final
 
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import Answering
-from cloud_hub.batch.computing import compute, cores
+from cloud_hub.batch.computing import compute
+from cloud_hub.batch.cores import cores
 from cloud_hub.batch.stores.opening import open_store
-from cloud_hub.batch.task import BatchTask, Outcome, Progress
+from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.errors import HubFault
 from cloud_hub.features.entities import StoredEntities
 from edge_sdk.contract.codec import decode
@@ -42,11 +43,11 @@ def main() -> int:
     return 0
 
 
-def outcome_of(task: BatchTask) -> Outcome:
+def outcome_of(task: BatchTask) -> BatchOutcome:
     """Compute a generation as far as it can be; whatever is wrong becomes a reason in words."""
     work, told = Path(task.work), [0.0]
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: BatchProgress) -> None:
         # Every part would be a file synced for nothing: who looks, looks once a second.
         if time.monotonic() - told[0] >= TELL_SECONDS:
             files.save(work, progress)
@@ -58,7 +59,7 @@ def outcome_of(task: BatchTask) -> Outcome:
         answering = Answering(release, task.job, 1 if store.several else max(1, cores() - 1))
         return compute(task, answering, store, StoredEntities(Path(task.data)), tell)
     except (HubFault, EdgeError, OSError, MemoryError) as error:
-        return Outcome("failed", str(error)[:1_000] or repr(error))
+        return BatchOutcome("failed", str(error)[:1_000] or repr(error))
 
 
 def _peak_mb() -> int:

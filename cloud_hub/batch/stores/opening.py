@@ -18,7 +18,10 @@ FOLDER: Final = "predictions"
 
 
 def open_store(
-    output: Literal["sql", "parquet"], data: Path, database: str | None, engine: Engine | None = None
+    output: Literal["sql", "parquet"],
+    data: Path,
+    database: str | None,
+    engine: Engine | None = None,
 ) -> Store:
     """Return the store of what a job writes.
 

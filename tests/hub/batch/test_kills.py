@@ -15,7 +15,7 @@ import pytest
 from cloud_hub.batch import task as files
 from cloud_hub.batch.layout import Layout, Value
 from cloud_hub.batch.stores.opening import open_store
-from cloud_hub.batch.task import BatchTask, Outcome
+from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.errors import HubFault, NotFound
 from cloud_hub.policy.schema import BatchJob, BatchSource
 from edge_sdk.contract.codec import encode
@@ -78,12 +78,12 @@ def test_a_worker_that_is_killed_again_and_again_ends_as_if_it_never_was(
         now = dict(store.done(task.place))
         assert before.items() <= now.items(), "a part that was whole is lost"
         before = now
-        if files.load(work, Outcome) is None:
+        if files.load(work, BatchOutcome) is None:
             with pytest.raises((NotFound, HubFault)):
                 list(store.read(task.place, layout, ["entity"], 100_000))
     process = start(task)
     assert process.wait(PATIENCE) == 0
-    outcome = files.load(work, Outcome)
+    outcome = files.load(work, BatchOutcome)
     assert outcome is not None
     assert (outcome.status, outcome.rows) == ("whole", COUNT), outcome.reason
     names: list[str] = []
@@ -139,6 +139,8 @@ def show(hub: HubProcess, id_: int) -> dict[str, object]:
 
 def killed_worker(hub: HubProcess) -> None:
     """Kill the workers of this hub, and no others."""
-    found = subprocess.run(["pgrep", "-P", str(hub.pid)], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["pgrep", "-P", str(hub.pid)], capture_output=True, text=True, check=False
+    )
     for pid in found.stdout.split():
         subprocess.run(["kill", "-9", pid], check=False)
