@@ -190,6 +190,8 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as db:
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            # Emptied and not removed after each part: the folder need not be synced, too.
+            db.execute("PRAGMA journal_mode = TRUNCATE")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db

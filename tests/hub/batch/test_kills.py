@@ -50,7 +50,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_as_if_it_never_was(
     else:
         url = user_database(tmp_path / "shop.db", COUNT)
         read = BatchSource(query="SELECT * FROM users", url=url)
-    job = BatchJob(read, entity="user", output=output, partition_rows=1_000)  # type: ignore[arg-type]
+    job = BatchJob(read, entity="user", output=output, partition_rows=4_000)  # type: ignore[arg-type]
     work = tmp_path / "data" / "batch" / "1"
     work.mkdir(parents=True)
     release = make_release(tmp_path / "made")
@@ -101,7 +101,7 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
 ) -> None:
     publish("demo")
     path = users(tmp_path / "users.parquet", COUNT)
-    text = f"batch: {{users: {{source: {{parquet: {path}}}, entity: user, partition_rows: 1000}}}}"
+    text = f"batch: {{users: {{source: {{parquet: {path}}}, entity: user, partition_rows: 4000}}}}"
     hub.admin.put("models/demo/policy", text.encode())
     first = hub.admin.post("models/demo/batch/users/generations")
     wait_for(lambda: show(hub, first["id"])["status"] == "whole", "the first generation")
@@ -130,6 +130,27 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
         counted = db.execute("SELECT count(*), count(DISTINCT entity) FROM predictions").fetchone()
     db.close()
     assert counted == (COUNT, COUNT)
+
+
+@pytest.mark.parametrize("output", ["sql", "parquet"])
+def test_a_disk_that_takes_no_more_is_a_reason_in_words(tmp_path: Path, output: str) -> None:
+    path = users(tmp_path / "users.parquet", COUNT)
+    job = BatchJob(BatchSource(parquet=str(path)), entity="user", output=output)  # type: ignore[arg-type]
+    work = tmp_path / "data" / "batch" / "1"
+    work.mkdir(parents=True)
+    release = make_release(tmp_path / "made").folder
+    task = BatchTask(
+        1, "demo", "users", job, 0.0, "demo 1.0", str(release), str(tmp_path / "data"), str(work)
+    )
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+    code += "from cloud_hub.batch.worker import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code], input=encode(task), check=True, timeout=PATIENCE)
+    outcome = files.load(work, BatchOutcome)
+    assert outcome is not None
+    assert outcome.status == "failed"
+    assert "predictions cannot be written" in outcome.reason
+    store = open_store(job.output, tmp_path / "data", None)
+    assert store.done(task.place) == {}
 
 
 def show(hub: HubProcess, id_: int) -> dict[str, object]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.batch.record import GenerationRecord
-from cloud_hub.batch.schedule import Due, before, due, retired, upcoming
+from cloud_hub.batch.schedule import Due, before, due, in_front, retired, upcoming
 from cloud_hub.policy.schema import BatchJob, BatchSource
 
 SOURCE = BatchSource(csv="x")
@@ -76,6 +76,15 @@ def test_a_cron_line_is_read_in_its_time_zone() -> None:
     assert upcoming(job(cron="0 4 * * *"), None, utc("2026-07-10 04:00")) == utc("2026-07-11 04:00")
 
 
+def test_a_clock_that_was_wrong_once_stops_nothing() -> None:
+    future = [record(1, 9e9), record(2, 100.0)]
+    assert due(job(every_seconds=HOUR), [future[0]], "d", since=0, now=200) == Due("schedule", 200)
+    old = [record(1, 9e9, "schedule")]
+    now = utc("2026-03-10 09:30")
+    assert due(job(cron="0 4 * * *"), old, "d", since=0, now=now) is not None
+    assert [r.id for r in retired(future, job(keep=1), 200.0)] == [1]
+
+
 def test_another_version_is_due_once() -> None:
     promoted = job(after_promote=True)
     assert due(promoted, [], "d", since=0, now=5) == Due("promote", 5)
@@ -106,7 +115,7 @@ def test_the_one_that_answers_is_never_retired(
     ]
     gone = {r.id for r in retired(records, job(keep=keep), now)}
     if records:
-        assert max(records, key=lambda r: (r.as_of, r.id)).id not in gone
+        assert max(records, key=lambda r: in_front(r, now)).id not in gone
     left = [r for r in records if r.cause == "schedule" and r.id not in gone]
     assert len(left) <= max(keep, 1)
 

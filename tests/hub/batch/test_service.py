@@ -330,3 +330,24 @@ def test_a_hub_that_opens_again_goes_on(inner: Hub, tmp_path: Path) -> None:
     finally:
         again.close()
     assert (ended.status, ended.rows) == ("whole", 30_000), ended.reason
+
+
+def test_a_backfill_goes_on_when_the_hub_opens_again_and_nothing_is_there_twice(
+    inner: Hub, tmp_path: Path
+) -> None:
+    inner.registry.publish(make_release(tmp_path / "made"), actor="test")
+    inner.plans.promote("demo", "1.0", actor="test", reason="first")
+    url = user_database(tmp_path / "shop.db")
+    query = "SELECT * FROM users WHERE at < :as_of"
+    declare(inner, job(f"{{query: '{query}', url: '{url}'}}"))
+    asked = inner.batches.backfill("demo", "users", [200.0, 300.0, 400.0], actor="test")
+    inner.batches.tick(time.time())
+    inner.batches.stop()
+    again = open_hub(inner.settings)
+    try:
+        again.batches.backfill("demo", "users", [200.0, 300.0, 400.0], actor="test")
+        ended = [settled(again, record.id) for record in asked]
+        assert len(again.batches.records("demo")) == 3
+    finally:
+        again.close()
+    assert [(r.status, r.rows) for r in ended] == [("whole", 50)] * 3
