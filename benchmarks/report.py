@@ -28,9 +28,9 @@ ratio the median over rounds of the ratio of medians within one round.
   with onnxruntime alone.
 - A *cold* lookup follows after the file was closed and its pages were dropped with
   `posix_fadvise(DONTNEED)`; how often the disk was then read is given with it.
-- *Batch* jobs take turns with their peers, a few parts of the source each: onnxruntime alone on the
+- *Batch* jobs take turns with their peers, a few parts each: onnxruntime alone on the
   same batches, whose feeds lie in memory and whose answers nobody keeps; `executemany` of the same
-  rows into the same table. *Processor time* beside it does not depend on what else the machine does.
+  rows into the same table. *Processor time* beside it depends less on the machine's other work.
   Look-ups are counted by the processor time of the hub's process, which is what one core gives.
 - The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
   is on which arm is decided by the plan.

@@ -109,7 +109,7 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
     assert expected["generation"] == first["id"]
     second = hub.admin.post("models/demo/batch/users/generations")
     rng = random.Random(7)
-    for _ in range(4):
+    for _ in range(3):
         time.sleep(rng.uniform(0.2, 1.5))
         killed_worker(hub)
         hub.kill()
