@@ -39,7 +39,7 @@ def perceptron() -> tuple[Any, Any, Any]:
 
 
 def larger_perceptron() -> tuple[Any, Any, Any]:
-    """30 features, two hidden layers of 256 and 128: a cloud model's size rather than a device's."""
+    """30 features, two hidden layers of 256 and 128: of a cloud model's size."""
     X, y = _thirty_features()
     model = MLPClassifier((256, 128), max_iter=5, random_state=0)
     with warnings.catch_warnings():

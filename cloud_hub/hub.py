@@ -130,7 +130,8 @@ class Hub:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
         database = None if is_sqlite(engine) else self.settings.database_url
-        stores = {name: open_store(name, data, database, engine) for name in ("sql", "parquet")}
+        given = None if database is None else engine
+        stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
         catalogue = Catalogue(engine)
         self.generations = Generations(catalogue, stores)
         self.batches = Batches(

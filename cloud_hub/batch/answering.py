@@ -166,9 +166,10 @@ class Answering:
         for batch in batches:
             entities = names_of(batch.column(self.wanted.entity), self.wanted.entity)
             answers = self.predict(batch, entities)
-            array = answers.values if answers.values is not None else answers.probabilities
+            given = answers.values if answers.values is not None else answers.probabilities
+            array = np.asarray(given)
             # Of two classes the second is the one that is asked for, such as "clicked".
-            one = np.asarray(array) if np.ndim(array) == 1 else np.asarray(array)[:, -1]
+            one = array if array.ndim == 1 else array[:, -1]
             if not np.isfinite(one).all():
                 bad = entities[int(np.flatnonzero(~np.isfinite(one))[0])].as_py()
                 raise Invalid(f"{self._name}: expected finite scores, entity {bad!r} got another")

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, insert, select, update
 
 from cloud_hub.batch.record import Cause, GenerationRecord, Status
+from cloud_hub.batch.schedule import in_front
 from cloud_hub.batch.tables import generations
 from cloud_hub.database.engine import reading, transaction
 from cloud_hub.errors import NotFound
@@ -48,16 +49,10 @@ class Catalogue:
         return self._read(_with(select(generations), statuses).order_by(generations.c.id))
 
     def current(self, model: str, job: str) -> GenerationRecord | None:
-        """Return the generation that answers: of those that are whole, the one of the latest moment.
-
-        A backfill of the past is never in front of what a schedule has made since.
-        """
-        query = _with(select(generations), ("whole",)).where(
-            generations.c.model == model, generations.c.job == job
-        )
-        latest = query.order_by(generations.c.as_of.desc(), generations.c.id.desc())
-        found = self._read(latest.limit(1))
-        return found[0] if found else None
+        """Return the generation that answers: the whole one that is in front; see schedule.py."""
+        now = time.time()
+        whole = self.of(model, job, "whole")
+        return max(whole, key=lambda record: in_front(record, now), default=None)
 
     def add(
         self, model: str, job: str, *, cause: Cause, actor: str, as_of: float, now: float

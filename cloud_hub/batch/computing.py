@@ -6,7 +6,6 @@ know nothing of each other: :func:`compute_part` is all that another engine woul
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING
 from cloud_hub.batch import task as files
 from cloud_hub.batch.ahead import ahead
 from cloud_hub.batch.answering import BATCH_ROWS, Answering
+from cloud_hub.batch.cores import cores
 from cloud_hub.batch.sources.extract import extract
 from cloud_hub.batch.sources.parts import Part, files_of, parts_of, read_part
 from cloud_hub.batch.sources.readers import csv_batches, sql_batches
 from cloud_hub.batch.stores.store import Stamp
-from cloud_hub.batch.task import BatchTask, Outcome, Parts, Progress
+from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask, Parts
 from cloud_hub.errors import Invalid
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def compute(
     answering: Answering,
     store: Store,
     entities: EntitySource,
-    tell: Callable[[Progress], None] = lambda progress: None,
-) -> Outcome:
+    tell: Callable[[BatchProgress], None] = lambda progress: None,
+) -> BatchOutcome:
     """Compute what is missing of a generation, until it can be read whole.
 
     Args:
@@ -53,11 +53,11 @@ def compute(
     place, layout = task.place, answering.layout
     store.begin(place, layout)
     done = dict(store.done(place))
-    parts = _parts(task, answering, entities, lambda rows: tell(Progress(0, 0, rows)))
+    parts = _parts(task, answering, entities, lambda rows: tell(BatchProgress(0, 0, rows)))
     missing = [part for part in parts if part.number not in done]
     for part, count in computed(missing, store, lambda p: compute_part(task, p, answering, store)):
         done[part.number] = count
-        tell(Progress(len(parts), len(done), sum(done.values())))
+        tell(BatchProgress(len(parts), len(done), sum(done.values())))
     rows = sum(done.values())
     if not rows:
         raise Invalid("source: expected at least one row, got none; the generation before stays")
@@ -65,7 +65,7 @@ def compute(
     until = now + task.job.valid_seconds
     stamp = Stamp(task.id, task.model, task.name, task.version, now, until)
     store.complete(place, layout, stamp)
-    return Outcome("whole", f"{rows:,} entities", rows, len(parts), now)
+    return BatchOutcome("whole", f"{rows:,} entities", rows, len(parts), now)
 
 
 def compute_part(task: BatchTask, part: Part, answering: Answering, store: Store) -> int:
@@ -81,7 +81,8 @@ def computed(
     parts: Sequence[Part], store: Store, work: Callable[[Part], int]
 ) -> Iterator[tuple[Part, int]]:
     """Do the work of each part, several at once where the store takes them; yield what is done."""
-    with ThreadPoolExecutor(cores() if store.several else 1, "part") as pool:
+    # One more than there are cores: while one waits for the disk, another computes.
+    with ThreadPoolExecutor(cores() + 1 if store.several else 1, "part") as pool:
         futures = {pool.submit(work, part): part for part in parts}
         try:
             for future in as_completed(futures):
@@ -127,8 +128,3 @@ def _rows(
         yield from entities.entities(task.model, source.entities, task.as_of)
     else:
         yield from sql_batches(task.source or "", source, task.as_of, answering.wanted)
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -23,23 +25,33 @@ MOST_SUSPECTS: Final = 100_000
 """Hashes whose texts are compared; where more recur, some of these texts surely do."""
 
 
-def repeated(read: Callable[[], Iterable[pa.Array]]) -> list[str]:
+Read = Callable[[], Iterable[pa.Array]]
+"""Gives some texts, as arrays without null."""
+
+
+def repeated(parts: Sequence[Read], threads: int = 1) -> list[str]:
     """Return up to three texts that stand more than once.
 
     Args:
-        read: gives all of them, as arrays of texts without null; called twice if hashes recur.
+        parts: give all of them together; each is called twice if hashes recur.
+        threads: that read at once.
     """
-    hashes = np.concatenate([hashed(texts) for texts in read()] or [np.empty(0, np.uint64)])
+    with ThreadPoolExecutor(threads, "hashes") as pool:
+        hashes = np.concatenate([np.empty(0, np.uint64), *pool.map(_all_hashed, parts)])
     hashes.sort()
     suspects = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])[:MOST_SUSPECTS]
     if not len(suspects):
         return []
     counts: Counter[str] = Counter()
-    for texts in read():
+    for texts in itertools.chain.from_iterable(read() for read in parts):
         where = np.flatnonzero(np.isin(hashed(texts), suspects))
         counts.update(texts.take(pa.array(where)).to_pylist())
     # Two texts of one hash are no repetition: the texts themselves decide.
     return [text for text, count in counts.most_common(MOST) if count > 1]
+
+
+def _all_hashed(read: Read) -> NDArray[np.uint64]:
+    return np.concatenate([np.empty(0, np.uint64), *(hashed(texts) for texts in read())])
 
 
 def hashed(texts: pa.Array) -> NDArray[np.uint64]:

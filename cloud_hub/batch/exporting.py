@@ -99,7 +99,10 @@ class _Taken(io.RawIOBase):
 
 
 def _sqlite(generation: Generation, folder: Path) -> Iterator[bytes]:
-    record, place = generation.record, PurePosixPath("export/predictions") / str(generation.record.id)
+    record, place = (
+        generation.record,
+        PurePosixPath("export/predictions") / str(generation.record.id),
+    )
     stamp = Stamp(
         record.id, record.model, record.job, f"{record.line} {record.version}",
         record.computed_at or 0.0, record.valid_until or 0.0,

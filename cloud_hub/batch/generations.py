@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from cloud_hub.batch.layout import Answered, Layout, prediction_of
+from cloud_hub.batch.layout import EntityAnswers, Layout, prediction_of
 from cloud_hub.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Generation:
 
     def stream(
         self, columns: Sequence[str] | None = None, *, rows: int = ROWS
-    ) -> Iterator[Answered]:
+    ) -> Iterator[EntityAnswers]:
         """Yield all entities with their answers, in the order in which they were stored.
 
         Args:

@@ -105,7 +105,7 @@ class Layout:
         return self.values if names is None else tuple(there[name] for name in names)
 
 
-class Answered(NamedTuple):
+class EntityAnswers(NamedTuple):
     """Answers to N entities.
 
     Attributes:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MOST: Final = 1_000
 """Entities of one request."""
 
+
 class Lookups:
     """Looks entities up in the batch jobs of every model.
 

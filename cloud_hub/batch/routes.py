@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Moments:
+class PastMoments:
     """Body of a backfill: moments in Unix seconds."""
 
     moments: tuple[float, ...]
@@ -73,11 +73,9 @@ async def run(
 
 
 @router.post("/models/{model}/batch/{job}/backfill")
-async def backfill(
-    request: Request, admin: Admin, model: KnownModel, job: str
-) -> list[Document]:
+async def backfill(request: Request, admin: Admin, model: KnownModel, job: str) -> list[Document]:
     """Ask for generations of the moments in the body."""
-    body = await message(request, Moments, MOST_BYTES)
+    body = await message(request, PastMoments, MOST_BYTES)
     records = await run_in_threadpool(
         hub_of(request).batches.backfill, model, job, body.moments, actor=admin
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from cloud_hub.batch.layout import ENTITY, Answered, Layout, Number, Value
+from cloud_hub.batch.layout import ENTITY, EntityAnswers, Layout, Number, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def columns_of(layout: Layout, values: Sequence[Value]) -> list[str]:
     return [ENTITY, *inner, *(attribute.name for attribute in layout.attributes)]
 
 
-def answered(layout: Layout, batch: pa.RecordBatch, values: Sequence[Value]) -> Answered:
+def answered(layout: Layout, batch: pa.RecordBatch, values: Sequence[Value]) -> EntityAnswers:
     """Return rows of the table as arrays.
 
     Args:
@@ -79,7 +79,7 @@ def answered(layout: Layout, batch: pa.RecordBatch, values: Sequence[Value]) -> 
     arrays = {value.name: _array(value, batch) for value in values}
     names = [attribute.name for attribute in layout.attributes]
     attributes = {name: batch.column(name).to_pylist() for name in names}
-    return Answered(batch.column(ENTITY).to_pylist(), arrays, attributes)
+    return EntityAnswers(batch.column(ENTITY).to_pylist(), arrays, attributes)
 
 
 def _array(value: Value, batch: pa.RecordBatch) -> NDArray[Any]:

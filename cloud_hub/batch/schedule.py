@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -13,6 +13,10 @@ from cronsim import CronSim
 if TYPE_CHECKING:
     from cloud_hub.batch.record import Cause, GenerationRecord
     from cloud_hub.policy.schema.batch import BatchJob
+
+
+AHEAD_SECONDS: Final = 300.0
+"""How far in front of now a moment may be; further ones were asked for while a clock was wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,16 @@ def due(
     """
     if serving is None:
         return None
-    counted = [record for record in asked if record.cause != "backfill"]
+    # Of a moment to come there is none, or a clock that was wrong once would stop the schedule.
+    known = [record for record in asked if record.as_of <= now + AHEAD_SECONDS]
+    counted = [record for record in known if record.cause != "backfill"]
     last = counted[-1] if counted else None
     if job.cron is not None:
         anchor = max([since, *(r.as_of for r in counted if r.cause == "schedule")])
         came = before(job.cron, job.timezone, now)
         if came is not None and came > anchor:
             return Due("schedule", came)
-    if job.every_seconds is not None and (
-        last is None or now - last.as_of >= job.every_seconds
-    ):
+    if job.every_seconds is not None and (last is None or now - last.as_of >= job.every_seconds):
         return Due("schedule", now)
     if job.after_promote and (last is None or last.digest not in ("", serving)):
         return Due("promote", now)
@@ -82,6 +86,15 @@ def upcoming(job: BatchJob, last: GenerationRecord | None, now: float) -> float 
     return None
 
 
+def in_front(record: GenerationRecord, now: float) -> tuple[bool, float, int]:
+    """Return by what generations that are whole are ordered; the largest answers.
+
+    By the moment that they are for: a backfill of the past is never in front of what a schedule
+    has made since. Moments to come are behind all others.
+    """
+    return record.as_of <= now + AHEAD_SECONDS, record.as_of, record.id
+
+
 def retired(
     whole: Sequence[GenerationRecord], job: BatchJob | None, now: float
 ) -> list[GenerationRecord]:
@@ -94,7 +107,7 @@ def retired(
     """
     keep = job.keep if job is not None else 1
     life = job.keep_backfills_seconds if job is not None else 0.0
-    newest = sorted(whole, key=lambda record: (record.as_of, record.id))[::-1]
+    newest = sorted(whole, key=lambda record: in_front(record, now))[::-1]
     current = newest[:1]
     kept = [record for record in newest if record.cause != "backfill"][:keep]
     return [

@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.batch.answering import Answering
-from cloud_hub.batch.schedule import due, retired, upcoming
+from cloud_hub.batch.job_status import JobStatus, source_text, status_of
+from cloud_hub.batch.schedule import due, retired
 from cloud_hub.batch.sources.readers import url_of
 from cloud_hub.batch.stores.store import Stamp
-from cloud_hub.batch.task import BatchTask, Outcome
+from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.registry.per_model import for_each
@@ -48,31 +49,6 @@ SLOTS: Final = 1
 MOST_BACKFILLS: Final = 1_000
 CLEANED: Final = 200
 """Ended generations whose leftovers are looked for when a hub starts."""
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """A job of a policy as it stands.
-
-    Attributes:
-        model: whose entities are answered.
-        job: its name.
-        line: model that answers.
-        current: generation that answers; ``None`` until there is one.
-        active: one that waits or runs.
-        last: the newest, whatever became of it.
-        next_at: when the clock asks next, in Unix seconds.
-        kept: generations that can be read.
-    """
-
-    model: str
-    job: str
-    line: str
-    current: GenerationRecord | None
-    active: GenerationRecord | None
-    last: GenerationRecord | None
-    next_at: float | None
-    kept: int
 
 
 class Batches:
@@ -135,10 +111,17 @@ class Batches:
     def jobs(self, model: str, now: float | None = None) -> list[JobStatus]:
         """Return every job of a model's policy."""
         at = time.time() if now is None else now
-        jobs = self._registry.policy(model).batch
-        return [self._status(model, name, job, at) for name, job in jobs.items()]
+        return [
+            status_of(
+                self._catalogue.of(model, name), self._catalogue.current(model, name),
+                model=model, name=name, line=self.line(model, job), job=job, now=at,
+            )
+            for name, job in self._registry.policy(model).batch.items()
+        ]  # fmt: skip
 
-    def records(self, model: str, job: str | None = None, limit: int = 100) -> list[GenerationRecord]:
+    def records(
+        self, model: str, job: str | None = None, limit: int = 100
+    ) -> list[GenerationRecord]:
         """Return the newest generations, oldest first."""
         return self._catalogue.of(model, job, limit=limit)
 
@@ -174,14 +157,12 @@ class Batches:
         active = self._catalogue.of(model, name, "waiting", "running")
         if active:
             raise Conflict(
-                f"{model} {name}: generation {active[-1].id} is {active[-1].status}; wait for it, or "
-                f"end it with edge-hub batch cancel {active[-1].id}"
+                f"{model} {name}: generation {active[-1].id} is {active[-1].status}; wait for it, "
+                f"or end it with edge-hub batch cancel {active[-1].id}"
             )
         self._check(model, job)
         moment = now if as_of is None else as_of
-        return self._catalogue.add(
-            model, name, cause="hand", actor=actor, as_of=moment, now=now
-        )
+        return self._catalogue.add(model, name, cause="hand", actor=actor, as_of=moment, now=now)
 
     def backfill(
         self, model: str, name: str, moments: Sequence[float], *, actor: str
@@ -236,20 +217,6 @@ class Batches:
         self._retire(record, f"dropped by {actor}: {reason}")
         self._audit.record(actor, "batch dropped", record.model, {"generation": id_})
         return self._catalogue.get(id_)
-
-    def _status(self, model: str, name: str, job: BatchJob, now: float) -> JobStatus:
-        records = self._catalogue.of(model, name)
-        scheduled = [record for record in records if record.cause != "backfill"]
-        active = [record for record in records if record.status in ("waiting", "running")]
-        last = scheduled[-1] if scheduled else None
-        return JobStatus(
-            model, name, self.line(model, job),
-            self._catalogue.current(model, name),
-            active[-1] if active else None,
-            records[-1] if records else None,
-            upcoming(job, last, now),
-            sum(record.status == "whole" for record in records),
-        )  # fmt: skip
 
     def line(self, model: str, job: BatchJob) -> str:
         """Return the model that answers: the job's, else the cloud line if it serves."""
@@ -375,7 +342,7 @@ class Batches:
         except HubFault as error:
             self._failed(record, str(error))
 
-    def _whole(self, record: GenerationRecord, outcome: Outcome, now: float) -> None:
+    def _whole(self, record: GenerationRecord, outcome: BatchOutcome, now: float) -> None:
         task = self._workers.task(record.id)
         valid = task.job.valid_seconds if task is not None else 0.0
         self._catalogue.note(
@@ -434,13 +401,3 @@ class Batches:
                 self._workers.remove(id_)
         for model, job in {(r.model, r.job) for r in self._catalogue.everywhere("whole")}:
             self._show(model, job)
-
-
-def source_text(job: BatchJob) -> str:
-    """Return what a job reads, in words, without a password."""
-    source = job.source
-    for name in ("query", "table", "parquet", "csv", "entities"):
-        value = getattr(source, name)
-        if value is not None:
-            return f"{name}: {value}"[:300]
-    return ""

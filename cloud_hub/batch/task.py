@@ -67,7 +67,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Progress:
+class BatchProgress:
     """Parts in all (0: the source is being read), those that are whole, and the rows so far."""
 
     parts: int
@@ -76,7 +76,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """The end of a generation: ``whole`` with its rows, or ``failed`` with a reason in words.
 
     ``peak_mb`` is the memory of the last process, ``parts`` how many there were.
@@ -90,7 +90,7 @@ class Outcome:
     peak_mb: int = 0
 
 
-def save(work: Path, value: Parts | Progress | Outcome) -> None:
+def save(work: Path, value: Parts | BatchProgress | BatchOutcome) -> None:
     """Write one of the files."""
     write_atomic(work / _file(type(value)), encode(value))
 
@@ -105,7 +105,7 @@ def load(work: Path, cls: type[T]) -> T | None:
 
 
 def _file(cls: type) -> str:
-    return {Parts: "parts.json", Progress: "progress.json", Outcome: "result.json"}[cls]
+    return {Parts: "parts.json", BatchProgress: "progress.json", BatchOutcome: "result.json"}[cls]
 
 
 def lock(work: Path) -> IO[bytes] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.batch import task as files
-from cloud_hub.batch.task import BatchTask, Outcome, Progress
+from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.system.files import make_folder, write_atomic
@@ -85,9 +85,9 @@ class BatchWorkers:
         held.close()
         return False
 
-    def outcome(self, id_: int) -> Outcome | None:
+    def outcome(self, id_: int) -> BatchOutcome | None:
         """Return how a generation ended; ``None`` if a worker has to go on with it."""
-        outcome = files.load(self.folder(id_), Outcome)
+        outcome = files.load(self.folder(id_), BatchOutcome)
         process = self._running.pop(id_, None)
         if outcome is not None or process is None:
             return outcome
@@ -98,11 +98,11 @@ class BatchWorkers:
         log.warning("generation %d: its worker ended with status %s", id_, process.returncode)
         if deaths < MOST_DEATHS:
             return None
-        return Outcome("failed", f"its worker ended {deaths} times; {self._said(id_)}")
+        return BatchOutcome("failed", f"its worker ended {deaths} times; {self._said(id_)}")
 
-    def progress(self, id_: int) -> Progress:
+    def progress(self, id_: int) -> BatchProgress:
         """Return how far a generation is."""
-        return files.load(self.folder(id_), Progress) or Progress(0, 0, 0)
+        return files.load(self.folder(id_), BatchProgress) or BatchProgress(0, 0, 0)
 
     def end(self, id_: int) -> None:
         """End a worker of this hub, if there is one."""

@@ -31,8 +31,8 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, batch, triggers,
-    runs, freshness, administration, keys,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, batch,
+    triggers, runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

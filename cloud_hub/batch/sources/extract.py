@@ -86,9 +86,7 @@ def _selected(
         yield chosen
 
 
-def _cut(
-    batches: Iterable[pa.RecordBatch], rows: int, together: str | None
-) -> Iterator[pa.Table]:
+def _cut(batches: Iterable[pa.RecordBatch], rows: int, together: str | None) -> Iterator[pa.Table]:
     """Yield tables of about ``rows`` rows, cut where ``together`` changes."""
     kept: list[pa.RecordBatch] = []
     count = 0

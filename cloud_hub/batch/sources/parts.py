@@ -10,12 +10,16 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cloud_hub.errors import HubFault, Invalid
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SMALL_GROUP: Final = 32 << 20
+BUFFER: Final = 1 << 20
+"""Bytes of a row group that is read whole, and of each column's buffer where it is not."""
 
 FileStamp = tuple[int, int, int]
 """Inode, bytes and nanoseconds of the last change of a file."""
@@ -48,7 +52,7 @@ def stamp_of(path: Path) -> FileStamp:
 
 def files_of(pattern: str) -> list[Path]:
     """Return the files that a name or pattern names, in order; raises Invalid if there are none."""
-    paths = [Path(name) for name in sorted(glob.glob(pattern))]
+    paths = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207
     if Path(pattern).is_dir():
         paths = sorted(Path(pattern).glob("*.parquet"))
     if not paths:
@@ -99,7 +103,7 @@ def read_part(part: Part, columns: Sequence[str], rows: int) -> Iterator[pa.Reco
     _check_unchanged(part)
     try:
         # Not memory-mapped: pages of a file that shrinks meanwhile would end the process.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_buffer(path, part)) as file:
             missing = sorted(set(columns) - set(file.schema_arrow.names))
             if missing:
                 raise Invalid(columns_told(missing, file.schema_arrow.names))
@@ -110,6 +114,15 @@ def read_part(part: Part, columns: Sequence[str], rows: int) -> Iterator[pa.Reco
         _check_unchanged(part)  # which would be the better reason
         raise HubFault(f"source: {path}: cannot be read; {error}") from error
     _check_unchanged(part)
+
+
+def _buffer(path: Path, part: Part) -> int:
+    """Return the bytes to read at once of each column; 0: a row group's, which is a copy less."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path)
+    largest = max(metadata.row_group(group).total_byte_size for group in part.groups)
+    return 0 if largest <= SMALL_GROUP else BUFFER
 
 
 def columns_told(missing: Sequence[str], there: Sequence[str]) -> str:

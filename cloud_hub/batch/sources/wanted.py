@@ -74,9 +74,7 @@ def wanted(job: BatchJob, signature: Signature) -> Wanted:
     )
 
 
-def batch_of(
-    names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted
-) -> pa.RecordBatch:
+def batch_of(names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted) -> pa.RecordBatch:
     """Return rows of a database as a batch: texts as texts, numbers as float64.
 
     Raises:

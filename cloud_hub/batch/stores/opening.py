@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from cloud_hub.database.engine import connect
-from cloud_hub.settings import Settings
-
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -17,26 +14,23 @@ FOLDER: Final = "predictions"
 """In the hub's data."""
 
 
-def open_store(
-    output: Literal["sql", "parquet"], data: Path, database: str | None, engine: Engine | None = None
-) -> Store:
+def open_store(output: Literal["sql", "parquet"], data: Path, engine: Engine | None) -> Store:
     """Return the store of what a job writes.
 
     Args:
         output: of the job.
         data: the hub's folder.
-        database: SQLAlchemy URL of the hub's database, where that is PostgreSQL.
-        engine: of that database, if one is open.
+        engine: of the hub's database, where that is PostgreSQL.
     """
     folder = data / FOLDER
     if output == "parquet":
         from cloud_hub.batch.stores.parquet_store import ParquetStore
 
         return ParquetStore(folder)
-    if database is not None:
+    if engine is not None:
         from cloud_hub.batch.stores.postgres_store import PostgresStore
 
-        return PostgresStore(engine or connect(Settings(data, database)))
+        return PostgresStore(engine)
     from cloud_hub.batch.stores.sqlite_store import SqliteStore
 
     return SqliteStore(folder)

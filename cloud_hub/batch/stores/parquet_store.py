@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud_hub.batch.cores import cores
 from cloud_hub.batch.duplicates import repeated
 from cloud_hub.batch.layout import ENTITY
 from cloud_hub.batch.rows import schema_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from cloud_hub.batch.stores.store import Stamp
 
 COMPLETE: Final = "_complete"
+ENTITY_ROWS: Final = 16_384
 GROUP_ROWS: Final = 131_072
 """Rows of a row group: a reader holds one in memory."""
 
@@ -78,8 +81,7 @@ class ParquetStore:
 
     def complete(self, place: PurePosixPath, layout: Layout, stamp: Stamp) -> None:
         """Look for entities that are there twice, and mark the folder; see :class:`Store`."""
-        files = self._files(place)
-        twice = repeated(lambda: (b.column(0) for b in _batches(files, [ENTITY], GROUP_ROWS)))
+        twice = repeated([functools.partial(_entities, f) for f in self._files(place)], cores())
         if twice:
             raise Invalid(twice_told(twice))
         text = "\n".join(f"{name}: {value}" for name, value in literals(stamp))
@@ -116,7 +118,7 @@ class ParquetStore:
         """Remove the folder; see :class:`Store`."""
         path = self.path(place)
         with contextlib.suppress(OSError):
-            if os.readlink(path.with_name("current")) == path.name:
+            if str(path.with_name("current").readlink()) == path.name:
                 path.with_name("current").unlink()
         # The mark first: what is half removed is not complete.
         (path / COMPLETE).unlink(missing_ok=True)
@@ -124,6 +126,10 @@ class ParquetStore:
 
     def _files(self, place: PurePosixPath) -> list[Path]:
         return sorted(self.path(place).glob("part-*.parquet"))
+
+
+def _entities(path: Path) -> Iterator[pa.Array]:
+    return (batch.column(0) for batch in _batches([path], [ENTITY], ENTITY_ROWS))
 
 
 def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:

@@ -65,7 +65,7 @@ class PostgresStore:
             if db.execute(text("SELECT to_regclass('predictions.parts')")).scalar() is None:
                 return {}
             query = text("SELECT part, rows FROM predictions.parts WHERE generation = :g")
-            return {part: rows for part, rows in db.execute(query, {"g": int(place.name)})}
+            return {row[0]: row[1] for row in db.execute(query, {"g": int(place.name)})}
 
     def write(
         self, place: PurePosixPath, layout: Layout, part: int, batches: Iterable[pa.RecordBatch]
@@ -76,7 +76,7 @@ class PostgresStore:
             new = "INSERT INTO predictions.parts VALUES (:g, :p, 0)"
             db.execute(text(new), mark)
             cursor = db.connection.cursor()
-            copy: Any = getattr(cursor, "copy")  # psycopg's own, which SQLAlchemy does not type
+            copy: Any = cursor.copy  # psycopg's own, which SQLAlchemy does not type
             with copy(f"COPY {_rows(place)} FROM STDIN (FORMAT csv)") as target:
                 count = sum(_copied(target, batch) for batch in batches)
             whole = "UPDATE predictions.parts SET rows = :n WHERE generation = :g AND part = :p"
@@ -147,7 +147,9 @@ class PostgresStore:
                 yield db
                 db.commit()
         except SQLAlchemyError as error:
-            raise HubFault(f"predictions: the database does not take them; {_why(error)}") from error
+            raise HubFault(
+                f"predictions: the database does not take them; {_why(error)}"
+            ) from error
 
     @contextlib.contextmanager
     def _reading(self, place: PurePosixPath) -> Iterator[Connection]:

@@ -1,4 +1,4 @@
-"""SQL that the stores share: names, literals, what is said of entities that are there twice. Pure."""
+"""SQL that the stores share: names, literals, and what is said of entities that recur. Pure."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -147,7 +146,7 @@ class SqliteStore:
         path = self.path(place)
         link = path.with_name("predictions.db")
         with contextlib.suppress(OSError):
-            if os.readlink(link) == path.name:
+            if str(link.readlink()) == path.name:
                 link.unlink()
         for name in (path.name, f"{path.name}-journal", f"{path.name}.link"):
             path.with_name(name).unlink(missing_ok=True)
@@ -191,6 +190,8 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as db:
             db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            # Emptied and not removed after each part: the folder need not be synced, too.
+            db.execute("PRAGMA journal_mode = TRUNCATE")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db

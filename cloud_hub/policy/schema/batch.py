@@ -130,7 +130,7 @@ class BatchJob:
         require(len(set(names)) == len(names), "entity, attributes, item: expected different names")
         taken = sorted(RESERVED & {name.lower() for name in self.attributes})
         require(not taken, f"attributes: {taken} are columns of the answer")
-        odd = [name for name in self.attributes if not name.isprintable() or set(name) & set("%\"")]
+        odd = [name for name in self.attributes if not name.isprintable() or set(name) & set('%"')]
         require(not odd, f"attributes: expected names without quotes and %, got {odd}")
         require(self.item is None or self.top is not None, "item: a list of items needs top")
         fits = self.top is None or 1 <= self.top <= MOST_RANKED

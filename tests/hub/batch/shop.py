@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloud_hub.batch.record import GenerationRecord
-from cloud_hub.batch.task import Outcome
+from cloud_hub.batch.task import BatchOutcome
 from cloud_hub.batch.worker import outcome_of
 from cloud_hub.hub import Hub
 from tests.edge.builders import rows
@@ -69,7 +69,7 @@ def computed(hub: Hub, model: str = "demo", name: str = "users") -> GenerationRe
     return settled(hub, hub.batches.run(model, name, actor="test").id)
 
 
-def outcome_here(hub: Hub, model: str = "demo", name: str = "users") -> Outcome:
+def outcome_here(hub: Hub, model: str = "demo", name: str = "users") -> BatchOutcome:
     """Do in this process what a worker would do; that takes a second less."""
     record = hub.batches.run(model, name, actor="test")
     task, _ = hub.batches.task(record)

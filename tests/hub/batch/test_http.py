@@ -1,4 +1,4 @@
-"""Batch jobs over HTTP: who may ask, one entity, many, exports, the fast path beside the general."""
+"""Batch jobs over HTTP: who may ask, one entity, many, exports, both ways of asking."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ def test_strangers_and_wrong_tokens_get_nothing(admin: Asking) -> None:
     path = "/v1/models/demo/predictions/us/er 1"
     for header in ({"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
         assert admin.get(path, headers=header).status_code == 401
-        assert admin.post(path.rpartition("/us")[0], json={}, headers=header).status_code in (401, 422)
+        assert admin.post(path.rpartition("/us")[0], json={}, headers=header).status_code in (
+            401,
+            422,
+        )
 
 
 def test_devices_ask_only_where_the_policy_lets_them(admin: Asking) -> None:

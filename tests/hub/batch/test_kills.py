@@ -15,7 +15,7 @@ import pytest
 from cloud_hub.batch import task as files
 from cloud_hub.batch.layout import Layout, Value
 from cloud_hub.batch.stores.opening import open_store
-from cloud_hub.batch.task import BatchTask, Outcome
+from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.errors import HubFault, NotFound
 from cloud_hub.policy.schema import BatchJob, BatchSource
 from edge_sdk.contract.codec import encode
@@ -50,7 +50,7 @@ def test_a_worker_that_is_killed_again_and_again_ends_as_if_it_never_was(
     else:
         url = user_database(tmp_path / "shop.db", COUNT)
         read = BatchSource(query="SELECT * FROM users", url=url)
-    job = BatchJob(read, entity="user", output=output, partition_rows=1_000)  # type: ignore[arg-type]
+    job = BatchJob(read, entity="user", output=output, partition_rows=4_000)  # type: ignore[arg-type]
     work = tmp_path / "data" / "batch" / "1"
     work.mkdir(parents=True)
     release = make_release(tmp_path / "made")
@@ -78,12 +78,12 @@ def test_a_worker_that_is_killed_again_and_again_ends_as_if_it_never_was(
         now = dict(store.done(task.place))
         assert before.items() <= now.items(), "a part that was whole is lost"
         before = now
-        if files.load(work, Outcome) is None:
+        if files.load(work, BatchOutcome) is None:
             with pytest.raises((NotFound, HubFault)):
                 list(store.read(task.place, layout, ["entity"], 100_000))
     process = start(task)
     assert process.wait(PATIENCE) == 0
-    outcome = files.load(work, Outcome)
+    outcome = files.load(work, BatchOutcome)
     assert outcome is not None
     assert (outcome.status, outcome.rows) == ("whole", COUNT), outcome.reason
     names: list[str] = []
@@ -101,7 +101,7 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
 ) -> None:
     publish("demo")
     path = users(tmp_path / "users.parquet", COUNT)
-    text = f"batch: {{users: {{source: {{parquet: {path}}}, entity: user, partition_rows: 1000}}}}"
+    text = f"batch: {{users: {{source: {{parquet: {path}}}, entity: user, partition_rows: 4000}}}}"
     hub.admin.put("models/demo/policy", text.encode())
     first = hub.admin.post("models/demo/batch/users/generations")
     wait_for(lambda: show(hub, first["id"])["status"] == "whole", "the first generation")
@@ -109,7 +109,7 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
     assert expected["generation"] == first["id"]
     second = hub.admin.post("models/demo/batch/users/generations")
     rng = random.Random(7)
-    for _ in range(4):
+    for _ in range(3):
         time.sleep(rng.uniform(0.2, 1.5))
         killed_worker(hub)
         hub.kill()
@@ -132,6 +132,27 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
     assert counted == (COUNT, COUNT)
 
 
+@pytest.mark.parametrize("output", ["sql", "parquet"])
+def test_a_disk_that_takes_no_more_is_a_reason_in_words(tmp_path: Path, output: str) -> None:
+    path = users(tmp_path / "users.parquet", COUNT)
+    job = BatchJob(BatchSource(parquet=str(path)), entity="user", output=output)  # type: ignore[arg-type]
+    work = tmp_path / "data" / "batch" / "1"
+    work.mkdir(parents=True)
+    release = make_release(tmp_path / "made").folder
+    task = BatchTask(
+        1, "demo", "users", job, 0.0, "demo 1.0", str(release), str(tmp_path / "data"), str(work)
+    )
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+    code += "from cloud_hub.batch.worker import main; sys.exit(main())"
+    subprocess.run([sys.executable, "-c", code], input=encode(task), check=True, timeout=PATIENCE)
+    outcome = files.load(work, BatchOutcome)
+    assert outcome is not None
+    assert outcome.status == "failed"
+    assert "predictions cannot be written" in outcome.reason
+    store = open_store(job.output, tmp_path / "data", None)
+    assert store.done(task.place) == {}
+
+
 def show(hub: HubProcess, id_: int) -> dict[str, object]:
     record: dict[str, object] = hub.admin.get(f"generations/{id_}")
     return record
@@ -139,6 +160,8 @@ def show(hub: HubProcess, id_: int) -> dict[str, object]:
 
 def killed_worker(hub: HubProcess) -> None:
     """Kill the workers of this hub, and no others."""
-    found = subprocess.run(["pgrep", "-P", str(hub.pid)], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["pgrep", "-P", str(hub.pid)], capture_output=True, text=True, check=False
+    )
     for pid in found.stdout.split():
         subprocess.run(["kill", "-9", pid], check=False)

@@ -1,4 +1,4 @@
-"""Batch jobs: computed by real workers, visible whole, kept as the policy says, refused in words."""
+"""Batch jobs: computed by real workers, visible whole, kept by policy, refused in words."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.hub import Hub, open_hub
 from cloud_hub.features.table import FeatureTable
+from cloud_hub.hub import Hub, open_hub
 from tests.edge.builders import make_release, rows, softmax
 from tests.hub.batch.shop import computed, declare, job, outcome_here, settled, user_database, users
 
@@ -27,8 +27,13 @@ def test_a_job_answers_every_entity_as_the_model_does(serving: Hub, tmp_path: Pa
     parts = list(generation.stream(rows=700))
     assert sum(len(part.entities) for part in parts) == 2_500
     shares = softmax(rows(2_500), 0)
-    by_name = dict(zip([n for p in parts for n in p.entities],
-                       np.concatenate([p.columns["probabilities"] for p in parts]), strict=True))
+    by_name = dict(
+        zip(
+            [n for p in parts for n in p.entities],
+            np.concatenate([p.columns["probabilities"] for p in parts]),
+            strict=True,
+        )
+    )
     np.testing.assert_allclose(by_name["user-77"], shares[77], rtol=1e-5)
     assert parts[0].attributes["region"][:2] == ["us", "eu"]
     found = generation.find(["user-77", "nobody"])
@@ -74,7 +79,9 @@ def test_entities_of_the_feature_store_are_a_source(serving: Hub) -> None:
     known, unknown = serving.lookups.find("demo", name, found, ["a", "stranger"])
     assert (known.source, unknown.source) == ("batch", "model")
     assert unknown.version == "demo 1.0"
-    np.testing.assert_allclose(unknown.values["probabilities"], softmax(np.zeros((1, 4), np.float32), 0)[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        unknown.values["probabilities"], softmax(np.zeros((1, 4), np.float32), 0)[0], rtol=1e-5
+    )
 
 
 def test_an_entity_without_an_answer_gets_the_default_and_says_so(
@@ -152,7 +159,9 @@ def test_bad_input_is_one_sentence_and_the_generation_before_stays(
         ):  # fmt: skip
             db.execute(f"CREATE TABLE {name} ({columns})")
         db.execute("INSERT INTO other VALUES ('a', 1, 2, 3)")
-        db.execute("INSERT INTO twice VALUES ('a', 1, 2, 3, 4), ('b', 1, 2, 3, 4), ('a', 1, 2, 3, 4)")
+        db.execute(
+            "INSERT INTO twice VALUES ('a', 1, 2, 3, 4), ('b', 1, 2, 3, 4), ('a', 1, 2, 3, 4)"
+        )
         db.execute("INSERT INTO gap VALUES ('a', 1, 2, 3, 4), ('b', 1, 2, NULL, 4)")
         db.execute("INSERT INTO words VALUES ('a', 'many', 2, 3, 4)")
         db.execute("INSERT INTO nameless VALUES ('a', 1, 2, 3, 4), (NULL, 1, 2, 3, 4)")
@@ -308,7 +317,9 @@ def test_one_that_is_cancelled_leaves_nothing(serving: Hub, tmp_path: Path) -> N
 def test_a_hub_that_opens_again_goes_on(inner: Hub, tmp_path: Path) -> None:
     inner.registry.publish(make_release(tmp_path / "made"), actor="test")
     inner.plans.promote("demo", "1.0", actor="test", reason="first")
-    declare(inner, job(f"{{parquet: {users(tmp_path / 'u.parquet', 30_000)}}}", "partition_rows: 1000"))
+    declare(
+        inner, job(f"{{parquet: {users(tmp_path / 'u.parquet', 30_000)}}}", "partition_rows: 1000")
+    )
     record = inner.batches.run("demo", "users", actor="test")
     inner.batches.tick(time.time())
     assert inner.batches.get(record.id).status == "running"
@@ -319,3 +330,24 @@ def test_a_hub_that_opens_again_goes_on(inner: Hub, tmp_path: Path) -> None:
     finally:
         again.close()
     assert (ended.status, ended.rows) == ("whole", 30_000), ended.reason
+
+
+def test_a_backfill_goes_on_when_the_hub_opens_again_and_nothing_is_there_twice(
+    inner: Hub, tmp_path: Path
+) -> None:
+    inner.registry.publish(make_release(tmp_path / "made"), actor="test")
+    inner.plans.promote("demo", "1.0", actor="test", reason="first")
+    url = user_database(tmp_path / "shop.db")
+    query = "SELECT * FROM users WHERE at < :as_of"
+    declare(inner, job(f"{{query: '{query}', url: '{url}'}}"))
+    asked = inner.batches.backfill("demo", "users", [200.0, 300.0, 400.0], actor="test")
+    inner.batches.tick(time.time())
+    inner.batches.stop()
+    again = open_hub(inner.settings)
+    try:
+        again.batches.backfill("demo", "users", [200.0, 300.0, 400.0], actor="test")
+        ended = [settled(again, record.id) for record in asked]
+        assert len(again.batches.records("demo")) == 3
+    finally:
+        again.close()
+    assert [(r.status, r.rows) for r in ended] == [("whole", 50)] * 3

@@ -51,7 +51,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def batch(names: list[str]) -> pa.RecordBatch:
     shares = np.linspace(0.1, 0.4, 2 * len(names), dtype=np.float32).reshape(-1, 2)
-    labels = np.array(["it's ,\n\"b\"" for _ in names], dtype=object)
+    labels = np.array(['it\'s ,\n"b"' for _ in names], dtype=object)
     regions = pa.array([None if i % 2 else "" for i in range(len(names))], pa.string())
     attributes = {"region": regions, "nights": pa.array(range(len(names)), pa.int64())}
     values = {"prediction": labels, "probabilities": shares}
