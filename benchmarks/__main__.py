@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import batch, hub, large, packs, trees, variants, watching
+from benchmarks import batch, entities, hub, large, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -27,9 +27,12 @@ VARIANTS: Final = "variants"
 LARGE: Final = "large"
 HUB: Final = "hub"
 BATCH: Final = "batch"
+ENTITIES: Final = "entities"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH)
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH, ENTITIES)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
+FEW_ENTITIES: Final = 2_000
+MANY_ENTITIES: Final = 1_000_000
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
 MEASURED_ON: Final = "measured on"
@@ -119,6 +122,11 @@ def _parts(
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     if BATCH in only:
         parts[BATCH] = batch.measure(folder / BATCH, effort, functools.partial(_tell, BATCH))
+    if ENTITIES in only:
+        release = release_of("forest-100", folder / ENTITIES)
+        size = FEW_ENTITIES if effort is QUICK else MANY_ENTITIES
+        tell = functools.partial(_tell, ENTITIES)
+        parts[ENTITIES] = entities.measure(release, folder / ENTITIES, size, effort, tell)
     return parts
 
 
