@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tuf.api.metadata import TargetFile
 
 from cloud_hub.batch.shares import LABEL, Share, loaded, spooled
-from cloud_hub.errors import HubFault, Invalid, NotFound
+from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
 from cloud_hub.registry.per_model import for_each
@@ -210,7 +210,9 @@ class EntityPacks:
             return EntityShare(file, share.entities)
         delta = path.with_name("new.delta")
         try:
-            with targets.local_file(_place(pack_path(model, base.file.sha256), base.file.sha256)) as old:
+            with targets.local_file(
+                _place(pack_path(model, base.file.sha256), base.file.sha256)
+            ) as old:
                 if write_delta(old, path, delta) is None:
                     return EntityShare(file, share.entities)
         except (NotFound, PackError):
@@ -270,9 +272,7 @@ def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
     return [*(name for name in names if name != "prediction"), LABEL]
 
 
-def _is_out(
-    index: EntityIndex | None, generation: Generation, name: str, job: BatchJob
-) -> bool:
+def _is_out(index: EntityIndex | None, generation: Generation, name: str, job: BatchJob) -> bool:
     attribute = None if job.entities == ALL else job.entities
     return index is not None and (index.job, index.generation, index.attribute) == (
         name,

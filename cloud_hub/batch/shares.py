@@ -115,9 +115,7 @@ def _by_value(part: Answered, attribute: str | None) -> dict[str, list[int]]:
     return rows
 
 
-def stored(
-    layout: Layout, part: Answered, places: Mapping[str, int]
-) -> dict[str, NDArray[Any]]:
+def stored(layout: Layout, part: Answered, places: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """Return answers as packs store them, [N, ...] by name.
 
     Args:

@@ -162,7 +162,12 @@ class FleetLink:
         if current is not None:
             at = int(self._clock())
             event = UpdateEvent(
-                self.identity.model, "fell_back", current.version, at, step=STEP, reason=reason[:500]
+                self.identity.model,
+                "fell_back",
+                current.version,
+                at,
+                step=STEP,
+                reason=reason[:500],
             )
             self.outbox.put([event])
 

@@ -150,7 +150,9 @@ class EntityPacks:
             HubError: the hub went away, or sent something else; what came is kept.
             UpdateError: the disk takes nothing.
         """
-        share = None if index is None else index.share_of(self._place.device, self._place.attributes)
+        share = (
+            None if index is None else index.share_of(self._place.device, self._place.attributes)
+        )
         if index is None or share is None:
             self._why = None if index is None else self._no_share(index)
             self._let_go()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -64,11 +65,9 @@ class Kitchen:
 
 def device_model(past: Deliveries, folder: Path) -> Release:
     """Return the small model that runs on devices."""
-    model = LinearRegression().fit(past.X, past.minutes)
-    return convert(
-        model, past.X, past.minutes, name="delivery", out=folder / "delivery-1.0",
-        columns=list(COLUMNS), variants=("float32",),
-    )  # fmt: skip
+    X = pd.DataFrame(past.X, columns=list(COLUMNS))  # names, by which features are joined
+    model, out = LinearRegression().fit(X, past.minutes), folder / "delivery-1.0"
+    return convert(model, X, past.minutes, name="delivery", out=out, variants=("float32",))
 
 
 def cold_path(past: Deliveries, places: list[Restaurant], release: Release, folder: Path) -> None:

@@ -100,9 +100,7 @@ def test_a_model_that_lacks_features_of_the_moment_leaves_the_default(tmp_path: 
 
 
 @pytest.mark.parametrize("entity", ["", 42, "\udcff", b"user-1"])
-def test_what_is_no_name_is_refused_and_never_gets_the_default(
-    tmp_path: Path, entity: Any
-) -> None:
+def test_what_is_no_name_is_refused_and_never_gets_the_default(tmp_path: Path, entity: Any) -> None:
     release, pack = make_release(tmp_path), written(tmp_path / "p", default=2)
     with (
         EdgeDevice.offline(release.folder, entities=pack) as device,

@@ -1,4 +1,4 @@
-"""A generation as packs for devices: shares, deltas, refusals, and what stays when it goes wrong."""
+"""A generation as packs for devices: shares, deltas, refusals, and what stays if it goes wrong."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from edge_sdk.contract.entity_index import EntityIndex, delta_path, pack_path
+from edge_sdk.model.keys import key_of
 from edge_sdk.packs.delta import apply_delta
 from edge_sdk.packs.entity_predictions import PREFIX, EntityPredictions
-from edge_sdk.model.keys import key_of
 from tests.edge.builders import rows, softmax
 from tests.hub.batch.shop import computed, declare, job, users
 
@@ -89,7 +89,9 @@ def test_entities_are_shared_out_by_an_attribute_and_come_as_deltas(
     delta = tmp_path / "delta"
     delta.write_bytes(serving.repository.read_target(f"{where}/{share.delta.sha256}.{name}"))
     apply_delta(eu, delta, tmp_path / "made.pack")
-    assert (tmp_path / "made.pack").read_bytes() == pack_of(serving, second, "eu", tmp_path).read_bytes()
+    assert (tmp_path / "made.pack").read_bytes() == pack_of(
+        serving, second, "eu", tmp_path
+    ).read_bytes()
 
 
 def test_ranked_lists_are_stored_by_name(serving: Hub, tmp_path: Path) -> None:
