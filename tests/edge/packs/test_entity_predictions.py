@@ -96,7 +96,7 @@ def test_a_model_that_lacks_features_of_the_moment_leaves_the_default(tmp_path: 
         with pytest.raises(InputError, match="expected feature 'f3'"):
             device.predict({"f1": 1.0, "f2": 2.0}, entity="user-9")
         with pytest.raises(InputError, match="'age' is no feature"):
-            device.predict({"age": 1.0}, entity="user-1")
+            device.predict({"f1": 1.0, "f2": 1.0, "f3": 1.0, "age": 1.0}, entity="user-1")
 
 
 @pytest.mark.parametrize("entity", ["", 42, "\udcff", b"user-1"])
