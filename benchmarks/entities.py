@@ -24,14 +24,14 @@ from edge_sdk.bench import goals
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import OURS, Findings, GoalRow
-from edge_sdk.contract.pack import EntityAnswers
+from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.device import EdgeDevice
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.delta import apply_delta, write_delta
 from edge_sdk.packs.entity_predictions import (
-    Answers,
     EntityPredictions,
+    EntityValues,
     entity_keys,
     joined_items,
     write_entity_predictions,
@@ -152,9 +152,9 @@ def _facts(
 
 
 def _write(path: Path, release: Release, keys: Any, shares: Any) -> float:
-    about = EntityAnswers("users", 1, time.time(), classes=tuple(range(10)))
+    about = EntityPackInfo("users", 1, time.time(), classes=tuple(range(10)))
     began = time.perf_counter()
-    values = {"probabilities": Answers("probabilities", shares)}
+    values = {"probabilities": EntityValues("probabilities", shares)}
     _written(path, release, about, keys, values)
     return time.perf_counter() - began
 
@@ -164,13 +164,13 @@ def _write_ranked(path: Path, release: Release, keys: Any, shares: Any) -> None:
     names = np.array([f"hotel-{i}" for i in range(ITEMS)], dtype=object)
     items = joined_items(names[random.integers(0, ITEMS, (len(keys), TOP))])
     scores = -np.sort(-shares, axis=1)
-    about = EntityAnswers("users", 1, time.time(), top=TOP)
-    values = {"items": Answers("other", items), "scores": Answers("other", scores)}
+    about = EntityPackInfo("users", 1, time.time(), top=TOP)
+    values = {"items": EntityValues("other", items), "scores": EntityValues("other", scores)}
     _written(path, release, about, keys, values)
 
 
 def _written(
-    path: Path, release: Release, about: EntityAnswers, keys: Any, values: dict[str, Answers]
+    path: Path, release: Release, about: EntityPackInfo, keys: Any, values: dict[str, EntityValues]
 ) -> None:
     manifest = release.manifest
     write_entity_predictions(

@@ -15,7 +15,7 @@ from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
 from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
-from cloud_hub.batch.publishing import EntityPacks
+from cloud_hub.batch.publishing import DevicePacks
 from cloud_hub.batch.service import Batches
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
@@ -138,7 +138,7 @@ class Hub:
             data, database, engine, self.audit, self.registry, self.plans, catalogue,
             self.generations, stores, BatchWorkers(data),
         )  # fmt: skip
-        self.entity_packs = EntityPacks(self.audit, self.registry, self.generations)
+        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )

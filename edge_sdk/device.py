@@ -22,12 +22,7 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.serving.opening import (
-    opened_entities,
-    opened_features,
-    opened_pack,
-    opened_release,
-)
+from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
@@ -196,17 +191,8 @@ class EdgeDevice:
             PackError: ``pack`` or ``features`` is for another release, damaged or expired;
                 ``entities`` is for another model or damaged.
         """
-        return _OfflineDevice(
-            folder,
-            pack=pack,
-            features=features,
-            entities=entities,
-            shadow=shadow,
-            interleave=interleave,
-            config=config,
-            energy=energy,
-            clock=clock,
-        )
+        files = OfflineFiles(pack, features, entities, shadow, interleave)
+        return _OfflineDevice(folder, files, config, energy, clock)
 
     def predict(
         self,
@@ -518,20 +504,12 @@ class _OfflineDevice(EdgeDevice):
     """Device without a hub; see :meth:`EdgeDevice.offline`."""
 
     def __init__(
-        self,
-        folder: str | Path,
-        *,
-        pack: str | Path | None,
-        features: str | Path | None,
-        entities: str | Path | None,
-        shadow: str | Path | None,
-        interleave: str | Path | None,
-        config: DeviceConfig,
-        energy: Meter | None,
-        clock: Callable[[], float],
-    ) -> None:
+        self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
+        energy: Meter | None, clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
         check_opening(config)
+        shadow, interleave = files.shadow, files.interleave
         if shadow is not None and interleave is not None:
             raise StateError(
                 "expected a shadow or an interleaved release, got both: one experiment at a time"
@@ -539,12 +517,10 @@ class _OfflineDevice(EdgeDevice):
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
         release = opened_release(folder, config)
-        serving = service.open(
-            release, OFFLINE,
-            pack=opened_pack(pack, release), features=opened_features(features, release),
-        )  # fmt: skip
+        pack, features, entities = files.opened(release)
+        serving = service.open(release, OFFLINE, pack=pack, features=features)
         service.serve(serving)
-        service.use_entities(opened_entities(entities, release))
+        service.use_entities(entities)
         if shadow is not None:
             service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
         if interleave is not None:

@@ -34,7 +34,7 @@ from edge_sdk.contract.entity_index import (
 )
 from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
 from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import EntityAnswers
+from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.errors import PackError
 from edge_sdk.packs.delta import write_delta
 from edge_sdk.packs.entity_predictions import ITEMS, SCORES, write_entity_predictions
@@ -57,7 +57,7 @@ LARGEST_DELTA: Final = 128 << 20
 
 
 @dataclass(frozen=True)
-class EntityPackStatus:
+class DevicePackStatus:
     """The answers by entity that devices of a model hold.
 
     Attributes:
@@ -69,7 +69,7 @@ class EntityPackStatus:
     refused: str
 
 
-class EntityPacks:
+class DevicePacks:
     """Packs by entity of all models.
 
     Args:
@@ -89,9 +89,9 @@ class EntityPacks:
         """Publish what is new, and take back what the policies want no more."""
         for_each(self._registry.models(), self._follow)
 
-    def status(self, model: str) -> EntityPackStatus:
+    def status(self, model: str) -> DevicePackStatus:
         """Return what devices of a model hold."""
-        return EntityPackStatus(self.index(model), self._refused.get(model, (None, ""))[1])
+        return DevicePackStatus(self.index(model), self._refused.get(model, (None, ""))[1])
 
     def index(self, model: str) -> EntityIndex | None:
         """Return the index in force; ``None`` if there is none, or of another format."""
@@ -181,7 +181,7 @@ class EntityPacks:
     ) -> None:
         record, layout, signature = generation.record, generation.layout, manifest.signature
         keys, values = loaded(share, layout, names_of(generation, signature.classes))
-        about = EntityAnswers(
+        about = EntityPackInfo(
             record.job,
             record.id,
             record.computed_at or 0.0,

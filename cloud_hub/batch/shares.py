@@ -19,7 +19,7 @@ from edge_sdk.contract.limits import ENTITY_SHARES
 from edge_sdk.packs.entity_predictions import (
     ITEMS,
     SCORES,
-    Answers,
+    EntityValues,
     entity_keys,
     joined_items,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cloud_hub.batch.generations import Generation
-    from cloud_hub.batch.layout import Answered, Layout
+    from cloud_hub.batch.layout import EntityAnswers, Layout
     from edge_sdk.contract.manifest import Label, Role
 
 KEYS: Final = "keys"
@@ -104,7 +104,7 @@ def _check(
         )
 
 
-def _by_value(part: Answered, attribute: str | None) -> dict[str, list[int]]:
+def _by_value(part: EntityAnswers, attribute: str | None) -> dict[str, list[int]]:
     """Return rows by the value of an attribute."""
     if attribute is None:
         return {"": list(range(len(part.entities)))}
@@ -115,7 +115,9 @@ def _by_value(part: Answered, attribute: str | None) -> dict[str, list[int]]:
     return rows
 
 
-def stored(layout: Layout, part: Answered, places: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+def stored(
+    layout: Layout, part: EntityAnswers, places: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:
     """Return answers as packs store them, [N, ...] by name.
 
     Args:
@@ -149,7 +151,7 @@ def _append(
 
 def loaded(
     share: Share, layout: Layout, names: Sequence[str]
-) -> tuple[NDArray[np.uint8], dict[str, Answers]]:
+) -> tuple[NDArray[np.uint8], dict[str, EntityValues]]:
     """Return the keys of a share and its answers, as a pack takes them.
 
     Args:
@@ -164,7 +166,7 @@ def loaded(
     keys = whole.pop(KEYS)
     if share.plain and "probabilities" in whole:
         whole.pop(LABEL, None)
-    return keys, {name: Answers(_role(layout, name), array) for name, array in whole.items()}
+    return keys, {name: EntityValues(_role(layout, name), array) for name, array in whole.items()}
 
 
 def _arrays(file: Path, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -98,7 +98,7 @@ class ValueField:
 
 
 @dataclass(frozen=True)
-class EntityAnswers:
+class EntityPackInfo:
     """What a pack of answers by entity says of all of them.
 
     Attributes:
@@ -162,7 +162,7 @@ class PackHeader:
     defaults: Mapping[str, float | int | bool | str | None] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     check_bits: int = 0
-    entities: EntityAnswers | None = None
+    entities: EntityPackInfo | None = None
 
     def __post_init__(self) -> None:
         check_name("model", self.model)

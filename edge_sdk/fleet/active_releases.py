@@ -123,18 +123,11 @@ class ActiveReleases:
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
         predictor = Predictor(
-            release,
-            terms,
-            tag=f"{self._boot}.{self._tags}",
-            pack=pack,
-            features=features,
-            cloud=cloud,
-            share=share,
-            monitoring=monitoring and self._config.monitoring,
-            options=RuntimeOptions.of(self._config),
-            clock=self.clock,
+            release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,
+            cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
+            options=RuntimeOptions.of(self._config), clock=self.clock,
             model=same.model if same is not None else None,
-        )
+        )  # fmt: skip
         predictor.use_entities(self.entities)
         return predictor
 

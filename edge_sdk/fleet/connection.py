@@ -22,7 +22,7 @@ from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.state_db import StateDatabase
-from edge_sdk.update.entity_packs import STEP, EntityPacks, Place
+from edge_sdk.update.entity_packs import STEP, EntityPacks, PackHolder
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import first_that_works
 from edge_sdk.update.slots import Slot, Slots
@@ -131,26 +131,19 @@ class FleetLink:
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
         options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
+        slots = Slots(self.store.folder, lambda: self.store.on_disk, options.providers)
         self.updater = Updater(
-            self.identity.model,
-            self.store,
-            self.outbox,
-            Slots(self.store.folder, lambda: self.store.on_disk, options.providers),
-            trust,
-            self.client,
-            probe=lambda slot: _probe(slot, options),
-            activate=activate,
-            clock=clock,
-            config=config,
-            hooks=hooks,
-        )
+            self.identity.model, self.store, self.outbox, slots, trust, self.client,
+            probe=lambda slot: _probe(slot, options), activate=activate, clock=clock,
+            config=config, hooks=hooks,
+        )  # fmt: skip
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, describe=self.describe,
             follow=self.follow, entities=lambda: self.entities.follow(trust.entities()),
             heartbeat=config.heartbeat_seconds, clock=clock,
         )  # fmt: skip
         self.entities = EntityPacks(
-            Place(self.identity.model, self.identity.device, self.attributes),
+            PackHolder(self.identity.model, self.identity.device, self.attributes),
             self.store.folder, self.store, self.client, left=config.free_bytes,
             use=self._use_entities, refusal=self.updater.download_refusal, told=self._report,
         )  # fmt: skip

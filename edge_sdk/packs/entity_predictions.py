@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.contract.key import ENTITY_ANSWERS, KEY_BYTES
-from edge_sdk.contract.pack import EntityAnswers, PackHeader, ValueField
+from edge_sdk.contract.pack import EntityPackInfo, PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
 from edge_sdk.model.outputs import classifier, most_likely
@@ -34,7 +34,7 @@ SEPARATOR: Final = "\0"
 """Between two names of a ranked list: the one character that none of them can have."""
 
 
-class Answers(NamedTuple):
+class EntityValues(NamedTuple):
     """Values of N entities: ``array`` [N, ...] and its role, by the name of the value."""
 
     role: Role
@@ -77,7 +77,7 @@ class EntityPredictions:
         self.pack = pack
         about = pack.header.entities
         assert about is not None
-        self.about: EntityAnswers = about
+        self.about: EntityPackInfo = about
 
     @classmethod
     def open(cls, path: str | Path, model: str) -> EntityPredictions:
@@ -228,9 +228,9 @@ def joined_items(items: NDArray[Any]) -> NDArray[np.uint8]:
 
 def write_entity_predictions(
     path: str | Path,
-    about: EntityAnswers,
+    about: EntityPackInfo,
     keys: NDArray[np.uint8],
-    values: Mapping[str, Answers],
+    values: Mapping[str, EntityValues],
     *,
     model: str,
     version: str,

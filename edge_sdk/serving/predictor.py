@@ -123,15 +123,9 @@ class Predictor:
         # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
-            release,
-            self._inputs,
-            Scope(tag, terms.experiment, terms.arm),
-            terms.reporting,
-            terms.sharing,
-            share=share,
-            enabled=monitoring,
-            clock=clock,
-        )
+            release, self._inputs, Scope(tag, terms.experiment, terms.arm), terms.reporting,
+            terms.sharing, share=share, enabled=monitoring, clock=clock,
+        )  # fmt: skip
 
     def status(self) -> dict[str, str | None]:
         """Return model, version, variant and terms; packs by the SHA-256 of their body."""
@@ -408,14 +402,9 @@ class Predictor:
     def _prepare(self) -> FastPath | None:
         if self._asks and self._rule.first:
             return None  # the cloud answers first: there is nothing to make fast
-        return prepare(
-            self.model,
-            self._schema,
-            self._answers,
-            self.monitor,
-            pack=self._pack,
-            settle=self._settle if self._asks else None,
-        )
+        settle = self._settle if self._asks else None
+        parts = (self.model, self._schema, self._answers, self.monitor)
+        return prepare(*parts, pack=self._pack, settle=settle)
 
     def _count(self, error: EdgeError) -> None:
         self.errors += isinstance(error, ReleaseError)

@@ -99,20 +99,18 @@ class Monitor:
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
-        self._release = release
         self._profile = release.profile()
         self._bins = ProfileBins(self._profile)
-        self._inputs = inputs
-        manifest = release.manifest
-        self._tabular = bool(manifest.signature.columns)
-        self.tensors = TensorWatch.of(self._profile, manifest.signature) if enabled else None
-        self.grouping = Grouping(manifest.groups, manifest.signature.columns)
+        self._release, self._inputs = release, inputs
+        manifest, signature = release.manifest, release.manifest.signature
+        self._tabular = bool(signature.columns)
+        self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
+        self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope = scope
         self._reporting = reporting
         shares = share and sharing.samples and _can_share(manifest)
         self._sharing = sharing if shares else Sharing()
-        self._clock = clock
-        self._enabled = enabled
+        self._clock, self._enabled = clock, enabled
         self._next_number = itertools.count(1).__next__
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
@@ -126,8 +124,7 @@ class Monitor:
         self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
-        self._highest, self._counted, self._lost = 0, 0, 0
-        self.answered = False
+        self._highest, self._counted, self._lost, self.answered = 0, 0, 0, False
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
@@ -181,23 +178,11 @@ class Monitor:
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
-        self._ring.append(
-            (
-                number,
-                self._clock(),
-                row,
-                label,
-                own,
-                prediction.value,
-                prediction.confidence,
-                origin.source,
-                origin.degraded,
-                latency,
-                groups,
-                None if self._key is None else self._key.bucket,
-                excerpt,
-            )
-        )
+        bucket = None if self._key is None else self._key.bucket
+        self._ring.append((
+            number, self._clock(), row, label, own, prediction.value, prediction.confidence,
+            origin.source, origin.degraded, latency, groups, bucket, excerpt,
+        ))  # fmt: skip
 
     def record_batch(
         self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
@@ -303,8 +288,7 @@ class Monitor:
         return outcomes, unmatched
 
     def _start(self, at: float) -> int:
-        length = self._reporting.window_seconds
-        return int(at // length) * length
+        return int(at // self._reporting.window_seconds) * self._reporting.window_seconds
 
     def _end(self, start: int) -> int:
         return start + self._reporting.window_seconds
@@ -369,9 +353,8 @@ class Monitor:
 
     def _add_answers(self, start: int, records: list[tuple[Any, ...]]) -> None:
         """Count answers to no input that is known here."""
-        columns = RingColumns.of(records)
-        codes = self.grouping.unknown(len(records)) if self.grouping else None
-        self._add_answered(start, columns, codes, None)
+        unknown = self.grouping.unknown(len(records)) if self.grouping else None
+        self._add_answered(start, RingColumns.of(records), unknown, None)
 
     def _add_rows(self, start: int, records: list[tuple[Any, ...]]) -> None:
         columns = RingColumns.of(records)
@@ -392,11 +375,9 @@ class Monitor:
 
     def _add_answered(
         self,
-        start: int,
-        columns: RingColumns,
-        codes: Codes | None,
+        start: int, columns: RingColumns, codes: Codes | None,
         shared: list[tuple[Any, ...]] | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Count predictions by source and latency, and remember them for late labels."""
         self._highest = max(self._highest, *columns.number)
         self.answered = True
@@ -420,14 +401,9 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self,
-        at: float,
-        columns: Columns,
-        rows: BatchPrediction,
-        count: int,
-        groups: Codes | None,
-        bucket: int | None,
-    ) -> None:
+        self, at: float, columns: Columns, rows: BatchPrediction, count: int,
+        groups: Codes | None, bucket: int | None,
+    ) -> None:  # fmt: skip
         self.answered = True
         window = self._window(self._start(at))
         arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}

@@ -41,7 +41,7 @@ Refusal = Callable[[], str | None]
 
 
 @dataclass(frozen=True)
-class Place:
+class PackHolder:
     """Who a device is, as far as its share goes by it."""
 
     model: str
@@ -78,7 +78,7 @@ class EntityPacks:
     """Brings the pack of this device's share, and keeps it.
 
     Args:
-        place: who this device is.
+        holder: who this device is.
         folder: of the state.
         store: remembers which pack is here.
         client: downloads.
@@ -90,7 +90,7 @@ class EntityPacks:
 
     def __init__(
         self,
-        place: Place,
+        holder: PackHolder,
         folder: Path,
         store: StateDatabase,
         client: HubClient,
@@ -100,7 +100,7 @@ class EntityPacks:
         refusal: Refusal,
         told: Callable[[str], None],
     ) -> None:
-        self._place = place
+        self._holder = holder
         self._folder = folder / "entities"
         self._store = store
         self._client = client
@@ -119,7 +119,7 @@ class EntityPacks:
         if not isinstance(sha256, str):
             return
         try:
-            self._hold(EntityPredictions.open(self._file(sha256), self._place.model), sha256)
+            self._hold(EntityPredictions.open(self._file(sha256), self._holder.model), sha256)
         except PackError as error:
             _log.warning("answers by entity, to be fetched again: %s", error)
 
@@ -151,7 +151,7 @@ class EntityPacks:
             UpdateError: the disk takes nothing.
         """
         share = (
-            None if index is None else index.share_of(self._place.device, self._place.attributes)
+            None if index is None else index.share_of(self._holder.device, self._holder.attributes)
         )
         if index is None or share is None:
             self._why = None if index is None else self._no_share(index)
@@ -185,7 +185,7 @@ class EntityPacks:
         return room_refusal(index, share, coming, free, self._left) or self._refusal()
 
     def _no_share(self, index: EntityIndex) -> str:
-        value = self._place.attributes.get(index.attribute or "")
+        value = self._holder.attributes.get(index.attribute or "")
         return f"no entities for this device: its {index.attribute} is {value!r:.60}"
 
     def _bring(self, model: str, share: EntityShare, *, sound: bool) -> None:
@@ -196,7 +196,7 @@ class EntityPacks:
             if not (sound and self._made(model, share, path)):
                 self._client.download(pack_path(model, sha256), share.file, path)
         # Every byte was compared with the digest: what is wrong with it now, its maker did.
-        pack = EntityPredictions.open(path, self._place.model)
+        pack = EntityPredictions.open(path, self._holder.model)
         self._hold(pack, sha256)
         self._store.put(_KEY, sha256)
         self._clean()

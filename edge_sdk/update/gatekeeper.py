@@ -107,12 +107,13 @@ class Gatekeeper:
             self._told(slot, serving, f"{step}: {wait.reason}, until {_moment(wait.until)}")
         return wait
 
-    def closed(self) -> Wait | None:
+    def closed(self) -> str | None:
         """Return why downloads of other things than releases wait; ``None`` if they need not.
 
         The application is not asked: its word is for updates.
         """
-        return decide(self._windows, self._limit, "download", self._now(None))
+        wait = decide(self._windows, self._limit, "download", self._now(None))
+        return None if wait is None else f"downloads wait ({wait.reason})"
 
     def done(self, slot: SlotRef) -> None:
         """Forget that a slot was put off: it is here, or nobody wants it any more."""

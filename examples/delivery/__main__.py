@@ -28,8 +28,8 @@ from sklearn.linear_model import LinearRegression
 from converters import convert
 from edge_sdk import EdgeDevice
 from edge_sdk.entity import (
-    Answers,
-    EntityAnswers,
+    EntityPackInfo,
+    EntityValues,
     entity_keys,
     write_entity_features,
     write_entity_predictions,
@@ -82,10 +82,10 @@ def cold_path(past: Deliveries, places: list[Restaurant], release: Release, fold
     larger = GradientBoostingRegressor(n_estimators=60, random_state=0).fit(past.X, past.minutes)
     usual = [[average, *USUAL.values()] for average in averages.tolist()]
     minutes = larger.predict(usual).astype(np.float32)
-    about = EntityAnswers("nightly", 1, time.time(), default=UNKNOWN_MINUTES)
+    about = EntityPackInfo("nightly", 1, time.time(), default=UNKNOWN_MINUTES)
     write_entity_predictions(
         folder / "entities.pack", about, entity_keys(names),
-        {"prediction": Answers("value", minutes)}, model="delivery", version="1.0",
+        {"prediction": EntityValues("value", minutes)}, model="delivery", version="1.0",
         manifest=release.digest, answered_by="delivery-large 1.0",
         expires=int(time.time()) + FRESH_SECONDS,
     )  # fmt: skip

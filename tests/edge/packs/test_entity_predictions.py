@@ -12,7 +12,12 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.packs.entity_features import write_entity_features
-from edge_sdk.packs.entity_predictions import Answers, EntityPredictions, entity_keys, joined_items
+from edge_sdk.packs.entity_predictions import (
+    EntityPredictions,
+    EntityValues,
+    entity_keys,
+    joined_items,
+)
 from edge_sdk.packs.writer import write_pack
 from tests.clock import Clock
 from tests.edge.builders import make_release
@@ -113,7 +118,10 @@ def test_ranked_lists_may_differ_in_length(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     items = np.array([["hôtel-1", "b", "c"], ["z", "", ""], ["", "", ""]], object)
     scores = np.array([[0.9, 0.5, 0.1], [0.4, np.nan, np.nan], [np.nan] * 3], np.float32)
-    values = {"items": Answers("other", joined_items(items)), "scores": Answers("other", scores)}
+    values = {
+        "items": EntityValues("other", joined_items(items)),
+        "scores": EntityValues("other", scores),
+    }
     about = {"classes": (), "top": 3, "default_items": ("x", "y")}
     pack = written(tmp_path / "p", ("a", "b", "c"), values, **about)
     with EdgeDevice.offline(release.folder, entities=pack) as device:
@@ -128,37 +136,37 @@ def test_ranked_lists_may_differ_in_length(tmp_path: Path) -> None:
         assert device.predict([1.0, 2.0, 3.0, 4.0]).ranked is None
 
 
-KINDS: dict[str, tuple[dict[str, Answers], dict[str, Any], Any]] = {
+KINDS: dict[str, tuple[dict[str, EntityValues], dict[str, Any], Any]] = {
     "a number": (
-        {"prediction": Answers("value", np.array([1.5, 2.5], np.float32))},
+        {"prediction": EntityValues("value", np.array([1.5, 2.5], np.float32))},
         {"classes": ()},
         lambda p: p.value == 2.5,
     ),
     "several numbers": (
-        {"prediction": Answers("value", np.array([[1.0, 2.0], [3.0, 4.0]]))},
+        {"prediction": EntityValues("value", np.array([[1.0, 2.0], [3.0, 4.0]]))},
         {"classes": ()},
         lambda p: p.value.tolist() == [3.0, 4.0],
     ),
     "a label alone": (
-        {"label": Answers("label", np.array([0, 2], np.int32))},
+        {"label": EntityValues("label", np.array([0, 2], np.int32))},
         {"classes": ("no", "perhaps", "yes")},
         lambda p: (p.label, p.confidence) == ("yes", None),
     ),
     "a label beside probabilities that name another": (
         {
-            "probabilities": Answers("probabilities", np.array([[0.9, 0.1], [0.8, 0.2]])),
-            "label": Answers("label", np.array([0, 1], np.int32)),
+            "probabilities": EntityValues("probabilities", np.array([[0.9, 0.1], [0.8, 0.2]])),
+            "label": EntityValues("label", np.array([0, 1], np.int32)),
         },
         {"classes": ("a", "b")},
         lambda p: (p.label, p.confidence) == ("b", 0.8),
     ),
     "several labels": (
-        {"scores": Answers("scores", np.array([[0.9, 0.1], [0.8, 0.7]], np.float32))},
+        {"scores": EntityValues("scores", np.array([[0.9, 0.1], [0.8, 0.7]], np.float32))},
         {"classes": ("cat", "dog")},
         lambda p: p.labels == ("cat", "dog"),
     ),
     "other outputs": (
-        {"embedding": Answers("other", np.arange(6, dtype=np.float32).reshape(2, 3))},
+        {"embedding": EntityValues("other", np.arange(6, dtype=np.float32).reshape(2, 3))},
         {"classes": ()},
         lambda p: p.outputs["embedding"].tolist() == [3.0, 4.0, 5.0],
     ),
@@ -186,7 +194,7 @@ def test_packs_of_another_kind_or_model_and_damaged_ones_are_refused(tmp_path: P
         EntityPredictions.open(tmp_path / "inputs", "demo")
     with pytest.raises(PackError, match="made for release"):
         EdgeDevice.offline(release.folder, pack=written(tmp_path / "p", model="demo"))
-    two = {"probabilities": Answers("probabilities", np.ones((1, 2), np.float32))}
+    two = {"probabilities": EntityValues("probabilities", np.ones((1, 2), np.float32))}
     with pytest.raises(PackError, match="expected probabilities of 3 classes"):
         EntityPredictions.open(written(tmp_path / "two", ("a",), two), "demo")
     with pytest.raises(PackError, match="two different answers"):
