@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 KEYS: Final = "keys"
 LABEL: Final = "label"
 ROWS: Final = 20_000
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -115,9 +116,7 @@ def _by_value(part: EntityAnswers, attribute: str | None) -> dict[str, list[int]
     return rows
 
 
-def stored(
-    layout: Layout, part: EntityAnswers, places: Mapping[str, int]
-) -> dict[str, NDArray[Any]]:
+def stored(layout: Layout, part: EntityAnswers, places: Mapping[str, int]) -> Arrays:
     """Return answers as packs store them, [N, ...] by name.
 
     Args:

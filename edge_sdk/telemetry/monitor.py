@@ -111,14 +111,13 @@ class Monitor:
         shares = share and sharing.samples and _can_share(manifest)
         self._sharing = sharing if shares else Sharing()
         self._clock, self._enabled = clock, enabled
-        self._next_number = itertools.count(1).__next__
+        self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
         self._defaulted: deque[float] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
-        self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
         self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
