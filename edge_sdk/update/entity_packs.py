@@ -239,6 +239,8 @@ class EntityPacks:
 
     def _clean(self) -> None:
         """Remove every other file; whoever still reads one goes on reading it."""
+        if not self._store.on_disk:  # the one on the disk might name what would be removed
+            return
         for path in self._folder.glob("*"):
             if self._sha256 is None or path != self._file(self._sha256):
                 remove(path)
