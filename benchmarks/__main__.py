@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, large, packs, trees, validation, variants, watching
+from benchmarks import (
+    batch,
+    entities,
+    hub,
+    large,
+    packs,
+    trees,
+    validation,
+    variants,
+    watching,
+)  # fmt: skip
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -26,10 +36,16 @@ CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 LARGE: Final = "large"
 HUB: Final = "hub"
+BATCH: Final = "batch"
+ENTITIES: Final = "entities"
 WATCHING: Final = "watching"
 VALIDATION: Final = "validation"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, VALIDATION)
+PARTS: Final = (
+    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH, ENTITIES, VALIDATION
+)  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
+FEW_ENTITIES: Final = 2_000
+MANY_ENTITIES: Final = 1_000_000
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
 MEASURED_ON: Final = "measured on"
@@ -119,6 +135,13 @@ def _parts(
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     if VALIDATION in only:
         parts[VALIDATION] = validation.measure(effort, functools.partial(_tell, VALIDATION))
+    if BATCH in only:
+        parts[BATCH] = batch.measure(folder / BATCH, effort, functools.partial(_tell, BATCH))
+    if ENTITIES in only:
+        release = release_of("forest-100", folder / ENTITIES)
+        size = FEW_ENTITIES if effort is QUICK else MANY_ENTITIES
+        tell = functools.partial(_tell, ENTITIES)
+        parts[ENTITIES] = entities.measure(release, folder / ENTITIES, size, effort, tell)
     return parts
 
 

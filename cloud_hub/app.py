@@ -16,7 +16,10 @@ from cloud_hub.api import audit, docs, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
+from cloud_hub.batch import routes as batch_routes
+from cloud_hub.batch.fast_path import EntityFastPath
 from cloud_hub.client.errors import HEADER
+from cloud_hub.database.engine import is_sqlite
 from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
@@ -60,12 +63,14 @@ def create_app(hub: Hub) -> FastAPI:
     parts = (
         fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, pack_routes, form_routes, audit, health, docs,
+        freshness_routes, batch_routes, pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
+    if is_sqlite(hub.engine):
+        app.add_middleware(EntityFastPath, hub=hub)
     app.add_middleware(_Signature)
     return app
 

@@ -12,7 +12,15 @@ from sqlalchemy import Engine
 
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
+from cloud_hub.batch.catalogue import Catalogue
+from cloud_hub.batch.generations import Generations
+from cloud_hub.batch.lookup import Lookups
+from cloud_hub.batch.publishing import DevicePacks
+from cloud_hub.batch.service import Batches
+from cloud_hub.batch.stores.opening import open_store
+from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
@@ -20,6 +28,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
+from cloud_hub.features.entities import StoredEntities
 from cloud_hub.features.service import Features
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
@@ -101,6 +110,7 @@ class Hub:
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
+        self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
@@ -119,11 +129,29 @@ class Hub:
         self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
+    def _open_batches(self) -> None:
+        """Batch predictions; they are in the hub's database where that is PostgreSQL."""
+        data, engine = self.settings.data, self.engine
+        database = None if is_sqlite(engine) else self.settings.database_url
+        given = None if database is None else engine
+        stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
+        catalogue = Catalogue(engine)
+        self.generations = Generations(catalogue, stores)
+        self.batches = Batches(
+            data, database, engine, self.audit, self.registry, self.plans, catalogue,
+            self.generations, stores, BatchWorkers(data),
+        )  # fmt: skip
+        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
+        self.lookups = Lookups(
+            self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
+        )
+
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
+        self.batches.stop()
         self.forms.stop()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
@@ -223,6 +251,8 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
         "experiments": hub.experiments.tick,
+        "batch": hub.batches.tick,
+        "entities": hub.entity_packs.tick,
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,

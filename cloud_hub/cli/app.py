@@ -11,6 +11,7 @@ import typer
 
 from cloud_hub.cli import (
     administration,
+    batch,
     data,
     datasets,
     devices,
@@ -32,6 +33,7 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, releases, plans, experiments, devices, fleet, monitoring, policy, data, datasets,
+    batch,
     triggers, runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

@@ -83,6 +83,26 @@ class AdminClient:
         """Return the bytes of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).content
 
+    def save(self, path: str, file: Path, **query: Any) -> int:
+        """Write the bytes of ``GET /v1/PATH`` to a file; return how many they are.
+
+        The file appears whole or not at all, however large it is.
+
+        Raises:
+            HubFault: the hub refuses or breaks off, or the file cannot be written.
+        """
+        new = file.with_name(f"{file.name}.new")
+        try:
+            with self._call("GET", path, query, stream=True) as response, new.open("wb") as target:
+                for chunk in response.iter_content(1 << 20):
+                    target.write(chunk)
+                length = target.tell()
+            new.replace(file)
+        except OSError as error:  # requests' errors are OSErrors too
+            new.unlink(missing_ok=True)
+            raise HubFault(f"{file}: not written; {error}") from error
+        return length
+
     def post(self, path: str, data: bytes | None = None, **query: Any) -> Any:
         """Return the JSON of ``POST /v1/PATH``, ``None`` if the response is empty.
 
@@ -182,8 +202,10 @@ class AdminClient:
         path: str,
         query: dict[str, Any],
         data: bytes | None = None,
+        *,
+        stream: bool = False,
     ) -> requests.Response:
-        response = self._send(method, path, query, data)
+        response = self._send(method, path, query, data, stream=stream)
         if not response.ok:
             raise HubFault(refused(self.url, response))
         return response
@@ -194,6 +216,8 @@ class AdminClient:
         path: str,
         query: Mapping[str, Any] = MappingProxyType({}),
         data: bytes | None = None,
+        *,
+        stream: bool = False,
     ) -> requests.Response:
         """Return a hub's response, refusals included; raises HubFault if somebody else gave it."""
         try:
@@ -203,6 +227,7 @@ class AdminClient:
                 params={name: value for name, value in query.items() if value is not None},
                 data=data,
                 timeout=self._timeout,
+                stream=stream,
                 verify=self._verify,  # passed here it wins over REQUESTS_CA_BUNDLE
                 allow_redirects=False,  # a login page elsewhere must not get the token
             )

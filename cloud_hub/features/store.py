@@ -79,6 +79,14 @@ class FeatureStore:
         with self._open() as db:
             return int(db[_values(model)].count) if db[_values(model)].exists() else 0
 
+    def row(self, model: str, entity: str) -> dict[str, Value] | None:
+        """Return the values of one entity by column; ``None`` if it is not stored."""
+        with self._open() as db:
+            if not db[_values(model)].exists():
+                return None
+            found = next(db[_values(model)].rows_where("entity = ?", [entity]), None)
+        return None if found is None else dict(json.loads(found["row"]))
+
     def table(self, model: str) -> FeatureTable | None:
         """Return all features, entities in order; ``None`` if there are none."""
         info = self.info(model)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
@@ -54,6 +55,7 @@ class ActiveReleases:
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
+        entities: answers by entity, which every release gives; see :meth:`use_entities`.
 
     Args:
         config: limits.
@@ -74,6 +76,7 @@ class ActiveReleases:
         label_store: LabelStore | None = None,
     ) -> None:
         self.serving: Predictor | None = None
+        self.entities: EntityPredictions | None = None
         self.running: RunningExperiment | None = None
         self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
@@ -119,19 +122,24 @@ class ActiveReleases:
         self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
-        return Predictor(
-            release,
-            terms,
-            tag=f"{self._boot}.{self._tags}",
-            pack=pack,
-            features=features,
-            cloud=cloud,
-            share=share,
-            monitoring=monitoring and self._config.monitoring,
-            options=RuntimeOptions.of(self._config),
-            clock=self.clock,
+        predictor = Predictor(
+            release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,
+            cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
+            options=RuntimeOptions.of(self._config), clock=self.clock,
             model=same.model if same is not None else None,
-        )
+        )  # fmt: skip
+        predictor.use_entities(self.entities)
+        return predictor
+
+    def use_entities(self, pack: EntityPredictions | None) -> None:
+        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
+
+        Such answers are of no release here, so they stay when another one serves.
+        """
+        with self._lock:
+            self.entities = pack
+            for predictor in self._servings():
+                predictor.use_entities(pack)
 
     def shadow(
         self,
@@ -171,6 +179,8 @@ class ActiveReleases:
         with self._lock:
             old, self.serving = self.serving, serving
             self._lost = None
+            if serving.entities is None or serving.entities.pack is not self.entities:
+                serving.use_entities(self.entities)  # replaced while this one was loaded
             self.run(None)
             if old is not None:
                 self._retire((old,))

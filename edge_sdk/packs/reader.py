@@ -189,6 +189,16 @@ class Pack:
         unpack = struct.Struct(f"<{field.shape[0]}{code}").unpack_from
         return lambda entry: unpack(data, begin + size * entry)
 
+    def raw(self, name: str) -> Callable[[int], bytes]:
+        """Return a reader of the stored bytes of one output."""
+        begin = self._sections.values
+        for field in self.header.fields:
+            if field.name == name:
+                data, stride, size = self._data, self.header.value_bytes, field.size
+                return lambda entry: data[begin + stride * entry : begin + stride * entry + size]
+            begin += field.size
+        raise PackError(f"{self.path}: expected the output {name}")
+
     def _entry(self, key: bytes) -> int:
         """Return the index of ``key`` among the sorted keys; -1 if it is not there."""
         bucket = _top(key)[0] >> self._shift

@@ -33,7 +33,14 @@ from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_check import check_label
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
-from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
+from edge_sdk.telemetry.ring_records import (
+    AT,
+    ROW,
+    Columns,
+    RingColumns,
+    RingRecord,
+    batch_answers,
+)
 from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
@@ -92,34 +99,31 @@ class Monitor:
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
-        self._release = release
         self._profile = release.profile()
         self._bins = ProfileBins(self._profile)
-        self._inputs = inputs
-        manifest = release.manifest
-        self.tensors = TensorWatch.of(self._profile, manifest.signature) if enabled else None
-        self.grouping = Grouping(manifest.groups, manifest.signature.columns)
+        self._release, self._inputs = release, inputs
+        manifest, signature = release.manifest, release.manifest.signature
+        self._tabular = bool(signature.columns)
+        self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
+        self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope = scope
         self._reporting = reporting
         shares = share and sharing.samples and _can_share(manifest)
         self._sharing = sharing if shares else Sharing()
-        self._clock = clock
-        self._enabled = enabled
-        self._next_number = itertools.count(1).__next__
+        self._clock, self._enabled = clock, enabled
+        self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
         self._defaulted: deque[float] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
-        self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
         self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
-        self._highest, self._counted, self._lost = 0, 0, 0
-        self.answered = False
+        self._highest, self._counted, self._lost, self.answered = 0, 0, 0, False
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
@@ -173,23 +177,11 @@ class Monitor:
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
-        self._ring.append(
-            (
-                number,
-                self._clock(),
-                row,
-                label,
-                own,
-                prediction.value,
-                prediction.confidence,
-                origin.source,
-                origin.degraded,
-                latency,
-                groups,
-                None if self._key is None else self._key.bucket,
-                excerpt,
-            )
-        )
+        bucket = None if self._key is None else self._key.bucket
+        self._ring.append((
+            number, self._clock(), row, label, own, prediction.value, prediction.confidence,
+            origin.source, origin.degraded, latency, groups, bucket, excerpt,
+        ))  # fmt: skip
 
     def record_batch(
         self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
@@ -295,8 +287,7 @@ class Monitor:
         return outcomes, unmatched
 
     def _start(self, at: float) -> int:
-        length = self._reporting.window_seconds
-        return int(at // length) * length
+        return int(at // self._reporting.window_seconds) * self._reporting.window_seconds
 
     def _end(self, start: int) -> int:
         return start + self._reporting.window_seconds
@@ -352,9 +343,20 @@ class Monitor:
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        if self._tabular and any(record[ROW] is None for record in records):
+            # Answered by the name of an entity: there is no row that a histogram could count.
+            self._add_answers(start, [record for record in records if record[ROW] is None])
+            records = [record for record in records if record[ROW] is not None]
+        if records:
+            self._add_rows(start, records)
+
+    def _add_answers(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        """Count answers to no input that is known here."""
+        unknown = self.grouping.unknown(len(records)) if self.grouping else None
+        self._add_answered(start, RingColumns.of(records), unknown, None)
+
+    def _add_rows(self, start: int, records: list[tuple[Any, ...]]) -> None:
         columns = RingColumns.of(records)
-        self._highest = max(self._highest, *columns.number)
-        self.answered = True
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
         values = self._inputs.columns(columns.row)
@@ -365,16 +367,26 @@ class Monitor:
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
-        sources = columns.sources()
+        if self._reporting.votes:
+            window.add_marks(self._inputs.marks(columns.row))
+        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
+        self._add_answered(start, columns, codes, shared)
+
+    def _add_answered(
+        self,
+        start: int, columns: RingColumns, codes: Codes | None,
+        shared: list[tuple[Any, ...]] | None,
+    ) -> None:  # fmt: skip
+        """Count predictions by source and latency, and remember them for late labels."""
+        self._highest = max(self._highest, *columns.number)
+        self.answered = True
+        window, sources = self._window(start), columns.sources()
         latencies = np.asarray(columns.latency)
         window.add_latencies(sources, latencies)
         buckets = None if self._key is None else np.array(columns.bucket, np.uint8)
         if buckets is not None:
             window.by_bucket().add(buckets, sources == SOURCES.index("model"), latencies)
         window.degraded += sum(columns.degraded)
-        if self._reporting.votes:
-            window.add_marks(self._inputs.marks(columns.row))
-        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
         answers = columns.answers(start, sources, codes, shared, buckets)
         self._label_join.add(columns.number, answers)
 
@@ -388,14 +400,9 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self,
-        at: float,
-        columns: Columns,
-        rows: BatchPrediction,
-        count: int,
-        groups: Codes | None,
-        bucket: int | None,
-    ) -> None:
+        self, at: float, columns: Columns, rows: BatchPrediction, count: int,
+        groups: Codes | None, bucket: int | None,
+    ) -> None:  # fmt: skip
         self.answered = True
         window = self._window(self._start(at))
         arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}

@@ -6,10 +6,11 @@ that another section switches off, must not look as if it worked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from cloud_hub.policy.schema.batch import BatchJob
 from cloud_hub.policy.schema.conditions import Condition
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.policy.schema.retention import Retention
@@ -272,10 +273,15 @@ class Policy:
     train: TrainPolicy | None = None
     gate: GatePolicy = GatePolicy()
     experiment: ExperimentPolicy = ExperimentPolicy()
+    batch: dict[str, BatchJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.model is not None:
             check_name("model", self.model)
+        for name in self.batch:
+            check_name("batch", name)
+        held = [name for name, job in self.batch.items() if job.entities is not None]
+        require(len(held) <= 1, f"batch: devices hold the entities of one job, got {held}")
         names = [rule.name for rule in self.triggers]
         require(len(set(names)) == len(names), "triggers: expected different names")
         self._check_sharing()

@@ -1,0 +1,220 @@
+"""``predict(entity=…)``: precomputed, else by the model, else the default, and it says which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sdk import EdgeDevice
+from edge_sdk.contract.messages import WindowReport
+from edge_sdk.errors import InputError, PackError
+from edge_sdk.packs.entity_features import write_entity_features
+from edge_sdk.packs.entity_predictions import (
+    EntityPredictions,
+    EntityValues,
+    entity_keys,
+    joined_items,
+)
+from edge_sdk.packs.writer import write_pack
+from tests.clock import Clock
+from tests.edge.builders import make_release
+from tests.edge.packs.entity_answers import AT, written
+
+ROW = {"f0": 1.0, "f1": 2.0, "f2": 3.0, "f3": 4.0}
+
+
+def test_an_entity_is_answered_from_the_pack_with_its_age_and_counted(tmp_path: Path) -> None:
+    release, clock = make_release(tmp_path), Clock(AT + 60.0)
+    pack = written(tmp_path / "p")
+    with EdgeDevice.offline(release.folder, entities=pack, clock=clock) as device:
+        p = device.predict(entity="user-1")
+        assert (p.label, p.source, p.version, p.age) == (1, "pack", "3.0", 60.0)
+        assert p.confidence == pytest.approx(0.7)
+        np.testing.assert_allclose(p.probabilities, [0.1, 0.7, 0.2], rtol=1e-6)
+        clock.now += 30.0
+        assert p.age == 90.0
+        assert device.predict(entity="Ærø").label == 0
+        model = device.predict([1.0, 2.0, 3.0, 4.0])
+        assert (model.source, model.age) == ("model", None)
+        device.feedback(p.id, label=1)
+        [report] = [b for b in device.reports() if isinstance(b, WindowReport)]
+        assert report.predictions == {"pack": 2, "model": 1}
+
+
+def test_an_answer_is_not_given_after_its_time_however_long_the_device_is_offline(
+    tmp_path: Path,
+) -> None:
+    release, clock = make_release(tmp_path), Clock(AT)
+    pack = written(tmp_path / "p", expires=int(AT + 100), default=2)
+    with EdgeDevice.offline(release.folder, entities=pack, clock=clock) as device:
+        assert device.predict(entity="user-1").source == "pack"
+        clock.now = AT + 100
+        p = device.predict(entity="user-1")
+        assert (p.source, p.label, p.age) == ("default", 2, None)
+    without = written(tmp_path / "q", expires=int(AT + 100))
+    with (
+        EdgeDevice.offline(release.folder, entities=without, clock=clock) as device,
+        pytest.raises(InputError, match=r"generation 7 have expired.*no batch features"),
+    ):
+        device.predict(entity="user-1")
+
+
+def test_a_clock_behind_the_cloud_gives_no_negative_age(tmp_path: Path) -> None:
+    release, pack = make_release(tmp_path), written(tmp_path / "p")
+    with EdgeDevice.offline(release.folder, entities=pack, clock=Clock(5.0)) as device:
+        assert device.predict(entity="user-1").age == 0.0
+
+
+def test_one_without_an_answer_goes_to_the_model_and_then_to_the_default(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    features = tmp_path / "features"
+    columns = {name: [value] for name, value in ROW.items()}
+    write_entity_features(features, release, ["user-9"], columns, defaults=dict.fromkeys(ROW, 0.0))
+    pack = written(tmp_path / "p", default=2)
+    with EdgeDevice.offline(release.folder, entities=pack, features=features) as device:
+        assert device.predict(entity="user-1").source == "pack"
+        by_model = device.predict(entity="user-9")
+        assert by_model.source == "model"
+        assert (by_model.probabilities == device.predict(list(ROW.values())).probabilities).all()
+        # What comes with the call is newer than anything that was precomputed.
+        assert device.predict({"f0": 5.0}, entity="user-1").source == "model"
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        p = device.predict(entity="user-9")
+        assert (p.source, p.label, p.confidence) == ("default", 2, None)
+        # Without features here the precomputed answer is the best that there is.
+        assert device.predict({"f0": 5.0}, entity="user-1").source == "pack"
+        [report] = [b for b in device.reports() if isinstance(b, WindowReport)]
+        assert report.predictions == {"pack": 1, "default": 1}
+        assert report.errors == {}
+
+
+def test_a_model_that_lacks_features_of_the_moment_leaves_the_default(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    features = tmp_path / "features"
+    write_entity_features(features, release, ["user-9"], {"f0": [1.0]}, defaults={"f0": 0.0})
+    pack = written(tmp_path / "p", default=2)
+    with EdgeDevice.offline(release.folder, entities=pack, features=features) as device:
+        assert device.predict(entity="user-9").source == "default"
+        with pytest.raises(InputError, match="expected feature 'f3'"):
+            device.predict({"f1": 1.0, "f2": 2.0}, entity="user-9")
+        with pytest.raises(InputError, match="'age' is no feature"):
+            device.predict({"f1": 1.0, "f2": 1.0, "f3": 1.0, "age": 1.0}, entity="user-1")
+
+
+@pytest.mark.parametrize("entity", ["", 42, "\udcff", b"user-1"])
+def test_what_is_no_name_is_refused_and_never_gets_the_default(tmp_path: Path, entity: Any) -> None:
+    release, pack = make_release(tmp_path), written(tmp_path / "p", default=2)
+    with (
+        EdgeDevice.offline(release.folder, entities=pack) as device,
+        pytest.raises(InputError, match="entity: expected"),
+    ):
+        device.predict(entity=entity)
+
+
+def test_ranked_lists_may_differ_in_length(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    items = np.array([["hôtel-1", "b", "c"], ["z", "", ""], ["", "", ""]], object)
+    scores = np.array([[0.9, 0.5, 0.1], [0.4, np.nan, np.nan], [np.nan] * 3], np.float32)
+    values = {
+        "items": EntityValues("other", joined_items(items)),
+        "scores": EntityValues("other", scores),
+    }
+    about = {"classes": (), "top": 3, "default_items": ("x", "y")}
+    pack = written(tmp_path / "p", ("a", "b", "c"), values, **about)
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        first = device.predict(entity="a").ranked
+        assert first is not None
+        assert first.items == ("hôtel-1", "b", "c")
+        assert first.scores == pytest.approx((0.9, 0.5, 0.1))
+        assert device.predict(entity="b").ranked == (("z",), (pytest.approx(0.4),))
+        assert device.predict(entity="c").ranked == ((), ())
+        other = device.predict(entity="stranger")
+        assert (other.source, other.ranked) == ("default", (("x", "y"), ()))
+        assert device.predict([1.0, 2.0, 3.0, 4.0]).ranked is None
+
+
+KINDS: dict[str, tuple[dict[str, EntityValues], dict[str, Any], Any]] = {
+    "a number": (
+        {"prediction": EntityValues("value", np.array([1.5, 2.5], np.float32))},
+        {"classes": ()},
+        lambda p: p.value == 2.5,
+    ),
+    "several numbers": (
+        {"prediction": EntityValues("value", np.array([[1.0, 2.0], [3.0, 4.0]]))},
+        {"classes": ()},
+        lambda p: p.value.tolist() == [3.0, 4.0],
+    ),
+    "a label alone": (
+        {"label": EntityValues("label", np.array([0, 2], np.int32))},
+        {"classes": ("no", "perhaps", "yes")},
+        lambda p: (p.label, p.confidence) == ("yes", None),
+    ),
+    "a label beside probabilities that name another": (
+        {
+            "probabilities": EntityValues("probabilities", np.array([[0.9, 0.1], [0.8, 0.2]])),
+            "label": EntityValues("label", np.array([0, 1], np.int32)),
+        },
+        {"classes": ("a", "b")},
+        lambda p: (p.label, p.confidence) == ("b", 0.8),
+    ),
+    "several labels": (
+        {"scores": EntityValues("scores", np.array([[0.9, 0.1], [0.8, 0.7]], np.float32))},
+        {"classes": ("cat", "dog")},
+        lambda p: p.labels == ("cat", "dog"),
+    ),
+    "other outputs": (
+        {"embedding": EntityValues("other", np.arange(6, dtype=np.float32).reshape(2, 3))},
+        {"classes": ()},
+        lambda p: p.outputs["embedding"].tolist() == [3.0, 4.0, 5.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_answer_comes_back(tmp_path: Path, kind: str) -> None:
+    values, about, holds = KINDS[kind]
+    release = make_release(tmp_path)
+    pack = written(tmp_path / "p", ("a", "b"), values, **about)
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        assert holds(device.predict(entity="b"))
+
+
+def test_packs_of_another_kind_or_model_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    other = written(tmp_path / "other", model="another")
+    with pytest.raises(PackError, match="expected answers for demo, got some for another"):
+        EdgeDevice.offline(release.folder, entities=other)
+    keys = entity_keys(["a"])
+    write_pack(tmp_path / "inputs", release, keys,
+               {"probabilities": np.ones((1, 3), np.float32)}, answered_by="x")  # fmt: skip
+    with pytest.raises(PackError, match="got a pack with keys of dense-float32-v1"):
+        EntityPredictions.open(tmp_path / "inputs", "demo")
+    with pytest.raises(PackError, match="made for release"):
+        EdgeDevice.offline(release.folder, pack=written(tmp_path / "p", model="demo"))
+    two = {"probabilities": EntityValues("probabilities", np.ones((1, 2), np.float32))}
+    with pytest.raises(PackError, match="expected probabilities of 3 classes"):
+        EntityPredictions.open(written(tmp_path / "two", ("a",), two), "demo")
+    with pytest.raises(PackError, match="two different answers"):
+        written(tmp_path / "twice", ("a", "a", "b"))
+
+
+def test_a_damaged_block_answers_nothing_and_the_default_takes_over(tmp_path: Path) -> None:
+    release, path = make_release(tmp_path), written(tmp_path / "p", default=2)
+    pack = EntityPredictions.open(path, "demo")
+    raw = bytearray(path.read_bytes())
+    raw[pack.pack._sections.values + 1] ^= 1
+    path.unlink()
+    path.write_bytes(raw)
+    with EdgeDevice.offline(release.folder, entities=path) as device:
+        answers = [device.predict(entity=name).source for name in ("user-1", "user-2", "Ærø")]
+        assert "default" in answers
+        assert device._service.entities is not None
+        assert device._service.entities.pack.damage is not None
+
+
+def test_names_of_items_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(PackError, match="without the character NUL"):
+        joined_items(np.array([["a\0b"]], object))
