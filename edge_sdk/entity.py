@@ -11,10 +11,10 @@ from edge_sdk.packs.entity_predictions import (
 )
 
 __all__ = [
-    "EntityValues",
-    "EntityPackInfo",
     "EntityFeatures",
+    "EntityPackInfo",
     "EntityPredictions",
+    "EntityValues",
     "entity_key",
     "entity_keys",
     "joined_items",

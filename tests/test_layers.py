@@ -143,7 +143,11 @@ def test_importing_little_loads_little(statement: str) -> None:
 PUBLIC = {
     "edge_sdk": ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"],
     "edge_sdk.config": ["DeviceConfig"],
-    "edge_sdk.entity": ["EntityFeatures", "entity_key", "write_entity_features"],
+    "edge_sdk.entity": [
+        *("EntityFeatures", "EntityPackInfo", "EntityPredictions", "EntityValues"),
+        *("entity_key", "entity_keys", "joined_items"),
+        *("write_entity_features", "write_entity_predictions"),
+    ],
     "edge_sdk.meters": ["Counter", "Counters", "InTime", "Meter", "Summed", "find_meter"],
     "edge_sdk.ranking": ["Item", "Ranking"],
     "converters": [
