@@ -37,10 +37,13 @@ from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
+from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
+from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
+from cloud_hub.runs.steps.store import StepStore
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
@@ -105,12 +108,14 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, uses = RunStore(engine), GateUses(engine)
+        runs, steps, uses = RunStore(engine), StepStore(engine), GateUses(engine)
         gate = OfflineGate(registry, datasets, plans, telemetry, uses)
+        self.pipelines = Pipelines(engine, audit, self.blobs)
+        rows = RunRows(runs, steps, registry, datasets, validation)
+        training = TrainingRunner(data, runs, steps, registry, rows, self.pipelines, plans, workers)
         self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, datasets, validation, plans, workers), audit,
-            registry, datasets, plans, telemetry, experiments, offline_gate=gate,
-            slots=settings.trainings,
+            runs, steps, training, audit, registry, datasets, plans, telemetry, experiments,
+            offline_gate=gate, slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
