@@ -14,9 +14,9 @@ from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs, pipeline, results
-from cloud_hub.runs.continuity import mode_before
-from cloud_hub.runs.comparison import as_parameters
 from cloud_hub.runs.code.environment import environment_digest, packages
+from cloud_hub.runs.comparison import as_parameters
+from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.repetition import compared_bytes, rehearsal_of
 from cloud_hub.runs.resuming import changed_steps
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
-    from cloud_hub.runs.code.service import PipelineVersion, Pipelines
+    from cloud_hub.runs.code.service import Pipelines, PipelineVersion
     from cloud_hub.runs.context import Mode
     from cloud_hub.runs.rows import RowsTaken, RunRows
     from cloud_hub.runs.steps.store import StepStore

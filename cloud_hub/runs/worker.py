@@ -3,8 +3,8 @@
 Reads the folder that it is in (see ``jobs``), calls the user's function or command, converts the
 model, and writes ``next.state``, ``release`` and, last of all, ``result.json``: a run without a
 result has failed, whatever else it left. Its steps are noted in ``steps.json``; a run that is taken
-up at a later step begins with what an earlier attempt trained. States and models are unpickled here and nowhere else: the
-process has no rights that they could use (see :mod:`cloud_hub.isolation`).
+up at a later step begins with what an earlier attempt trained. States and models are unpickled here
+and nowhere else: the process has no rights that they could use (see :mod:`cloud_hub.isolation`).
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def worker_records(
     records = []
     for name in WORKER_STEPS[first:]:
         claim = by_name.get(name)
-        if claim is None and (records and not records[-1].good or not failure):
+        if claim is None and ((records and not records[-1].good) or not failure):
             continue
         record = StepRecord(
             run.id, run.model, run.attempts, name, "failed", run.until or 0.0, time.time(),

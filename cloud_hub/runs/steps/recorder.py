@@ -42,11 +42,11 @@ class WorkerStep:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(frozen=True)
 class WorkerSteps:
     """The steps of a worker so far."""
 
-    steps: list[WorkerStep] = field(default_factory=list)
+    steps: tuple[WorkerStep, ...] = ()
 
 
 class StepSkipped(Exception):
@@ -58,14 +58,14 @@ class StepRecorder:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._steps = WorkerSteps()
+        self._steps: list[WorkerStep] = []
 
     @contextlib.contextmanager
     def step(self, name: StepName) -> Iterator[WorkerStep]:
         """Note a step while it runs and when it ends; what is raised goes on."""
         print(MARK.format(name), flush=True)
         step = WorkerStep(name, time.time())
-        self._steps.steps.append(step)
+        self._steps.append(step)
         self._write()
         cpu = _cpu_seconds()
         try:
@@ -83,7 +83,7 @@ class StepRecorder:
             self._write()
 
     def _write(self) -> None:
-        write_atomic(self._path, encode(self._steps))
+        write_atomic(self._path, encode(WorkerSteps(tuple(self._steps))))
 
 
 def _cpu_seconds() -> float:
