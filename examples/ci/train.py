@@ -43,7 +43,9 @@ def at_the_hub(run: Path, out: Path) -> None:
     names = ("fresh.parquet", "history.parquet")
     parts = [features_and_labels(run / name) for name in names if (run / name).exists()]
     rows = pd.concat([part for part, _ in parts])
-    skops.io.dump(fit(rows, [label for _, labels in parts for label in labels]), out / "model.skops")
+    skops.io.dump(
+        fit(rows, [label for _, labels in parts for label in labels]), out / "model.skops"
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ def test_equal_inputs_have_one_key_and_others_another() -> None:
     assert one == cache_key("train", {"code": "a", "seed": 1})
     others = [cache_key("train", {"seed": 2, "code": "a"}), cache_key("gate", {"seed": 1})]
     assert one not in others
-    assert changed_inputs({"seed": 1, "command": ("a",)}, {"seed": 2, "command": ["a"]}) == ("seed",)
+    assert changed_inputs({"seed": 1, "command": ("a",)}, {"seed": 2, "command": ["a"]}) == (
+        "seed",
+    )
 
 
 def test_a_run_begins_at_the_first_step_that_failed_or_has_changed() -> None:
