@@ -41,6 +41,7 @@ from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
+from cloud_hub.runs.past import PastRuns
 from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.steps.store import StepStore
@@ -99,7 +100,7 @@ class Hub:
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
-        self.validation = validation = DatasetValidation(datasets, registry, telemetry)
+        self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
@@ -108,21 +109,28 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, steps, uses = RunStore(engine), StepStore(engine), GateUses(engine)
-        gate = OfflineGate(registry, datasets, plans, telemetry, uses)
-        self.pipelines = Pipelines(engine, audit, self.blobs)
-        rows = RunRows(runs, steps, registry, datasets, validation)
-        training = TrainingRunner(data, runs, steps, registry, rows, self.pipelines, plans, workers)
-        self.runs = Runs(
-            runs, steps, training, audit, registry, datasets, plans, telemetry, experiments,
-            offline_gate=gate, slots=settings.trainings,
-        )  # fmt: skip
+        gate = OfflineGate(registry, datasets, plans, telemetry, GateUses(engine))
+        self._open_runs(gate)
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
         )  # fmt: skip
         self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
+
+    def _open_runs(self, gate: OfflineGate) -> None:
+        engine, audit, registry, plans = self.engine, self.audit, self.registry, self.plans
+        store, steps = RunStore(engine), StepStore(engine)
+        self.pipelines = Pipelines(engine, audit, self.blobs)
+        rows = RunRows(store, steps, registry, self.datasets, self.validation)
+        training = TrainingRunner(
+            self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers
+        )
+        self.past_runs = PastRuns(store, steps, training, self.pipelines, audit, registry, plans)
+        self.runs = Runs(
+            store, steps, training, audit, registry, self.datasets, plans, self.telemetry,
+            self.experiments, offline_gate=gate, slots=self.settings.trainings,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""

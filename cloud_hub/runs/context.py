@@ -58,7 +58,7 @@ class TrainingContext:
             its estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
         datasets: versions of datasets that it trains on, as ``NAME@N``.
-        rehearsal: which rows of ``fresh`` [N] are old ones that the policy mixed in (``rehearsal``).
+        rehearsal: which rows of ``fresh`` [N] are old ones, mixed in by the policy's ``rehearsal``.
     """
 
     model: str

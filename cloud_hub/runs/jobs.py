@@ -35,7 +35,7 @@ from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
 from cloud_hub.runs.code.tree import unpack
-from cloud_hub.runs.rehearsal import mixed
+from cloud_hub.runs.steps.rehearsal import mixed
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task

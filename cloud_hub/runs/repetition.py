@@ -6,8 +6,9 @@ Certificates, cards and bills of materials hold measured times, and are not comp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.runs import jobs
@@ -15,6 +16,11 @@ from cloud_hub.runs.results import RELEASE
 from edge_sdk.contract.manifest import PROFILE
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import sha256_file
+
+if TYPE_CHECKING:
+    from cloud_hub.runs.code.service import PipelineVersion
+    from cloud_hub.runs.jobs import TrainingJob
+    from edge_sdk.contract.manifest import Manifest
 
 
 def rehearsal_of(parameters: Mapping[str, Any]) -> RehearsalPolicy:
@@ -24,6 +30,25 @@ def rehearsal_of(parameters: Mapping[str, Any]) -> RehearsalPolicy:
         datasets=tuple(parameters.get("rehearsal.datasets", ("train",))),
         balanced=bool(parameters.get("rehearsal.balanced", False)),
     )
+
+
+def repeated_job(
+    job: TrainingJob, manifest: Manifest, code: PipelineVersion, *, in_place: bool
+) -> TrainingJob:
+    """Return a job that does once more what another one did.
+
+    Args:
+        job: of the run that is repeated.
+        manifest: of the release that it made.
+        code: version of its code.
+        in_place: the code is what the policy names now; else its kept files are called.
+    """
+    # Which variant pays is measured, and may come out otherwise: the same one is made.
+    return replace(
+        job, begin="train", variants=tuple(variant.name for variant in manifest.variants),
+        entry=code.entry, command=job.command if in_place else code.command,
+        path=job.path if in_place else None,
+    )  # fmt: skip
 
 
 def compared_bytes(before: Path, after: Path) -> tuple[bool, str]:

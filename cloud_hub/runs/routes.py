@@ -96,7 +96,7 @@ def model_steps(
 @router.get("/runs/{run}/comparison/{other}")
 def compare(request: Request, publisher: Publisher, run: Number, other: Number) -> Document:
     """Two runs side by side."""
-    return as_document(hub_of(request).runs.compare(run, other))
+    return as_document(hub_of(request).past_runs.compare(run, other))
 
 
 @router.post("/runs/{run}/resume")
@@ -105,14 +105,14 @@ def resume(
 ) -> Document:
     """Take up a run that failed, was rejected or cancelled."""
     begin = None if step is None else step_of(step)
-    runs = hub_of(request).runs
-    return as_document(runs.resume(run, actor=admin, begin=begin, reason=reason))
+    past = hub_of(request).past_runs
+    return as_document(past.resume(run, actor=admin, begin=begin, reason=reason))
 
 
 @router.post("/runs/{run}/repeat")
 def repeat(request: Request, admin: Admin, run: Number) -> Document:
     """Make the bytes of a run once more."""
-    return as_document(hub_of(request).runs.repeat(run, actor=admin))
+    return as_document(hub_of(request).past_runs.repeat(run, actor=admin))
 
 
 @router.post("/runs/{run}/cancel")

@@ -13,7 +13,7 @@ from cloud_hub.database.documents import as_document
 from cloud_hub.datasets.records import FRESH, HOLDOUT, TRAIN
 from cloud_hub.errors import Invalid
 from cloud_hub.runs.jobs import held_back
-from cloud_hub.runs.rehearsal import rehearsal_rows
+from cloud_hub.runs.steps.rehearsal import rehearsal_rows
 
 if TYPE_CHECKING:
     from cloud_hub.datasets.records import DatasetRecord

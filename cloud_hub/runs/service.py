@@ -21,13 +21,12 @@ from cloud_hub.data.validation.origins import capped
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
-from cloud_hub.runs.comparison import RunComparison, RunFacts, compare_runs
 from cloud_hub.runs.evaluation import evaluate_apart
 from cloud_hub.runs.gate import Check, as_table, failures
-from cloud_hub.runs.resuming import RESUMABLE, check_begin, first_step
+from cloud_hub.runs.repetition import compared_bytes
 from cloud_hub.runs.steps.names import WORKER_STEPS, StepName, step_of
 from cloud_hub.runs.steps.recorder import log_of
-from cloud_hub.runs.store import RunCause
+from cloud_hub.runs.steps.resuming import check_parent
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.offline import OfflineGate
     from cloud_hub.runs.steps.store import StepStore
-    from cloud_hub.runs.store import RunRecord, RunStore
+    from cloud_hub.runs.store import RunCause, RunRecord, RunStore
     from cloud_hub.runs.training import TrainingRunner
     from cloud_hub.telemetry.service import Telemetry
 
@@ -176,68 +175,6 @@ class Runs:
             self._end(run, "held", f"published by {actor}: {reason}; promote it by hand")
         return self.get(id_)
 
-    def resume(
-        self, id_: int, *, actor: str, begin: StepName | None = None, reason: str = ""
-    ) -> RunRecord:
-        """Take up a run that has ended badly; what was done before the step is used again.
-
-        Args:
-            id_: number of the run.
-            actor: the person.
-            begin: step to begin at; default the first that failed or whose inputs have changed.
-            reason: stays in the audit.
-
-        Raises:
-            NotFound: no such run.
-            Conflict: it cannot be taken up, or not at this step; says why.
-        """
-        run = self.get(id_)
-        if run.status not in RESUMABLE or run.repeats is not None:
-            raise Conflict(f"run {id_}: is {run.status}; only {', '.join(RESUMABLE)} ones resume")
-        self._check_parent(run)
-        steps = self.steps.of_run(id_)
-        why = "as asked"
-        if begin is None:
-            begin, why = first_step(steps, self._training.changed(run, steps))
-        check_begin(id_, begin, steps)
-        said = f"taken up at {begin}: {why}"
-        run = self._store.take_up(run, status="waiting", begin=begin, reason=said)
-        detail = {"run": id_, "begin": begin, "why": why, "reason": reason}
-        self._audit.record(actor, "run resumed", run.model, detail)
-        return run
-
-    def repeat(self, id_: int, *, actor: str) -> RunRecord:
-        """Make the bytes of a run once more, from its versions of data and code; nothing else.
-
-        Args:
-            id_: number of the run.
-            actor: the person.
-
-        Raises:
-            NotFound: no such run.
-            Conflict: it made no release, or was trained elsewhere.
-        """
-        run = self.get(id_)
-        if jobs.result(self.folder(id_)) is None or run.pipeline is None:
-            raise Conflict(f"run {id_}: made no release here that could be made once more")
-        cause = RunCause("manual", actor=actor, reason=f"repeats run {id_}")
-        copied = ("mode", "parent", "since", "until", "pipeline", "parameters")
-        return self._store.add(
-            run.model, cause, **{name: getattr(run, name) for name in copied},
-            datasets=list(run.datasets), repeats=id_, reason=f"waiting to repeat run {id_}",
-        )  # fmt: skip
-
-    def compare(self, before: int, after: int) -> RunComparison:
-        """Return two runs side by side; raises NotFound."""
-        return compare_runs(self._facts(before), self._facts(after))
-
-    def _facts(self, id_: int) -> RunFacts:
-        run = self.get(id_)
-        code = None
-        if run.pipeline is not None:
-            code = self._training.pipelines.get(run.model, run.pipeline)
-        return RunFacts(run, self.steps.of_run(id_), code)
-
     def log(self, id_: int, step: StepName | None = None) -> str:
         """Return the worker's output in its last attempt, or the lines of one step.
 
@@ -295,16 +232,6 @@ class Runs:
         plan = self._plans.current(run.model)
         return None if plan is None or plan.experiment is None else plan.experiment.id
 
-    def _check_parent(self, run: RunRecord) -> None:
-        """Raise Conflict if another version serves than the one that the run improves."""
-        plan = self._plans.current(run.model)
-        serving = None if plan is None else plan.serving.version
-        if serving != run.parent:
-            raise Conflict(
-                f"run {run.id}: improves {run.parent}, but {serving or 'nothing'} serves by now; "
-                f"start another one with edge-hub runs start {run.model}"
-            )
-
     def _take_up(self, run: RunRecord, policy: TrainPolicy) -> None:
         """Go on with a run at the step where it is taken up, or repeat another one."""
         trial = self._trial(run) if run.repeats is None else None
@@ -313,7 +240,7 @@ class Runs:
         elif run.begin == "gate":
             self._store.note(run, status="training", begin=None)  # its release is there
         elif run.begin == "rollout":
-            self._check_parent(run)
+            check_parent(run, self._plans.current(run.model))
             self._store.note(run, begin=None)
             self._publish(run, actor=f"run {run.id}")
         elif self._training.busy() >= self._slots:
@@ -323,7 +250,7 @@ class Runs:
         elif run.begin == "collect":
             self._store.note(run, begin=None)
         else:
-            self._check_parent(run)
+            check_parent(run, self._plans.current(run.model))
             self._training.resume(run, policy, step_of(run.begin or ""))
 
     def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
@@ -341,7 +268,7 @@ class Runs:
             self._end(run, "failed", failure)
             return
         if run.repeats is not None:
-            same, said = self._training.repeated(run, self.get(run.repeats))
+            same, said = compared_bytes(self.folder(run.repeats), self.folder(run.id))
             self._end(run, "repeated" if same else "differs", said)
             return
         result = jobs.result(self._training.folder(run))

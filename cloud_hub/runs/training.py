@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +14,10 @@ from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs, pipeline, results
-from cloud_hub.runs.code.environment import environment_digest, packages
 from cloud_hub.runs.comparison import as_parameters
 from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import TrainingJob
-from cloud_hub.runs.repetition import compared_bytes, rehearsal_of
-from cloud_hub.runs.resuming import changed_steps
+from cloud_hub.runs.repetition import rehearsal_of, repeated_job
 from cloud_hub.runs.steps.names import StepName, steps_before
 from cloud_hub.runs.steps.store import StepRecord
 from cloud_hub.runs.worker_steps import train_inputs, worker_records
@@ -139,19 +137,6 @@ class TrainingRunner:
             step = "train"
         self._train(run, policy, taken, run.until or run.created_at, step, trained)
 
-    def changed(
-        self, run: RunRecord, steps: Sequence[StepRecord]
-    ) -> dict[StepName, tuple[str, ...]]:
-        """Return the steps of a run that would not have the same inputs now; see ``resuming``."""
-        policy = self._registry.policy(run.model).train
-        if policy is None:
-            return {}
-        code = self.pipelines.current(run.model, policy)
-        return changed_steps(
-            steps, policy, code=code.digest if code is not None else "elsewhere",
-            environment=environment_digest(packages()),
-        )  # fmt: skip
-
     def repeat(self, run: RunRecord, original: RunRecord, policy: TrainPolicy) -> None:
         """Begin to make the bytes of another run once more.
 
@@ -170,12 +155,7 @@ class TrainingRunner:
         held = self.pipelines.held(run.model)
         live = None if held is not None else self.pipelines.current(run.model, policy)
         in_place = live is not None and live.digest == code.digest
-        # Which variant pays is measured, and may come out otherwise: the same one is made.
-        job = replace(
-            job, begin="train", variants=tuple(v.name for v in manifest.variants),
-            entry=code.entry, command=job.command if in_place else code.command,
-            path=job.path if in_place else None,
-        )  # fmt: skip
+        job = repeated_job(job, manifest, code, in_place=in_place)
         taken = self.rows.again(original, rehearsal_of(original.parameters))
         state = None
         if job.mode == "stateful" or self.workers.takes_foreign():
@@ -188,10 +168,6 @@ class TrainingRunner:
             jobs.RunFiles(taken.fresh, taken.history, state, taken.rehearsal, zipped),
         )  # fmt: skip
         self._work(run, self.folder(run), job, policy, {})
-
-    def repeated(self, run: RunRecord, original: RunRecord) -> tuple[bool, str]:
-        """Return whether a repetition has the bytes of the other run, and which, in words."""
-        return compared_bytes(self.folder(original), self.folder(run))
 
     def _check_foreign(self, policy: TrainPolicy) -> None:
         if policy.webhook is not None and not self.workers.takes_foreign():

@@ -125,6 +125,8 @@ def test_going_back_trains_with_the_kept_files_until_the_policy_is_followed_agai
         hub.pipelines.follow("demo", actor="me", reason="again")
     with pytest.raises(NotFound, match="has no pipeline 9"):
         hub.pipelines.hold("demo", 9, actor="me", reason="no")
-    changed = {(v.name, v.before, v.after) for v in hub.runs.compare(1, 2).values if not v.same}
+    changed = {
+        (v.name, v.before, v.after) for v in hub.past_runs.compare(1, 2).values if not v.same
+    }
     assert ("pipeline", 1, 2) in changed
     assert any(name == "file code/model_code.py" for name, _, _ in changed)

@@ -12,9 +12,9 @@ from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema.sections import TrainPolicy
-from cloud_hub.runs.resuming import changed_steps, check_begin, first_step
 from cloud_hub.runs.steps.names import STEPS, StepName, cache_key, changed_inputs, step_of
 from cloud_hub.runs.steps.recorder import StepRecorder, StepSkipped, WorkerSteps, claimed_steps
+from cloud_hub.runs.steps.resuming import changed_steps, check_begin, first_step
 from cloud_hub.runs.steps.store import StepRecord, StepStatus
 from cloud_hub.runs.store import RunCause, RunRecord
 from edge_sdk.contract.codec import decode
@@ -109,7 +109,7 @@ def test_every_step_of_a_run_is_recorded_with_what_it_made(ready: Ready) -> None
     assert "golden rows" in hub.runs.log(run.id, "certify")
     assert "golden rows" not in hub.runs.log(run.id, "train")
     with pytest.raises(Conflict, match="only failed, rejected, cancelled ones resume"):
-        hub.runs.resume(run.id, actor="me")
+        hub.past_runs.resume(run.id, actor="me")
 
 
 def test_a_conversion_that_failed_is_resumed_without_training_again(ready: Ready) -> None:
@@ -118,13 +118,13 @@ def test_a_conversion_that_failed_is_resumed_without_training_again(ready: Ready
     assert (run.status, statuses(hub, run)["train"]) == ("failed", "done"), run.reason
     assert statuses(hub, run)["convert"] == "failed"
     assert hub.runs.log(run.id, "train") == ""
-    hub.runs.resume(run.id, actor="me", begin="convert")
+    hub.past_runs.resume(run.id, actor="me", begin="convert")
     again = finish(hub)
     assert again.attempts == 2
     assert statuses(hub, again)["train"] == "reused"
     assert again.reason.startswith("conversion:")
     with pytest.raises(Conflict, match="cannot begin at gate, because convert failed"):
-        hub.runs.resume(run.id, actor="me", begin="gate")
+        hub.past_runs.resume(run.id, actor="me", begin="gate")
 
 
 def test_a_rejected_run_is_taken_up_at_the_gate_once_its_rule_is_another(ready: Ready) -> None:
@@ -133,7 +133,7 @@ def test_a_rejected_run_is_taken_up_at_the_gate_once_its_rule_is_another(ready: 
     assert (run.status, statuses(hub, run)["gate"]) == ("rejected", "failed"), run.reason
     text = hub.registry.policy_text("demo").replace("max_bytes: 10", "max_bytes: 1000000")
     hub.registry.set_policy("demo", text, "test")
-    assert "taken up at gate" in hub.runs.resume(run.id, actor="me").reason
+    assert "taken up at gate" in hub.past_runs.resume(run.id, actor="me").reason
     again = finish(hub)
     assert (again.status, again.version, again.attempts) == ("experiment", "2.0", 1), again.reason
 
@@ -143,10 +143,10 @@ def test_a_run_whose_parent_serves_no_more_is_not_resumed(ready: Ready) -> None:
     run = request(hub)
     other = hub.runs.get(run.id)
     hub.plans.promote("demo", "1.0", actor="me", reason="the same is no change")
-    assert hub.runs.resume(run.id, actor="me", begin="train").begin == "train"
+    assert hub.past_runs.resume(run.id, actor="me", begin="train").begin == "train"
     hub.runs.cancel(run.id, actor="me", reason="seen enough")
     with pytest.raises(NotFound):
-        hub.runs.resume(other.id + 1, actor="me")
+        hub.past_runs.resume(other.id + 1, actor="me")
 
 
 def test_rows_that_were_refused_are_checked_again_with_other_thresholds(ready: Ready) -> None:
@@ -161,7 +161,7 @@ def test_rows_that_were_refused_are_checked_again_with_other_thresholds(ready: R
     assert "train@1: data:" in run.reason
     text = hub.registry.policy_text("demo").replace("0.49", "0.01")
     hub.registry.set_policy("demo", text, "test")
-    assert "validate failed" in hub.runs.resume(run.id, actor="me").reason
+    assert "validate failed" in hub.past_runs.resume(run.id, actor="me").reason
     again = finish(hub)
     assert again.status == "experiment", again.reason
     assert again.datasets == run.datasets
@@ -174,12 +174,12 @@ def test_a_run_is_repeated_from_its_data_and_code_to_the_same_bytes(ready: Ready
     hub.datasets.add("demo", "train", Dataset.of(old.X, old.labels), actor="test")
     run = request(hub)
     assert run.status == "experiment", run.reason
-    hub.runs.repeat(run.id, actor="me")
+    hub.past_runs.repeat(run.id, actor="me")
     again = finish(hub)
     assert (again.status, again.repeats) == ("repeated", run.id), again.reason
     assert "model.onnx" in again.reason
     assert "next.state" in again.reason
-    compared = hub.runs.compare(run.id, again.id)
+    compared = hub.past_runs.compare(run.id, again.id)
     differing = {(v.kind, v.name) for v in compared.values if not v.same}
     assert ("result", "status") in differing
     assert ("parameter", "seed") not in differing

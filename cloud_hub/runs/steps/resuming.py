@@ -1,10 +1,10 @@
-"""Where a run that has ended is taken up again: at the first step that failed, or has changed. Pure."""
+"""Where a run is taken up again: at the first step that failed, or whose inputs changed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cloud_hub.errors import Conflict
 from cloud_hub.runs.steps.names import STEPS, StepName, changed_inputs, steps_before
@@ -12,9 +12,37 @@ from cloud_hub.runs.steps.names import STEPS, StepName, changed_inputs, steps_be
 if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.runs.steps.store import StepRecord
+    from edge_sdk.contract.plan import Plan
+
+
+class Improves(Protocol):
+    """A run: its number, its model, and the version that it improves."""
+
+    @property
+    def id(self) -> int:
+        """Number of the run."""
+
+    @property
+    def model(self) -> str:
+        """Name of the line."""
+
+    @property
+    def parent(self) -> str:
+        """Version that it improves."""
+
 
 RESUMABLE: Final = ("failed", "rejected", "cancelled")
 """Statuses of runs that can be taken up again; what is held waits for an override."""
+
+
+def check_parent(run: Improves, plan: Plan | None) -> None:
+    """Raise Conflict if another version serves than the one that a run improves."""
+    serving = None if plan is None else plan.serving.version
+    if serving != run.parent:
+        raise Conflict(
+            f"run {run.id}: improves {run.parent}, but {serving or 'nothing'} serves by now; "
+            f"start another one with edge-hub runs start {run.model}"
+        )
 
 
 def changed_steps(
