@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, packs, trees, variants, watching
+from benchmarks import hub, loop, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -26,7 +26,8 @@ CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 HUB: Final = "hub"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB)
+LOOP: Final = "loop"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB, LOOP)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -98,6 +99,8 @@ def _parts(
         parts[WATCHING] = watching.measure(place, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
+    if LOOP in only:
+        parts[LOOP] = loop.measure(folder, effort, functools.partial(_tell, LOOP))
     return parts
 
 
