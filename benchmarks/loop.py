@@ -2,13 +2,13 @@
 
 Invariants:
 
-* A hub in this process with SQLite, its loop called as often as ``edge-hub serve`` does; trainings are
-  workers with all their isolation.
+* A hub in this process with SQLite, its loop called as often as ``edge-hub serve`` does; trainings
+  are workers with all their isolation.
 * Each run is asked for as a trigger does it, trains on rows that devices shared, is validated,
   converted, certified, gated and started as a canary; a person would have nothing to do. Then the
   canary is ended, so that the next can begin.
-* Beside it, in the same run: the same training and conversion in this process alone, which is what the
-  loop adds to.
+* Beside it, in the same run: the same training and conversion in this process alone, which is what
+  the loop adds to.
 """
 
 from __future__ import annotations

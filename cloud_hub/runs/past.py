@@ -95,7 +95,8 @@ class PastRuns:
             Conflict: it made no release, or was trained elsewhere.
         """
         run = self._store.get(id_)
-        if jobs.result(self._training.folder(run)) is None or run.pipeline is None:
+        made = jobs.result(self._training.folder(run))
+        if made is None or not made.ok or run.pipeline is None:
             raise Conflict(f"run {id_}: made no release here that could be made once more")
         cause = RunCause("manual", actor=actor, reason=f"repeats run {id_}")
         copied = ("mode", "parent", "since", "until", "pipeline", "parameters")

@@ -360,6 +360,7 @@ class Runs:
 
     def _end(self, run: RunRecord, status: str, reason: str) -> None:
         self._store.note(run, status=status, reason=reason)
+        self.steps.end_running(run.id, run.attempts, "failed", reason)
         detail = {"run": run.id, "version": run.version, "reason": reason}
         self._audit.record(ACTOR, f"run {status}", run.model, detail)
         log.info("%s: run %s %s: %s", run.model, run.id, status, reason)

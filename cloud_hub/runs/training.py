@@ -325,7 +325,7 @@ class TrainingRunner:
     def _begin_again(self, run: RunRecord) -> str | None:
         """Wait for another attempt: the worker of an earlier hub process left no result."""
         jobs.clear_work(self.folder(run))
-        self._steps.interrupt(run.id, run.attempts)
+        self._steps.end_running(run.id, run.attempts, "interrupted", "the hub ended")
         done = self._steps.records(run=run.id, status="interrupted")
         if len(done) >= ATTEMPTS:
             return (

@@ -66,7 +66,8 @@ def _run(folder: Path, job: TrainingJob) -> JobResult:
     random.seed(job.seed)
     np.random.seed(job.seed % (1 << 32))  # all that NumPy takes
     steps = StepRecorder(folder)
-    if job.path and job.path not in sys.path:  # a kept model is of the code's own classes
+    # A kept model is of the code's own classes.
+    if job.entry and job.path and job.path not in sys.path:
         sys.path.insert(0, job.path)
     if job.begin in ("train", "evaluate"):
         trained, done = _trained(folder, job, steps)

@@ -137,11 +137,18 @@ class StepStore:
             status: StepStatus = "skipped" if record.status == "skipped" else "reused"
             self.put(replace(record, attempt=attempt, status=status, reason=first))
 
-    def interrupt(self, run: int, attempt: int) -> None:
-        """Note that the hub ended while an attempt was under way."""
+    def end_running(self, run: int, attempt: int, status: StepStatus, reason: str) -> None:
+        """Note the end of the step of an attempt that is under way, if one is.
+
+        Args:
+            run: number of the run.
+            attempt: of the run.
+            status: ``failed``, or ``interrupted`` by the end of the hub.
+            reason: for people.
+        """
         c = run_steps.c
         mine = (c.run == run, c.attempt == attempt, c.status == "running")
-        values = {"status": "interrupted", "reason": "the hub ended", "ended_at": time.time()}
+        values = {"status": status, "reason": reason, "ended_at": time.time()}
         with transaction(self._engine) as db:
             db.execute(update(run_steps).where(*mine).values(**values))
 
