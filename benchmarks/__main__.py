@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, loop, packs, trees, variants, watching
+from benchmarks import hub, loop, packs, trees, validation, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -27,7 +27,8 @@ VARIANTS: Final = "variants"
 HUB: Final = "hub"
 WATCHING: Final = "watching"
 LOOP: Final = "loop"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB, LOOP)
+VALIDATION: Final = "validation"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB, VALIDATION, LOOP)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -101,6 +102,8 @@ def _parts(
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     if LOOP in only:
         parts[LOOP] = loop.measure(folder, effort, functools.partial(_tell, LOOP))
+    if VALIDATION in only:
+        parts[VALIDATION] = validation.measure(effort, functools.partial(_tell, VALIDATION))
     return parts
 
 

@@ -28,6 +28,9 @@ SAMPLE: Final = 100_000
 BLOCK: Final = 1 << 15
 """Numbers that are compared at once."""
 
+NEARLY_ALL: Final = 0.99
+"""Share of the rows from which on a column is as good as constant."""
+
 VALUES: Final = 100
 """Values of a column of texts that are counted by name, the most frequent."""
 
@@ -89,7 +92,8 @@ class DatasetStatistics:
         rows: N.
         columns: each of its columns, roles included.
         repeated: rows whose features another row before them has too.
-        twins: pairs of features with the same values in every row; constant ones are left out.
+        twins: pairs of features with the same values in every row; those that are nearly constant
+            are left out.
     """
 
     rows: int
@@ -114,7 +118,8 @@ def statistics(data: Dataset, scan: RowScan | None = None) -> DatasetStatistics:
         column_statistics(name, array_of(data.table, name)) for name in data.table.column_names
     )
     varied = {column.name for column in columns if column.distinct > 1}
-    return DatasetStatistics(len(data), columns, scan.repeated, _twins(scan, varied))
+    twins = tuple(pair for pair in _twins(scan, varied) if _varies(data, pair[1]))
+    return DatasetStatistics(len(data), columns, scan.repeated, twins)
 
 
 def _twins(scan: RowScan, varied: set[str]) -> tuple[tuple[str, str], ...]:
@@ -126,6 +131,14 @@ def _twins(scan: RowScan, varied: set[str]) -> tuple[tuple[str, str], ...]:
                 pairs.append((first[number], name))
             first.setdefault(number, name)
     return tuple(pairs)
+
+
+def _varies(data: Dataset, name: str) -> bool:
+    """Return false for a column that is nearly always the same: two such are equal by chance."""
+    step = max(1, len(data) // SAMPLE)
+    counted = pc.value_counts(array_of(data.table, name)[::step])
+    counts = counted.field("counts").to_numpy()
+    return bool(counts.max() < NEARLY_ALL * counts.sum())
 
 
 def column_statistics(name: str, array: pa.Array) -> ColumnStatistics:

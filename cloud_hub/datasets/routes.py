@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, hub_of
@@ -14,7 +14,8 @@ from cloud_hub.api.request_body import body_file
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
-from cloud_hub.datasets.records import HOLDOUT, DatasetRef
+from cloud_hub.datasets.records import HOLDOUT, DatasetRecord, DatasetRef
+from cloud_hub.errors import Conflict
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -73,7 +74,7 @@ def versions(
 def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) -> Document:
     """One version: its record, the ``statistics`` of its columns, and who was made with it."""
     datasets = hub_of(request).datasets
-    record = datasets.get(model, ref)
+    record = _record(request, publisher, model, ref)
     used = {
         version: uses
         for version, by_use in datasets.uses(model).items()
@@ -104,7 +105,7 @@ def diff(
 ) -> Document:
     """What is another in a version than in one ``before``; by default in its parent."""
     datasets = hub_of(request).datasets
-    record = datasets.get(model, ref)
+    record = _record(request, publisher, model, ref)
     parent = DatasetRef(record.name, number=record.parent or record.number)
     return as_document(datasets.diff(model, before or str(parent), record.ref))
 
@@ -117,7 +118,7 @@ def validation(
     hub = hub_of(request)
     policy, plan = hub.registry.policy(model).train, hub.plans.current(model)
     report = hub.validation.validate(
-        hub.datasets.get(model, ref),
+        _record(request, publisher, model, ref),
         ValidationPolicy() if policy is None else policy.validation,
         version=None if plan is None else plan.serving.version,
         against=before,
@@ -131,9 +132,37 @@ def tag(request: Request, admin: Admin, model: KnownModel, ref: str, tag: str) -
     return as_document(hub_of(request).datasets.tag(model, ref, tag, actor=admin))
 
 
+@router.post("/models/{model}/versions/{version}/datasets")
+def note_uses(
+    request: Request,
+    publisher: Publisher,
+    model: KnownModel,
+    version: str,
+    trained: Annotated[list[str], Query()],
+) -> Document:
+    """Note what a version that was trained elsewhere was trained on: ``NAME@N`` each."""
+    hub = hub_of(request)
+    hub.registry.version(model, version)
+    noted = hub.datasets.uses(model, version).get(version, {}).get("trained", [])
+    refs = sorted(hub.datasets.get(model, ref).ref for ref in trained)
+    # What a run noted is no claim of somebody's, and nobody changes it afterwards.
+    if noted and sorted(noted) != refs:
+        raise Conflict(f"{model} {version}: was trained on {', '.join(noted)}, as noted before")
+    hub.datasets.set_uses(model, version, "trained", refs)
+    return uses(request, publisher, model, version)
+
+
 @router.get("/models/{model}/versions/{version}/datasets")
 def uses(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Document:
     """What a version of the model was ``trained`` and ``judged`` on, as ``NAME@N``."""
     hub = hub_of(request)
     hub.registry.version(model, version)
-    return {**hub.datasets.uses(model, version).get(version, {})}
+    return dict(hub.datasets.uses(model, version).get(version, {}).items())
+
+
+def _record(request: Request, publisher: str, model: str, ref: str) -> DatasetRecord:
+    """Return a version; raises Forbidden if a pipeline asks for what the gate judges by."""
+    record = hub_of(request).datasets.get(model, ref)
+    if record.name == HOLDOUT:
+        for_administrators(publisher, "dataset holdout")
+    return record

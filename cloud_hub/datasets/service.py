@@ -30,7 +30,7 @@ from cloud_hub.datasets.records import (
     check_tag,
 )
 from cloud_hub.datasets.store import DatasetStore
-from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.registry.per_model import for_each
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Datasets:
 
         Raises:
             Invalid: no name, or rows that do not fit it or the model.
+            HubFault: the disk takes no more.
         """
         check_dataset_name(name)
         newest_first = reversed(self._registry.versions(model))
@@ -90,7 +91,7 @@ class Datasets:
         since, until = _time_range(data)
         record = self._store.add(
             model, name, statistics(data), fingerprint=content,
-            blob=self._registry.blobs.put(raw), bytes=len(raw), rows=len(data),
+            blob=self._stored(raw), bytes=len(raw), rows=len(data),
             columns=_columns(data), since=since, until=until, source=source[:SOURCE_LENGTH],
             added_at=time.time(), actor=actor,
         )  # fmt: skip
@@ -138,6 +139,13 @@ class Datasets:
                 "add the rows again"
             )
         return Dataset.from_bytes(raw, name=record.ref)
+
+    def _stored(self, raw: bytes) -> str:
+        try:
+            return self._registry.blobs.put(raw)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise HubFault(f"dataset: {len(raw)} bytes cannot be stored; {reason}") from error
 
     def clean(self, now: float) -> None:
         """Delete shared rows that are older than the policy keeps them; their records stay.

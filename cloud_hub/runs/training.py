@@ -332,9 +332,10 @@ class TrainingRunner:
                 f"the hub was interrupted while it trained, {ATTEMPTS} times; edge-hub runs resume "
                 f"{run.id} takes it up again"
             )
-        job = decode(TrainingJob, (self.folder(run) / "job.json").read_bytes(), limit=1 << 20)
         # With the same rows: they were collected and checked, and others may have come since.
-        again = {"status": "waiting", "begin": job.begin}
+        path = self.folder(run) / "job.json"  # not there if the hub ended while it was prepared
+        begin = decode(TrainingJob, path.read_bytes(), limit=1 << 20).begin if path.exists() else ""
+        again = {"status": "waiting", "begin": begin or "train"}
         self._store.note(run, **again, reason="the hub was interrupted; once more")
         return None
 

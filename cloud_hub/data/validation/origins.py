@@ -38,7 +38,8 @@ def device_share(subject: ValidatedRows) -> Iterator[Found]:
         share = counts[place] / len(devices)
         yield Found(
             None,
-            f"the device {names[place]!r:.60} gives {share:.1%} of the rows, its cap is {cap:.1%}",
+            f"the device {str(names[place])!r:.60} gives {share:.1%} of the rows, its cap is "
+            f"{cap:.1%}",
             float(share),
             cap,
         )

@@ -117,7 +117,9 @@ def _duplicate_features(s: ValidatedRows) -> ValidatedRows:
 
 def _label_balance(s: ValidatedRows) -> ValidatedRows:
     random = np.random.default_rng(9).random(len(s.data))
-    return replace(s, data=with_column(s.data, "y", np.where(random < 0.6, 1, s.data.labels)))
+    labels = s.data.labels
+    assert labels is not None
+    return replace(s, data=with_column(s.data, "y", np.where(random < 0.6, 1, labels)))
 
 
 def _label_leak(s: ValidatedRows) -> ValidatedRows:

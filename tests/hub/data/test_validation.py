@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,3 +159,11 @@ def test_the_stability_index_of_the_same_distribution_stays_below_what_chance_ma
                 random.multinomial(n, p).tolist(), random.multinomial(m, p).tolist()
             )
             assert index < chance + 0.25
+
+
+def test_the_page_names_every_threshold_and_check() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "DATA.md").read_text()
+    names = [field.name for field in fields(ValidationPolicy)]
+    assert [name for name in (*names, *CHECKS) if name not in page] == []
+    numbers = {f.name: f.default for f in fields(ValidationPolicy) if isinstance(f.default, float)}
+    assert [n for n, default in numbers.items() if f"`{n}` {default:g}" not in page] == []

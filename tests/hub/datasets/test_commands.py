@@ -12,6 +12,7 @@ import pytest
 
 from cloud_hub.cli.main import main
 from cloud_hub.data.dataset import Dataset
+from tests.edge.builders import make_release
 from tests.servers import HubProcess
 
 FRAME = pd.DataFrame(
@@ -91,6 +92,22 @@ def test_versions_are_compared_tagged_and_validated(
     assert "0 failed" in edge_hub(hub, capsys, "data", "validate", "judged", "train@clean")
     said = edge_hub(hub, capsys, "data", "show", "judged", "train@7", status=1)
     assert "there are train@1, train@2" in said
+
+
+def test_a_version_that_was_trained_elsewhere_names_its_data_too(
+    hub: HubProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "rows.npz", X=np.ones((5, 4)), y=np.arange(5))
+    edge_hub(hub, capsys, "data", "add", "elsewhere", "train", str(tmp_path / "rows.npz"))
+    release = str(make_release(tmp_path, "elsewhere").folder)
+    said = edge_hub(hub, capsys, "publish", release, "--trained-on", "train@2", status=1)
+    assert "no dataset train@2; there are train@1" in said
+    (model,) = [m for m in hub.admin.get("models") if m["model"] == "elsewhere"]
+    assert model["versions"] == []
+    edge_hub(hub, capsys, "publish", release, "--trained-on", "train")
+    assert hub.admin.get("models/elsewhere/versions/1.0/datasets") == {"trained": ["train@1"]}
+    shown = edge_hub(hub, capsys, "data", "show", "elsewhere", "train")
+    assert "versions of the model: 1.0 (trained)" in shown
 
 
 REFUSED: dict[str, tuple[str, Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.datasets.records import DatasetRecord
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.hub import Hub
 
 FRAME = pd.DataFrame({"age": [31, 40, 25], "city": ["Bern", None, "Basel"], "y": [0, 1, 0]})
@@ -105,6 +106,21 @@ def test_a_kill_before_the_record_leaves_the_version_of_before(
     monkeypatch.undo()
     assert [r.ref for r in inner.datasets.records("demo")] == ["train@1"]
     assert add(inner, FRAME.assign(age=[1, 2, 3])).ref == "train@2"
+
+
+def test_a_disk_that_is_full_is_said_and_the_version_of_before_stays(
+    inner: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(inner)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cloud_hub.storage.folder_store.os.fsync", full)
+    with pytest.raises(HubFault, match="bytes cannot be stored; No space left on device"):
+        add(inner, FRAME.assign(age=[1, 2, 3]))
+    monkeypatch.undo()
+    assert [r.ref for r in inner.datasets.records("demo")] == ["train@1"]
 
 
 def test_rows_that_a_disk_damaged_are_refused(inner: Hub) -> None:

@@ -81,8 +81,8 @@ def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "1
     release = convert(poor, X, y, name=model, out=folder / "1.0")
     hub.admin.publish(release.folder, hub.key)
     hub.admin.post(f"models/{model}/promote", version="1.0")
-    for kind in ("holdout", "train"):
-        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset.of(X, y).to_bytes())
+    for kind, data in (("holdout", rows(3)), ("train", (X, y))):
+        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset.of(*data).to_bytes())
     text = POLICY.format(model=model, url=url, timeout=timeout)
     hub.admin.put(f"models/{model}/policy", text.encode())
     hub.admin.post(f"models/{model}/runs")

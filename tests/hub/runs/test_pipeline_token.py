@@ -24,7 +24,11 @@ OPEN = {
     "GET /v1/releases", "PUT /v1/blobs/{digest}", "HEAD /v1/blobs/{digest}", "GET /v1/models",
     "POST /v1/models/{model}/versions/{version}", "POST /v1/models/{model}/datasets/{name}",
     "GET /v1/models/{model}/runs", "POST /v1/models/{model}/runs", "GET /v1/runs/{run}",
-    "GET /v1/runs/{run}/log",
+    "GET /v1/runs/{run}/log", "GET /v1/models/{model}/datasets",
+    "GET /v1/models/{model}/datasets/{ref}", "GET /v1/models/{model}/datasets/{ref}/diff",
+    "GET /v1/models/{model}/datasets/{ref}/validation",
+    "GET /v1/models/{model}/versions/{version}/datasets",
+    "POST /v1/models/{model}/versions/{version}/datasets",
 }  # fmt: skip
 
 
