@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cloud_hub.datasets.records import DatasetRecord
     from cloud_hub.datasets.service import Datasets
     from cloud_hub.datasets.validation import DatasetValidation
-    from cloud_hub.policy.schema.sections import RehearsalPolicy, TrainPolicy
+    from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
+    from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.steps.store import StepStore
     from cloud_hub.runs.store import RunRecord, RunStore

@@ -92,7 +92,7 @@ def worker_records(
     }
     by_name = {claim.name: claim for claim in claims}
     first = WORKER_STEPS.index(_first(job))
-    records = []
+    records: list[StepRecord] = []
     for name in WORKER_STEPS[first:]:
         claim = by_name.get(name)
         if claim is None and ((records and not records[-1].good) or not failure):

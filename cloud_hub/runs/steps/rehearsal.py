@@ -14,7 +14,7 @@ from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.errors import Invalid
 
 if TYPE_CHECKING:
-    from cloud_hub.policy.schema.sections import RehearsalPolicy
+    from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 
 
 def rehearsal_rows(
