@@ -102,6 +102,8 @@ def worker_records(
             inputs=given[name], outputs=made.get(name, {}), reason=failure,
         )  # fmt: skip
         records.append(record if claim is None else _claimed(record, claim, peak_mb, failure))
+    if failure and records and records[-1].good:  # what it left was refused
+        records[-1] = replace(records[-1], status="failed", reason=failure)
     return records
 
 
