@@ -129,7 +129,8 @@ def test_a_commit_becomes_a_canary_on_devices_and_a_bad_one_is_refused(
             assert reason in refused.stderr, (name, refused.stderr)
             assert repository.main == "1"
             repository.take_back()
-        assert [v["version"] for v in hub.admin.get("models/wine/versions")] == ["1.0"]
+        (wine,) = (model for model in hub.admin.get("models") if model["model"] == "wine")
+        assert [version["version"] for version in wine["versions"]] == ["1.0"]
         repository.edit("train.py", "LogisticRegression()", "LogisticRegression(C=2)")
         second = repository.push()
         assert second.returncode == 0, second.stderr

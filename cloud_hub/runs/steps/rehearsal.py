@@ -63,8 +63,8 @@ def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.
 
 
 def _fitting(data: Dataset, fresh: Dataset) -> Dataset | None:
-    if data.label is None:
-        return None
+    if data.label is None or (data.positional and len(data.names) != len(fresh.names)):
+        return None  # columns without names of their own: the first few need not be the same
     try:
         fit = fitted(data, fresh.names, "the training").labelled()
         stacked([fresh.labelled().take(np.arange(0)), fit.take(np.arange(0))])
