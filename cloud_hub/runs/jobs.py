@@ -29,13 +29,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
 from cloud_hub.runs.code.tree import unpack
-from cloud_hub.runs.steps.rehearsal import mixed
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task
@@ -237,6 +236,15 @@ def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
             if (files.trained / name).exists():
                 shutil.copyfile(files.trained / name, folder / name)
     write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
+
+
+def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
+    """Return both in random order, and which rows [N] are old.
+
+    Mixed, since a training that takes rows in their order would see the old ones last.
+    """
+    order = np.random.default_rng(seed).permutation(len(fresh) + len(old))
+    return stacked([fresh, old]).take(order), order >= len(fresh)
 
 
 def _array_bytes(array: NDArray[np.bool_]) -> bytes:

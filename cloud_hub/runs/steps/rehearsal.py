@@ -53,15 +53,6 @@ def rehearsal_rows(
     return pool.take(rows), f"{len(rows)} old rows beside {len(fresh)} fresh ones{short}"
 
 
-def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
-    """Return both in random order, and which rows [N] are old.
-
-    Mixed, since a training that takes rows in their order would see the old ones last.
-    """
-    order = np.random.default_rng(seed).permutation(len(fresh) + len(old))
-    return stacked([fresh, old]).take(order), order >= len(fresh)
-
-
 def _fitting(data: Dataset, fresh: Dataset) -> Dataset | None:
     if data.label is None or (data.positional and len(data.names) != len(fresh.names)):
         return None  # columns without names of their own: the first few need not be the same

@@ -8,7 +8,8 @@ import pytest
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
-from cloud_hub.runs.steps.rehearsal import mixed, rehearsal_rows
+from cloud_hub.runs.jobs import mixed
+from cloud_hub.runs.steps.rehearsal import rehearsal_rows
 from edge_sdk.contract.errors import ContractError
 from tests.hub.runs.conftest import Ready
 from tests.hub.runs.retraining import data, request, share
