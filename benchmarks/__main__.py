@@ -15,6 +15,7 @@ from benchmarks import (
     entities,
     hub,
     large,
+    loop,
     packs,
     trees,
     validation,
@@ -39,9 +40,11 @@ HUB: Final = "hub"
 BATCH: Final = "batch"
 ENTITIES: Final = "entities"
 WATCHING: Final = "watching"
+LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH, ENTITIES, VALIDATION
+    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH, ENTITIES, VALIDATION,
+    LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -133,6 +136,8 @@ def _parts(
         parts[WATCHING] = watching.measure(place, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
+    if LOOP in only:
+        parts[LOOP] = loop.measure(folder, effort, functools.partial(_tell, LOOP))
     if VALIDATION in only:
         parts[VALIDATION] = validation.measure(effort, functools.partial(_tell, VALIDATION))
     if BATCH in only:

@@ -46,10 +46,14 @@ from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
+from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
+from cloud_hub.runs.past import PastRuns
+from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
+from cloud_hub.runs.steps.store import StepStore
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
@@ -105,7 +109,7 @@ class Hub:
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
-        self.validation = validation = DatasetValidation(datasets, registry, telemetry)
+        self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
@@ -115,13 +119,8 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, uses = RunStore(engine), GateUses(engine)
-        gate = OfflineGate(registry, datasets, plans, telemetry, uses)
-        self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, datasets, validation, plans, workers), audit,
-            registry, datasets, plans, telemetry, experiments, offline_gate=gate,
-            slots=settings.trainings,
-        )  # fmt: skip
+        gate = OfflineGate(registry, datasets, plans, telemetry, GateUses(engine))
+        self._open_runs(gate)
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
@@ -145,6 +144,20 @@ class Hub:
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )
+
+    def _open_runs(self, gate: OfflineGate) -> None:
+        engine, audit, registry, plans = self.engine, self.audit, self.registry, self.plans
+        store, steps = RunStore(engine), StepStore(engine)
+        self.pipelines = Pipelines(engine, audit, self.blobs)
+        rows = RunRows(store, steps, registry, self.datasets, self.validation)
+        training = TrainingRunner(
+            self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers
+        )
+        self.past_runs = PastRuns(store, steps, training, self.pipelines, audit, registry, plans)
+        self.runs = Runs(
+            store, steps, training, audit, registry, self.datasets, plans, self.telemetry,
+            self.experiments, offline_gate=gate, slots=self.settings.trainings,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""

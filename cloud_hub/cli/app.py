@@ -20,6 +20,7 @@ from cloud_hub.cli import (
     freshness,
     keys,
     monitoring,
+    pipelines,
     plans,
     policy,
     releases,
@@ -34,7 +35,7 @@ NAME: Final = "edge-hub"
 GROUPS: Final = (
     server, releases, plans, experiments, devices, fleet, monitoring, policy, data, datasets,
     batch,
-    triggers, runs, freshness, administration, keys,
+    triggers, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cloud_hub.errors import Invalid
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from cloud_hub.data.dataset import Dataset
@@ -57,6 +58,7 @@ class TrainingContext:
             its estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
         datasets: versions of datasets that it trains on, as ``NAME@N``.
+        rehearsal: which rows of ``fresh`` [N] are old ones, mixed in by the policy's ``rehearsal``.
     """
 
     model: str
@@ -70,6 +72,7 @@ class TrainingContext:
     state: bytes | None
     seed: int
     datasets: tuple[str, ...] = ()
+    rehearsal: NDArray[np.bool_] | None = None
 
     def parent_estimator(self) -> Any:
         """Return the parent's estimator, unpickled: the hub itself wrote it.

@@ -8,15 +8,19 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
     job.json                              the training to be done
     fresh.parquet held.parquet            rows that devices shared; ``held`` is for the gate alone
     history.parquet                       the dataset ``train``
+    rehearsal.npy                         which rows of ``fresh`` are old ones
     parent.state                          state of the parent's training
+    code.zip                              the training's code, where it is not the one in place
     out/                                  left by a command or a pipeline: model.*, state
-    release/ next.state result.json       taken from the worker, in this order
+    steps.json trained.* next.state       taken from the worker: its steps, what it trained
+    release/ result.json                  taken from the worker, last
     log.txt                               its output
     work                                  path of the worker's folder, while it runs
 """
 
 from __future__ import annotations
 
+import io
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +29,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.row_hashes import row_hashes
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
+from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
+from cloud_hub.runs.code.tree import unpack
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task
@@ -42,6 +48,19 @@ HELD: Final = "held.parquet"
 HISTORY: Final = "history.parquet"
 CHECK: Final = "check"
 """Rows that a command or a pipeline leaves beside its model: a file of any kind, by this name."""
+
+REHEARSAL: Final = "rehearsal.npy"
+PARENT_STATE: Final = "parent.state"
+CODE: Final = "code.zip"
+KEPT_CODE: Final = "pipeline"
+"""Folder of the worker's in which kept code is put."""
+
+TRAINED: Final = "trained.json"
+MODEL: Final = "trained.model"
+TRAINED_CHECK: Final = "trained.parquet"
+NEXT_STATE: Final = "next.state"
+TRAINED_FILES: Final = (MODEL, TRAINED_CHECK, NEXT_STATE, TRAINED)
+"""What a conversion needs of a training, see :mod:`cloud_hub.runs.trained`."""
 
 OUT: Final = "out"
 WORK: Final = "work"
@@ -59,7 +78,8 @@ class TrainingJob:
     ``cloud`` is the folder of the release that a cascade is calibrated against; ``trust`` lets the
     model be a pickle, or hold types that skops does not know; ``classes`` are the parent's, in the
     order of the probabilities, and ``task`` is the parent's, for models that are files; ``groups``
-    are what the parent declares; ``datasets`` are the versions that it trains on, as ``NAME@N``.
+    are what the parent declares; ``datasets`` are the versions that it trains on, as ``NAME@N``;
+    ``begin`` is the first step that is taken, and ``variants`` are those that a conversion tries.
     """
 
     model: str
@@ -80,6 +100,29 @@ class TrainingJob:
     task: Task = "classification"
     groups: tuple[GroupColumn, ...] = ()
     datasets: tuple[str, ...] = ()
+    begin: str = "train"
+    variants: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What an attempt is given beside its job.
+
+    Attributes:
+        fresh: labelled rows that devices shared.
+        history: the dataset ``train``, if there is one.
+        state: state of the parent's training, if there is any.
+        rehearsal: old rows that are mixed into those that are trained on.
+        code: ZIP of the training's code, where another one is in place.
+        trained: folder of an earlier attempt, whose trained model is converted.
+    """
+
+    fresh: Dataset
+    history: Dataset | None = None
+    state: bytes | None = None
+    rehearsal: Dataset | None = None
+    code: bytes | None = None
+    trained: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -125,25 +168,36 @@ def _started(
     *,
     foreign: bool,
 ) -> WorkerProcess:
-    for name in (FRESH, HELD, HISTORY, "parent.state"):
+    for name in (FRESH, HELD, HISTORY, REHEARSAL, PARENT_STATE, *TRAINED_FILES):
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
     shutil.copytree(folder / OUT, work / OUT)
     if job.cloud is not None:
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))
+    if (folder / CODE).exists():
+        job = _with_code(folder / CODE, work, job)
     write_atomic(work / "job.json", encode(job))
     return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
-        reads=_reads(job), foreign=foreign, seed=job.seed,
+        reads=_reads(job, work), foreign=foreign, seed=job.seed,
     )  # fmt: skip
 
 
-def _reads(job: TrainingJob) -> list[Path]:
+def _with_code(archive: Path, work: Path, job: TrainingJob) -> TrainingJob:
+    """Put kept code into the worker's folder, and return the job that calls it there."""
+    unpack(archive.read_bytes(), work / KEPT_CODE)
+    place = str(work / KEPT_CODE)
+    command = job.command and tuple(word.replace("{code}", place) for word in job.command)
+    return replace(job, path=str(work / KEPT_CODE / CODE_FOLDER), command=command)
+
+
+def _reads(job: TrainingJob, work: Path) -> list[Path]:
     """Files of the operator's: the code of the training, and what its command names."""
     paths = [Path(job.path)] if job.path is not None else []
     named = (Path(word) for word in job.command or ())
-    return [*paths, *(p for p in named if p.is_absolute() and p.is_file())]
+    paths += [path for path in named if path.is_absolute() and path.is_file()]
+    return [path for path in paths if not path.is_relative_to(work)]
 
 
 def clear_work(folder: Path) -> None:
@@ -156,28 +210,47 @@ def clear_work(folder: Path) -> None:
         noted.unlink()
 
 
-def prepare(
-    folder: Path, job: TrainingJob, fresh: Dataset, history: Dataset | None, state: bytes | None
-) -> None:
+def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
     """Write the files that the worker reads.
 
     Args:
         folder: of the attempt; must not exist.
         job: the training to be done.
-        fresh: labelled rows that devices shared.
-        history: the dataset ``train``, if there is one.
-        state: state of the parent's training, if there is any.
+        files: what it is given.
     """
     (folder / OUT).mkdir(parents=True)
-    held = held_back(fresh)
-    parts = {FRESH: fresh.take(~held), HELD: fresh.take(held)}
-    if history is not None and history.label is not None:
-        parts[HISTORY] = history
+    held = held_back(files.fresh)
+    parts = {FRESH: files.fresh.take(~held).labelled(), HELD: files.fresh.take(held)}
+    if files.rehearsal is not None:
+        parts[FRESH], old = mixed(parts[FRESH], files.rehearsal, job.seed)
+        write_atomic(folder / REHEARSAL, _array_bytes(old))
+    if files.history is not None and files.history.label is not None:
+        parts[HISTORY] = files.history
     for name, data in parts.items():
         write_atomic(folder / name, data.labelled().to_bytes())
-    if state is not None:
-        write_atomic(folder / "parent.state", state)
+    for name, raw in ((PARENT_STATE, files.state), (CODE, files.code)):
+        if raw is not None:
+            write_atomic(folder / name, raw)
+    if files.trained is not None:
+        for name in TRAINED_FILES:
+            if (files.trained / name).exists():
+                shutil.copyfile(files.trained / name, folder / name)
     write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
+
+
+def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
+    """Return both in random order, and which rows [N] are old.
+
+    Mixed, since a training that takes rows in their order would see the old ones last.
+    """
+    order = np.random.default_rng(seed).permutation(len(fresh) + len(old))
+    return stacked([fresh, old]).take(order), order >= len(fresh)
+
+
+def _array_bytes(array: NDArray[np.bool_]) -> bytes:
+    raw = io.BytesIO()
+    np.save(raw, array, allow_pickle=False)
+    return raw.getvalue()
 
 
 def held_back(data: Dataset) -> NDArray[np.bool_]:

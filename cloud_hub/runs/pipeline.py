@@ -30,7 +30,7 @@ ANSWER_SECONDS: Final = 10.0
 REASON: Final = 2_000
 """Characters of a pipeline's reason that are kept."""
 
-INPUTS: Final = {"fresh": jobs.FRESH, "history": jobs.HISTORY, "state": "parent.state"}
+INPUTS: Final = {"fresh": jobs.FRESH, "history": jobs.HISTORY, "state": jobs.PARENT_STATE}
 OUTPUTS: Final = {
     "onnx": "model.onnx",
     "skops": "model.skops",
@@ -77,6 +77,11 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> Non
         raise HubFault(f"train: {policy.webhook}: no answer ({type(error).__name__})") from error
     if not answer.ok:
         raise HubFault(f"train: {policy.webhook}: answered {answer.status_code}")
+
+
+def was_called(folder: Path) -> bool:
+    """Return whether an attempt was given to a pipeline."""
+    return (folder / "token").exists()
 
 
 def check_token(folder: Path, token: str) -> None:

@@ -18,6 +18,7 @@ from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.runs import pipeline
+from cloud_hub.runs.steps.names import step_of
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -59,9 +60,59 @@ def run_record(request: Request, publisher: Publisher, run: Number) -> Document:
 
 
 @router.get("/runs/{run}/log")
-def run_log(request: Request, publisher: Publisher, run: Number) -> dict[str, str]:
-    """Output of the worker of a run."""
-    return {"log": hub_of(request).runs.log(run)}
+def run_log(
+    request: Request, publisher: Publisher, run: Number, step: str | None = None
+) -> dict[str, str]:
+    """Output of the worker of a run, or the lines of one step."""
+    name = None if step is None else step_of(step)
+    return {"log": hub_of(request).runs.log(run, name)}
+
+
+@router.get("/runs/{run}/steps")
+def run_steps(
+    request: Request, publisher: Publisher, run: Number, attempt: Number | None = None
+) -> list[Document]:
+    """Steps of a run, of its last attempt unless one is named."""
+    runs = hub_of(request).runs
+    runs.get(run)
+    return as_documents(runs.steps.of_run(run, attempt))
+
+
+@router.get("/models/{model}/steps")
+def model_steps(
+    request: Request,
+    publisher: Publisher,
+    model: KnownModel,
+    step: str | None = None,
+    status: str | None = None,
+    key: str | None = None,
+) -> list[Document]:
+    """Steps of all runs of a model, those of a name, a status or a cache key."""
+    name = None if step is None else step_of(step)
+    steps = hub_of(request).runs.steps
+    return as_documents(steps.records(model=model, step=name, status=status, key=key))
+
+
+@router.get("/runs/{run}/comparison/{other}")
+def compare(request: Request, publisher: Publisher, run: Number, other: Number) -> Document:
+    """Two runs side by side."""
+    return as_document(hub_of(request).past_runs.compare(run, other))
+
+
+@router.post("/runs/{run}/resume")
+def resume(
+    request: Request, admin: Admin, run: Number, step: str | None = None, reason: str = ""
+) -> Document:
+    """Take up a run that failed, was rejected or cancelled."""
+    begin = None if step is None else step_of(step)
+    past = hub_of(request).past_runs
+    return as_document(past.resume(run, actor=admin, begin=begin, reason=reason))
+
+
+@router.post("/runs/{run}/repeat")
+def repeat(request: Request, admin: Admin, run: Number) -> Document:
+    """Make the bytes of a run once more."""
+    return as_document(hub_of(request).past_runs.repeat(run, actor=admin))
 
 
 @router.post("/runs/{run}/cancel")

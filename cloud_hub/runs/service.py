@@ -4,14 +4,16 @@
 (training), ``rejected`` (offline gate), ``held`` (takes other inputs: a person must publish it),
 ``rolled_back`` (experiment), ``concluded`` (it won, a person promotes it), ``cancelled``. One run a
 model at a time: further firings are added to its causes. The state is in the database, so a run
-outlives the hub's process: a training that the hub's death interrupted is begun once more. Whatever
-happens here, the serving version goes on serving.
+outlives the hub's process: a training that the hub's death interrupted is begun once more. A run
+that has ended badly can be taken up again at a step; ``repeated`` and ``differs`` end a run that
+made the bytes of another one once more. Whatever happens here, the serving version goes on serving.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +22,11 @@ from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
 from cloud_hub.runs.evaluation import evaluate_apart
-from cloud_hub.runs.gate import as_table, failures
+from cloud_hub.runs.gate import Check, as_table, failures
+from cloud_hub.runs.repetition import compared_bytes
+from cloud_hub.runs.steps.names import WORKER_STEPS, StepName, step_of
+from cloud_hub.runs.steps.recorder import log_of
+from cloud_hub.runs.steps.resuming import check_parent
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.offline import OfflineGate
+    from cloud_hub.runs.steps.store import StepStore
     from cloud_hub.runs.store import RunCause, RunRecord, RunStore
     from cloud_hub.runs.training import TrainingRunner
     from cloud_hub.telemetry.service import Telemetry
@@ -48,6 +55,7 @@ class Runs:
     def __init__(
         self,
         store: RunStore,
+        steps: StepStore,
         training: TrainingRunner,
         audit: Audit,
         registry: Registry,
@@ -60,6 +68,7 @@ class Runs:
         slots: int = 1,
     ) -> None:
         self._store = store
+        self.steps = steps
         self._training = training
         self._audit = audit
         self._registry = registry
@@ -166,10 +175,19 @@ class Runs:
             self._end(run, "held", f"published by {actor}: {reason}; promote it by hand")
         return self.get(id_)
 
-    def log(self, id_: int) -> str:
-        """Return the worker's output in its last attempt; raises NotFound."""
+    def log(self, id_: int, step: StepName | None = None) -> str:
+        """Return the worker's output in its last attempt, or the lines of one step.
+
+        Raises:
+            NotFound: no such run, or it has not taken the step.
+        """
         path = self.folder(id_) / "log.txt"
-        return path.read_text(errors="replace") if path.exists() else ""
+        text = path.read_text(errors="replace") if path.exists() else ""
+        if step is None:
+            return text
+        if step in WORKER_STEPS:
+            return "\n".join(log_of(step, text.splitlines()))
+        return self.steps.get(id_, step).log
 
     def folder(self, id_: int) -> Path:
         """Return the folder of the last attempt; raises NotFound."""
@@ -190,21 +208,50 @@ class Runs:
 
     def _wait(self, run: RunRecord, now: float) -> None:
         policy = self._train_policy(run.model)
+        if run.begin is not None or run.repeats is not None:
+            self._take_up(run, policy)
+            return
         fresh = self._telemetry.samples(run.model, since=run.since)
         if fresh is not None and policy.validation.enabled:
             # Before they are counted: one device alone must not make them enough.
             fresh = capped(fresh, policy.validation.max_device_share)
         rows = len(fresh) if fresh is not None else 0
-        plan = self._plans.current(run.model)
+        trial = self._trial(run)
         # One experiment at a time: a candidate that is trained now would wait, and age.
-        if plan is not None and plan.experiment is not None:
-            self._note_reason(run, f"waiting for the end of {plan.experiment.id}")
+        if trial is not None:
+            self._note_reason(run, f"waiting for the end of {trial}")
         elif rows < policy.minimum_samples:
             self._wait_for_rows(run, policy, rows, now)
         elif self._training.busy() >= self._slots:
             self._note_reason(run, "waiting for another training to end")
         else:
             self._training.start(run, policy, fresh, now)
+
+    def _trial(self, run: RunRecord) -> str | None:
+        """Return the experiment that runs on the model, if one does."""
+        plan = self._plans.current(run.model)
+        return None if plan is None or plan.experiment is None else plan.experiment.id
+
+    def _take_up(self, run: RunRecord, policy: TrainPolicy) -> None:
+        """Go on with a run at the step where it is taken up, or repeat another one."""
+        trial = self._trial(run) if run.repeats is None else None
+        if trial is not None:
+            self._note_reason(run, f"waiting for the end of {trial}")
+        elif run.begin == "gate":
+            self._store.note(run, status="training", begin=None)  # its release is there
+        elif run.begin == "rollout":
+            check_parent(run, self._plans.current(run.model))
+            self._store.note(run, begin=None)
+            self._publish(run, actor=f"run {run.id}")
+        elif self._training.busy() >= self._slots:
+            self._note_reason(run, "waiting for another training to end")
+        elif run.repeats is not None:
+            self._training.repeat(run, self.get(run.repeats), policy)
+        elif run.begin == "collect":
+            self._store.note(run, begin=None)
+        else:
+            check_parent(run, self._plans.current(run.model))
+            self._training.resume(run, policy, step_of(run.begin or ""))
 
     def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
         needed = policy.minimum_samples
@@ -219,6 +266,10 @@ class Runs:
             return
         if failure:
             self._end(run, "failed", failure)
+            return
+        if run.repeats is not None:
+            same, said = compared_bytes(self.folder(run.repeats), self.folder(run.id))
+            self._end(run, "repeated" if same else "differs", said)
             return
         result = jobs.result(self._training.folder(run))
         assert result is not None
@@ -236,32 +287,56 @@ class Runs:
             why = f"{run.version} takes other inputs than {run.parent}, so devices must change too"
             self._end(run, "held", f"{why}; publish it with edge-hub runs override {run.id}")
             return
-        held = jobs.held_rows(self._training.folder(run))
-        run_apart = functools.partial(evaluate_apart, self._training.workers)
-        checks = self.offline_gate.check(run.model, candidate, held, since=run.since, run=run_apart)
-        self._store.note(run, gate=as_table(checks))
+        checks = self._gate(run, candidate)
         failed = failures(checks)
         if failed:
             self._end(run, "rejected", failed)
         else:
-            self._publish(run, actor=f"run {run.id}")
+            self._publish(self.get(run.id), actor=f"run {run.id}")
+
+    def _gate(self, run: RunRecord, candidate: Release) -> list[Check]:
+        """Ask the offline gate, and record it as a step."""
+        held = jobs.held_rows(self._training.folder(run))
+        run_apart = functools.partial(evaluate_apart, self._training.workers)
+        inputs = {
+            "release": candidate.digest,
+            "incumbent": self._registry.release(run.model, run.parent).digest,
+            "thresholds": asdict(self._registry.policy(run.model).gate),
+        }
+        with self.steps.recorded(run.id, run.model, run.attempts, "gate", inputs) as step:
+            checks = self.offline_gate.check(
+                run.model, candidate, held, since=run.since, run=run_apart
+            )
+            self._store.note(run, gate=as_table(checks))
+            step.metrics = {c.check: c.candidate for c in checks if c.candidate is not None}
+            step.lines = [f"{c.check}: {c.verdict or c.ok} {c.note}" for c in checks]
+            step.failed = failures(checks)
+        return checks
 
     def _publish(self, run: RunRecord, *, actor: str, override: str | None = None) -> None:
         """Publish the candidate; start the experiment, unless it takes other inputs."""
-        path = self._training.folder(run) / "next.state"
+        policy = self._registry.policy(run.model).experiment
+        inputs = {"version": run.version, "experiment": asdict(policy), "override": override}
+        with self.steps.recorded(run.id, run.model, run.attempts, "rollout", inputs) as step:
+            step.outputs = self._rolled_out(run, actor, override)
+            step.lines = [f"{name}: {value}" for name, value in step.outputs.items()]
+
+    def _rolled_out(self, run: RunRecord, actor: str, override: str | None) -> dict[str, str]:
+        path = self._training.folder(run) / jobs.NEXT_STATE
         state = path.read_bytes() if path.exists() else None
         self._registry.publish(
             self._candidate(run), actor=actor, training_state=state, gated=True, override=override
         )
-        if run.status == "held":
-            return
         assert run.version is not None
+        if run.status == "held":
+            return {"version": run.version}
         # In one transaction, or a hub that is killed here would try the candidate a second time.
         with self._store.whole():
             trial = self._experiments.start(run.model, run.version, actor=actor)
             self._store.note(
                 run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
             )
+        return {"version": run.version, "experiment": trial.id}
 
     def _candidate(self, run: RunRecord) -> Release:
         return Release.open(self._training.folder(run) / "release")
@@ -285,6 +360,7 @@ class Runs:
 
     def _end(self, run: RunRecord, status: str, reason: str) -> None:
         self._store.note(run, status=status, reason=reason)
+        self.steps.end_running(run.id, run.attempts, "failed", reason)
         detail = {"run": run.id, "version": run.version, "reason": reason}
         self._audit.record(ACTOR, f"run {status}", run.model, detail)
         log.info("%s: run %s %s: %s", run.model, run.id, status, reason)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document, omitted
 from cloud_hub.database.engine import transaction
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import runs
 from cloud_hub.triggers.store import Firing
@@ -40,7 +40,10 @@ class RunRecord:
     """One run. Rows predicted from ``since`` to ``until`` are fresh; ``gate`` is the offline
     gate's table; ``mode_reason`` says why the mode is not the one that was asked for; ``isolation``
     what its worker was kept from, as measured before it ran foreign code; ``datasets`` are the
-    versions that it trains on, as ``NAME@N``; ``validation`` the report on each of them.
+    versions that it trains on, as ``NAME@N``; ``validation`` the report on each of them;
+    ``pipeline`` is the number of the version of its code, ``parameters`` what the policy said,
+    ``repeats`` the run whose bytes it makes once more; ``begin`` is the step at which a run that
+    waits is taken up again.
     """
 
     id: int
@@ -64,6 +67,10 @@ class RunRecord:
     isolation: str
     datasets: tuple[str, ...]
     validation: tuple[Document, ...]
+    pipeline: int | None
+    parameters: Document
+    repeats: int | None
+    begin: str | None
 
 
 class RunStore:
@@ -104,18 +111,39 @@ class RunStore:
         """
         # Two triggers of one tick, or a person and a trigger, must not start two runs.
         with self._lock:
-            active = self.records(model, active=True)
+            # A repetition changes nothing, so a trigger that joined it would be lost.
+            active = [r for r in self.records(model, active=True) if r.repeats is None]
             if active:
                 causes = [as_document(each) for each in (*active[0].causes, cause)]
                 self.note(active[0], causes=causes)
                 return self.get(active[0].id), False
-            now = time.time()
-            row = {"model": model, "causes": [as_document(cause)], "status": "waiting", "gate": []}
-            with self._engine.begin() as db:
-                query = insert(runs).values(**row, **new, created_at=now, updated_at=now)
-                key = db.execute(query).inserted_primary_key
-            assert key is not None
-            return self.get(int(key[0])), True
+            return self.add(model, cause, **new), True
+
+    def add(self, model: str, cause: RunCause, **new: Any) -> RunRecord:
+        """Add a run with the columns ``new``; see :class:`RunRecord`."""
+        now = time.time()
+        row = {"model": model, "causes": [as_document(cause)], "status": "waiting", "gate": []}
+        with self._engine.begin() as db:
+            query = insert(runs).values(**{**row, **new}, created_at=now, updated_at=now)
+            key = db.execute(query).inserted_primary_key
+        assert key is not None
+        return self.get(int(key[0]))
+
+    def take_up(self, run: RunRecord, **values: Any) -> RunRecord:
+        """Make a run that has ended active again, with the columns ``values``.
+
+        Raises:
+            Conflict: another run of the model is active.
+        """
+        with self._lock:
+            active = [r for r in self.records(run.model, active=True) if r.repeats is None]
+            if active:
+                raise Conflict(
+                    f"run {run.id}: run {active[0].id} of {run.model} is {active[0].status}; wait "
+                    "for its end, or cancel it"
+                )
+            self.note(run, **values)
+            return self.get(run.id)
 
     def whole(self) -> AbstractContextManager[object]:
         """Return a context in which everything that is written is stored, or nothing."""
@@ -144,6 +172,5 @@ def _record(row: Any) -> RunRecord:
     causes = tuple(RunCause(**cause) for cause in row["causes"])
     gate = tuple(Check(**check) for check in row["gate"])
     datasets, reports = tuple(row["datasets"] or ()), tuple(row["validation"] or ())
-    return RunRecord(
-        **{**row, "causes": causes, "gate": gate, "datasets": datasets, "validation": reports}
-    )
+    lists = {"causes": causes, "gate": gate, "datasets": datasets, "validation": reports}
+    return RunRecord(**{**row, **lists, "parameters": row["parameters"] or {}})

@@ -30,6 +30,10 @@ runs = Table(
     Column("isolation", Text, nullable=False, default="", server_default=text("''")),
     Column("datasets", JSON),
     Column("validation", JSON),
+    Column("pipeline", Integer),
+    Column("parameters", JSON),
+    Column("repeats", Integer),
+    Column("begin", String),
 )
 
 gate_uses = Table(

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cloud_hub.data.dataset import Dataset
-from cloud_hub.data.fit import fitted, no_rows
-from cloud_hub.database.documents import as_document
-from cloud_hub.datasets.records import FRESH, TRAIN
-from cloud_hub.errors import HubFault, Invalid
+from cloud_hub.errors import HubFault, Invalid, NotFound
+from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs, pipeline, results
+from cloud_hub.runs.comparison import as_parameters
 from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import TrainingJob
+from cloud_hub.runs.repetition import rehearsal_of, repeated_job
+from cloud_hub.runs.steps.names import StepName, steps_before
+from cloud_hub.runs.steps.store import StepRecord
+from cloud_hub.runs.worker_steps import train_inputs, worker_records
 from edge_sdk.contract.codec import decode
+from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
-    from cloud_hub.datasets.records import DatasetRecord
-    from cloud_hub.datasets.service import Datasets
-    from cloud_hub.datasets.validation import DatasetValidation
+    from cloud_hub.data.dataset import Dataset
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
+    from cloud_hub.runs.code.service import Pipelines, PipelineVersion
     from cloud_hub.runs.context import Mode
+    from cloud_hub.runs.rows import RowsTaken, RunRows
+    from cloud_hub.runs.steps.store import StepStore
     from cloud_hub.runs.store import RunRecord, RunStore
 
 log = logging.getLogger(__name__)
@@ -34,18 +40,11 @@ log = logging.getLogger(__name__)
 FOLDER_BYTES: Final = 16 << 30
 """Bytes that a training may have in its folder."""
 
-ACTOR: Final = "hub"
+_BEGINS: Final[Mapping[StepName, StepName]] = {"evaluate": "train", "certify": "convert"}
+"""Steps that are taken again together with the one before them."""
+
 ATTEMPTS: Final = 2
 """Attempts at a training that is interrupted by the end of the hub, not by its own."""
-
-
-@dataclass(frozen=True)
-class RowsTaken:
-    """Rows that a run trains on: fresh ones, and the dataset ``train``; ``refs`` name both."""
-
-    fresh: Dataset
-    history: Dataset | None
-    refs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class _Training:
     work: Path
     folder: Path
     job: TrainingJob
+    inputs: Mapping[str, Any]
 
 
 class TrainingRunner:
@@ -65,17 +65,19 @@ class TrainingRunner:
         self,
         data: Path,
         store: RunStore,
+        steps: StepStore,
         registry: Registry,
-        datasets: Datasets,
-        validation: DatasetValidation,
+        rows: RunRows,
+        pipelines: Pipelines,
         plans: Plans,
         workers: Workers,
     ) -> None:
         self._data = data
         self._store = store
+        self._steps = steps
         self._registry = registry
-        self._datasets = datasets
-        self._validation = validation
+        self.rows = rows
+        self.pipelines = pipelines
         self._plans = plans
         self.workers = workers
         self._running: dict[int, _Training] = {}
@@ -89,7 +91,7 @@ class TrainingRunner:
         return len(self._running)
 
     def start(self, run: RunRecord, policy: TrainPolicy, fresh: Dataset | None, now: float) -> None:
-        """Begin the next attempt.
+        """Begin the next attempt, from the first step on.
 
         Args:
             run: waiting.
@@ -98,40 +100,135 @@ class TrainingRunner:
             now: Unix seconds.
 
         Raises:
-            HubFault: a pipeline did not take it, or nothing here isolates what it would send.
+            HubFault: a pipeline did not take it, nothing here isolates what it would send, or
+                a check of the data fails.
         """
+        self._check_foreign(policy)
+        run = self._next_attempt(run)
+        taken = self.rows.collect(run, run.attempts, policy, fresh)
+        self.rows.validate(run, run.attempts, policy, taken)
+        self._train(run, policy, taken, now)
+
+    def resume(self, run: RunRecord, policy: TrainPolicy, begin: StepName) -> None:
+        """Begin the next attempt at a later step, with what an earlier attempt made.
+
+        Args:
+            run: waiting to be taken up.
+            policy: how to train.
+            begin: ``validate`` or a step of a worker.
+
+        Raises:
+            HubFault: see :meth:`start`; rows were deleted.
+            NotFound: the earlier attempt left no trained model.
+        """
+        self._check_foreign(policy)
+        before = self.folder(run)
+        taken = self.rows.again(run, policy.rehearsal)
+        # An evaluation takes the model as it was in memory, a certification the whole release.
+        step = _BEGINS.get(begin, begin)
+        trained = before if step == "convert" else None
+        if trained is not None and not (trained / jobs.TRAINED).exists():
+            raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
+        earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
+        run = self._next_attempt(run)
+        self._steps.reuse(run.id, run.attempts, earlier)
+        if begin == "validate":
+            self.rows.validate(run, run.attempts, policy, taken)
+            step = "train"
+        self._train(run, policy, taken, run.until or run.created_at, step, trained)
+
+    def repeat(self, run: RunRecord, original: RunRecord, policy: TrainPolicy) -> None:
+        """Begin to make the bytes of another run once more.
+
+        Args:
+            run: waiting, that repeats.
+            original: the other run.
+            policy: limits of time and memory.
+
+        Raises:
+            HubFault: its rows or its code are gone.
+        """
+        folder = self.folder(original)
+        job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+        manifest = Release.open(folder / results.RELEASE).manifest
+        code = self.pipelines.get(run.model, original.pipeline or 0)
+        held = self.pipelines.held(run.model)
+        live = None if held is not None else self.pipelines.current(run.model, policy)
+        in_place = live is not None and live.digest == code.digest
+        job = repeated_job(job, manifest, code, in_place=in_place)
+        taken = self.rows.again(original, rehearsal_of(original.parameters))
+        state = None
+        if job.mode == "stateful" or self.workers.takes_foreign():
+            state = self._registry.training_state(run.model, run.parent)
+        run = self._next_attempt(run)
+        self._store.note(run, status="training", reason=f"repeating run {original.id}")
+        zipped = None if in_place else self.pipelines.files(code)
+        jobs.prepare(
+            self.folder(run), job,
+            jobs.RunFiles(taken.fresh, taken.history, state, taken.rehearsal, zipped),
+        )  # fmt: skip
+        self._work(run, self.folder(run), job, policy, {})
+
+    def _check_foreign(self, policy: TrainPolicy) -> None:
         if policy.webhook is not None and not self.workers.takes_foreign():
             raise HubFault(
                 "train: what a pipeline sends is not loaded here, because nothing on this machine "
                 f"keeps it from the hub's secrets ({self.workers.isolation}); see docs/PIPELINES.md"
             )
-        taken = self._taken_rows(run, policy, fresh)
-        job = self._job(run, policy, taken, now)
-        state = None
+
+    def _next_attempt(self, run: RunRecord) -> RunRecord:
+        # Before anything of it is done: a hub that dies in between must not use a folder twice.
+        self._store.note(run, attempts=run.attempts + 1)
+        return self._store.get(run.id)
+
+    def _train(
+        self,
+        run: RunRecord,
+        policy: TrainPolicy,
+        taken: RowsTaken,
+        now: float,
+        begin: StepName = "train",
+        trained: Path | None = None,
+    ) -> None:
+        """Start the worker, or call the pipeline, of an attempt whose rows are there."""
+        code = self.pipelines.current(run.model, policy)
+        job, state = self._job(run, policy, taken, now, code), None
+        job = replace(job, begin=begin)
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
-        attempt = run.attempts + 1
-        version = job.versions[job.mode]
+        inputs = train_inputs(
+            job, taken, parent=self._registry.release(run.model, run.parent).digest, state=state,
+            code=code, rehearsal=asdict(policy.rehearsal),
+        )  # fmt: skip
+        version, rows = job.versions[job.mode], len(taken.fresh)
         # Before the worker starts: a hub that dies in between begins the attempt once more.
         self._store.note(
-            run,
-            status="training",
-            attempts=attempt,
-            mode=job.mode,
-            mode_reason=job.mode_reason,
-            version=version,
-            rows=len(taken.fresh),
-            datasets=list(job.datasets),
-            until=now,
-            reason=f"training {version} on {len(taken.fresh)} fresh rows",
+            run, status="training", mode=job.mode, mode_reason=job.mode_reason, version=version,
+            rows=rows, datasets=list(job.datasets), until=now,
+            pipeline=code.number if code is not None else None, parameters=as_parameters(policy),
+            begin=None,
+            reason=f"training {version} on {rows} fresh rows" if begin == "train"
+            else f"{version}: taken up again at {begin}",
+        )  # fmt: skip
+        log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, rows)
+        self._steps.put(
+            StepRecord(run.id, run.model, run.attempts, begin, "running", time.time(),
+                       inputs=inputs if begin == "train" else {})
+        )  # fmt: skip
+        folder = self.folder(run)
+        files = jobs.RunFiles(
+            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained
         )
-        log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, len(taken.fresh))
-        folder = self.folder(self._store.get(run.id))
-        jobs.prepare(folder, job, taken.fresh, taken.history, state)
-        if policy.webhook is not None:
+        jobs.prepare(folder, job, files)
+        if policy.webhook is not None and begin == "train" and code is None:
             pipeline.call(folder, job, policy, policy.reach or self._address())
         else:
-            self._work(run, folder, job, policy)
+            self._work(run, folder, job, policy, inputs)
+
+    def _kept_code(self, run: RunRecord, code: PipelineVersion | None) -> bytes | None:
+        """Return the files of a version that a model is held at; those in place need no copy."""
+        held = self.pipelines.held(run.model)
+        return None if held is None or code is None else self.pipelines.files(code)
 
     def look(self, run: RunRecord, policy: TrainPolicy, now: float) -> str | None:
         """Look at a training.
@@ -151,11 +248,19 @@ class TrainingRunner:
         if training is not None:
             self._running.pop(run.id)
             self._store.note(run, peak_mb=training.process.peak_mb)
-            return self._taken(run, folder, training)
+            claims = results.take_steps(training.work)
+            failure = self._taken(run, folder, training)
+            records = worker_records(
+                run, folder, training.job, training.inputs, claims,
+                peak_mb=training.process.peak_mb, failure=failure,
+            )  # fmt: skip
+            for record in records:
+                self._steps.put(record)
+            return failure
         done = jobs.result(folder)
         if done is not None:
             return done.reason
-        if policy.webhook is not None:
+        if pipeline.was_called(folder):
             return self._look_at_pipeline(run, policy, folder, now)
         return self._begin_again(run)
 
@@ -167,13 +272,21 @@ class TrainingRunner:
                 training.process.kill()
                 jobs.clear_work(training.folder)
 
-    def _work(self, run: RunRecord, folder: Path, job: TrainingJob, policy: TrainPolicy) -> None:
+    def _work(
+        self,
+        run: RunRecord,
+        folder: Path,
+        job: TrainingJob,
+        policy: TrainPolicy,
+        inputs: Mapping[str, Any],
+    ) -> None:
         """Start a worker, and note on the run what it may do."""
         limits = ProcessLimits(policy.timeout_seconds, policy.memory_mb, folder_bytes=FOLDER_BYTES)
-        # A state may come from a pipeline as well, years ago.
-        foreign = policy.webhook is not None or (folder / "parent.state").exists()
+        # A state may come from a pipeline as well, years ago, and so may a model that was kept.
+        kept = (jobs.PARENT_STATE, jobs.TRAINED)
+        foreign = policy.webhook is not None or any((folder / name).exists() for name in kept)
         process, work = jobs.start(folder, job, self.workers, limits, foreign=foreign)
-        self._running[run.id] = _Training(process, work, folder, job)
+        self._running[run.id] = _Training(process, work, folder, job, inputs)
         bounds = f"at most {limits.memory_mb} MB for {limits.seconds:g} s"
         self._store.note(run, isolation=f"{process.isolation}; {bounds}")
 
@@ -183,6 +296,8 @@ class TrainingRunner:
         try:
             if process.broke:
                 log.warning("%s: run %s was ended: it %s", run.model, run.id, process.broke)
+                with opened(training.work) as left:  # a model whose conversion took too long
+                    results.take_trained(left, folder)
                 return process.ended()
             done = results.take(training.work, folder, training.job)
             return process.ended() if done is None else done.reason
@@ -199,7 +314,7 @@ class TrainingRunner:
         # A model is there: a worker converts it, with the limits of any other training.
         if outcome is not None and not outcome.reason:
             job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
-            self._work(run, folder, job, policy)
+            self._work(run, folder, job, policy, self._steps.get(run.id, "train").inputs)
             return None
         if outcome is not None:
             return f"the pipeline said: {outcome.reason}"
@@ -210,57 +325,27 @@ class TrainingRunner:
     def _begin_again(self, run: RunRecord) -> str | None:
         """Wait for another attempt: the worker of an earlier hub process left no result."""
         jobs.clear_work(self.folder(run))
-        if run.attempts >= ATTEMPTS:
-            return f"the hub was interrupted while it trained, {ATTEMPTS} times"
-        self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
+        self._steps.end_running(run.id, run.attempts, "interrupted", "the hub ended")
+        done = self._steps.records(run=run.id, status="interrupted")
+        if len(done) >= ATTEMPTS:
+            return (
+                f"the hub was interrupted while it trained, {ATTEMPTS} times; edge-hub runs resume "
+                f"{run.id} takes it up again"
+            )
+        # With the same rows: they were collected and checked, and others may have come since.
+        path = self.folder(run) / "job.json"  # not there if the hub ended while it was prepared
+        begin = decode(TrainingJob, path.read_bytes(), limit=1 << 20).begin if path.exists() else ""
+        again = {"status": "waiting", "begin": begin or "train"}
+        self._store.note(run, **again, reason="the hub was interrupted; once more")
         return None
 
-    def _taken_rows(self, run: RunRecord, policy: TrainPolicy, shared: Dataset | None) -> RowsTaken:
-        """Return the rows that a run trains on, each as a version of a dataset, validated.
-
-        Shared rows become one: what a run saw can be told, and seen again.
-
-        Raises:
-            Invalid: a check of the data fails.
-        """
-        refs: list[str] = []
-        fresh = shared
-        if fresh is None:
-            columns = self._registry.release(run.model, run.parent).manifest.signature.columns
-            fresh = no_rows(columns)
-        else:
-            source = f"shared by devices, run {run.id}"
-            record = self._datasets.add(run.model, FRESH, fresh, actor=ACTOR, source=source)
-            refs.append(record.ref)
-            self._validate(run, policy, record, fresh)
-        history = self._datasets.newest(run.model, TRAIN)
-        if history is None or not history.blob:
-            return RowsTaken(fresh, None, tuple(refs))
-        known = self._datasets.open(history)
-        self._validate(run, policy, history, known)
-        if known.positional and len(known.names) == len(fresh.names):
-            known = fitted(known, fresh.names, run.parent)
-        return RowsTaken(fresh, known, (*refs, history.ref))
-
-    def _validate(
-        self, run: RunRecord, policy: TrainPolicy, record: DatasetRecord, data: Dataset
-    ) -> None:
-        """Note the report of a version on the run; raises Invalid if a check fails."""
-        if not policy.validation.enabled:
-            return
-        report = self._validation.validate(record, policy.validation, version=run.parent, data=data)
-        # An attempt that is begun once more checks its rows once more.
-        told = self._store.get(run.id).validation
-        before = [each for each in told if each["dataset"] != record.ref]
-        document = {"dataset": record.ref, **as_document(report)}
-        self._store.note(run, validation=[*before, document])
-        for finding in report.findings:
-            log.info("%s: run %s, %s: %s", run.model, run.id, record.ref, finding.text)
-        if not report.ok:
-            raise Invalid(f"{record.ref}: {report.reason()}")
-
     def _job(
-        self, run: RunRecord, policy: TrainPolicy, taken: RowsTaken, now: float
+        self,
+        run: RunRecord,
+        policy: TrainPolicy,
+        taken: RowsTaken,
+        now: float,
+        code: PipelineVersion | None,
     ) -> TrainingJob:
         manifest = self._registry.release(run.model, run.parent).manifest
         signature = manifest.signature
@@ -271,6 +356,7 @@ class TrainingRunner:
         )
         if mode == "stateful" and not self.workers.takes_foreign():
             mode, why = "stateless", "nothing here isolates what a stored state may hold"
+        held = self.pipelines.held(run.model) is not None
         return TrainingJob(
             model=run.model,
             run=run.id,
@@ -288,8 +374,8 @@ class TrainingRunner:
             datasets=taken.refs,
             window=(run.since, now),
             seed=policy.seed,
-            entry=policy.entry,
-            command=policy.command,
+            entry=policy.entry if not held or code is None else code.entry,
+            command=policy.command if not held or code is None else code.command,
             path=str(Path(policy.path).absolute()) if policy.path else None,
             # A pipeline's file may hold the types that skops knows, and no code; the operator's
             # own training may be loaded as what it is.

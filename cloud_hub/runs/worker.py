@@ -1,9 +1,10 @@
 """The training process of one run: ``python -m cloud_hub.runs.worker``, started by the launcher.
 
 Reads the folder that it is in (see ``jobs``), calls the user's function or command, converts the
-model, and writes ``release``, ``next.state`` and, last of all, ``result.json``: a run without a
-result has failed, whatever else it left. States and models are unpickled here and nowhere else: the
-process has no rights that they could use (see :mod:`cloud_hub.isolation`).
+model, and writes ``next.state``, ``release`` and, last of all, ``result.json``: a run without a
+result has failed, whatever else it left. Its steps are noted in ``steps.json``; a run that is taken
+up at a later step begins with what an earlier attempt trained. States and models are unpickled here
+and nowhere else: the process has no rights that they could use (see :mod:`cloud_hub.isolation`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.writing import written
@@ -30,7 +32,11 @@ from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
 from cloud_hub.runs.jobs import JobResult, TrainingJob
+from cloud_hub.runs.own_figures import figures
+from cloud_hub.runs.steps.recorder import StepRecorder, WorkerStep, as_metrics
+from cloud_hub.runs.trained import TrainedFile, keep, kept
 from converters import ConversionError, convert
+from converters.certification.verify import verify
 from converters.sources.onnx_signature import OutputKind
 from edge_sdk.contract.codec import decode
 from edge_sdk.contract.manifest import Task
@@ -59,17 +65,50 @@ def main(folder: Path) -> int:
 def _run(folder: Path, job: TrainingJob) -> JobResult:
     random.seed(job.seed)
     np.random.seed(job.seed % (1 << 32))  # all that NumPy takes
-    context = _context(folder, job)
-    trained = _checked(_train(folder, job, context))
-    mode, why = _mode(job, context, trained)
-    _convert(folder, job, context, trained, mode)
-    state = trained.state
-    # A file has no estimator to go on from, unless the training left a state of its own.
-    if state is None and trained.path is None:
-        state = pickle.dumps(trained.model)
-    if state is not None:
-        write_atomic(folder / "next.state", state)
-    return JobResult(ok=True, reason="", mode=mode, mode_reason=why)
+    steps = StepRecorder(folder)
+    # A kept model is of the code's own classes.
+    if job.entry and job.path and job.path not in sys.path:
+        sys.path.insert(0, job.path)
+    if job.begin in ("train", "evaluate"):
+        trained, done = _trained(folder, job, steps)
+    else:
+        trained, done = kept(folder)
+    mode: Mode = "stateful" if done.mode == "stateful" else "stateless"
+    if job.begin != "certify":
+        with steps.step("convert") as step:
+            release = _convert(folder, job, trained, mode)
+            step.metrics = {**as_metrics(release.manifest.metrics), "bytes": _bytes(release)}
+    with steps.step("certify") as step:
+        _certify(folder, step)
+    return JobResult(ok=True, reason="", mode=mode, mode_reason=done.mode_reason)
+
+
+def _trained(folder: Path, job: TrainingJob, steps: StepRecorder) -> tuple[Trained, TrainedFile]:
+    """Train, keep the model, and see how good it is."""
+    with steps.step("train") as step:
+        context = _context(folder, job)
+        trained = _checked(_train(folder, job, context))
+        keep(folder, trained, *_mode(job, context, trained))
+        step.metrics = {"rows": float(len(context.fresh))}
+    with steps.step("evaluate") as step:
+        step.metrics = figures(
+            trained, trained.check or _held(folder), task=job.task, trust=job.trust
+        )
+        for name, value in step.metrics.items():
+            print(f"{name}: {value:.6g}", flush=True)
+    # As it was kept: a conversion that is taken up again gets nothing else.
+    return trained, decode(TrainedFile, (folder / jobs.TRAINED).read_bytes(), limit=1 << 20)
+
+
+def _certify(folder: Path, step: WorkerStep) -> None:
+    """Run the release as a device will: digests, golden vectors, latency."""
+    done = verify(Release.open(folder / "release"))
+    print(done.report(), flush=True)
+    step.metrics = {"golden_rows": float(done.golden_rows), "probe_p99_us": done.probe_p99_us}
+
+
+def _bytes(release: Release) -> float:
+    return float(release.model_path.stat().st_size)
 
 
 def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
@@ -91,8 +130,11 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     described = {
         name: value
         for name, value in asdict(context).items()
-        if name not in ("fresh", "history", "state")
+        if name not in ("fresh", "history", "state", "rehearsal")
     }
+    described["rehearsal_rows"] = (
+        int(context.rehearsal.sum()) if context.rehearsal is not None else 0
+    )
     write_atomic(folder / "context.json", json.dumps(described).encode())
     _write_arrays(folder)
     names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
@@ -141,11 +183,8 @@ def _parent(context: TrainingContext) -> Any:
     return state if hasattr(state, "predict") else None
 
 
-def _convert(
-    folder: Path, job: TrainingJob, context: TrainingContext, trained: Trained, mode: Mode
-) -> Release:
-    held = trained.check or _rows(folder / jobs.HELD)
-    assert held is not None
+def _convert(folder: Path, job: TrainingJob, trained: Trained, mode: Mode) -> Release:
+    held = trained.check or _held(folder)
     # The fingerprint is of all rows that were used, if they have the same columns.
     used = LabelledRows.of(_used(folder))
     return convert(
@@ -163,6 +202,7 @@ def _convert(
         output=_OUTPUT.get(job.task) if _is_onnx(trained) else None,
         groups=job.groups,
         calibrate_against=_cloud(job, trained),
+        variants=job.variants,
         trust=job.trust,
         progress=print,
     )
@@ -179,7 +219,7 @@ def _is_onnx(trained: Trained) -> bool:
 def _context(folder: Path, job: TrainingJob) -> TrainingContext:
     fresh = _rows(folder / jobs.FRESH)
     assert fresh is not None
-    state = folder / "parent.state"
+    state = folder / jobs.PARENT_STATE
     return TrainingContext(
         model=job.model,
         run=job.run,
@@ -192,6 +232,7 @@ def _context(folder: Path, job: TrainingJob) -> TrainingContext:
         state=state.read_bytes() if state.exists() else None,
         seed=job.seed,
         datasets=job.datasets,
+        rehearsal=_rehearsal(folder),
     )
 
 
@@ -205,7 +246,21 @@ def _used(folder: Path) -> Dataset:
 
 
 def _profiled(folder: Path) -> Dataset:
-    return stacked([Dataset.read(folder / name) for name in (jobs.FRESH, jobs.HELD)])
+    """The rows that devices shared: old ones would make the inputs of now look like drift."""
+    fresh, old = Dataset.read(folder / jobs.FRESH), _rehearsal(folder)
+    fresh = fresh if old is None else fresh.take(~old)
+    return stacked([fresh, Dataset.read(folder / jobs.HELD)])
+
+
+def _held(folder: Path) -> LabelledRows:
+    held = _rows(folder / jobs.HELD)
+    assert held is not None
+    return held
+
+
+def _rehearsal(folder: Path) -> NDArray[np.bool_] | None:
+    path = folder / jobs.REHEARSAL
+    return np.load(path, allow_pickle=False) if path.exists() else None
 
 
 def _check(out: Path) -> LabelledRows | None:

@@ -13,6 +13,7 @@ from typing import Literal
 from cloud_hub.policy.schema.batch import BatchJob
 from cloud_hub.policy.schema.conditions import Condition
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.codec import require
@@ -73,7 +74,7 @@ class TrainPolicy:
     take ``timeout_seconds`` and hold ``memory_mb`` in RAM. ``path`` is put before Python's own, or
     is where the command runs. A webhook gets the token that the hub's environment has as
     ``token_env``, and reaches the hub at ``reach``. ``validation`` has the thresholds of the checks
-    of data before.
+    of data before, ``rehearsal`` says how many old rows are among the fresh ones.
     """
 
     entry: str | None = None
@@ -89,6 +90,7 @@ class TrainPolicy:
     token_env: str | None = None
     reach: str | None = None
     validation: ValidationPolicy = ValidationPolicy()
+    rehearsal: RehearsalPolicy = RehearsalPolicy()
 
     def __post_init__(self) -> None:
         present = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]

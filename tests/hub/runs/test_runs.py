@@ -244,7 +244,7 @@ def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) ->
         command=how.get("command"),
     )  # fmt: skip
     folder = tmp_path / "attempt-1"
-    jobs.prepare(folder, job, data(200, 2), None, None)
+    jobs.prepare(folder, job, jobs.RunFiles(data(200, 2)))
     assert worker.main(folder) == 1
     done = jobs.result(folder)
     assert done is not None

@@ -27,6 +27,24 @@ def stateful(context: TrainingContext) -> Any:
     return model.fit(context.fresh.X, context.fresh.y)
 
 
+class Unknown(LogisticRegression):
+    """A model that no converter knows."""
+
+    def predict(self, X: Any) -> Any:
+        return 1 - super().predict(X)
+
+
+def rehearsed(context: TrainingContext) -> Any:
+    assert context.rehearsal is not None
+    assert context.rehearsal.shape == (len(context.fresh),)
+    print(f"fresh {(~context.rehearsal).sum()} old {context.rehearsal.sum()}", flush=True)
+    return good(context)
+
+
+def fails_to_convert(context: TrainingContext) -> Any:
+    return Unknown().fit(context.fresh.X, context.fresh.y)
+
+
 def other_architecture(context: TrainingContext) -> Any:
     assert context.parent_estimator() is not None
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(
