@@ -64,7 +64,8 @@ def create_app(hub: Hub) -> FastAPI:
     parts = (
         fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, pipeline_routes,
-        experiment_routes, freshness_routes, batch_routes, pack_routes, form_routes, audit, health, docs,
+        experiment_routes, freshness_routes, batch_routes, pack_routes, form_routes, audit, health,
+        docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
