@@ -29,6 +29,7 @@ from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
+from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
@@ -58,8 +59,8 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, pack_routes, form_routes, audit, health, docs,
+        telemetry_routes, monitor_routes, trigger_routes, run_routes, rush_routes,
+        experiment_routes, freshness_routes, pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -38,9 +38,12 @@ from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
+from cloud_hub.runs.rare_days import NormalComparison, RunDays
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.rush.service import Rush
+from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
@@ -102,15 +105,20 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, uses = RunStore(engine), GateUses(engine)
+        runs, uses, marks = RunStore(engine), GateUses(engine), RushStore(engine)
         gate = OfflineGate(registry, plans, telemetry, uses)
         self.runs = Runs(
             runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
-            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+            experiments, days=RunDays(registry, telemetry, marks), offline_gate=gate,
+            slots=settings.trainings,
+        )  # fmt: skip
+        self.rush = Rush(
+            engine, audit, registry, plans, experiments, marks,
+            compare=NormalComparison(registry, telemetry, gate, workers), busy=self.runs.busy,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
         )  # fmt: skip
         train_problem = functools.partial(problem, workers)
         self.policies = Policies(registry, plans, train_problem=train_problem)
@@ -219,6 +227,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
+        "rush": hub.rush.tick,
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,

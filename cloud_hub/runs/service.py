@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
 from cloud_hub.runs.evaluation import evaluate_apart
 from cloud_hub.runs.gate import as_table, failures
+from cloud_hub.triggers.facts import StartedRun
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.offline import OfflineGate
+    from cloud_hub.runs.rare_days import RunDays
     from cloud_hub.runs.store import RunCause, RunRecord, RunStore
     from cloud_hub.runs.training import TrainingRunner
-    from cloud_hub.telemetry.service import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +52,9 @@ class Runs:
         audit: Audit,
         registry: Registry,
         plans: Plans,
-        telemetry: Telemetry,
         experiments: Experiments,
         *,
+        days: RunDays,
         offline_gate: OfflineGate,
         slots: int = 1,
     ) -> None:
@@ -61,8 +63,8 @@ class Runs:
         self._audit = audit
         self._registry = registry
         self._plans = plans
-        self._telemetry = telemetry
         self._experiments = experiments
+        self._days = days
         self._slots = slots
         self.offline_gate = offline_gate
 
@@ -74,9 +76,14 @@ class Runs:
         """Return one run; raises NotFound."""
         return self._store.get(id_)
 
-    def times(self, model: str) -> list[float]:
-        """Return when triggers started runs by themselves, Unix seconds."""
-        return [r.created_at for r in self.records(model) if r.causes[0].actor == ACTOR]
+    def started(self, model: str) -> list[StartedRun]:
+        """Return the runs that triggers started by themselves."""
+        by_itself = (r for r in self.records(model) if r.causes[0].actor == ACTOR)
+        return [StartedRun(r.created_at, r.causes[0].kind) for r in by_itself]
+
+    def busy(self, model: str) -> bool:
+        """Return whether a run of a model is active."""
+        return bool(self._store.records(model, active=True))
 
     def can_train(self, model: str) -> bool:
         """Return whether the policy says how to train."""
@@ -185,8 +192,12 @@ class Runs:
         self._training.stop()
 
     def _wait(self, run: RunRecord, now: float) -> None:
+        over = self._days.over(run, now)
+        if over:
+            self._end(run, "cancelled", over)
+            return
         policy = self._train_policy(run.model)
-        fresh = self._telemetry.samples(run.model, since=run.since)
+        fresh = self._days.rows(run, now)
         rows = len(fresh) if fresh is not None else 0
         plan = self._plans.current(run.model)
         # One experiment at a time: a candidate that is trained now would wait, and age.
@@ -213,6 +224,10 @@ class Runs:
         if failure:
             self._end(run, "failed", failure)
             return
+        over = self._days.over(run, now)
+        if over:  # it would go back before anybody had it
+            self._end(run, "cancelled", over)
+            return
         result = jobs.result(self._training.folder(run))
         assert result is not None
         candidate = self._candidate(run)
@@ -230,7 +245,14 @@ class Runs:
             return
         held = jobs.held_rows(self._training.folder(run))
         run_apart = functools.partial(evaluate_apart, self._training.workers)
-        checks = self.offline_gate.check(run.model, candidate, held, since=run.since, run=run_apart)
+        checks = self.offline_gate.check(
+            run.model,
+            candidate,
+            held,
+            since=run.since,
+            run=run_apart,
+            forgetting=self._days.forgetting(run),
+        )
         self._store.note(run, gate=as_table(checks))
         failed = failures(checks)
         if failed:
@@ -242,6 +264,8 @@ class Runs:
         """Publish the candidate; start the experiment, unless it takes other inputs."""
         path = self._training.folder(run) / "next.state"
         state = path.read_bytes() if path.exists() else None
+        if override is None:  # what a person insists on stays until a person says so
+            self._days.mark(run, self._serving(run.model), time.time())
         self._registry.publish(
             self._candidate(run), actor=actor, training_state=state, gated=True, override=override
         )
@@ -254,6 +278,11 @@ class Runs:
             self._store.note(
                 run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
             )
+
+    def _serving(self, model: str) -> str:
+        plan = self._plans.current(model)
+        assert plan is not None
+        return plan.serving.version
 
     def _candidate(self, run: RunRecord) -> Release:
         return Release.open(self._training.folder(run) / "release")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, RowMapping, Select, Table, func, select
+from sqlalchemy import Engine, RowMapping, Select, Table, func, not_, or_, select
 
+from cloud_hub.calendar.occurrence import Span
 from cloud_hub.fleet.tables import identities
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.per_model import for_each
@@ -141,22 +142,39 @@ class Telemetry:
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
 
-    def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none.
+    def samples(
+        self,
+        model: str,
+        *,
+        since: float = 0.0,
+        also: Sequence[Span] = (),
+        without: Sequence[Span] = (),
+    ) -> Dataset | None:
+        """Return labelled rows that devices shared; ``None`` if there are none.
 
         Only those with the columns of the newest version among them: others cannot be stacked.
+
+        Args:
+            model: name of the model.
+            since: those predicted since then, Unix seconds.
+            also: earlier times whose rows count too.
+            without: times whose rows do not count.
         """
-        rows = self._shared(model, since)
+        rows = self._shared(model, since, also, without)
         return Dataset(matrix(rows), np.array([row.label for row in rows])) if rows else None
 
     def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
         """Return when the rows of :meth:`samples` were predicted, Unix seconds, in its order."""
         return np.array([row.taken for row in self._shared(model, since)], dtype=np.float64)
 
-    def _shared(self, model: str, since: float) -> list[SharedRow]:
+    def _shared(
+        self, model: str, since: float, also: Sequence[Span] = (), without: Sequence[Span] = ()
+    ) -> list[SharedRow]:
         s = samples.c
-        query = select(s.version, s.row, s.label, s.taken)
-        query = query.where(s.model == model, s.taken >= since).order_by(s.id)
+        wanted = [s.taken >= since, *((s.taken >= begin) & (s.taken < end) for begin, end in also)]
+        refused = [(s.taken >= begin) & (s.taken < end) for begin, end in without]
+        query = select(s.version, s.row, s.label, s.taken).where(s.model == model, or_(*wanted))
+        query = query.where(*(not_(each) for each in refused)).order_by(s.id)
 
         def columns_of(version: str) -> tuple[str, ...]:
             signature = self._registry.release(model, version).manifest.signature
