@@ -11,6 +11,7 @@ import typer
 
 from cloud_hub.cli import (
     administration,
+    calendars,
     datasets,
     devices,
     experiments,
@@ -31,7 +32,7 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
-    runs, freshness, administration, keys,
+    calendars, runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 
