@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import re
 import warnings
 import zoneinfo
 from typing import Final
@@ -15,6 +16,8 @@ FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 
 DAY_PARTS: Final = ("BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYEASTER")
 """Parts of a rule that say which day by themselves; without one it is that of ``starts``."""
+
+DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 MOST: Final = 5_000
 """Repeats of one rule that are looked at."""
@@ -36,7 +39,7 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
 def date_of(text: str) -> datetime.date:
     """Return a date written as ``2026-11-27``; raises ContractError."""
     try:
-        if len(text) != len("2026-11-27"):  # fromisoformat also takes 20261127 and 2026-W48-5
+        if not DATE.fullmatch(text):  # fromisoformat also takes 20261127 and 2026-W48-5
             raise ValueError(text)
         return datetime.date.fromisoformat(text)
     except ValueError as error:

@@ -84,7 +84,7 @@ def with_calendars(text: str, file: Path) -> str:
 
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return text  # whoever reads it next says what is wrong, and where
     days = _entry(_entry(root, "calendar"), "days")
     named = [

@@ -119,7 +119,7 @@ def _alarm_lines(alarm: Mapping[str, Any]) -> list[str]:
     evidence = dict(alarm["evidence"])
     parts = {name: evidence.pop(name, None) for name in ("devices", "cohorts", "groups", "output")}
     lines = [f"{alarm['signal']} since {local_time(alarm['raised_at'])}: {pairs(evidence)}"]
-    if alarm["expected"]:
+    if alarm.get("expected"):
         lines.append(f"    expected: {alarm['expected']}")
     lines += [f"    device {_device(device)}" for device in parts["devices"] or ()]
     lines += [f"    cohort {_cohort(cohort)}" for cohort in parts["cohorts"] or ()]

@@ -182,7 +182,9 @@ class Watcher:
 
     def _close_expected(self, state: MonitoringState, now: float) -> None:
         """End the alarms of a rare day once all of its windows were evaluated."""
-        if self._days.known and self._days.of(state.watched_to, state.watched_to + 1) is None:
+        is_open = self._days.of(state.watched_to, state.watched_to + 1) is not None
+        # Read first: a tick that ends nothing writes nothing.
+        if not is_open and any(alarm.expected for alarm in self._store.alarms(self._of[0])):
             self._store.close_expected(self._of[0], "calendar: the day is over", now)
 
     def _references(self, window: FleetWindow) -> References:

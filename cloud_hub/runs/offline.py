@@ -163,7 +163,9 @@ class OfflineGate:
         if not _comparable(incumbent.manifest.signature, candidate.manifest.signature):
             note = "other inputs or answers: not compared"
             return [Check("columns", 0, None, None, None, None, not required, note)]
-        kinds = {"fresh": fresh, "history": self._registry.dataset(model, "holdout")}
+        kinds = {"fresh": fresh}
+        if policy.max_forgetting < 1:  # else there is nothing to ask, and asking wears the rows
+            kinds["history"] = self._registry.dataset(model, "holdout")
         rows = {
             name: data
             for name, data in kinds.items()

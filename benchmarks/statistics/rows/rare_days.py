@@ -254,7 +254,8 @@ def _judged(
             {},
         )
         for name, (X, y) in rows.items()
-        if len(y)
+        # As the hub: where all may be forgotten, the holdout is not asked.
+        if len(y) and (name == "fresh" or gate.max_forgetting < 1)
     }
     return judge(slices, gate, Costs(1, 1))
 

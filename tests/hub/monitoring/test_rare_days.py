@@ -63,6 +63,7 @@ def test_the_first_such_day_is_expected_and_what_it_raised_ends_with_it(serving:
 def test_the_next_such_day_is_held_against_the_last(serving: Hub) -> None:
     devices = fleet(serving, 0, 7)
     seen(devices, range(3), 0.8)
+    assert seen(devices, range(2 * DAY, 2 * DAY + 1), 0.0) == []
     week = 7 * DAY
     alike = seen(devices, range(week, week + 3), 0.8)
     assert alike == [("drift:f1", f"sale: as on the sale of {DATE}")]
