@@ -86,7 +86,7 @@ class Hub:
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
-            offline_gate=lambda model, candidate: gate(model, candidate),
+            offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
         )  # fmt: skip
         self.plans = plans = Plans(
             engine, audit, registry,
@@ -105,17 +105,7 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, uses, marks = RunStore(engine), GateUses(engine), RushStore(engine)
-        gate = OfflineGate(registry, plans, telemetry, uses)
-        self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
-            experiments, days=RunDays(registry, telemetry, marks), offline_gate=gate,
-            slots=settings.trainings,
-        )  # fmt: skip
-        self.rush = Rush(
-            engine, audit, registry, plans, experiments, marks,
-            compare=NormalComparison(registry, telemetry, gate, workers), busy=self.runs.busy,
-        )  # fmt: skip
+        self.runs, self.rush = _retraining(self)
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
@@ -132,6 +122,24 @@ class Hub:
         self.forms.stop()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
+
+
+def _retraining(hub: Hub) -> tuple[Runs, Rush]:
+    """Return what makes new versions, and what takes those of rare days back."""
+    engine, audit, registry, plans = hub.engine, hub.audit, hub.registry, hub.plans
+    telemetry, experiments, workers = hub.telemetry, hub.experiments, hub.workers
+    store, marks = RunStore(engine), RushStore(engine)
+    gate = OfflineGate(registry, plans, telemetry, GateUses(engine))
+    runs = Runs(
+        store, TrainingRunner(hub.settings.data, store, registry, plans, workers), audit, registry,
+        plans, experiments, days=RunDays(registry, telemetry, marks), offline_gate=gate,
+        slots=hub.settings.trainings,
+    )  # fmt: skip
+    compare = NormalComparison(registry, telemetry, gate, workers)
+    rush = Rush(
+        engine, audit, registry, plans, experiments, marks, compare=compare, busy=runs.busy
+    )  # fmt: skip
+    return runs, rush
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:

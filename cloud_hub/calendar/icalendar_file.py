@@ -26,7 +26,7 @@ DAY: Final = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Event:
+class CalendarEvent:
     """An event, and when it repeats.
 
     Attributes:
@@ -71,7 +71,7 @@ class Event:
 
 
 @lru_cache(maxsize=64)
-def read_events(text: str, zone: ZoneInfo) -> tuple[Event, ...]:
+def read_events(text: str, zone: ZoneInfo) -> tuple[CalendarEvent, ...]:
     """Return the events of a file, without those that were cancelled.
 
     Args:
@@ -99,7 +99,7 @@ def read_events(text: str, zone: ZoneInfo) -> tuple[Event, ...]:
 
 
 def occurrences_in(
-    events: Sequence[Event], day: str, summary: str | None, until: datetime.date
+    events: Sequence[CalendarEvent], day: str, summary: str | None, until: datetime.date
 ) -> Iterator[Occurrence]:
     """Yield the occurrences of events up to a day.
 
@@ -137,7 +137,7 @@ def _takes_place(event: Any) -> bool:
     return str(event.get("STATUS", "")).upper() != "CANCELLED" or "RECURRENCE-ID" in event
 
 
-def _event(event: Any, zone: ZoneInfo) -> Event:
+def _event(event: Any, zone: ZoneInfo) -> CalendarEvent:
     name = str(event.get("SUMMARY", ""))
     try:
         return _read(event, name, zone)
@@ -147,7 +147,7 @@ def _event(event: Any, zone: ZoneInfo) -> Event:
         raise ContractError(f"event {name[:60]!r}: cannot be read; {error!s:.200}") from error
 
 
-def _read(event: Any, name: str, zone: ZoneInfo) -> Event:
+def _read(event: Any, name: str, zone: ZoneInfo) -> CalendarEvent:
     if event.errors:
         what, why = event.errors[0]
         raise ContractError(f"{what}: cannot be read; {why!s:.200}")
@@ -163,7 +163,7 @@ def _read(event: Any, name: str, zone: ZoneInfo) -> Event:
     cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
     replaces = event["RECURRENCE-ID"].dt if "RECURRENCE-ID" in event else None
     local = _local(start, own)
-    return Event(
+    return CalendarEvent(
         name=name,
         uid=str(event.get("UID", "")),
         start=local,
