@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from cloud_hub.cli import types
-from cloud_hub.cli.calendars import with_calendars
 from cloud_hub.cli.hub_address import HubAddress
 from cloud_hub.cli.output import Result
+from cloud_hub.cli.policy_files import with_calendars
 from cloud_hub.cli.registration import RETRAIN, command, group
 
 CHANGES: Final = 3

@@ -10,7 +10,7 @@ import pytest
 
 from cloud_hub.calendar.icalendar_file import CHARACTERS
 from cloud_hub.calendar.occurrence import Occurrence, joined, last_before, open_at, spans
-from cloud_hub.cli.calendars import with_calendars
+from cloud_hub.cli.policy_files import with_calendars
 from cloud_hub.errors import Invalid
 from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
 from cloud_hub.policy.schema.parse import as_yaml, parse_policy
