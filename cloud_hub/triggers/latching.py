@@ -132,8 +132,9 @@ def _over_budget(
     """Say that no run is left to a rule; empty if one is."""
     day = open_day(rule.when.day, facts) if rule.when.day is not None else None
     if rule.when.day is not None and day is not None:
-        begin, most, when = day.begin, rule.when.day.runs, f"on the {day.title}"
+        recent = sum(day.begin <= at <= facts.now for at in runs)
+        most, when = rule.when.day.runs, f"on the {day.title}"
     else:
-        begin, most, when = facts.now - WEEK, budget.runs_per_week, "in seven days"
-    recent = sum(begin < at <= facts.now for at in runs)
+        recent = sum(facts.now - WEEK < at <= facts.now for at in runs)
+        most, when = budget.runs_per_week, "in seven days"
     return f"{recent} runs {when}, {most} are allowed" if recent >= most else ""
