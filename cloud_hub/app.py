@@ -34,6 +34,7 @@ from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
+from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
@@ -63,7 +64,7 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     parts = (
         fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes, pipeline_routes,
+        telemetry_routes, monitor_routes, trigger_routes, run_routes, pipeline_routes, rush_routes,
         experiment_routes, freshness_routes, batch_routes, pack_routes, form_routes, audit, health,
         docs,
     )  # fmt: skip

@@ -51,11 +51,14 @@ from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.past import PastRuns
+from cloud_hub.runs.rare_days import NormalComparison, RunDays
 from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.steps.store import StepStore
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.rush.service import Rush
+from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
@@ -97,7 +100,7 @@ class Hub:
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
-            offline_gate=lambda model, candidate: gate(model, candidate),
+            offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
         )  # fmt: skip
         self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = Plans(
@@ -119,11 +122,10 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        gate = OfflineGate(registry, datasets, plans, telemetry, GateUses(engine))
-        self._open_runs(gate)
+        self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
         )  # fmt: skip
         self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
@@ -146,8 +148,9 @@ class Hub:
         )
 
     def _open_runs(self, gate: OfflineGate) -> None:
+        """What makes new versions, and what takes those of rare days back."""
         engine, audit, registry, plans = self.engine, self.audit, self.registry, self.plans
-        store, steps = RunStore(engine), StepStore(engine)
+        store, steps, marks = RunStore(engine), StepStore(engine), RushStore(engine)
         self.pipelines = Pipelines(engine, audit, self.blobs)
         rows = RunRows(store, steps, registry, self.datasets, self.validation)
         training = TrainingRunner(
@@ -155,8 +158,14 @@ class Hub:
         )
         self.past_runs = PastRuns(store, steps, training, self.pipelines, audit, registry, plans)
         self.runs = Runs(
-            store, steps, training, audit, registry, self.datasets, plans, self.telemetry,
-            self.experiments, offline_gate=gate, slots=self.settings.trainings,
+            store, steps, training, audit, registry, self.datasets, plans, self.experiments,
+            days=RunDays(registry, self.telemetry, marks), offline_gate=gate,
+            slots=self.settings.trainings,
+        )  # fmt: skip
+        self.rush = Rush(
+            engine, audit, registry, plans, self.experiments, marks,
+            compare=NormalComparison(registry, self.telemetry, gate, self.workers),
+            busy=self.runs.busy,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -263,6 +272,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
+        "rush": hub.rush.tick,
         "experiments": hub.experiments.tick,
         "batch": hub.batches.tick,
         "entities": hub.entity_packs.tick,

@@ -12,6 +12,7 @@ import typer
 from cloud_hub.cli import (
     administration,
     batch,
+    calendars,
     data,
     datasets,
     devices,
@@ -34,8 +35,7 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, releases, plans, experiments, devices, fleet, monitoring, policy, data, datasets,
-    batch,
-    triggers, runs, pipelines, freshness, administration, keys,
+    batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

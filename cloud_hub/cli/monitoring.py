@@ -110,6 +110,7 @@ def history_text(rows: list[dict[str, Any]]) -> str:
 def _signal_line(row: Mapping[str, Any]) -> str:
     mark = "!" if row["alarming"] else " "
     figures = {name: row["figures"].get(name) for name in SHOWN[row["kind"]]}
+    figures["expected"] = row.get("expected")
     return f"{mark} {row['signal']:<32} {pairs(figures)}"
 
 
@@ -118,6 +119,8 @@ def _alarm_lines(alarm: Mapping[str, Any]) -> list[str]:
     evidence = dict(alarm["evidence"])
     parts = {name: evidence.pop(name, None) for name in ("devices", "cohorts", "groups", "output")}
     lines = [f"{alarm['signal']} since {local_time(alarm['raised_at'])}: {pairs(evidence)}"]
+    if alarm.get("expected"):
+        lines.append(f"    expected: {alarm['expected']}")
     lines += [f"    device {_device(device)}" for device in parts["devices"] or ()]
     lines += [f"    cohort {_cohort(cohort)}" for cohort in parts["cohorts"] or ()]
     lines += [f"    {_group_line(group)}" for group in parts["groups"] or ()]

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.monitoring import groups, labels, mean_error
+from cloud_hub.monitoring.rare_days import BACK, RareDays
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
@@ -96,23 +97,25 @@ class Monitoring:
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
         # Compared by id: the watcher also touches alarms that were open before.
         before = {alarm.id for alarm in self._store.alarms(model, version=version)}
-        self._watcher(model, version).watch(now)
+        self._watcher(model, version, now).watch(now)
         after = self._store.alarms(model, version=version)
         raised = [alarm for alarm in after if alarm.id not in before]
         for alarm in raised:
             detail = {"signal": alarm.signal, "version": version, "evidence": alarm.evidence}
+            detail |= {"expected": alarm.expected} if alarm.expected is not None else {}
             self._audit.record("hub", "alarm", model, detail)
             log.info("%s %s: alarm raised, %s", model, version, alarm.signal)
         return raised
 
-    def _watcher(self, model: str, version: str) -> Watcher:
+    def _watcher(self, model: str, version: str, now: float) -> Watcher:
         release = self._registry.release(model, version)
-        policy = self._registry.policy(model).monitoring
+        policy = self._registry.policy(model)
         plan = self._plans.current(model)
         return Watcher(
             self._windows, self._sums, self._store, self._registry, self._datasets, self._fleet,
-            release, policy,
+            release, policy.monitoring,
             plan.reporting.largest_error if plan is not None else None,
+            RareDays(policy.calendar.occurrences(now - BACK, now + 1)),
         )  # fmt: skip
 
     def serving(self, model: str) -> str | None:
@@ -220,7 +223,7 @@ class Monitoring:
         if kind == "concept":
             return  # its reference is in the state; see _restart_concept
         rows = self._store.figures(model, signal=signal, version=version, since=0.0, limit=1)
-        window = self._watcher(model, version).load(rows[0].start, rows[0].end)
+        window = self._watcher(model, version, time.time()).load(rows[0].start, rows[0].end)
         if not window.devices:
             raise Conflict(
                 f"{signal}: the reports of its newest window were rolled up; wait for the next"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cloud_hub.data.dataset import Dataset
     from cloud_hub.datasets.service import Datasets
     from cloud_hub.plans.service import Plans
-    from cloud_hub.policy.schema.sections import GroupRule
+    from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
     from edge_sdk.contract.manifest import Manifest, Role, Signature
@@ -120,6 +120,7 @@ class OfflineGate:
         since: float = 0.0,
         required: bool = True,
         run: Evaluate = evaluate,
+        forgetting: float | None = None,
     ) -> list[Check]:
         """Return every check of a candidate; none if nothing serves yet.
 
@@ -130,16 +131,50 @@ class OfflineGate:
             since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
             required: fail without rows to compare on (a person may publish without any).
             run: runs both releases; in this process only what a publisher signed.
+            forgetting: in place of the policy's ``max_forgetting``.
         """
         plan = self._plans.current(model)
         if plan is None:
             return []
         incumbent = self._registry.release(model, plan.serving.version)
+        policy = self._registry.policy(model).gate
+        if forgetting is not None:
+            policy = replace(policy, max_forgetting=forgetting)
+        return self.compare(
+            model, candidate, incumbent, fresh, policy=policy, since=since, required=required,
+            run=run,
+        )  # fmt: skip
+
+    def compare(
+        self,
+        model: str,
+        candidate: Release,
+        incumbent: Release,
+        fresh: Dataset | None,
+        *,
+        policy: GatePolicy,
+        since: float,
+        required: bool,
+        run: Evaluate = evaluate,
+    ) -> list[Check]:
+        """Return every check of a candidate against an incumbent; one more use of the rows.
+
+        Args:
+            model: name of the model.
+            candidate: release to be judged.
+            incumbent: release that it is compared with.
+            fresh: labelled rows, if there are any; the holdout is the model's.
+            policy: the thresholds.
+            since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
+            required: fail without rows to compare on.
+            run: runs both releases; in this process only what a publisher signed.
+        """
         if not _comparable(incumbent.manifest.signature, candidate.manifest.signature):
             note = "other inputs or answers: not compared"
             return [Check("columns", 0, None, None, None, None, not required, note)]
-        policy = self._registry.policy(model).gate
-        kinds = {"fresh": fresh, "history": self._holdout(model, candidate)}
+        kinds = {"fresh": fresh}
+        if policy.max_forgetting < 1:  # else there is nothing to ask, and asking wears the rows
+            kinds["history"] = self._holdout(model, candidate)
         rows = {
             name: data
             for name, data in kinds.items()

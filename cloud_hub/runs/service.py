@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import functools
 import logging
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.data.validation.origins import capped
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
@@ -27,6 +27,7 @@ from cloud_hub.runs.repetition import compared_bytes
 from cloud_hub.runs.steps.names import WORKER_STEPS, StepName, step_of
 from cloud_hub.runs.steps.recorder import log_of
 from cloud_hub.runs.steps.resuming import check_parent
+from cloud_hub.triggers.facts import StartedRun
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.offline import OfflineGate
+    from cloud_hub.runs.rare_days import RunDays
     from cloud_hub.runs.steps.store import StepStore
     from cloud_hub.runs.store import RunCause, RunRecord, RunStore
     from cloud_hub.runs.training import TrainingRunner
-    from cloud_hub.telemetry.service import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +62,9 @@ class Runs:
         registry: Registry,
         datasets: Datasets,
         plans: Plans,
-        telemetry: Telemetry,
         experiments: Experiments,
         *,
+        days: RunDays,
         offline_gate: OfflineGate,
         slots: int = 1,
     ) -> None:
@@ -74,8 +75,8 @@ class Runs:
         self._registry = registry
         self._datasets = datasets
         self._plans = plans
-        self._telemetry = telemetry
         self._experiments = experiments
+        self._days = days
         self._slots = slots
         self.offline_gate = offline_gate
 
@@ -87,9 +88,14 @@ class Runs:
         """Return one run; raises NotFound."""
         return self._store.get(id_)
 
-    def times(self, model: str) -> list[float]:
-        """Return when triggers started runs by themselves, Unix seconds."""
-        return [r.created_at for r in self.records(model) if r.causes[0].actor == ACTOR]
+    def started(self, model: str) -> list[StartedRun]:
+        """Return the runs that triggers started by themselves."""
+        by_itself = (r for r in self.records(model) if r.causes[0].actor == ACTOR)
+        return [StartedRun(r.created_at, r.causes[0].kind) for r in by_itself]
+
+    def busy(self, model: str) -> bool:
+        """Return whether a run of a model is active."""
+        return bool(self._store.records(model, active=True))
 
     def can_train(self, model: str) -> bool:
         """Return whether the policy says how to train."""
@@ -207,14 +213,15 @@ class Runs:
         self._training.stop()
 
     def _wait(self, run: RunRecord, now: float) -> None:
+        over = self._days.over(run, now)
+        if over:
+            self._end(run, "cancelled", over)
+            return
         policy = self._train_policy(run.model)
         if run.begin is not None or run.repeats is not None:
             self._take_up(run, policy)
             return
-        fresh = self._telemetry.samples(run.model, since=run.since)
-        if fresh is not None and policy.validation.enabled:
-            # Before they are counted: one device alone must not make them enough.
-            fresh = capped(fresh, policy.validation.max_device_share)
+        fresh = self._days.rows(run, now)
         rows = len(fresh) if fresh is not None else 0
         trial = self._trial(run)
         # One experiment at a time: a candidate that is trained now would wait, and age.
@@ -271,6 +278,10 @@ class Runs:
             same, said = compared_bytes(self.folder(run.repeats), self.folder(run.id))
             self._end(run, "repeated" if same else "differs", said)
             return
+        over = self._days.over(run, now)
+        if over:  # it would go back before anybody had it
+            self._end(run, "cancelled", over)
+            return
         result = jobs.result(self._training.folder(run))
         assert result is not None
         candidate = self._candidate(run)
@@ -298,14 +309,16 @@ class Runs:
         """Ask the offline gate, and record it as a step."""
         held = jobs.held_rows(self._training.folder(run))
         run_apart = functools.partial(evaluate_apart, self._training.workers)
+        policy, forgetting = self._registry.policy(run.model).gate, self._days.forgetting(run)
+        thresholds = policy if forgetting is None else replace(policy, max_forgetting=forgetting)
         inputs = {
             "release": candidate.digest,
             "incumbent": self._registry.release(run.model, run.parent).digest,
-            "thresholds": asdict(self._registry.policy(run.model).gate),
+            "thresholds": asdict(thresholds),
         }
         with self.steps.recorded(run.id, run.model, run.attempts, "gate", inputs) as step:
             checks = self.offline_gate.check(
-                run.model, candidate, held, since=run.since, run=run_apart
+                run.model, candidate, held, since=run.since, run=run_apart, forgetting=forgetting
             )
             self._store.note(run, gate=as_table(checks))
             step.metrics = {c.check: c.candidate for c in checks if c.candidate is not None}
@@ -324,6 +337,8 @@ class Runs:
     def _rolled_out(self, run: RunRecord, actor: str, override: str | None) -> dict[str, str]:
         path = self._training.folder(run) / jobs.NEXT_STATE
         state = path.read_bytes() if path.exists() else None
+        if override is None:  # what a person insists on stays until a person says so
+            self._days.mark(run, self._serving(run.model), time.time())
         self._registry.publish(
             self._candidate(run), actor=actor, training_state=state, gated=True, override=override
         )
@@ -337,6 +352,11 @@ class Runs:
                 run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
             )
         return {"version": run.version, "experiment": trial.id}
+
+    def _serving(self, model: str) -> str:
+        plan = self._plans.current(model)
+        assert plan is not None
+        return plan.serving.version
 
     def _candidate(self, run: RunRecord) -> Release:
         return Release.open(self._training.folder(run) / "release")

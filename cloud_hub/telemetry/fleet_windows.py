@@ -29,6 +29,16 @@ class Closed(NamedTuple):
     observations: int
 
 
+class VersionSums(NamedTuple):
+    """Histograms of all devices with one version that began then (Unix seconds), in the order of
+    its profile's features and outputs.
+    """
+
+    version: str
+    start: int
+    histograms: HistogramCounts
+
+
 class DeviceErrors(NamedTuple):
     """Errors of one device for its predictions of one window: how many, their sum in the unit of
     the target, and the sum of their squares.
@@ -102,6 +112,29 @@ class FleetWindows:
         columns = zip(*sums.values(), strict=True)
         by_name = {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
         return tuple(sums), by_name | {n: _of_all(sums, mine) for n, mine in grouped.items()}
+
+    def by_version(self, model: str, *, start: int, end: int) -> list[VersionSums]:
+        """Return what all devices reported with any version, by window or hour, rolled up or not.
+
+        Args:
+            model: name of the model.
+            start: first moment, Unix seconds.
+            end: moment after the last.
+        """
+        r = reports.c
+        query = (
+            select(r.version, r.start, r.body)
+            .where(r.model == model, r.start >= start, r.start < end, r.observations > 0)
+            .order_by(r.version, r.start)
+        )
+        sums: dict[tuple[str, int], HistogramCounts] = {}
+        for version, at, body in self._all(query):
+            histograms = histograms_of(body)
+            if (version, at) in sums:
+                sums[version, at].add(histograms)
+            else:
+                sums[version, at] = histograms
+        return [VersionSums(version, at, each) for (version, at), each in sums.items()]
 
     def season(
         self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Engine, RowMapping, Select, Table, func, select
+from sqlalchemy import Engine, RowMapping, Select, Table, func, not_, or_, select
 
+from cloud_hub.calendar.occurrence import Span
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.fleet.tables import identities
 from cloud_hub.registry.per_model import for_each
@@ -140,16 +141,32 @@ class Telemetry:
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
 
-    def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none.
+    def samples(
+        self,
+        model: str,
+        *,
+        since: float = 0.0,
+        also: Sequence[Span] = (),
+        without: Sequence[Span] = (),
+    ) -> Dataset | None:
+        """Return labelled rows that devices shared; ``None`` if there are none.
 
         With the time of each row, and the device that shared it.
 
         Only those with the columns of the newest version among them: others cannot be stacked.
+
+        Args:
+            model: name of the model.
+            since: those predicted since then, Unix seconds.
+            also: earlier times whose rows count too.
+            without: times whose rows do not count.
         """
         s = samples.c
+        wanted = [s.taken >= since, *((s.taken >= begin) & (s.taken < end) for begin, end in also)]
+        refused = [(s.taken >= begin) & (s.taken < end) for begin, end in without]
         query = select(s.version, s.row, s.label, s.taken, s.device)
-        query = query.where(s.model == model, s.taken >= since).order_by(s.id)
+        query = query.where(s.model == model, or_(*wanted), *(not_(each) for each in refused))
+        query = query.order_by(s.id)
 
         def columns_of(version: str) -> tuple[Column, ...]:
             return self._registry.release(model, version).manifest.signature.columns

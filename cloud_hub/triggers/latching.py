@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
-from cloud_hub.triggers.conditions import ConditionVerdict, judge
-from cloud_hub.triggers.facts import Facts, TriggerState
+from cloud_hub.triggers.conditions import ConditionVerdict, judge, open_day
+from cloud_hub.triggers.facts import Facts, StartedRun, TriggerState
 from cloud_hub.triggers.watching import watched
 
 WEEK: Final = 7 * 86_400.0
@@ -46,7 +46,8 @@ def evaluate(
         facts: everything that was known at ``facts.now``.
         state: after the evaluation before.
         budget: runs that triggers may start in seven days.
-        runs: times at which triggers started runs before, Unix seconds.
+        runs: times at which triggers started runs before that count against this rule (see
+            :func:`counted`), Unix seconds.
     """
     state = watched(rule.when, facts, state)
     verdict = judge(rule.when, facts, state)
@@ -61,6 +62,18 @@ def evaluate(
             "fired", "", verdict, state_after_firing(facts.now, facts.serving.version, state)
         )
     return TriggerDecision(outcome, reason, verdict, held)
+
+
+def counted(rule: TriggerRule, started: Sequence[StartedRun]) -> list[float]:
+    """Return the times of the runs that count against a rule: those of a rare day and all others
+    do not use up each other's.
+
+    Args:
+        rule: of a day, or any other.
+        started: by triggers.
+    """
+    of_day = rule.when.day is not None
+    return [run.at for run in started if (run.kind == "day") == of_day]
 
 
 def state_after_firing(now: float, version: str, before: TriggerState) -> TriggerState:
@@ -98,7 +111,6 @@ def _hindered(
     # A rule that never fired has rested for ever.
     rested = now - (state.fired_at if state.fired_at is not None else -WEEK * 1_000)
     held = now - (state.held_since if state.held_since is not None else now)
-    recent = sum(now - WEEK < at <= now for at in runs)
     # In this order: a person reads the reason, and the one that lasts longest helps most.
     if is_latched(rule, state, version):
         return "latched", f"fired for {version} already; re-arm it, or let another version serve"
@@ -110,6 +122,19 @@ def _hindered(
         return "holding", f"holds for {held:.0f} of {rule.hold_seconds:.0f} s"
     if rested < rule.cooldown_seconds:
         return "cooling", f"fired {rested:.0f} s ago, rests for {rule.cooldown_seconds:.0f} s"
-    if recent >= budget.runs_per_week:
-        return "over_budget", f"{recent} runs in seven days, {budget.runs_per_week} are allowed"
-    return "fired", ""
+    spent = _over_budget(rule, facts, budget, runs)
+    return ("over_budget", spent) if spent else ("fired", "")
+
+
+def _over_budget(
+    rule: TriggerRule, facts: Facts, budget: BudgetPolicy, runs: Sequence[float]
+) -> str:
+    """Say that no run is left to a rule; empty if one is."""
+    day = open_day(rule.when.day, facts) if rule.when.day is not None else None
+    if rule.when.day is not None and day is not None:
+        recent = sum(day.begin <= at <= facts.now for at in runs)
+        most, when = rule.when.day.runs, f"on the {day.title}"
+    else:
+        recent = sum(facts.now - WEEK < at <= facts.now for at in runs)
+        most, when = budget.runs_per_week, "in seven days"
+    return f"{recent} runs {when}, {most} are allowed" if recent >= most else ""

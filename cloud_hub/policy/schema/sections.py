@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Literal
 
 from cloud_hub.policy.schema.batch import BatchJob
-from cloud_hub.policy.schema.conditions import Condition
+from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
+from cloud_hub.policy.schema.conditions import Condition, DayRule
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
@@ -272,6 +273,7 @@ class Policy:
     retention: Retention = Retention()
     triggers: tuple[TriggerRule, ...] = ()
     budget: BudgetPolicy = BudgetPolicy()
+    calendar: CalendarPolicy = CalendarPolicy()
     train: TrainPolicy | None = None
     gate: GatePolicy = GatePolicy()
     experiment: ExperimentPolicy = ExperimentPolicy()
@@ -284,10 +286,16 @@ class Policy:
             check_name("batch", name)
         held = [name for name, job in self.batch.items() if job.entities is not None]
         require(len(held) <= 1, f"batch: devices hold the entities of one job, got {held}")
-        names = [rule.name for rule in self.triggers]
+        names = [rule.name for rule in self.rules]
         require(len(set(names)) == len(names), "triggers: expected different names")
+        self._check_days()
         self._check_sharing()
         self._check_sources()
+
+    @property
+    def rules(self) -> tuple[TriggerRule, ...]:
+        """The rules that start runs: the triggers, and those of days that train more often."""
+        return (*self.triggers, *(_rule_of(day) for day in self.calendar.days if _trains(day)))
 
     @property
     def needs_accuracy(self) -> bool:
@@ -297,6 +305,21 @@ class Policy:
         tries = tries and self.experiment.metric == "accuracy"
         rules = (leaf.performance for leaf in leaves if leaf.performance is not None)
         return tries or any(rule.below is not None for rule in rules)
+
+    def _check_days(self) -> None:
+        """Refuse rules over days that the calendar does not have, and days that cannot train."""
+        names = [day.name for day in self.calendar.days]
+        for i, rule in enumerate(self.triggers):
+            missing = [x.day.name for x in rule.when.leaves() if x.day and x.day.name not in names]
+            require(
+                not missing,
+                f"triggers[{i}]: day: the calendar has no {missing[0]!r}, only {names}"
+                if missing
+                else "",
+            )
+        for day in self.calendar.days:
+            trains = self.train is not None or not _trains(day)
+            require(trains, f"calendar: {day.name} has train_every, but the policy has no train")
 
     def _check_sharing(self) -> None:
         """Refuse rules that wait for shared rows where none are shared."""
@@ -321,3 +344,14 @@ class Policy:
         require(votes, "packs: are built from votes, but reporting.votes is 0")
         clouded = self.cascade.mode != "cloud" or self.cloud is not None
         require(clouded, "cascade: mode is cloud, but the policy names no cloud model")
+
+
+def _trains(day: RareDay) -> bool:
+    return day.train_every_seconds is not None
+
+
+def _rule_of(day: RareDay) -> TriggerRule:
+    """The trigger that ``train_every`` of a day stands for."""
+    assert day.train_every_seconds is not None
+    condition = DayRule(day.name, day.train_every_seconds, day.runs)
+    return TriggerRule(f"day-{day.name}", Condition(day=condition), cooldown_seconds=0.0)

@@ -1,7 +1,7 @@
 """Generations of batch predictions.
 
 Revision ID: 0010
-Revises: 0008
+Revises: 0009
 """
 
 from __future__ import annotations

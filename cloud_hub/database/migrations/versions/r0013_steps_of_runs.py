@@ -1,7 +1,7 @@
 """Steps of runs, and versions of the code that trains.
 
 Revision ID: 0013
-Revises: 0009
+Revises: 0010
 """
 
 from __future__ import annotations
