@@ -20,6 +20,7 @@ from cloud_hub.client.errors import HEADER
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
+from cloud_hub.features import set_routes as feature_set_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
@@ -58,6 +59,7 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
+        feature_set_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
         freshness_routes, pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip

@@ -18,7 +18,10 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
+from cloud_hub.features.history_store import FeatureHistory
 from cloud_hub.features.service import Features
+from cloud_hub.features.sets import FeatureSets
+from cloud_hub.features.skew_watch import SkewWatch
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.forms.service import Forms
@@ -97,6 +100,10 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
+        self.feature_sets = sets = FeatureSets(
+            data, FeatureHistory(engine, stores.blobs), self.features, audit, workers
+        )
+        self.skew = SkewWatch(engine, sets, registry, plans, self.monitoring.raise_alarm)
         self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
@@ -104,8 +111,9 @@ class Hub:
         )
         runs, uses = RunStore(engine), GateUses(engine)
         gate = OfflineGate(registry, plans, telemetry, uses)
+        training = TrainingRunner(data, runs, registry, plans, workers, sets)
         self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
+            runs, training, audit, registry, plans,
             telemetry, experiments, offline_gate=gate, slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
@@ -122,6 +130,7 @@ class Hub:
         self.loop.stop()
         self.runs.stop()
         self.forms.stop()
+        self.feature_sets.wait()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
@@ -220,6 +229,8 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
         "experiments": hub.experiments.tick,
+        "features": hub.feature_sets.tick,
+        "skew": hub.skew.tick,
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,

@@ -14,6 +14,7 @@ from cloud_hub.cli import (
     datasets,
     devices,
     experiments,
+    features,
     fleet,
     freshness,
     keys,
@@ -30,7 +31,8 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, features,
+    triggers,
     runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

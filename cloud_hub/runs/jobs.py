@@ -8,6 +8,7 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
     job.json                              the training to be done
     fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
     parent.state                          state of the parent's training
+    features/                             sets of features (see cloud_hub.features.snapshot)
     out/                                  left by a command or a pipeline: model.*, state
     release/ next.state result.json       taken from the worker, in this order
     log.txt                               its output
@@ -25,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.features.snapshot import FOLDER as FEATURES
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.registry.dataset import Dataset
@@ -76,12 +78,15 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class JobResult:
-    """End of a training: a release with its mode, or the reason why there is none."""
+    """End of a training: a release with its mode, or the reason why there is none; ``features``
+    are the sets that it joined, as ``NAME@N``.
+    """
 
     ok: bool
     reason: str
     mode: str = ""
     mode_reason: str = ""
+    features: tuple[str, ...] = ()
 
 
 def start(
@@ -121,6 +126,8 @@ def _started(
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
     shutil.copytree(folder / OUT, work / OUT)
+    if (folder / FEATURES).exists():
+        shutil.copytree(folder / FEATURES, work / FEATURES)
     if job.cloud is not None:
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))

@@ -218,6 +218,8 @@ class Runs:
         candidate = self._candidate(run)
         version = candidate.manifest.version
         self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
+        folder = self._training.folder(run)
+        self._training.features.note_trained(run.model, version, folder, result.features)
         self._evaluate(self.get(run.id), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:

@@ -19,6 +19,7 @@ from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.contract.codec import decode
 
 if TYPE_CHECKING:
+    from cloud_hub.features.sets import FeatureSets
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -48,13 +49,20 @@ class TrainingRunner:
     """Trainings of all models; their folders are below ``data/runs``."""
 
     def __init__(
-        self, data: Path, store: RunStore, registry: Registry, plans: Plans, workers: Workers
+        self,
+        data: Path,
+        store: RunStore,
+        registry: Registry,
+        plans: Plans,
+        workers: Workers,
+        features: FeatureSets,
     ) -> None:
         self._data = data
         self._store = store
         self._registry = registry
         self._plans = plans
         self.workers = workers
+        self.features = features
         self._running: dict[int, _Training] = {}
 
     def folder(self, run: RunRecord) -> Path:
@@ -105,6 +113,7 @@ class TrainingRunner:
         )
         log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, len(fresh))
         folder = self.folder(self._store.get(run.id))
+        self.features.write_snapshot(run.model, folder, now)
         jobs.prepare(folder, job, fresh, history, state)
         if policy.webhook is not None:
             pipeline.call(folder, job, policy, policy.reach or self._address())

@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from cloud_hub.features.snapshot import read_snapshot
+from cloud_hub.features.training import TrainingFeatures
 from cloud_hub.isolation.kernel import end_with_parent
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs
@@ -68,7 +70,8 @@ def _run(folder: Path, job: TrainingJob) -> JobResult:
         state = pickle.dumps(trained.model)
     if state is not None:
         write_atomic(folder / "next.state", state)
-    return JobResult(ok=True, reason="", mode=mode, mode_reason=why)
+    joined = tuple(sorted(context.store.joined))
+    return JobResult(ok=True, reason="", mode=mode, mode_reason=why, features=joined)
 
 
 def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
@@ -90,7 +93,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     described = {
         name: value
         for name, value in asdict(context).items()
-        if name not in ("fresh", "history", "state")
+        if name not in ("fresh", "history", "state", "store")
     }
     write_atomic(folder / "context.json", json.dumps(described).encode())
     names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
@@ -183,6 +186,7 @@ def _context(folder: Path, job: TrainingJob) -> TrainingContext:
         history=_rows(folder / "history.npz"),
         state=state.read_bytes() if state.exists() else None,
         seed=job.seed,
+        store=TrainingFeatures(read_snapshot(folder)),
     )
 
 

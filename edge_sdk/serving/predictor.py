@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_features import EntityFeatures, StoredFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.groups import GroupValues
 
@@ -264,13 +264,25 @@ class Predictor:
             if not isinstance(streaming, Mapping):
                 kind = type(streaming).__name__
                 raise InputError("shape", f"expected streaming features by column name, got {kind}")
-            row, is_stored = self._features.join(entity, streaming)
+            joined = self._features.lookup(entity, streaming)
         except InputError as error:
             self._count(error)
             raise
-        if not is_stored:
+        if not joined.is_stored:
             self.monitor.record_defaulted()
-        return row
+        elif joined.stale_at is not None and self.monitor.now() >= joined.stale_at:
+            self.monitor.record_stale()  # an old value is better than none, but nobody is misled
+        return joined.row
+
+    def stored(self, entity: str) -> StoredFeatures:
+        """Return what is stored of an entity, and how old it is.
+
+        Raises:
+            InputError: there are no batch features here, or none can be read.
+        """
+        if self._features is None:
+            raise InputError("entity", "this device has no batch features")
+        return self._features.stored(entity, self.monitor.now())
 
     def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.

@@ -110,6 +110,7 @@ class Monitor:
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
         self._defaulted: deque[float] = deque(maxlen=capacity)
+        self._stale: deque[float] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
         self._batch_numbers = itertools.count(1)
@@ -232,6 +233,14 @@ class Monitor:
         """Count a prediction for an entity that has no stored features."""
         self._defaulted.append(self._clock())
 
+    def now(self) -> float:
+        """Return the time by which predictions are counted, Unix seconds."""
+        return self._clock()
+
+    def record_stale(self) -> None:
+        """Count a prediction with stored features that were older than declared."""
+        self._stale.append(self._clock())
+
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
     ) -> None:
@@ -333,6 +342,8 @@ class Monitor:
                 window.by_bucket().add_error(bucket)
         for _ in range(len(self._defaulted)):
             self._window(self._start(self._defaulted.popleft())).defaulted += 1
+        for _ in range(len(self._stale)):
+            self._window(self._start(self._stale.popleft())).stale += 1
         for _ in range(len(self._units)):
             at, bucket = self._units.popleft()
             window = self._window(self._start(at))

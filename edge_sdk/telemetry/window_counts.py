@@ -69,6 +69,7 @@ class WindowCounts:
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
     defaulted: int = 0
+    stale: int = 0
     units: int = 0
     keys: RequestsByBucket | None = None
 
