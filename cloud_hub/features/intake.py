@@ -84,7 +84,7 @@ def entities_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
     if not (texts or pa.types.is_integer(kind)):
         raise Invalid(f"{name}: expected entities as texts or whole numbers, got {kind}")
     column = column.cast(pa.string())
-    empty = column.null_count + pc.sum(pc.equal(column, "")).as_py() if len(column) else 0
+    empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0) if len(column) else 0
     if empty:
         raise Invalid(f"{name}: expected an entity in every row, {empty} have none")
     return column

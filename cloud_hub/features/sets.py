@@ -351,7 +351,7 @@ class FeatureSets:
         """Do ``work``, unless it failed a moment ago: then raise what it raised."""
         failed = self._failed.get(key)
         if failed is not None and now - failed[0] < RETRY_SECONDS:
-            raise failed[1]
+            raise failed[1].with_traceback(None)  # else it grows each time
         try:
             work()
         except Exception as error:
@@ -361,7 +361,7 @@ class FeatureSets:
 
     def _raise_failed(self, name: str) -> None:
         if name in self._failed:
-            raise self._failed[name][1]
+            raise self._failed[name][1].with_traceback(None)
 
     def _is_due(self, of: VersionedSet, now: float) -> bool:
         source = of.declared.source
