@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, large, packs, trees, variants, watching
+from benchmarks import features, hub, large, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -27,7 +27,8 @@ VARIANTS: Final = "variants"
 LARGE: Final = "large"
 HUB: Final = "hub"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB)
+FEATURES: Final = "features"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -114,6 +115,9 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if FEATURES in only:
+        tell = functools.partial(_tell, FEATURES)
+        parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     return parts

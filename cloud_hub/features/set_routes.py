@@ -167,7 +167,7 @@ def skew(request: Request, admin: Admin, model: KnownModel) -> Any:
 
 @asynccontextmanager
 async def _body(request: Request) -> AsyncIterator[Path]:
-    """Give the body as a file in a folder of its own; it goes unless a ``joined`` lies beside it."""
+    """Give the body as a file in a folder of its own, which stays if ``joined`` is in it."""
     folder = Path(tempfile.mkdtemp(dir=hub_of(request).settings.data))
     path = folder / "body"
     try:

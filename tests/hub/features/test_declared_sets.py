@@ -50,7 +50,11 @@ def test_a_declaration_is_read_with_its_units() -> None:
         ("owner: shop@example.com", "owner: ''", "owner: expected whom to ask"),
         ("freshness: 6h", "freshness: 0", "freshness: expected more than 0"),
         ("freshness: 6h", "freshnes: 6h", "unknown; did you mean"),
-        ("dtype: float32, default: 0", "dtype: float32, default: lots", "default: expected a number"),
+        (
+            "dtype: float32, default: 0",
+            "dtype: float32, default: lots",
+            "default: expected a number",
+        ),
         ("dtype: float32, default: 0", "dtype: int8, default: 300", "a whole number from -128"),
         ("dtype: float32, default: 0", "dtype: number, default: 0", "dtype"),
         ("name: f2", "name: f0", r"\['f0'\] stand twice"),

@@ -165,7 +165,9 @@ def test_a_training_joins_what_was_there_when_its_run_began(shop: Hub, tmp_path:
     shop.feature_sets.write_snapshot("demo", tmp_path, began)
     take(shop, rows(("a", 500, 9.0, 9.0)))
     store = TrainingFeatures(read_snapshot(tmp_path))
-    joined = store.features(pd.DataFrame({"user_id": ["a", "b"], "time": [began] * 2}), as_of="time")
+    joined = store.features(
+        pd.DataFrame({"user_id": ["a", "b"], "time": [began] * 2}), as_of="time"
+    )
     assert joined["f0"].tolist() == [1.0, -1.0]
     assert store.joined == {"user_orders@1"}
     with pytest.raises(NotFound, match="this model has the sets"):
@@ -199,7 +201,9 @@ def test_a_query_makes_rows_for_now_and_for_earlier_moments(shop: Hub, tmp_path:
         orders = [("a", 2.0, now - 9_000), ("a", 3.0, now - 10), ("b", 4.0, now - 10)]
         db.executemany("INSERT INTO orders VALUES (?, ?, ?)", orders)
     query = "SELECT user AS user_id, sum(amount) AS f0, 1.0 * count(*) AS f2 FROM orders"
-    source = f"source:\n  sql: {query} WHERE at <= :as_of GROUP BY user\n  database: sqlite:///{path}\n"
+    source = (
+        f"source:\n  sql: {query} WHERE at <= :as_of GROUP BY user\n  database: sqlite:///{path}\n"
+    )
     shop.feature_sets.apply(TEXT + source + "  every: 1h\n", actor="test")
     shop.feature_sets.tick(time.time())
     shop.feature_sets.wait()
