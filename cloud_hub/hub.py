@@ -28,7 +28,7 @@ from cloud_hub.forms.service import Forms
 from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
-from cloud_hub.loop import Loop
+from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
@@ -100,10 +100,7 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
-        self.feature_sets = sets = FeatureSets(
-            data, FeatureHistory(engine, stores.blobs), self.features, audit, workers
-        )
-        self.skew = SkewWatch(engine, sets, registry, plans, self.monitoring.raise_alarm)
+        self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
@@ -111,10 +108,9 @@ class Hub:
         )
         runs, uses = RunStore(engine), GateUses(engine)
         gate = OfflineGate(registry, plans, telemetry, uses)
-        training = TrainingRunner(data, runs, registry, plans, workers, sets)
         self.runs = Runs(
-            runs, training, audit, registry, plans,
-            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+            runs, TrainingRunner(data, runs, registry, plans, workers, self.feature_sets), audit,
+            registry, plans, telemetry, experiments, offline_gate=gate, slots=settings.trainings,
         )  # fmt: skip
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -124,13 +120,23 @@ class Hub:
         self.policies = Policies(registry, plans, train_problem=train_problem)
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
+    def _open_feature_sets(self, stores: ArtifactStores) -> None:
+        """Sets of features; their history is among the blobs, which no device reaches."""
+        self.feature_sets = FeatureSets(
+            self.settings.data, FeatureHistory(self.engine, stores.blobs), self.features,
+            self.audit, self.workers,
+        )  # fmt: skip
+        self.skew = SkewWatch(
+            self.engine, self.feature_sets, self.registry, self.plans, self.monitoring.raise_alarm
+        )
+
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
         self.forms.stop()
-        self.feature_sets.wait()
+        self.feature_sets.wait(STOP_SECONDS)
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 

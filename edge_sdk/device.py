@@ -187,15 +187,9 @@ class EdgeDevice:
             PackError: ``pack`` or ``features`` is for another release, damaged or expired.
         """
         return _OfflineDevice(
-            folder,
-            pack=pack,
-            features=features,
-            shadow=shadow,
-            interleave=interleave,
-            config=config,
-            energy=energy,
-            clock=clock,
-        )
+            folder, pack=pack, features=features, shadow=shadow, interleave=interleave,
+            config=config, energy=energy, clock=clock,
+        )  # fmt: skip
 
     def predict(
         self,

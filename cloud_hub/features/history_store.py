@@ -8,6 +8,7 @@ are the same file, and are listed once however often they come.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from sqlalchemy import Engine, delete, func, select
 
 from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.errors import Conflict
-from cloud_hub.features.declaration import VersionedSet, digest_of, parse_set
+from cloud_hub.features.declaration import FeatureSet, VersionedSet, digest_of, parse_set
 from cloud_hub.features.intake import TIME
 from cloud_hub.features.joining import SetHistory
 from cloud_hub.features.moments import MICRO
@@ -113,7 +114,7 @@ class FeatureHistory:
         )
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(feature_sets.c.name)).mappings().all()
-        return [VersionedSet(parse_set(row["text"], row["name"]), row["version"]) for row in rows]
+        return [VersionedSet(_parsed(row["text"]), row["version"]) for row in rows]
 
     def declare(self, text: str, *, actor: str, now: float) -> VersionedSet:
         """Store a declaration as the next version, unless it is the newest; raises Conflict."""
@@ -240,6 +241,12 @@ class FeatureHistory:
         query = query if model is None else query.where(u.model == model)
         with self._engine.connect() as db:
             return [FeatureUse(**row) for row in db.execute(query).mappings()]
+
+
+@functools.lru_cache(maxsize=1_000)
+def _parsed(text: str) -> FeatureSet:
+    """Read a declaration once: the loop asks for all of them every second."""
+    return parse_set(text)
 
 
 def _file(segment: FeatureSegment) -> str:

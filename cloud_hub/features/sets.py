@@ -7,6 +7,7 @@ given out when it is over.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -332,18 +333,21 @@ class FeatureSets:
             self._thread = threading.Thread(target=self._compute, args=(due, now), daemon=True)
             self._thread.start()
         models = sorted({model for each in sets.values() for model in each.declared.models})
-        for_each(models, lambda model: self._again(model, now, lambda: self._give_new(model, now)))
+        for_each(
+            models,
+            lambda model: self._again(f"model {model}", now, lambda: self._give_new(model, now)),
+        )
         for_each(sets, self._raise_failed)
 
-    def wait(self) -> None:
-        """Wait for the sources that are being asked."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for the sources that are being asked, at most so long; ``None`` for ever."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _compute(self, names: Sequence[str], now: float) -> None:
         for name in names:
             try:
-                self._again(name, now, lambda name=name: self.compute(name, actor="hub"))  # type: ignore[misc]
+                self._again(name, now, functools.partial(self.compute, name, actor="hub"))
             except Exception as error:  # shown by the next tick, in the hub's health
                 log.warning("features %s: %s", name, error)
 

@@ -219,13 +219,10 @@ def write_entity_features(
             categories[name], array = _indexed(array)
         stored.append(array)
         fields.append(ValueField(name, "other", array.dtype.name))  # type: ignore[arg-type]
-    names = list(columns)
-    for name, times in ((COMPUTED_AT, computed_at), (STALE_AT, stale_at)):
-        if times:
-            names.append(name)
-            stored.append(_moments(name, times, len(entities)))
-            fields.append(ValueField(name, "other", "int64"))
-            plain[name] = None
+    moments = _moments(computed_at, stale_at, len(entities))
+    fields += [ValueField(name, "other", "int64") for name in moments]
+    stored += moments.values()
+    plain |= dict.fromkeys(moments)
     draft = draft_header(
         *(release, ENTITY, tuple(fields)),
         answered_by=computed_by,
@@ -234,13 +231,21 @@ def write_entity_features(
         categories=categories,
     )
     keys = np.frombuffer(b"".join(map(_key, entities)), np.uint8).reshape(-1, KEY_BYTES)
-    return write_entries(Path(path), draft, keys, dict(zip(names, stored, strict=True)), stored)
+    return write_entries(
+        Path(path), draft, keys, dict(zip([*columns, *moments], stored, strict=True)), stored
+    )
 
 
-def _moments(name: str, times: Sequence[int], count: int) -> NDArray[np.int64]:
-    if len(times) != count:
-        raise PackError(f"{name}: expected {count} moments, got {len(times)}")
-    return np.asarray(times, np.int64)
+def _moments(
+    computed_at: Sequence[int], stale_at: Sequence[int], count: int
+) -> dict[str, NDArray[np.int64]]:
+    if not (computed_at or stale_at):
+        return {}
+    times = {COMPUTED_AT: computed_at, STALE_AT: stale_at}
+    for name, each in times.items():
+        if len(each) != count:
+            raise PackError(f"{name}: expected {count} moments, got {len(each)}")
+    return {name: np.asarray(each, np.int64) for name, each in times.items()}
 
 
 def _key(entity: str) -> bytes:

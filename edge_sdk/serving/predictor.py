@@ -268,10 +268,9 @@ class Predictor:
         except InputError as error:
             self._count(error)
             raise
-        if not joined.is_stored:
-            self.monitor.record_defaulted()
-        elif joined.stale_at is not None and self.monitor.now() >= joined.stale_at:
-            self.monitor.record_stale()  # an old value is better than none, but nobody is misled
+        # An old value is better than none, but it is counted.
+        if not joined.is_stored or joined.stale_at is not None:
+            self.monitor.record_joined(joined.stale_at)
         return joined.row
 
     def stored(self, entity: str) -> StoredFeatures:
@@ -282,7 +281,7 @@ class Predictor:
         """
         if self._features is None:
             raise InputError("entity", "this device has no batch features")
-        return self._features.stored(entity, self.monitor.now())
+        return self._features.stored(entity, time.time())
 
     def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.

@@ -109,8 +109,7 @@ class Monitor:
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
-        self._defaulted: deque[float] = deque(maxlen=capacity)
-        self._stale: deque[float] = deque(maxlen=capacity)
+        self._joined: deque[tuple[float, int | None]] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
         self._batch_numbers = itertools.count(1)
@@ -229,17 +228,11 @@ class Monitor:
         """Count a refused input or a failed call."""
         self._errors.append((self._clock(), kind, self._bucket()))
 
-    def record_defaulted(self) -> None:
-        """Count a prediction for an entity that has no stored features."""
-        self._defaulted.append(self._clock())
-
-    def now(self) -> float:
-        """Return the time by which predictions are counted, Unix seconds."""
-        return self._clock()
-
-    def record_stale(self) -> None:
-        """Count a prediction with stored features that were older than declared."""
-        self._stale.append(self._clock())
+    def record_joined(self, stale_at: int | None) -> None:
+        """Count a prediction for an entity whose stored features get stale at ``stale_at`` (Unix
+        seconds), ``None`` for an entity that has none.
+        """
+        self._joined.append((self._clock(), stale_at))
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
@@ -340,10 +333,9 @@ class Monitor:
             window.errors[kind] += 1
             if kind == "model" and bucket is not None:
                 window.by_bucket().add_error(bucket)
-        for _ in range(len(self._defaulted)):
-            self._window(self._start(self._defaulted.popleft())).defaulted += 1
-        for _ in range(len(self._stale)):
-            self._window(self._start(self._stale.popleft())).stale += 1
+        for _ in range(len(self._joined)):
+            at, stale_at = self._joined.popleft()
+            self._window(self._start(at)).add_joined(at, stale_at)
         for _ in range(len(self._units)):
             at, bucket = self._units.popleft()
             window = self._window(self._start(at))

@@ -92,6 +92,15 @@ class WindowCounts:
         bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
         counts.observations += count
 
+    def add_joined(self, at: float, stale_at: int | None) -> None:
+        """Add a prediction at ``at`` with features that get stale at ``stale_at``, both in Unix
+        seconds; ``None`` for an entity that had the defaults.
+        """
+        if stale_at is None:
+            self.defaulted += 1
+        else:
+            self.stale += at >= stale_at
+
     def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
         """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""
         bins = latency_bins(latencies)
