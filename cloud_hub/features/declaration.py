@@ -16,7 +16,7 @@ from edge_sdk.contract.codec import require
 from edge_sdk.contract.dtypes import STRING, Dtype
 from edge_sdk.contract.names import check_name
 
-Default = str | float | int | bool | None
+Default = float | int | bool | str | None
 """Value of a feature for an entity that has none; ``None`` for a missing value."""
 
 DAY: Final = 86_400.0

@@ -91,6 +91,11 @@ class SetTaken:
     set_version: int
     history: str
 
+    @property
+    def ref(self) -> str:
+        """``NAME@N``."""
+        return f"{self.name}@{self.set_version}"
+
 
 class FeatureHistory:
     """Sets and their rows.

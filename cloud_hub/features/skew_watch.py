@@ -144,7 +144,7 @@ class SkewWatch:
                 db.execute(insert(feature_skews).values(**row))
         for each in found:
             if each.alarming:
-                evidence = {"effect": each.share, "compared": each.compared}
+                evidence: dict[str, Any] = {"effect": each.share, "compared": each.compared}
                 evidence |= {"different": each.different, "example": list(each.example or ())}
                 self._alarm(model, version, f"skew:{each.feature}", evidence, now)
 

@@ -23,7 +23,7 @@ DECLARED = FeatureSet(
     "orders", "user", (
         Feature("amount", "float32", 0.5), Feature("mean", "float64"), Feature("count", "int64", 7),
         Feature("city", "string", "nowhere"), Feature("vip", "bool", False),
-    ), "shop@example.com", freshness_seconds=50.0, time="at",
+    ), "shop@example.com", freshness_seconds=5.0, time="at",
 )  # fmt: skip
 
 

@@ -217,7 +217,7 @@ def test_a_query_makes_rows_for_now_and_for_earlier_moments(shop: Hub, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("query", "database", "reason"),
+    ("query", "file", "reason"),
     [
         ("SELECT 1 AS x", "orders.db", "missing"),
         ("SELECT 1 AS f0, 2 AS f0", "orders.db", "expected different columns"),
@@ -227,12 +227,12 @@ def test_a_query_makes_rows_for_now_and_for_earlier_moments(shop: Hub, tmp_path:
     ],
 )
 def test_a_query_that_makes_no_rows_is_refused(
-    shop: Hub, tmp_path: Path, query: str, database: str, reason: str
+    shop: Hub, tmp_path: Path, query: str, file: str, reason: str
 ) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "orders.db")) as db, db:
         db.execute("CREATE TABLE orders (user TEXT)")
         (shop.settings.data / "hub.db").touch()
-    source = f"source:\n  sql: {query}\n  database: sqlite:///{tmp_path / database}\n"
+    source = f"source:\n  sql: {query}\n  database: sqlite:///{tmp_path / file}\n"
     shop.feature_sets.apply(TEXT + source, actor="test")
     with pytest.raises(Invalid, match=reason):
         shop.feature_sets.compute("user_orders", actor="test")
