@@ -26,7 +26,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.features.snapshot import FOLDER as FEATURES
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.registry.dataset import Dataset
@@ -37,6 +36,9 @@ from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
+
+FEATURES: Final = "features"
+"""Sets of features; :mod:`cloud_hub.features.snapshot` says what is in it."""
 
 OUT: Final = "out"
 WORK: Final = "work"
