@@ -7,17 +7,19 @@ came, so the same rows are the same file.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloud_hub.errors import Invalid
-from cloud_hub.features.declaration import Feature, FeatureSet
 from cloud_hub.features.moments import MICRO, TIMESTAMP, micros_of
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import STRING
+
+if TYPE_CHECKING:
+    from cloud_hub.features.declaration import Feature, FeatureSet
 
 ENTITY: Final = "entity"
 TIME: Final = "time"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cloud_hub.errors import HubFault, Invalid
-from cloud_hub.features.declaration import FeatureSet
 from cloud_hub.features.intake import ARROW, ENTITY, TIME, entities_of
 from cloud_hub.features.moments import MICRO, micros_of
 from cloud_hub.features.point_in_time import NONE, EntityTimes, newest_before
 from cloud_hub.text.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from cloud_hub.features.declaration import FeatureSet
 
 AGE = "@age"
 """End of the name of a column with the age of a set's values, in seconds."""
