@@ -13,6 +13,7 @@ from typing import Final
 from benchmarks import (
     batch,
     entities,
+    features,
     hub,
     large,
     loop,
@@ -40,11 +41,12 @@ HUB: Final = "hub"
 BATCH: Final = "batch"
 ENTITIES: Final = "entities"
 WATCHING: Final = "watching"
+FEATURES: Final = "features"
 LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB, BATCH, ENTITIES, VALIDATION,
-    LOOP,
+    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH, ENTITIES,
+    VALIDATION, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -134,6 +136,9 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if FEATURES in only:
+        tell = functools.partial(_tell, FEATURES)
+        parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     if LOOP in only:

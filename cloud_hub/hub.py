@@ -29,14 +29,17 @@ from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
 from cloud_hub.features.entities import StoredEntities
+from cloud_hub.features.history_store import FeatureHistory
 from cloud_hub.features.service import Features
+from cloud_hub.features.sets import FeatureSets
+from cloud_hub.features.skew_watch import SkewWatch
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.forms.service import Forms
 from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
-from cloud_hub.loop import Loop
+from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
@@ -116,6 +119,7 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
@@ -154,8 +158,9 @@ class Hub:
         self.pipelines = Pipelines(engine, audit, self.blobs)
         rows = RunRows(store, steps, registry, self.datasets, self.validation)
         training = TrainingRunner(
-            self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers
-        )
+            self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers,
+            self.feature_sets,
+        )  # fmt: skip
         self.past_runs = PastRuns(store, steps, training, self.pipelines, audit, registry, plans)
         self.runs = Runs(
             store, steps, training, audit, registry, self.datasets, plans, self.experiments,
@@ -168,6 +173,16 @@ class Hub:
             busy=self.runs.busy,
         )  # fmt: skip
 
+    def _open_feature_sets(self, stores: ArtifactStores) -> None:
+        """Sets of features; their history is among the blobs, which no device reaches."""
+        self.feature_sets = FeatureSets(
+            self.settings.data, FeatureHistory(self.engine, stores.blobs), self.features,
+            self.audit, self.workers,
+        )  # fmt: skip
+        self.skew = SkewWatch(
+            self.engine, self.feature_sets, self.registry, self.plans, self.monitoring.raise_alarm
+        )
+
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
@@ -175,6 +190,7 @@ class Hub:
         self.runs.stop()
         self.batches.stop()
         self.forms.stop()
+        self.feature_sets.wait(STOP_SECONDS)
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
@@ -276,6 +292,8 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "experiments": hub.experiments.tick,
         "batch": hub.batches.tick,
         "entities": hub.entity_packs.tick,
+        "features": hub.feature_sets.tick,
+        "skew": hub.skew.tick,
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.packs.entity_features import StoredFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -246,6 +247,18 @@ class EdgeDevice:
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+
+    def stored_features(self, entity: str) -> StoredFeatures:
+        """Return the stored features of an entity, with their age; nothing is counted.
+
+        Args:
+            entity: its name, such as ``"user-42"``.
+
+        Raises:
+            InputError: this device has no batch features, or they are damaged there.
+            ReleaseError: there is no release yet.
+        """
+        return self._service.current().stored(entity)
 
     def predict_ranking(
         self,

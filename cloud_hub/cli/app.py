@@ -14,9 +14,9 @@ from cloud_hub.cli import (
     batch,
     calendars,
     data,
-    datasets,
     devices,
     experiments,
+    features,
     fleet,
     freshness,
     keys,
@@ -34,7 +34,7 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, data, datasets,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, data, features,
     batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

@@ -48,10 +48,13 @@ class HubAddress:
     url: str | None = None
     token: str | None = None
 
-    def client(self) -> AdminClient:
+    def client(self, *, timeout: float = 60.0) -> AdminClient:
         """Return a client of the hub.
 
         The environment is read only where no option names a hub: an explicit ``--data`` wins.
+
+        Args:
+            timeout: seconds for each request.
 
         Raises:
             Invalid: no hub is named, or two are.
@@ -62,9 +65,9 @@ class HubAddress:
         if self.data is not None:
             if self.url:  # the one of the environment may stand: --data is more particular
                 raise Invalid("say which hub: --data or --hub, not both")
-            return AdminClient.of_data(self.data)
+            return AdminClient.of_data(self.data, timeout=timeout)
         url = self.url or os.environ.get("EDGE_HUB_URL")
         token = self.token or os.environ.get("EDGE_HUB_TOKEN")
         if not url or not token:
             raise Invalid("say which hub: --data FOLDER, or --hub URL and --token TOKEN")
-        return AdminClient(url, token)
+        return AdminClient(url, token, timeout=timeout)

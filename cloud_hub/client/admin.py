@@ -53,8 +53,12 @@ class AdminClient:
         self._verify = verify
 
     @classmethod
-    def of_data(cls, data: str | Path) -> AdminClient:
+    def of_data(cls, data: str | Path, *, timeout: float = 60.0) -> AdminClient:
         """Return the client of a hub whose data folder is on this machine.
+
+        Args:
+            data: the folder.
+            timeout: seconds for each request.
 
         Raises:
             Invalid: no hub was ever served from this folder.
@@ -69,7 +73,7 @@ class AdminClient:
             raise Invalid(
                 f"{folder}: expected the data folder of a hub on this machine; {error.strerror}"
             ) from error
-        client = cls(url, token)
+        client = cls(url, token, timeout=timeout)
         client._advice = f"start the hub: edge-hub serve {folder}"
         # No proxy of the environment stands before a hub on this machine.
         client._session.trust_env = False
@@ -116,6 +120,22 @@ class AdminClient:
         """
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
+
+    def response(
+        self, method: str, path: str, data: bytes | None = None, **query: Any
+    ) -> requests.Response:
+        """Return the whole response to a request below ``/v1/``, with its headers.
+
+        Args:
+            method: of HTTP.
+            path: below ``/v1/``.
+            data: body.
+            query: parameters; those that are ``None`` are left out.
+
+        Raises:
+            HubFault: the hub refuses, or cannot be reached.
+        """
+        return self._call(method, path, query, data)
 
     def text(self, path: str) -> str:
         """Return the text of ``GET /v1/PATH``; raises HubFault."""

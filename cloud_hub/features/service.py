@@ -148,6 +148,42 @@ class Features:
         log.info("%s: %s published by %s", model, reason, actor)
         return self.status(model)
 
+    def give(self, model: str, table: FeatureTable, now: float) -> list[str]:
+        """Store the newest values of a model's sets, and let devices have them with the next plan.
+
+        Unlike :meth:`put`, a version takes those columns that it has, and there need not be one.
+
+        Args:
+            model: name of the line.
+            table: of all entities; others are forgotten.
+            now: Unix seconds: what came later is not in it.
+
+        Returns:
+            The versions whose devices have them.
+
+        Raises:
+            Invalid: the version that serves cannot take them; nothing is stored.
+        """
+        plan = self._plans.current(model)
+        if plan is not None:
+            release = self._registry.release(model, plan.serving.version)
+            if known_columns(tuple(table.columns), release.manifest.signature):
+                self._registry.repository.signer(RELEASES)
+                with tempfile.TemporaryDirectory() as folder:
+                    info = FeatureInfo(dict(table.defaults), now, None)
+                    _write(Path(folder) / "try", release, table, info)
+        self._store.write(model, table, now=now, expires=None, replace=True)
+        if plan is None:
+            return []
+        reason = f"features of {len(table.entities)} entities"
+        plan = self._plans.change(model, self._renewed, actor="hub", reason=reason)
+        return [ref.version for ref in _references(plan) if ref.features is not None]
+
+    def given_at(self, model: str) -> float | None:
+        """Return when devices of a model were last given features, Unix seconds."""
+        info = self._store.info(model)
+        return None if info is None else info.updated_at
+
     def reference(self, model: str, version: str) -> PackRef | None:
         """Return the signed file of features for a version, ``None`` if there are none for it.
 
@@ -213,6 +249,8 @@ def _write(path: Path, release: Release, table: FeatureTable, info: FeatureInfo)
             defaults={c.name: typed(c, [table.defaults[c.name]])[0] for c in columns},
             computed_by="batch features",
             expires=info.expires,
+            computed_at=table.computed_at,
+            stale_at=table.stale_at,
         )
     except PackError as error:
         raise Invalid(str(error)) from error

@@ -12,6 +12,7 @@ from typing import Any
 import sqlite_utils
 
 from cloud_hub.features.table import FeatureTable, Value
+from edge_sdk.contract.pack import COMPUTED_AT, STALE_AT
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,12 @@ class FeatureStore:
             expires: Unix seconds after which devices stop using them; ``None`` for never.
             replace: forget all other entities.
         """
+        columns = dict(table.columns)
+        if table.computed_at:
+            columns |= {COMPUTED_AT: table.computed_at, STALE_AT: table.stale_at}
         rows = (
-            {"entity": entity, "row": json.dumps(dict(zip(table.columns, values, strict=True)))}
-            for entity, *values in zip(table.entities, *table.columns.values(), strict=True)
+            {"entity": entity, "row": json.dumps(dict(zip(columns, values, strict=True)))}
+            for entity, *values in zip(table.entities, *columns.values(), strict=True)
         )
         info = {"model": model, "defaults": json.dumps(dict(table.defaults))}
         with self._open() as db, db.conn:  # the connection as a block: one transaction
@@ -95,10 +99,13 @@ class FeatureStore:
         with self._open() as db:
             stored = list(db[_values(model)].rows_where(order_by="entity"))
         rows = [json.loads(row["row"]) for row in stored]
+        aged = bool(rows) and all(COMPUTED_AT in row for row in rows)
         return FeatureTable(
             tuple(row["entity"] for row in stored),
             {name: tuple(row[name] for row in rows) for name in info.defaults},
             info.defaults,
+            tuple(row[COMPUTED_AT] for row in rows) if aged else (),
+            tuple(row[STALE_AT] for row in rows) if aged else (),
         )
 
     @contextmanager

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
@@ -106,6 +107,23 @@ class Monitoring:
             self._audit.record("hub", "alarm", model, detail)
             log.info("%s %s: alarm raised, %s", model, version, alarm.signal)
         return raised
+
+    def raise_alarm(
+        self, model: str, version: str, signal: str, evidence: Mapping[str, Any], now: float
+    ) -> None:
+        """Raise an alarm that another part of the hub has found; one that is open stays one.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            signal: ``KIND:NAME``, such as ``skew:orders``.
+            evidence: plain JSON.
+            now: Unix seconds.
+        """
+        if self._store.raise_alarm(model, version, signal, evidence, now):
+            detail = {"signal": signal, "version": version, "evidence": dict(evidence)}
+            self._audit.record("hub", "alarm", model, detail)
+            log.info("%s %s: alarm raised, %s", model, version, signal)
 
     def _watcher(self, model: str, version: str, now: float) -> Watcher:
         release = self._registry.release(model, version)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cloud_hub.errors import Invalid
+from cloud_hub.features.training import TrainingFeatures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,7 @@ class TrainingContext:
         seed: for everything random, so that the run can be repeated.
         datasets: versions of datasets that it trains on, as ``NAME@N``.
         rehearsal: which rows of ``fresh`` [N] are old ones, mixed in by the policy's ``rehearsal``.
+        store: sets of features of this model, as they were when the run began.
     """
 
     model: str
@@ -73,6 +76,26 @@ class TrainingContext:
     seed: int
     datasets: tuple[str, ...] = ()
     rehearsal: NDArray[np.bool_] | None = None
+    store: TrainingFeatures = field(default_factory=TrainingFeatures)
+
+    def features(
+        self, labels: Any, *, as_of: str = "time", sets: Sequence[str] = (), ages: bool = False
+    ) -> Any:
+        """Return labels with what serving would have had at their moments.
+
+        Args:
+            labels: N rows, a DataFrame or columns by name, with the entity's column of each set.
+            as_of: column of moments: timestamps (UTC without a zone), or Unix seconds.
+            sets: names of sets; default all of this model.
+            ages: also a column ``SET@age``: how old the values were, in seconds.
+
+        Returns:
+            A DataFrame of N rows in their order: the labels, and a column for each feature.
+
+        Raises:
+            HubFault: the model has no such set, or the labels cannot be joined.
+        """
+        return self.store.features(labels, as_of=as_of, sets=sets, ages=ages)
 
     def parent_estimator(self) -> Any:
         """Return the parent's estimator, unpickled: the hub itself wrote it.

@@ -10,6 +10,7 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
     history.parquet                       the dataset ``train``
     rehearsal.npy                         which rows of ``fresh`` are old ones
     parent.state                          state of the parent's training
+    features/                             sets of features (see cloud_hub.features.snapshot)
     code.zip                              the training's code, where it is not the one in place
     out/                                  left by a command or a pipeline: model.*, state
     steps.json trained.* next.state       taken from the worker: its steps, what it trained
@@ -43,6 +44,8 @@ from edge_sdk.system.files import write_atomic
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
 
+FEATURES: Final = "features"
+"""Sets of features; :mod:`cloud_hub.features.snapshot` says what is in it."""
 FRESH: Final = "fresh.parquet"
 HELD: Final = "held.parquet"
 HISTORY: Final = "history.parquet"
@@ -115,6 +118,7 @@ class RunFiles:
         rehearsal: old rows that are mixed into those that are trained on.
         code: ZIP of the training's code, where another one is in place.
         trained: folder of an earlier attempt, whose trained model is converted.
+        features: folder of an earlier attempt, whose sets of features are used again.
     """
 
     fresh: Dataset
@@ -123,16 +127,20 @@ class RunFiles:
     rehearsal: Dataset | None = None
     code: bytes | None = None
     trained: Path | None = None
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """End of a training: a release with its mode, or the reason why there is none."""
+    """End of a training: a release with its mode, or the reason why there is none; ``features``
+    are the sets that it joined, as ``NAME@N``.
+    """
 
     ok: bool
     reason: str
     mode: str = ""
     mode_reason: str = ""
+    features: tuple[str, ...] = ()
 
 
 def start(
@@ -172,6 +180,8 @@ def _started(
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
     shutil.copytree(folder / OUT, work / OUT)
+    if (folder / FEATURES).exists():
+        shutil.copytree(folder / FEATURES, work / FEATURES)
     if job.cloud is not None:
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))
@@ -214,7 +224,7 @@ def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
     """Write the files that the worker reads.
 
     Args:
-        folder: of the attempt; must not exist.
+        folder: of the attempt; it may hold sets of features.
         job: the training to be done.
         files: what it is given.
     """
@@ -231,6 +241,8 @@ def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
     for name, raw in ((PARENT_STATE, files.state), (CODE, files.code)):
         if raw is not None:
             write_atomic(folder / name, raw)
+    if files.features is not None and (files.features / FEATURES).exists():
+        shutil.copytree(files.features / FEATURES, folder / FEATURES)
     if files.trained is not None:
         for name in TRAINED_FILES:
             if (files.trained / name).exists():

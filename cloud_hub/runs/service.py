@@ -288,6 +288,8 @@ class Runs:
         version = candidate.manifest.version
         self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
         self._datasets.set_uses(run.model, version, "trained", run.datasets)
+        folder = self._training.folder(run)
+        self._training.features.note_trained(run.model, version, folder, result.features)
         self._evaluate(self.get(run.id), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from edge_sdk.system.files import sha256_file, write_atomic
 @dataclass(frozen=True)
 class TrainedFile:
     """What ``trained.json`` says: ``suffix`` of a model that is a file, empty for an estimator;
-    ``file`` in which the model is, ``sha256`` of it; the mode that the training had in the end.
+    ``file`` in which the model is, ``sha256`` of it; the mode that the training had in the end;
+    the sets of features that it joined, as ``NAME@N``.
     """
 
     suffix: str
@@ -30,9 +32,10 @@ class TrainedFile:
     sha256: str
     mode: str
     mode_reason: str
+    features: tuple[str, ...] = ()
 
 
-def keep(folder: Path, trained: Trained, mode: Mode, why: str) -> str:
+def keep(folder: Path, trained: Trained, mode: Mode, why: str, features: Iterable[str] = ()) -> str:
     """Write a trained model into the worker's folder; return its SHA-256.
 
     Args:
@@ -40,6 +43,7 @@ def keep(folder: Path, trained: Trained, mode: Mode, why: str) -> str:
         trained: the training's result.
         mode: of the training, in the end.
         why: it is another mode than was asked for; empty if it is not.
+        features: sets that it joined, as ``NAME@N``.
 
     Raises:
         Exception: whatever pickling an estimator raises.
@@ -61,7 +65,7 @@ def keep(folder: Path, trained: Trained, mode: Mode, why: str) -> str:
         Dataset.of(trained.check.X, trained.check.y).write(folder / jobs.TRAINED_CHECK)
     digest = sha256_file(folder / file)
     suffix = path.suffix if path is not None else ""
-    described = TrainedFile(suffix, file, digest, mode, why)
+    described = TrainedFile(suffix, file, digest, mode, why, tuple(sorted(features)))
     write_atomic(folder / jobs.TRAINED, encode(described))
     return digest
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.errors import HubFault, Invalid, NotFound
+from cloud_hub.features.snapshot import digests_in
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
@@ -26,6 +27,7 @@ from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.data.dataset import Dataset
+    from cloud_hub.features.sets import FeatureSets
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import TrainPolicy
@@ -71,6 +73,7 @@ class TrainingRunner:
         pipelines: Pipelines,
         plans: Plans,
         workers: Workers,
+        features: FeatureSets,
     ) -> None:
         self._data = data
         self._store = store
@@ -80,6 +83,7 @@ class TrainingRunner:
         self.pipelines = pipelines
         self._plans = plans
         self.workers = workers
+        self.features = features
         self._running: dict[int, _Training] = {}
 
     def folder(self, run: RunRecord) -> Path:
@@ -165,7 +169,9 @@ class TrainingRunner:
         zipped = None if in_place else self.pipelines.files(code)
         jobs.prepare(
             self.folder(run), job,
-            jobs.RunFiles(taken.fresh, taken.history, state, taken.rehearsal, zipped),
+            jobs.RunFiles(
+                taken.fresh, taken.history, state, taken.rehearsal, zipped, features=folder
+            ),
         )  # fmt: skip
         self._work(run, self.folder(run), job, policy, {})
 
@@ -196,9 +202,12 @@ class TrainingRunner:
         job = replace(job, begin=begin)
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
+        folder = self.folder(run)
+        if trained is None:  # else what the kept model was trained on
+            self.features.write_snapshot(run.model, folder, now)
         inputs = train_inputs(
             job, taken, parent=self._registry.release(run.model, run.parent).digest, state=state,
-            code=code, rehearsal=asdict(policy.rehearsal),
+            code=code, rehearsal=asdict(policy.rehearsal), features=digests_in(folder),
         )  # fmt: skip
         version, rows = job.versions[job.mode], len(taken.fresh)
         # Before the worker starts: a hub that dies in between begins the attempt once more.
@@ -215,10 +224,10 @@ class TrainingRunner:
             StepRecord(run.id, run.model, run.attempts, begin, "running", time.time(),
                        inputs=inputs if begin == "train" else {})
         )  # fmt: skip
-        folder = self.folder(run)
         files = jobs.RunFiles(
-            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained
-        )
+            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained,
+            features=trained,
+        )  # fmt: skip
         jobs.prepare(folder, job, files)
         if policy.webhook is not None and begin == "train" and code is None:
             pipeline.call(folder, job, policy, policy.reach or self._address())

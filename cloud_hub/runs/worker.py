@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.writing import written
+from cloud_hub.features.snapshot import read_snapshot
+from cloud_hub.features.training import TrainingFeatures
 from cloud_hub.isolation.kernel import end_with_parent
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
@@ -80,7 +82,9 @@ def _run(folder: Path, job: TrainingJob) -> JobResult:
             step.metrics = {**as_metrics(release.manifest.metrics), "bytes": _bytes(release)}
     with steps.step("certify") as step:
         _certify(folder, step)
-    return JobResult(ok=True, reason="", mode=mode, mode_reason=done.mode_reason)
+    return JobResult(
+        ok=True, reason="", mode=mode, mode_reason=done.mode_reason, features=done.features
+    )
 
 
 def _trained(folder: Path, job: TrainingJob, steps: StepRecorder) -> tuple[Trained, TrainedFile]:
@@ -88,7 +92,7 @@ def _trained(folder: Path, job: TrainingJob, steps: StepRecorder) -> tuple[Train
     with steps.step("train") as step:
         context = _context(folder, job)
         trained = _checked(_train(folder, job, context))
-        keep(folder, trained, *_mode(job, context, trained))
+        keep(folder, trained, *_mode(job, context, trained), context.store.joined)
         step.metrics = {"rows": float(len(context.fresh))}
     with steps.step("evaluate") as step:
         step.metrics = figures(
@@ -130,7 +134,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     described = {
         name: value
         for name, value in asdict(context).items()
-        if name not in ("fresh", "history", "state", "rehearsal")
+        if name not in ("fresh", "history", "state", "rehearsal", "store")
     }
     described["rehearsal_rows"] = (
         int(context.rehearsal.sum()) if context.rehearsal is not None else 0
@@ -233,6 +237,7 @@ def _context(folder: Path, job: TrainingJob) -> TrainingContext:
         seed=job.seed,
         datasets=job.datasets,
         rehearsal=_rehearsal(folder),
+        store=TrainingFeatures(read_snapshot(folder)),
     )
 
 

@@ -37,6 +37,7 @@ def train_inputs(
     state: bytes | None,
     code: PipelineVersion | None,
     rehearsal: Mapping[str, Any],
+    features: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return all that a training depends on, as far as the hub can tell.
 
@@ -47,6 +48,7 @@ def train_inputs(
         state: that it continues from.
         code: version of its code; ``None`` for a pipeline elsewhere.
         rehearsal: the policy's section.
+        features: digests of the sets of features that it is given, by ``NAME@N``.
     """
     return {
         "code": code.digest if code is not None else "elsewhere",
@@ -56,6 +58,7 @@ def train_inputs(
         "parent": parent,
         "state": hashlib.sha256(state).hexdigest() if state is not None else "",
         "seed": job.seed,
+        "features": dict(features),
         "rehearsal": {**rehearsal, "rows": len(taken.rehearsal or ())},
     }
 

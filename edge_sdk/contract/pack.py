@@ -52,6 +52,13 @@ FLOATS: Final = tuple(FLOAT_CODES)
 """Dtypes that can be stored in a shorter encoding."""
 
 
+COMPUTED_AT: Final = "@computed_at"
+"""Field of entity features: when the oldest value of an entity was computed, Unix seconds."""
+
+STALE_AT: Final = "@stale_at"
+"""Field of entity features: when the first value of an entity gets stale, Unix seconds."""
+
+
 @dataclass(frozen=True)
 class ValueField:
     """One output inside a value: ``shape`` without the batch axis.

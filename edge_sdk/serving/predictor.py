@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_features import EntityFeatures, JoinedFeatures, StoredFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.entity_answers import EntityAnswerer
@@ -275,13 +275,12 @@ class Predictor:
             stored = entities.stored(entity) if streaming is None else None
             if stored is not None:
                 return stored, None
-            row, is_stored = self._join(entity, streaming)
-            self._inputs.check(row)
+            joined = self._join(entity, streaming)
+            self._inputs.check(joined.row)
         except InputError as error:
             return self._without_model(entity, streaming, entities, error), None
-        if not is_stored:
-            self.monitor.record_defaulted()
-        return None, row
+        self._count_joined(joined)
+        return None, joined.row
 
     def _without_model(
         self, entity: str, streaming: Any, entities: EntityAnswerer, error: InputError
@@ -309,16 +308,30 @@ class Predictor:
             InputError: there are no batch features here, or ``streaming`` is not a mapping.
         """
         try:
-            row, is_stored = self._join(entity, streaming)
+            joined = self._join(entity, streaming)
         except InputError as error:
             self._count(error)
             raise
-        if not is_stored:
-            self.monitor.record_defaulted()
-        return row
+        self._count_joined(joined)
+        return joined.row
 
-    def _join(self, entity: str, streaming: Any) -> tuple[dict[str, Any], bool]:
-        """Return a row, and whether the entity has stored features; raises InputError."""
+    def _count_joined(self, joined: JoinedFeatures) -> None:
+        # An old value is better than none, but it is counted.
+        if not joined.is_stored or joined.stale_at is not None:
+            self.monitor.record_joined(joined.stale_at)
+
+    def stored(self, entity: str) -> StoredFeatures:
+        """Return what is stored of an entity, and how old it is.
+
+        Raises:
+            InputError: there are no batch features here, or none can be read.
+        """
+        if self._features is None:
+            raise InputError("entity", "this device has no batch features")
+        return self._features.stored(entity, self._clock())
+
+    def _join(self, entity: str, streaming: Any) -> JoinedFeatures:
+        """Return a row of stored and streaming features; raises InputError."""
         streaming = {} if streaming is None else streaming
         if self._features is None:
             damage = self.scrub.damage.get("features")
@@ -331,7 +344,7 @@ class Predictor:
         if not isinstance(streaming, Mapping):
             kind = type(streaming).__name__
             raise InputError("shape", f"expected streaming features by column name, got {kind}")
-        return self._features.join(entity, streaming)
+        return self._features.lookup(entity, streaming)
 
     def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.

@@ -115,7 +115,7 @@ class Monitor:
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
-        self._defaulted: deque[float] = deque(maxlen=capacity)
+        self._joined: deque[tuple[float, int | None]] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
         self._lock = threading.Lock()
@@ -220,9 +220,11 @@ class Monitor:
         """Count a refused input or a failed call."""
         self._errors.append((self._clock(), kind, self._bucket()))
 
-    def record_defaulted(self) -> None:
-        """Count a prediction for an entity that has no stored features."""
-        self._defaulted.append(self._clock())
+    def record_joined(self, stale_at: int | None) -> None:
+        """Count a prediction for an entity whose stored features get stale at ``stale_at`` (Unix
+        seconds), ``None`` for an entity that has none.
+        """
+        self._joined.append((self._clock(), stale_at))
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
@@ -322,8 +324,9 @@ class Monitor:
             window.errors[kind] += 1
             if kind == "model" and bucket is not None:
                 window.by_bucket().add_error(bucket)
-        for _ in range(len(self._defaulted)):
-            self._window(self._start(self._defaulted.popleft())).defaulted += 1
+        for _ in range(len(self._joined)):
+            at, stale_at = self._joined.popleft()
+            self._window(self._start(at)).add_joined(at, stale_at)
         for _ in range(len(self._units)):
             at, bucket = self._units.popleft()
             window = self._window(self._start(at))

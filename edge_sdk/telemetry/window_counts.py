@@ -69,6 +69,7 @@ class WindowCounts:
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
     defaulted: int = 0
+    stale: int = 0
     units: int = 0
     keys: RequestsByBucket | None = None
 
@@ -90,6 +91,15 @@ class WindowCounts:
         bins.features.add(columns, counts.features)
         bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
         counts.observations += count
+
+    def add_joined(self, at: float, stale_at: int | None) -> None:
+        """Add a prediction at ``at`` with features that get stale at ``stale_at``, both in Unix
+        seconds; ``None`` for an entity that had the defaults.
+        """
+        if stale_at is None:
+            self.defaulted += 1
+        else:
+            self.stale += at >= stale_at
 
     def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
         """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""

@@ -396,6 +396,7 @@ EXAMPLES = {
     "window_report_packed": replace(REPORT, units=17),
     "window_report_by_key": REPORT_BY_KEY,
     "window_report_grouped": REPORT_OF_GROUPS,
+    "window_report_stale": replace(REPORT, stale=3),
     "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),
     "feedback_report": FEEDBACK,
     "feedback_report_by_key": FEEDBACK_BY_KEY,

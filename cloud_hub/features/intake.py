@@ -1,0 +1,167 @@
+"""Turns rows that somebody brings into rows of a set, or says in words why they are none. Pure.
+
+What is taken has exactly the declared columns and dtypes, no infinity, one row for each entity and
+moment, and no moment that is still to come. Its order does not depend on the order in which it
+came, so the same rows are the same file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cloud_hub.errors import Invalid
+from cloud_hub.features.moments import MICRO, TIMESTAMP, micros_of
+from cloud_hub.text.spelling import did_you_mean
+from edge_sdk.contract.dtypes import STRING
+
+if TYPE_CHECKING:
+    from cloud_hub.features.declaration import Feature, FeatureSet
+
+ENTITY: Final = "entity"
+TIME: Final = "time"
+AHEAD_SECONDS: Final = 300.0
+"""A clock may be off by so much; a row that is further ahead would hide all that come before it."""
+
+ARROW: Final = {
+    "float32": pa.float32(), "float64": pa.float64(),
+    "int8": pa.int8(), "uint8": pa.uint8(), "int16": pa.int16(), "int32": pa.int32(),
+    "int64": pa.int64(), "bool": pa.bool_(), STRING: pa.string(),
+}  # fmt: skip
+"""Types of the columns that are kept."""
+
+
+def schema_of(declared: FeatureSet) -> pa.Schema:
+    """Return the schema in which rows of a set are kept."""
+    fields = [(feature.name, ARROW[feature.dtype]) for feature in declared.features]
+    return pa.schema([("@" + ENTITY, pa.string()), ("@" + TIME, TIMESTAMP), *fields])
+
+
+def taken(rows: pa.Table, declared: FeatureSet, *, now: float, at: float | None = None) -> pa.Table:
+    """Return rows as they are kept, by moment and entity.
+
+    Args:
+        rows: with the columns that the set declares, in any order.
+        declared: the set.
+        now: Unix seconds.
+        at: moment of rows that have no column of moments (Unix seconds); ``None``: they need one.
+
+    Raises:
+        Invalid: says which rows or columns are wrong.
+    """
+    if not rows.num_rows:
+        raise Invalid(f"{declared.name}: expected rows, got none; the rows of before stay")
+    _check_columns(rows, declared, timed=at is None)
+    entities = entities_of(rows, declared.entity)
+    if declared.time in rows.column_names:
+        times = micros_of(rows[declared.time], declared.time, rounding="up")
+    else:
+        assert at is not None
+        times = np.full(rows.num_rows, round(at * MICRO), np.int64)
+    _check_ahead(times, declared, now)
+    columns = [_column(rows[feature.name], feature) for feature in declared.features]
+    table = pa.Table.from_arrays(
+        [entities, pa.array(times).cast(TIMESTAMP), *columns], schema=schema_of(declared)
+    )
+    table = table.sort_by([("@" + TIME, "ascending"), ("@" + ENTITY, "ascending")])
+    _check_once(table, declared)
+    return table.combine_chunks()
+
+
+def entities_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return the names of entities; whole numbers become their digits.
+
+    Raises:
+        Invalid: there is no such column, or it holds something else, or nothing in some rows.
+    """
+    if name not in rows.column_names:
+        near = did_you_mean(name, rows.column_names)
+        raise Invalid(f"{name}: expected this column of entities; {near}got {rows.column_names}")
+    column = rows[name]
+    kind = column.type
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (texts or pa.types.is_integer(kind)):
+        raise Invalid(f"{name}: expected entities as texts or whole numbers, got {kind}")
+    column = column.cast(pa.string())
+    empty = column.null_count + (pc.sum(pc.equal(column, "")).as_py() or 0) if len(column) else 0
+    if empty:
+        raise Invalid(f"{name}: expected an entity in every row, {empty} have none")
+    return column
+
+
+def _check_columns(rows: pa.Table, declared: FeatureSet, *, timed: bool) -> None:
+    got = rows.column_names
+    twice = sorted({name for name in got if got.count(name) > 1})
+    if twice:
+        raise Invalid(f"{declared.name}: columns {twice} stand twice")
+    expected = [declared.entity, *([declared.time] if timed else []), *declared.names]
+    missing = [name for name in expected if name not in got]
+    extra = [name for name in got if name not in (*expected, declared.time)]
+    if missing or extra:
+        near = did_you_mean(missing[0], extra) if missing else ""
+        raise Invalid(
+            f"{declared.name}: expected columns {expected}; {near}"
+            f"missing {missing or 'none'}, not declared {extra or 'none'}"
+        )
+
+
+def _check_ahead(
+    times: np.ndarray[tuple[int], np.dtype[np.int64]], declared: FeatureSet, now: float
+) -> None:
+    late = times > (now + AHEAD_SECONDS) * MICRO
+    if late.any():
+        worst = float(times.max()) / MICRO - now
+        raise Invalid(
+            f"{declared.time}: expected moments of the past, {int(late.sum())} rows are up to "
+            f"{worst:,.0f} s ahead of this hub's clock; check the clock, or the unit"
+        )
+
+
+def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
+    wanted = ARROW[feature.dtype]
+    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    kinds = {STRING: pa.types.is_string(column.type) or pa.types.is_large_string(column.type)}
+    kinds["bool"] = pa.types.is_boolean(column.type)
+    fits = kinds.get(feature.dtype, numeric) or pa.types.is_null(column.type)
+    if not fits:
+        raise Invalid(f"{feature.name}: expected {feature.dtype}, got {column.type}")
+    if pa.types.is_floating(column.type):
+        column = _without_nan(column, feature)
+    try:
+        # A float of 64 bits loses digits in 32, as it does in the model; whole numbers lose none.
+        cast = column.cast(wanted, safe=not pa.types.is_floating(wanted))
+    except pa.ArrowInvalid as error:
+        raise Invalid(f"{feature.name}: expected {feature.dtype}; {error}") from error
+    if pa.types.is_floating(wanted) and pc.any(pc.is_inf(cast)).as_py():
+        raise Invalid(
+            f"{feature.name}: expected values that {feature.dtype} holds, some are larger"
+        )
+    return cast
+
+
+def _without_nan(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
+    """Return the column with NaN as missing; there is one way in which a value is missing."""
+    if pc.any(pc.is_inf(column)).as_py():
+        raise Invalid(f"{feature.name}: expected finite numbers, some are infinite")
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def _check_once(table: pa.Table, declared: FeatureSet) -> None:
+    """Raise Invalid if two rows are of one entity and moment; the table is in their order."""
+    if table.num_rows < 2:
+        return
+    entities, times = table["@" + ENTITY].combine_chunks(), table["@" + TIME].combine_chunks()
+    same = pc.and_(
+        pc.equal(entities.slice(1), entities.slice(0, len(entities) - 1)),
+        pc.equal(times.slice(1), times.slice(0, len(times) - 1)),
+    )
+    count = pc.sum(same).as_py()
+    if count:
+        first = entities[pc.index(same, True).as_py()].as_py()
+        raise Invalid(
+            f"{declared.name}: expected one row for each {declared.entity} and moment, {count} "
+            f"came again, {first!r:.60} among them; the rows of before stay"
+        )
