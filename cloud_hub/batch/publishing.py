@@ -24,7 +24,6 @@ from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.roles import RELEASES
-from edge_sdk.contract.codec import ContractError
 from edge_sdk.contract.entity_index import (
     EntityIndex,
     EntityShare,
@@ -32,6 +31,7 @@ from edge_sdk.contract.entity_index import (
     pack_path,
     signed_index,
 )
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack import EntityPackInfo

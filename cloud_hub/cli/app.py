@@ -11,12 +11,9 @@ import typer
 
 from cloud_hub.cli import (
     administration,
-    batch,
     calendars,
-    data,
     devices,
     experiments,
-    features,
     fleet,
     freshness,
     keys,
@@ -29,12 +26,13 @@ from cloud_hub.cli import (
     server,
     triggers,
 )
-from cloud_hub.cli.registration import HELP_OPTIONS
+from cloud_hub.cli.data import batch, datasets, features
+from cloud_hub.cli.shared.registration import HELP_OPTIONS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, data, features,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, features,
     batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

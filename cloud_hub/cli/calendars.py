@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, local_time
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Trained on a rare day.")]
 SHOWN: Final = 10

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, local_time, plural
-from cloud_hub.cli.registration import WATCH, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, plural
+from cloud_hub.cli.shared.registration import WATCH, command
 
 QUANTILES: Final = ("p50", "p95", "p99")
 SCREEN: Final = 15

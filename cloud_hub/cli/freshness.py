@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, progress
-from cloud_hub.cli.registration import RETRAIN, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, progress
+from cloud_hub.cli.shared.registration import RETRAIN, command
 
 if TYPE_CHECKING:
     from cloud_hub.freshness.analysis import LabelledHistory, Train

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, local_time, pairs, plural
-from cloud_hub.cli.registration import WATCH, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, local_time, pairs, plural
+from cloud_hub.cli.shared.registration import WATCH, command, group
 
 SHOWN: Final = {
     "drift": ("n", "ks", "psi", "p", "moved", "note"),

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, local_time, note, plural
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, local_time, note, plural
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 PipelineNumber = Annotated[
     int, typer.Argument(parser=types.whole(1), metavar="NUMBER", help="Number of the pipeline.")

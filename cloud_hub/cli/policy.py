@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result
 from cloud_hub.cli.policy_files import with_calendars
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 CHANGES: Final = 3
 """Exit status of ``policy plan --exit-code`` when applying would change something."""

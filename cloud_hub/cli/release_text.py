@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud_hub.cli.output import TextTable, View, local_time
+from cloud_hub.cli.shared.output import TextTable, View, local_time
 
 
 def releases_table(releases: list[dict[str, Any]]) -> TextTable:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, busy, local_time
-from cloud_hub.cli.registration import RELEASE, command, group
 from cloud_hub.cli.release_text import release_view, releases_table
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, busy, local_time
+from cloud_hub.cli.shared.registration import RELEASE, command, group
 from edge_sdk.system.files import READABLE, write_atomic
 
 if TYPE_CHECKING:

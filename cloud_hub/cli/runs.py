@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.data import validation_text
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, local_time, note, pairs
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.data.datasets import validation_text
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, local_time, note, pairs
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 from cloud_hub.runs.steps.names import STEPS
 
 Mode = Annotated[

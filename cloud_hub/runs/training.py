@@ -64,17 +64,9 @@ class TrainingRunner:
     """Trainings of all models; their folders are below ``data/runs``."""
 
     def __init__(
-        self,
-        data: Path,
-        store: RunStore,
-        steps: StepStore,
-        registry: Registry,
-        rows: RunRows,
-        pipelines: Pipelines,
-        plans: Plans,
-        workers: Workers,
-        features: FeatureSets,
-    ) -> None:
+        self, data: Path, store: RunStore, steps: StepStore, registry: Registry, rows: RunRows,
+        pipelines: Pipelines, plans: Plans, workers: Workers, features: FeatureSets,
+    ) -> None:  # fmt: skip
         self._data = data
         self._store = store
         self._steps = steps
@@ -169,9 +161,7 @@ class TrainingRunner:
         zipped = None if in_place else self.pipelines.files(code)
         jobs.prepare(
             self.folder(run), job,
-            jobs.RunFiles(
-                taken.fresh, taken.history, state, taken.rehearsal, zipped, features=folder
-            ),
+            jobs.RunFiles(taken.fresh, taken.history, state, taken.rehearsal, zipped, None, folder),
         )  # fmt: skip
         self._work(run, self.folder(run), job, policy, {})
 

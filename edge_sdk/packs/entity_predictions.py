@@ -123,7 +123,7 @@ class EntityPredictions:
                 return "expected items and scores of a ranked list"
             return None if names[SCORES].dtype in FLOAT_CODES else "expected scores of floats"
         for role in ("probabilities", "scores"):
-            field = fields.get(role)  # type: ignore[call-overload]
+            field = fields.get(role)
             if field is not None and field.shape != (len(about.classes),):
                 return f"expected {role} of {len(about.classes)} classes, got {field.shape}"
         if "label" in fields and not about.classes:
@@ -173,7 +173,8 @@ class EntityPredictions:
             return None
         if not about.classes and not isinstance(about.default, str):
             return Prediction(origin, 0, None, None, None, float(about.default))
-        return Prediction(origin, 0, about.default, None)
+        label = about.default if isinstance(about.default, str) else int(about.default)
+        return Prediction(origin, 0, label, None)
 
     def _ranked(self, origin: Origin) -> Callable[[int], Prediction]:
         text, scores = self.pack.raw(ITEMS), self.pack.raw(SCORES)

@@ -326,25 +326,23 @@ class Predictor:
         Raises:
             InputError: there are no batch features here, or none can be read.
         """
-        if self._features is None:
-            raise InputError("entity", "this device has no batch features")
-        return self._features.stored(entity, self._clock())
+        return self._opened().stored(entity, self._clock())
 
     def _join(self, entity: str, streaming: Any) -> JoinedFeatures:
         """Return a row of stored and streaming features; raises InputError."""
-        streaming = {} if streaming is None else streaming
-        if self._features is None:
-            damage = self.scrub.damage.get("features")
-            why = (
-                f"its batch features are damaged ({damage})"
-                if damage
-                else ("this device has no batch features")
-            )
-            raise InputError("entity", f"{why}: pass the whole row")
-        if not isinstance(streaming, Mapping):
+        if streaming is not None and not isinstance(streaming, Mapping):
             kind = type(streaming).__name__
             raise InputError("shape", f"expected streaming features by column name, got {kind}")
-        return self._features.lookup(entity, streaming)
+        return self._opened().lookup(entity, {} if streaming is None else streaming)
+
+    def _opened(self) -> EntityFeatures:
+        """Return the batch features; raises InputError if there are none."""
+        if self._features is None:
+            why = "this device has no batch features"
+            if damage := self.scrub.damage.get("features"):
+                why = f"its batch features are damaged ({damage})"
+            raise InputError("entity", f"{why}: pass the whole row")
+        return self._features
 
     def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.

@@ -108,8 +108,7 @@ class Monitor:
         self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope = scope
         self._reporting = reporting
-        shares = share and sharing.samples and _can_share(manifest)
-        self._sharing = sharing if shares else Sharing()
+        self._sharing = sharing if share and sharing.samples and _can_share(manifest) else Sharing()
         self._clock, self._enabled = clock, enabled
         self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.

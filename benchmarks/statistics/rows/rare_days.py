@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.statistics.part import Effort, Part, Row
 from cloud_hub.calendar.occurrence import Occurrence, last_before, open_at, spans
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.policy.schema.sections import GatePolicy, Policy, TriggerRule
 from cloud_hub.runs.answers import ReleaseAnswers
@@ -197,7 +198,7 @@ class Line:
         fresh = _joined(chosen)
         if len(fresh[1]) < 200 or len(np.unique(fresh[1])) < 2:
             return False
-        held = held_back(fresh[0])
+        held = held_back(Dataset.of(fresh[0]))
         candidate = _fit((fresh[0][~held], fresh[1][~held]))
         gate = self.policy.gate
         forgets = self.policy.calendar.day(today.day) if today is not None else None
@@ -216,7 +217,7 @@ class Line:
         assert self.before is not None
         model, day = self.before
         normal = _joined([r for at, r in self.seen if day.begin - 28 * DAY <= at < day.begin])
-        held = held_back(normal[0])
+        held = held_back(Dataset.of(normal[0]))
         rows = {"fresh": (normal[0][held], normal[1][held]), "history": self.holdout}
         gate = replace(self.policy.gate, max_fresh_drop=0.0, max_forgetting=0.0)
         won, _ = wins(_judged(self.model, model, rows, gate))
@@ -245,14 +246,11 @@ def _judged(
     rows: dict[str, Rows],
     gate: GatePolicy,
 ) -> list[Any]:
+    def answers(model: LogisticRegression, X: Any, y: Any) -> ReleaseAnswers:
+        return ReleaseAnswers((model.predict(X) != y).astype(np.float64))
+
     slices = {
-        name: Slice(
-            *(
-                ReleaseAnswers((model.predict(X) != y).astype(np.float64))
-                for model in (candidate, incumbent)
-            ),
-            {},
-        )
+        name: Slice(answers(candidate, X, y), answers(incumbent, X, y), {})
         for name, (X, y) in rows.items()
         # As the hub: where all may be forgotten, the holdout is not asked.
         if len(y) and (name == "fresh" or gate.max_forgetting < 1)

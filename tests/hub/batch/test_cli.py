@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cloud_hub.cli.batch import past_moments
+from cloud_hub.cli.data.batch import past_moments
 from cloud_hub.cli.main import main
 from tests.conftest import Publish
 from tests.hub.batch.shop import job, user_database

@@ -10,7 +10,7 @@ import pytest
 
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.cli.fleet import SCREEN, _telemetry_view
-from cloud_hub.cli.output import (
+from cloud_hub.cli.shared.output import (
     Result,
     TextTable,
     cell,

@@ -10,7 +10,7 @@ import requests
 import typer
 
 from cloud_hub.cli.main import main
-from cloud_hub.cli.types import amount, duration, name, version, whole
+from cloud_hub.cli.shared.types import amount, duration, name, version, whole
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise

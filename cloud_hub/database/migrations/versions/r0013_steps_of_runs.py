@@ -13,6 +13,9 @@ revision = "0013"
 down_revision = "0012"
 
 
+JSON_OF_A_STEP = ("inputs", "outputs", "metrics", "resources")
+
+
 def upgrade() -> None:
     """Add the tables; of runs of before no step and no code is known."""
     op.create_table(
@@ -25,10 +28,7 @@ def upgrade() -> None:
         sa.Column("began_at", sa.Float(), nullable=False),
         sa.Column("ended_at", sa.Float()),
         sa.Column("cache_key", sa.String(), nullable=False),
-        *(
-            sa.Column(n, sa.JSON(), nullable=False)
-            for n in ("inputs", "outputs", "metrics", "resources")
-        ),
+        *(sa.Column(n, sa.JSON(), nullable=False) for n in JSON_OF_A_STEP),
         *(sa.Column(n, sa.Text(), nullable=False) for n in ("log", "reason")),
         sa.UniqueConstraint("run", "attempt", "step", name="one_step_of_an_attempt"),
     )

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, local_time, note, plural, warn
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, note, plural, warn
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 Name = Annotated[
     str,

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from cloud_hub.cli.hub_address import DataOption, HubAddress, HubOption, TokenOption
-from cloud_hub.cli.output import Result
+from cloud_hub.cli.shared.hub_address import DataOption, HubAddress, HubOption, TokenOption
+from cloud_hub.cli.shared.output import Result
 
 SET_UP: Final = "Set up"
 RELEASE: Final = "Release"

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, busy, cell, local_time, plural
-from cloud_hub.cli.registration import RELEASE, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, busy, cell, local_time, plural
+from cloud_hub.cli.shared.registration import RELEASE, command, group
 
 Job = Annotated[
     str, typer.Argument(parser=types.name, metavar="JOB", help="Name of the job in the policy.")

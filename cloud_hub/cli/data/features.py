@@ -8,10 +8,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, busy, local_time, pairs, plural, warn
-from cloud_hub.cli.registration import RELEASE, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import (
+    Result,
+    TextTable,
+    View,
+    busy,
+    local_time,
+    pairs,
+    plural,
+    warn,
+)
+from cloud_hub.cli.shared.registration import RELEASE, command, group
 
 PATIENT_SECONDS: Final = 3_600.0
 """For a join of many labels, or a query that takes its time."""
