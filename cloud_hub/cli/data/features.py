@@ -68,7 +68,7 @@ def add_commands(app: typer.Typer) -> None:
     text = "Features by entity: declared in YAML, kept with their history, joined as of a moment."
     actions = group(app, "features", text, panel=RELEASE)
     command(actions, "apply", example="edge-hub features apply user_orders.yaml")(_apply)
-    command(actions, "list", example="edge-hub features list")(_list)
+    command(actions, "list", example="edge-hub features list --json")(_list)
     command(actions, "show", example="edge-hub features show user_orders")(_show)
     command(actions, "import", example="edge-hub features import user_orders rows.parquet")(_import)
     command(actions, "compute", example="edge-hub features compute user_orders --ago 7d")(_compute)

@@ -73,7 +73,7 @@ FILES = {
     "experiments start nothing": "nothing: No such file",
     "triggers dry-run M --policy bin": "bin: expected UTF-8",
     "features put M nothing": "nothing: cannot read it; No such file",
-    "features import S nothing": "nothing: cannot read it; No such file",
+    "features import s nothing": "nothing: cannot read it; No such file",
     "data add M train empty": "expected Parquet, an .npz, or CSV",
     "publish folder": "folder: expected a release folder",
     "freshness M --rows empty --entry json:loads": "empty: expected Parquet, an .npz, or CSV",
