@@ -36,7 +36,7 @@ def figures(trained: Trained, held: LabelledRows, *, task: Task, trust: bool) ->
         raise StepSkipped(f"no figures are known for {task}")
     if task == "classification" and not hasattr(model, "classes_"):
         raise StepSkipped(f"{type(model).__name__} names no classes; see the certificate")
-    predicted, truth = np.asarray(model.predict(held.X)), np.asarray(held.y)
+    predicted, truth = _answers(model, held.X), np.asarray(held.y)
     if predicted.shape != truth.shape:
         raise StepSkipped(f"answers {list(predicted.shape)} to labels {list(truth.shape)}")
     rows = {"rows": float(len(held))}
@@ -59,6 +59,13 @@ def _estimator(trained: Trained, *, trust: bool) -> Any:
         return load(path, trust=trust)
     except ConversionError as error:  # the conversion refuses it in a moment, with its reasons
         raise StepSkipped(str(error)) from error
+
+
+def _answers(model: Any, X: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(model.predict(X))
+    except Exception as error:  # whatever a library raises; the conversion says if it is of no use
+        raise StepSkipped(f"does not answer these rows: {error}") from error
 
 
 def _numbers(*arrays: NDArray[Any]) -> bool:

@@ -32,6 +32,12 @@ OPEN = {
     "GET /v1/models/{model}/datasets/{ref}/validation",
     "GET /v1/models/{model}/versions/{version}/datasets",
     "POST /v1/models/{model}/versions/{version}/datasets",
+    "GET /v1/runs/{run}/steps", "GET /v1/runs/{run}/comparison/{other}",
+    "GET /v1/models/{model}/steps",
+    "GET /v1/models/{model}/pipelines", "GET /v1/models/{model}/pipelines/{number}",
+    "GET /v1/models/{model}/batch", "GET /v1/models/{model}/entities",
+    "GET /v1/models/{model}/batch/{job}/generations",
+    "POST /v1/models/{model}/batch/{job}/generations", "GET /v1/generations/{id_}",
 }  # fmt: skip
 
 
