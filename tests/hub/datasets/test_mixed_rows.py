@@ -107,8 +107,8 @@ def test_data_that_fails_stops_the_run_in_words_and_what_serves_goes_on(mixed: H
     run = run_of(mixed)
     assert run.status == "failed"
     assert run.reason == "fresh@1: data: y: all labels are the same, 'high'"
-    (report,) = run.validation
-    assert report["dataset"] == "fresh@1"
+    report, history = run.validation
+    assert (report["dataset"], history["dataset"]) == ("fresh@1", "train@1")
     assert [f["check"] for f in report["findings"] if f["level"] == "fails"] == ["label_balance"]
     unchanged(mixed)
 
