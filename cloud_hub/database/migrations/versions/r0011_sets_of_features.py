@@ -1,6 +1,6 @@
 """Declared sets of features, the files of their history, their uses and measured skew.
 
-Revision ID: 0012
+Revision ID: 0011
 Revises: 0010
 """
 
@@ -11,7 +11,7 @@ from alembic import op
 
 from cloud_hub.database.engine import Whole
 
-revision = "0012"
+revision = "0011"
 down_revision = "0010"
 
 

@@ -1,7 +1,7 @@
 """Steps of runs, and versions of the code that trains.
 
-Revision ID: 0013
-Revises: 0012
+Revision ID: 0012
+Revises: 0011
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0012"
+down_revision = "0011"
 
 
 JSON_OF_A_STEP = ("inputs", "outputs", "metrics", "resources")
