@@ -82,6 +82,7 @@ class ReleasePipeline:
             self._announce(f"chose {choice.name}")
             built, chosen = trials.releases, trials.releases[choice.name]
             answers = source.run(chosen)
+            give_back()
             manifest = self._manifest(chosen, results, verified, columns)
             if cloud is not None:
                 manifest = self._with_cascade(manifest, answers, cloud)
@@ -89,6 +90,7 @@ class ReleasePipeline:
             shipped = Shipped(source, reference, certificate, choice)
             files = shipped.files(chosen, built, self.plan.ship, answers)
             files[PROFILE] = source.profile(chosen, answers).to_json()
+            give_back()
             manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
             texts = {n: raw for n, raw in files.items() if isinstance(raw, bytes)}
             files |= documents(self.spec, manifest, texts)
