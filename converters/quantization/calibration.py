@@ -31,7 +31,8 @@ def ranges(
     """Return the range of each tensor around some operators.
 
     Args:
-        path: of the float32 model, as ``write_apart`` wrote it, its nodes named and its tensors typed.
+        path: of the float32 model, as ``write_apart`` wrote it; its nodes have names, its tensors
+            types.
         operators: types of nodes.
         feeds: rows, one feed a row; of a large model only some of them are used.
         name: one of :data:`METHODS`.

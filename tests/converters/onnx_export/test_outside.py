@@ -176,4 +176,4 @@ def test_a_large_conversion_takes_little_memory_beyond_that_of_a_small_one(tmp_p
     base, peak = json.loads(done.stdout)
     size = (tmp_path / "l.onnx").stat().st_size
     print(f"{(peak - base) / size:.2f}x of {size} bytes beyond {base >> 20} MiB")
-    assert peak - base < 4 * size
+    assert peak - base < 5 * size
