@@ -10,7 +10,6 @@ import os
 from typing import Final
 
 import numpy as np
-from onnxruntime import InferenceSession
 
 from converters.onnx_export import outside
 from edge_sdk.errors import ReleaseError
@@ -42,10 +41,14 @@ def load_mapped(release: Release, options: RuntimeOptions = RuntimeOptions()) ->
     """
     if release.model_path.stat().st_size < outside.LARGE:
         return Model.load(release, options)
+    import onnxruntime
+
     native = session_options(options, release.manifest.runtime.opsets)
     try:
         with outside.loadable(outside.load(release.model_path)) as source:
-            session = InferenceSession(source, native, providers=list(options.providers))
+            session = onnxruntime.InferenceSession(
+                source, native, providers=list(options.providers)
+            )
     except Exception as error:  # onnxruntime has an error of its own for each kind of trouble
         raise ReleaseError(f"onnxruntime cannot load it; {error}") from error
     return Model(release, session)

@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.onnx_export.copies import copy_of
 from edge_sdk.model.onnx_references import fields
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
@@ -192,8 +193,6 @@ def all_inside(proto: Any) -> Any:
     """Return the model with all values in it; itself, if they are."""
     if not any(is_outside(tensor) for tensor in proto.graph.initializer):
         return proto
-    from converters.onnx_export.copies import copy_of
-
     made = copy_of(proto, without={tensor.name for tensor in proto.graph.initializer})
     for tensor in proto.graph.initializer:
         made.graph.initializer.append(inside(tensor))
@@ -216,8 +215,6 @@ def write_apart(proto: Any, folder: Path) -> Path:
     Returns:
         The path of the model.
     """
-    from converters.onnx_export.copies import copy_of
-
     light = copy_of(proto, without={tensor.name for tensor in proto.graph.initializer})
     with (folder / WEIGHTS).open("wb") as file:
         for tensor in proto.graph.initializer:
