@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.copies import copy_of
-from edge_sdk.model.onnx_references import fields
+from edge_sdk.model.protobuf_fields import fields
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Fields of ModelProto, GraphProto and TensorProto."""
@@ -99,7 +99,7 @@ def _reference(path: str, offset: int, length: int) -> Any:
     """Return a TensorProto with nothing but the place of its values."""
     from onnx import TensorProto
 
-    tensor = TensorProto(data_location=EXTERNAL)
+    tensor = TensorProto(data_location="EXTERNAL")
     for key, value in (("location", path), ("offset", offset), ("length", length)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor
@@ -143,7 +143,7 @@ def values_of(tensor: Any) -> NDArray[Any]:
     if is_outside(tensor) and tensor.data_type == FLOAT:
         path, offset, _ = place(tensor)
         return np.memmap(path, np.float32, "r", offset, tuple(tensor.dims))
-    return numpy_helper.to_array(inside(tensor))  # type: ignore[no-any-return]
+    return numpy_helper.to_array(inside(tensor))
 
 
 def inside(tensor: Any) -> Any:
@@ -208,6 +208,8 @@ def size_of(proto: Any) -> int:
 def write_apart(proto: Any, folder: Path) -> Path:
     """Write a model as two files, of which the runtime maps the weights and does not read them.
 
+    A small one has all its values in it, and the other file is empty.
+
     Args:
         proto: ModelProto, whose large values are outside or not.
         folder: for the files.
@@ -216,9 +218,10 @@ def write_apart(proto: Any, folder: Path) -> Path:
         The path of the model.
     """
     light = copy_of(proto, without={tensor.name for tensor in proto.graph.initializer})
+    smallest = SMALLEST if size_of(proto) >= LARGE else LARGE
     with (folder / WEIGHTS).open("wb") as file:
         for tensor in proto.graph.initializer:
-            light.graph.initializer.append(_put(tensor, file))
+            light.graph.initializer.append(_put(tensor, file, smallest))
     path = folder / "model.onnx"
     path.write_bytes(light.SerializeToString())
     return path
@@ -236,10 +239,10 @@ def load_apart(path: Path) -> Any:
     return proto
 
 
-def _put(tensor: Any, file: IO[bytes]) -> Any:
+def _put(tensor: Any, file: IO[bytes], smallest: int) -> Any:
     """Append the values of a large tensor to a file; return the tensor with their place."""
     length = values_bytes(tensor)
-    if length < SMALLEST:
+    if length < smallest:
         return tensor
     file.seek(-(-file.tell() // PAGE) * PAGE)  # pages are what can be mapped
     made = withoutplace(tensor)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from converters.onnx_export.outside import LARGE, WEIGHTS
+from converters.onnx_export.outside import WEIGHTS
 from edge_sdk.model.release import Feed
 
 METHODS: Final = {
@@ -48,7 +48,7 @@ def ranges(
             list(operators),
             augmented,
             method,
-            use_external_data_format=(path.parent / WEIGHTS).stat().st_size >= LARGE,
+            use_external_data_format=(path.parent / WEIGHTS).stat().st_size > 0,
         )
         # The same number of rows each time: it goes by the model, not by the machine.
         count = min(len(feeds), max(FEWEST, NUMBERS // max(1, numbers)))
