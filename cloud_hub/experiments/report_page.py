@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from cloud_hub.experiments.verdict.figures import ShadowFigures
 from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.text.durations import format_duration
 from cloud_hub.web.charts import EventMark, Line, chart
+from cloud_hub.web.pages import page_template
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.report_sections import OutcomeSeries, Report
@@ -67,19 +67,10 @@ def to_html(report: Report) -> str:
 
 @functools.cache
 def _template() -> Any:
-    # Only pages need it: a hub that serves devices does not load a template engine.
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cloud_hub.experiments", "."), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    return page_template(
+        "cloud_hub.experiments", "report.html", percent=_percent, guard=report_text.guard,
+        counts=report_text.counts, gap=report_text.gap, duration=format_duration,
     )  # fmt: skip
-    environment.filters.update(
-        when=_when, percent=_percent, share=_share, number=_number,
-        guard=report_text.guard, counts=report_text.counts, gap=report_text.gap,
-        duration=format_duration,
-    )  # fmt: skip
-    return environment.get_template("report.html")
 
 
 def _outcome_chart(report: Report, row: OutcomeSeries, marks: list[EventMark]) -> str:
@@ -146,21 +137,5 @@ def _exposure_chart(report: Report, marks: list[EventMark]) -> str:
     return chart(lines, marks=marks, levels=[])
 
 
-def _when(at: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)) if at else ""
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
 def _percent(value: float) -> str:
     return f"{value * 100:g}%"
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, int) or abs(value) >= 1_000:
-        return f"{value:,.0f}"
-    return f"{value + 0.0:.4g}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import time
 from typing import TYPE_CHECKING, Any
+
+from cloud_hub.web.pages import page_template
 
 if TYPE_CHECKING:
     from cloud_hub.registry.release_report import ReleaseReport
@@ -17,24 +18,4 @@ def to_html(report: ReleaseReport) -> str:
 
 @functools.cache
 def _template() -> Any:
-    # Only pages need it: a hub that serves devices does not load a template engine.
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cloud_hub.registry", "."), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(when=_when, share=_share, number=_number)
-    return environment.get_template("release.html")
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return page_template("cloud_hub.registry", "release.html")

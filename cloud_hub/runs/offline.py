@@ -204,6 +204,9 @@ class OfflineGate:
         )
 
 
+_ANSWERS: Final[tuple[Role, ...]] = ("label", "value", "scores")
+
+
 def _comparable(one: Signature, other: Signature) -> bool:
     """Same columns, and a label, a value, or several of the same labels from both."""
     kinds = [[s.output(role) is not None for role in _ANSWERS] for s in (one, other)]
@@ -211,9 +214,6 @@ def _comparable(one: Signature, other: Signature) -> bool:
     several = one.output("scores") is not None
     same_labels = not several or one.classes == other.classes
     return scored and same_labels and one.columns == other.columns
-
-
-_ANSWERS: Final[tuple[Role, ...]] = ("label", "value", "scores")
 
 
 def _slice(

@@ -170,7 +170,15 @@ def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
 def _lower_discriminant_probabilities(
     estimator: LinearDiscriminantAnalysis, graph: Graph, rows: Table
 ) -> str:
-    scores = _lower_linear_decision(estimator, graph, rows)
+    return _distribution(graph, _lower_linear_decision(estimator, graph, rows), estimator)
+
+
+def _distribution(
+    graph: Graph,
+    scores: str,
+    estimator: LinearDiscriminantAnalysis | LogisticRegression | LogisticRegressionCV,
+) -> str:
+    """Return probabilities of all classes together: of two classes there is one score."""
     if len(estimator.classes_) == 2:
         return complement(graph, graph.op("Sigmoid", scores))
     return graph.op("Softmax", scores, axis=1)
@@ -183,11 +191,10 @@ def _lower_logistic_probabilities(
     if _fits_one_operator(estimator, graph):
         return _linear_classifier(estimator, graph, rows)[1]
     scores = _lower_linear_decision(estimator, graph, rows)
-    if len(estimator.classes_) == 2:
-        return complement(graph, graph.op("Sigmoid", scores))
-    if estimator.solver == "liblinear":  # trained one class against the rest, not as a softmax
+    if estimator.solver == "liblinear" and len(estimator.classes_) > 2:
+        # Trained one class against the rest, not as a softmax.
         return normalised(graph, graph.op("Sigmoid", scores))
-    return graph.op("Softmax", scores, axis=1)
+    return _distribution(graph, scores, estimator)
 
 
 @lowers("predict", "LogisticRegression", "LogisticRegressionCV")
