@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
 from converters.onnx_export.copies import copy_of
+from converters.onnx_export.outside import values_of
 from converters.quantization.weight_storage import FLOAT, int8_storage, quantize, quantize_to_half
 from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 
@@ -98,7 +99,7 @@ def _quantized(tensor: Any, *, turned: bool) -> list[Any]:
     """Return a weight matrix in int8, [inputs, outputs], and its scales."""
     from onnx import numpy_helper
 
-    values = numpy_helper.to_array(tensor)
+    values = values_of(tensor)
     quantized, scale = quantize(values.T if turned else values, LARGEST_INT7)
     return [
         numpy_helper.from_array(np.ascontiguousarray(quantized), f"{tensor.name}_int8"),
@@ -138,7 +139,7 @@ def _lstm(proto: Any, node: Any) -> list[Any]:
         scales += [f"{name}_scale", f"{name}_zero"]
         if f"{name}_int8" in tensors:
             continue  # two nodes share it
-        quantized, scale = _gates(numpy_helper.to_array(tensors[name]))
+        quantized, scale = _gates(values_of(tensors[name]))
         unfold.append(helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT))
         zero = np.zeros(scale.shape, np.int8)
         proto.graph.initializer.extend(

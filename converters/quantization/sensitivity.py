@@ -8,11 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.onnx_export.outside import load_apart, loadable
 from edge_sdk.model.release import Feed
 
 Array = NDArray[Any]
 
 ROWS: Final = 4
+NUMBERS: Final = 20_000
+"""Numbers of a tensor that are looked at, evenly spread: all tensors of a row are more than a large
+model."""
 
 
 def by_loss(path: Path, quantized: Any, layers: list[Any], feeds: list[Feed]) -> list[str]:
@@ -22,15 +26,13 @@ def by_loss(path: Path, quantized: Any, layers: list[Any], feeds: list[Feed]) ->
     of its input: an error that comes from layers before is not its own.
 
     Args:
-        path: of the float32 model.
+        path: of the float32 model, as ``write_apart`` wrote it.
         quantized: the same with all layers in int8, its tensors under the same names.
         layers: nodes of the float32 model, with names.
         feeds: rows; a few are looked at.
     """
-    import onnx
-
     names = sorted({name for node in layers for name in (node.input[0], *node.output)})
-    own = _tensors_of(onnx.load(str(path)), names, feeds[:ROWS])
+    own = _tensors_of(load_apart(path), names, feeds[:ROWS])
     found = _tensors_of(quantized, names, feeds[:ROWS])
     error = {name: _relative_error(own[name], found[name]) for name in own.keys() & found.keys()}
     loss = {
@@ -49,8 +51,15 @@ def _relative_error(own: list[Array], found: list[Array]) -> float:
     return float(np.sqrt(gap / size)) if size else 0.0
 
 
+def _some(tensor: Array) -> Array:
+    """Return a copy of a few numbers: a view would keep the whole tensor."""
+    return tensor.ravel()[:: max(1, tensor.size // NUMBERS)].copy()
+
+
 def _tensors_of(proto: Any, names: list[str], feeds: list[Feed]) -> dict[str, list[Array]]:
-    """Return the tensors of a model for some feeds, by name, as far as it computes them."""
+    """Return some numbers of the tensors of a model for each feed, by name, as far as it computes
+    them.
+    """
     import onnxruntime
     from onnx import TensorProto, helper
 
@@ -64,8 +73,7 @@ def _tensors_of(proto: Any, names: list[str], feeds: list[Feed]) -> dict[str, li
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    answers = [session.run(asked, feed) for feed in feeds] if asked else []
+    with loadable(proto) as source:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    answers = [list(map(_some, session.run(asked, feed))) for feed in feeds] if asked else []
     return {name: [each[i] for each in answers] for i, name in enumerate(asked)}

@@ -19,6 +19,7 @@ from typing import Any, Final
 from converters.errors import ConversionError
 from converters.memory import give_back
 from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.outside import size_of, write_apart
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
 from converters.quantization.prepared import activations, prepared
@@ -36,7 +37,7 @@ COMPUTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
 
 LARGE: Final = 32 << 20
-"""Bytes of a model from which on memory matters."""
+"""Bytes of a model from which on dense layers alone are not worth learning ranges for."""
 
 BETWEEN: Final = (
     *("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Flatten"),
@@ -59,9 +60,7 @@ def int8_static(proto: Any, guide: Guide, name: str) -> Any | None:
     Raises:
         ConversionError: the model's operator set is too old.
     """
-    import onnx
-
-    if proto.ByteSize() >= LARGE and not any(
+    if size_of(proto) >= LARGE and not any(
         node.op_type in CONVOLUTIONS for node in proto.graph.node
     ):
         raise ConversionError(
@@ -79,8 +78,7 @@ def int8_static(proto: Any, guide: Guide, name: str) -> Any | None:
             f"{opset}: export it anew, or convert it with onnx.version_converter"
         )
     with silence(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "named.onnx"
-        onnx.save(named, str(path))
+        path = write_apart(named, Path(folder))
         numbers = activations(named)
         del named  # from here on it is read where it is needed: a large one is in memory once
         found = ranges(path, (*COMPUTED, *BETWEEN), guide.feeds, name, numbers)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.copies import copy_of
+from converters.onnx_export.outside import values_of
 from converters.quantization.weights import Axes, matrices, weights, with_nodes
 
 FLOAT: Final = 1
@@ -54,13 +55,12 @@ def stored(proto: Any, formats: dict[str, str]) -> Any | None:
     """
     if not formats:
         return None
-    from onnx import numpy_helper
 
     copy = copy_of(proto, without=formats)
     nodes: list[Any] = []
     axes = weights(proto)
     for tensor in [tensor for tensor in proto.graph.initializer if tensor.name in formats]:
-        values = numpy_helper.to_array(tensor)
+        values = values_of(tensor)
         store = _FORMATS[formats[tensor.name]]
         constants, unfold = store(tensor.name, values, axes[tensor.name])
         copy.graph.initializer.extend(constants)

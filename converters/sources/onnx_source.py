@@ -80,8 +80,7 @@ class OnnxSource:
         names = names_of(inputs) if isinstance(X, list) else None
         X, self.groups = declare(X, groups, names=names, width=width_of(inputs))
         domains = [entry.domain for entry in self._proto.opset_import]
-        source = path or self._proto.SerializeToString()
-        raw = RawModel(source, str(path or "model"), domains)
+        raw = RawModel(path or self._proto, str(path or "model"), domains)
         self._samples, axes = rows_of_file(raw.run, self._proto, X, layout)
         check_rows(self.groups, self.rows)
         own = self._samples.answers(raw.run, axes)
