@@ -292,7 +292,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a report of another kind": (["freshness", "m", "--out", "r.pdf"], "ends in .html, .png or"),
     "rows that are none": (
         ["freshness", "m", "--entry", f"{__name__}:train", "--rows", __file__],
-        "expected an .npz with X, y and t",
+        "expected Parquet, an .npz, or CSV with a header",
     ),
 }  # fmt: skip
 
