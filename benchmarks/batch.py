@@ -32,7 +32,7 @@ from benchmarks import lookups
 from benchmarks.models import larger_perceptron, perceptron
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import BATCH_ROWS, Answering
-from cloud_hub.batch.computing import compute_part, computed
+from cloud_hub.batch.computing import compute_part, computed, model_threads
 from cloud_hub.batch.cores import cores
 from cloud_hub.batch.sources.parts import Part, parts_of, read_part
 from cloud_hub.batch.stores.opening import open_store
@@ -206,7 +206,7 @@ def _opened(output: Output, release: Release, source: Path, folder: Path) -> Ope
     job = BatchJob(BatchSource(parquet=str(source)), entity="user", output=output)
     task = _task(job, release, folder)
     store = open_store(output, folder, None)
-    answering = Answering(release, job)
+    answering = Answering(release, job, model_threads(store))
     store.begin(task.place, answering.layout)
     return Opened(task, answering, store)
 

@@ -143,8 +143,8 @@ class Hub:
         catalogue = Catalogue(engine)
         self.generations = Generations(catalogue, stores)
         self.batches = Batches(
-            data, database, engine, self.audit, self.registry, self.plans, catalogue,
-            self.generations, stores, BatchWorkers(data),
+            data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
+            catalogue, self.generations, stores, BatchWorkers(data),
         )  # fmt: skip
         self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
         self.lookups = Lookups(

@@ -71,10 +71,16 @@ def compute(
 def compute_part(task: BatchTask, part: Part, answering: Answering, store: Store) -> int:
     """Answer the rows of one part and store them whole; return how many entities they are."""
     batches = read_part(part, answering.wanted.columns, BATCH_ROWS)
-    answers = answering.answer(batches)
-    if not store.several:  # nobody else keeps the other cores busy while this one writes
-        answers = ahead(answers)
+    if store.several:  # other parts keep the other cores busy while this one waits
+        answers = answering.answer(batches)
+    else:
+        answers = ahead(answering.answer(ahead(batches)))
     return store.write(task.place, answering.layout, part.number, answers)
+
+
+def model_threads(store: Store) -> int:
+    """Return the threads of onnxruntime: parts that are computed at once share the cores."""
+    return 1 if store.several else cores()
 
 
 def computed(

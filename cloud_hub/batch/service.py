@@ -8,6 +8,7 @@ of a generation or none.
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,9 +23,11 @@ from cloud_hub.batch.stores.store import Stamp
 from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
+from cloud_hub.features.snapshot import FOLDER
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.system.files import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from cloud_hub.batch.stores.store import Store
     from cloud_hub.batch.workers import BatchWorkers
     from cloud_hub.database.audit import Audit
+    from cloud_hub.features.sets import FeatureSets
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.batch import BatchJob
     from cloud_hub.registry.service import Registry
@@ -59,6 +63,7 @@ class Batches:
         database: SQLAlchemy URL of its database, where that is PostgreSQL.
         engine: of its database.
         audit: where generations are noted.
+        features: declared sets, whose rows of a moment are a source.
         registry: policies and releases.
         plans: say which version of a line serves.
         catalogue: records of generations.
@@ -73,6 +78,7 @@ class Batches:
         database: str | None,
         engine: Engine,
         audit: Audit,
+        features: FeatureSets,
         registry: Registry,
         plans: Plans,
         catalogue: Catalogue,
@@ -84,6 +90,7 @@ class Batches:
         self._database = database
         self._engine = engine
         self._audit = audit
+        self._features = features
         self._registry = registry
         self._plans = plans
         self._catalogue = catalogue
@@ -181,9 +188,10 @@ class Batches:
             Invalid: the source knows one moment only, or there are too many moments.
         """
         job, now = self.job(model, name), time.time()
-        if not job.source.as_of:
+        if not self._knows_the_past(model, job):
             raise Invalid(
-                f"{name}: its source is what it is now; a backfill needs a query that uses :as_of"
+                f"{name}: its source is what it is now; a backfill needs a query that uses :as_of, "
+                "or the entities of declared sets of features"
             )
         if not 0 < len(moments) <= MOST_BACKFILLS:
             raise Invalid(f"backfill: expected 1 to {MOST_BACKFILLS} moments, got {len(moments)}")
@@ -237,6 +245,11 @@ class Batches:
         """Raise Conflict or Invalid if no worker could even begin."""
         Answering(self._fitting(model, job), job)
         self._urls(job)
+
+    def _knows_the_past(self, model: str, job: BatchJob) -> bool:
+        return job.source.as_of or (
+            job.source.entities is not None and bool(self._features.of_model(model))
+        )
 
     def _ask(self, model: str, now: float) -> None:
         for name, job in self._registry.policy(model).batch.items():
@@ -305,8 +318,21 @@ class Batches:
             digest=answering.digest, output=task.job.output, layout=to_plain(answering.layout),
             started_at=now, attempts=1, source=source_text(task.job), reason="",
         )  # fmt: skip
+        self._take_features(task)
         self._workers.start(task)
         log.info("%s %s: generation %d begins", record.model, record.job, record.id)
+
+    def _take_features(self, task: BatchTask) -> None:
+        """Keep what the sets of a model hold beside the task: a resumed worker reads the same."""
+        if task.job.source.entities is None:
+            return
+        work = Path(task.work)
+        try:
+            shutil.rmtree(work / FOLDER, ignore_errors=True)  # of a hub that was killed right here
+            make_folder(work)
+            self._features.write_snapshot(task.model, work, task.as_of)
+        except OSError as error:
+            raise HubFault(f"source: the features cannot be kept; {error}") from error
 
     def _urls(self, job: BatchJob) -> dict[str, Any]:
         databases = job.source.query is not None or job.source.table is not None

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import Answering
-from cloud_hub.batch.computing import compute
-from cloud_hub.batch.cores import cores
+from cloud_hub.batch.computing import compute, model_threads
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.database.engine import connect
@@ -64,8 +63,9 @@ def outcome_of(task: BatchTask) -> BatchOutcome:
         with _database(task) as engine:
             store = open_store(task.job.output, Path(task.data), engine)
             release = Release.open(task.release, verify=False)
-            answering = Answering(release, task.job, 1 if store.several else max(1, cores() - 1))
-            return compute(task, answering, store, StoredEntities(Path(task.data)), tell)
+            answering = Answering(release, task.job, model_threads(store))
+            entities = StoredEntities(Path(task.data), work)
+            return compute(task, answering, store, entities, tell)
     except (HubFault, EdgeError, OSError, MemoryError) as error:
         return BatchOutcome("failed", str(error)[:1_000] or repr(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_hub.batch import task as files
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
+from cloud_hub.errors import HubFault
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.system.files import make_folder, write_atomic
@@ -57,18 +59,26 @@ class BatchWorkers:
             return None
 
     def start(self, task: BatchTask) -> None:
-        """Begin, or go on with, a generation. What it reads and how is kept for the next time."""
+        """Begin, or go on with, a generation. What it reads and how is kept for the next time.
+
+        Raises:
+            HubFault: the disk does not take it, or there is no room for a process.
+        """
         work = Path(task.work)
-        make_folder(work)
         public = replace(task, database=None, source=None)  # those may hold passwords
-        write_atomic(work / "task.json", encode(public))
-        with (work / "log.txt").open("ab") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cloud_hub.batch.worker"],
-                stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True,
-            )  # fmt: skip
+        try:
+            make_folder(work)
+            write_atomic(work / "task.json", encode(public))
+            with (work / "log.txt").open("ab") as out:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "cloud_hub.batch.worker"],
+                    stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise HubFault(f"{work}: no worker can be started; {error}") from error
         assert process.stdin is not None
-        with process.stdin:
+        # One that ends before it has read its task is noticed as one that ends later.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(encode(task))
         self._running[task.id] = process
 
