@@ -16,7 +16,7 @@ from cloud_hub.batch import task as files
 from cloud_hub.batch.ahead import ahead
 from cloud_hub.batch.answering import BATCH_ROWS, Answering
 from cloud_hub.batch.cores import cores
-from cloud_hub.batch.sources.extract import extract
+from cloud_hub.batch.sources.extract import extract, remove_extracted
 from cloud_hub.batch.sources.parts import Part, files_of, parts_of, read_part
 from cloud_hub.batch.sources.readers import csv_batches, sql_batches
 from cloud_hub.batch.stores.store import Stamp
@@ -109,8 +109,7 @@ def _parts(
     if job.source.parquet is not None and job.item is None:
         parts = parts_of(files_of(job.source.parquet), job.partition_rows)
     else:
-        for left in work.glob("input-*.parquet"):  # of a process that was killed while it read
-            left.unlink()
+        remove_extracted(work)  # of a process that was killed while it read
         together = answering.wanted.entity if job.item is not None else None
         parts = extract(
             _rows(task, answering, entities), work, answering.wanted.columns, job.partition_rows,
@@ -125,8 +124,7 @@ def _rows(
 ) -> Iterator[pa.RecordBatch]:
     source = task.job.source
     if source.csv is not None:
-        for path in files_of(source.csv):
-            yield from csv_batches(path, answering.wanted)
+        yield from csv_batches(files_of(source.csv), answering.wanted)
     elif source.parquet is not None:
         for part in parts_of(files_of(source.parquet), task.job.partition_rows):
             yield from read_part(part, answering.wanted.columns, BATCH_ROWS)

@@ -274,7 +274,7 @@ class Batches:
         """Say, once for each that runs, that the schedule is faster than the work."""
         if active.id not in self._told:
             self._told[active.id] = now
-            text = f"the schedule asked again while this one was {active.status}; that is left out"
+            text = f"the schedule asked again while this one was {active.status}; one more follows"
             self._catalogue.note(active.id, reason=text)
             log.warning("%s %s: generation %d: %s", active.model, active.job, active.id, text)
 

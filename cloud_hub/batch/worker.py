@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import Answering
 from cloud_hub.batch.computing import compute, model_threads
+from cloud_hub.batch.sources.extract import remove_extracted
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.database.engine import connect
@@ -67,6 +68,8 @@ def outcome_of(task: BatchTask) -> BatchOutcome:
             entities = StoredEntities(Path(task.data), work)
             return compute(task, answering, store, entities, tell)
     except (HubFault, EdgeError, OSError, MemoryError) as error:
+        # What is left of the source is of no use any more, and a full disk takes no outcome.
+        remove_extracted(work)
         return BatchOutcome("failed", str(error)[:1_000] or repr(error))
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_hub.batch.sources.parts import Part, columns_told, stamp_of
+from cloud_hub.batch.room import check_room
+from cloud_hub.batch.sources.parts import Part, check_names, stamp_of
 from cloud_hub.errors import HubFault, Invalid
 from edge_sdk.system.files import fsync_directory
 
@@ -52,6 +53,7 @@ def extract(
     total = 0
     for table in _cut(_selected(batches, columns), rows, together):
         path = folder / f"input-{len(parts):05d}.parquet"
+        check_room(folder, table.nbytes)
         try:
             with path.open("wb") as file:
                 # Read once and removed: to squeeze it takes longer than to write it.
@@ -68,14 +70,18 @@ def extract(
     return parts
 
 
+def remove_extracted(folder: Path) -> None:
+    """Remove the files that :func:`extract` has written to a folder."""
+    for path in folder.glob("input-*.parquet"):
+        path.unlink()
+
+
 def _selected(
     batches: Iterable[pa.RecordBatch], columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     schema: pa.Schema | None = None
     for batch in batches:
-        missing = sorted(set(columns) - set(batch.schema.names))
-        if missing:
-            raise Invalid(columns_told(missing, batch.schema.names))
+        check_names(batch.schema.names, columns)
         chosen = batch.select(list(columns))
         schema = schema or chosen.schema
         if chosen.schema != schema:

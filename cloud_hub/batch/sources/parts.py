@@ -95,25 +95,26 @@ def read_part(part: Part, columns: Sequence[str], rows: int) -> Iterator[pa.Reco
 
     Raises:
         Invalid: the file lacks a column, or is another one than when the parts were made.
+        HubFault: it is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = Path(part.path)
-    _check_unchanged(part)
+    check_unchanged(path, part.stamp)
     try:
         # Not memory-mapped: pages of a file that shrinks meanwhile would end the process.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=_buffer(path, part)) as file:
-            missing = sorted(set(columns) - set(file.schema_arrow.names))
-            if missing:
-                raise Invalid(columns_told(missing, file.schema_arrow.names))
-            yield from file.iter_batches(
+            check_names(file.schema_arrow.names, columns)
+            for batch in file.iter_batches(
                 rows, row_groups=list(part.groups), columns=list(columns), use_threads=False
-            )
+            ):
+                batch.validate(full=True)  # Parquet says that texts are UTF-8, and nobody looked
+                yield batch
     except (OSError, pa.ArrowException) as error:
-        _check_unchanged(part)  # which would be the better reason
+        check_unchanged(path, part.stamp)  # which would be the better reason
         raise HubFault(f"source: {path}: cannot be read; {error}") from error
-    _check_unchanged(part)
+    check_unchanged(path, part.stamp)
 
 
 def _buffer(path: Path, part: Part) -> int:
@@ -125,16 +126,21 @@ def _buffer(path: Path, part: Part) -> int:
     return 0 if largest <= SMALL_GROUP else BUFFER
 
 
-def columns_told(missing: Sequence[str], there: Sequence[str]) -> str:
-    """Say which columns a source lacks."""
-    shown = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
-    return f"source: expected the columns {list(missing)[:10]} too, got {shown}"
+def check_names(there: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise Invalid unless a source has every column that is needed, each once."""
+    missing = [name for name in columns if name not in there]
+    if missing:
+        shown = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
+        raise Invalid(f"source: expected the columns {missing[:10]} too, got {shown}")
+    twice = [name for name in columns if list(there).count(name) > 1]
+    if twice:
+        raise Invalid(f"source: expected each column once, got {twice} again")
 
 
-def _check_unchanged(part: Part) -> None:
-    path = Path(part.path)
+def check_unchanged(path: Path, stamp: tuple[int, ...]) -> None:
+    """Raise Invalid if a file is another one than when its stamp was taken."""
     try:
-        same = stamp_of(path) == tuple(part.stamp)
+        same = stamp_of(path) == tuple(stamp)
     except OSError:
         same = False
     if not same:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from cloud_hub.batch.sources.parts import stamp_of
-from cloud_hub.batch.sources.wanted import Wanted, batch_of, check_names
+from cloud_hub.batch.sources.parts import FileStamp, check_names, check_unchanged, stamp_of
+from cloud_hub.batch.sources.wanted import Wanted, batch_of
 from cloud_hub.errors import Invalid
 
 if TYPE_CHECKING:
@@ -22,12 +22,27 @@ if TYPE_CHECKING:
 ROWS: Final = 20_000
 
 
-def csv_batches(path: Path, wanted: Wanted) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a CSV file with a header.
+def csv_batches(paths: Sequence[Path], wanted: Wanted) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of CSV files with a header each.
 
     Raises:
-        Invalid: it is none, lacks a column, or changes while it is read.
+        Invalid: one is none, lacks a column, or changes before all are read.
     """
+    stamps = {path: _stamp(path) for path in paths}
+    for path in paths:
+        yield from _csv_rows(path, wanted)
+    for path, stamp in stamps.items():
+        check_unchanged(path, stamp)
+
+
+def _stamp(path: Path) -> FileStamp:
+    try:
+        return stamp_of(path)
+    except OSError as error:
+        raise Invalid(f"source: {path}: cannot be read; {error.strerror}") from error
+
+
+def _csv_rows(path: Path, wanted: Wanted) -> Iterator[pa.RecordBatch]:
     from pyarrow import csv
 
     texts = {name: pa.string() for name in wanted.written}
@@ -36,15 +51,11 @@ def csv_batches(path: Path, wanted: Wanted) -> Iterator[pa.RecordBatch]:
     # By the columns' own types: guessed from the first rows, 007 would be 7.
     convert = csv.ConvertOptions(column_types={**texts, **numbers})
     try:
-        before = stamp_of(path)
         with csv.open_csv(path, read, convert_options=convert) as reader:
-            check_names(reader.schema.names, wanted)
+            check_names(reader.schema.names, wanted.columns)
             yield from reader
-        same = stamp_of(path) == before
     except (OSError, pa.ArrowException) as error:
         raise Invalid(f"source: {path}: expected CSV with a header; {error}") from error
-    if not same:
-        raise Invalid(f"source: {path}: was changed while it was read; run the job again")
 
 
 def url_of(source: BatchSource) -> str:
@@ -83,8 +94,10 @@ def sql_batches(
             query = source.query or f"SELECT * FROM {_table(db, source.table or '')}"
             given = {"as_of": as_of} if source.as_of else {}
             found = db.execution_options(yield_per=ROWS).execute(text(query), given)
+            if not found.returns_rows:
+                raise Invalid("source: expected a query that returns rows, got another statement")
             names = list(found.keys())
-            check_names(names, wanted)
+            check_names(names, wanted.columns)
             for part in found.partitions(ROWS):
                 yield batch_of(names, part, wanted)
     except SQLAlchemyError as error:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from cloud_hub.batch.layout import ENTITY
-from cloud_hub.batch.sources.parts import columns_told
+from cloud_hub.batch.sources.parts import check_names
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.dtypes import STRING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 NAME_BYTES = 512
 """Longest name of an entity or item."""
+
+FIRST_PRINTABLE = 32
+DELETE = 127
+CONTROLS = frozenset((*range(FIRST_PRINTABLE), DELETE))
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def batch_of(names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted
     Raises:
         Invalid: a column is missing, or a value is of no kind that a row has.
     """
-    check_names(names, wanted)
+    check_names(names, wanted.columns)
     place = {name: i for i, name in enumerate(names)}
     columns = {name: [row[place[name]] for row in rows] for name in wanted.columns}
     arrays = {
@@ -92,16 +97,6 @@ def batch_of(names: Sequence[str], rows: Sequence[Sequence[Any]], wanted: Wanted
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def check_names(names: Sequence[str], wanted: Wanted) -> None:
-    """Raise Invalid unless a source has every column that is needed, each once."""
-    missing = [name for name in wanted.columns if name not in names]
-    if missing:
-        raise Invalid(columns_told(missing, names))
-    twice = [name for name in wanted.columns if list(names).count(name) > 1]
-    if twice:
-        raise Invalid(f"source: expected each column once, got {twice} again")
-
-
 def names_of(column: pa.Array, what: str) -> pa.Array:
     """Return names of entities or items as texts.
 
@@ -110,7 +105,8 @@ def names_of(column: pa.Array, what: str) -> pa.Array:
         what: name of the column, for messages.
 
     Raises:
-        Invalid: one is missing, empty, too long, or of another type.
+        Invalid: one is missing, empty, too long, of another type, or cannot be asked for, since
+            requests have no control characters.
     """
     from pyarrow import compute
 
@@ -126,7 +122,20 @@ def names_of(column: pa.Array, what: str) -> pa.Array:
         raise Invalid(f"source: column {what}: expected a name in each row, row {row} has none")
     if len(names) and bounds["max"].as_py() > NAME_BYTES:
         raise Invalid(f"source: column {what}: expected at most {NAME_BYTES} bytes a name")
+    if _has_controls(names):
+        bad = next(name for name in names.to_pylist() if CONTROLS.intersection(name.encode()))
+        raise Invalid(f"source: column {what}: expected no control characters, got {bad!r:.60}")
     return names
+
+
+def _has_controls(names: pa.Array) -> bool:
+    """Return whether a control character is in some text, by a look at the bytes of all."""
+    _, offsets, data = names.buffers()
+    if data is None:
+        return False
+    ends = np.frombuffer(offsets, np.int32)[names.offset :][: len(names) + 1]
+    raw = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    return bool(((raw < FIRST_PRINTABLE) | (raw == DELETE)).any())
 
 
 def _texts(name: str, values: Sequence[Any], *, exact: bool) -> pa.Array:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from cloud_hub.batch.cores import cores
 from cloud_hub.batch.duplicates import repeated
 from cloud_hub.batch.layout import ENTITY
+from cloud_hub.batch.room import with_room
 from cloud_hub.batch.rows import schema_of
 from cloud_hub.batch.stores.sql_text import literals, twice_told
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
@@ -67,7 +68,7 @@ class ParquetStore:
         try:
             with new.open("wb") as file:
                 with _writer(file, schema_of(layout)) as writer:
-                    for batch in batches:
+                    for batch in with_room(batches, path.parent):
                         writer.write_batch(batch, row_group_size=GROUP_ROWS)
                         count += batch.num_rows
                 file.flush()

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.batch.layout import ENTITY
+from cloud_hub.batch.room import with_room
 from cloud_hub.batch.stores.sql_text import declared, literals, quoted, twice_told
 from cloud_hub.errors import HubFault, Invalid, NotFound
 
@@ -74,17 +75,20 @@ class SqliteStore:
         if not self.path(place).exists():
             return {}
         with _writing(self.path(place)) as db:
-            return dict(db.execute("SELECT part, rows FROM parts ORDER BY part").fetchall())
+            # A file without tables is of a process that was killed as it began.
+            begun = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'parts'").fetchone()
+            query = "SELECT part, rows FROM parts ORDER BY part"
+            return dict(db.execute(query).fetchall()) if begun else {}
 
     def write(
         self, place: PurePosixPath, layout: Layout, part: int, batches: Iterable[pa.RecordBatch]
     ) -> int:
         """Write one part and its mark in one transaction; see :class:`Store`."""
-        count = 0
-        with _writing(self.path(place)) as db:
+        path, count = self.path(place), 0
+        with _writing(path) as db:
             # First: of two that write one part, the second is refused before it has written.
             db.execute("INSERT INTO parts VALUES (?, 0)", (part,))
-            for batch in batches:
+            for batch in with_room(batches, path.parent):
                 insert_rows(db, batch)
                 count += batch.num_rows
             db.execute("UPDATE parts SET rows = ? WHERE part = ?", (count, part))

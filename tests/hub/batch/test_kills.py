@@ -1,4 +1,7 @@
-"""SIGKILL at random moments: what was done stays, nothing is there twice, nothing by halves."""
+"""A hub over HTTP whose processes are killed, and a disk that is full.
+
+Kills of workers, and of hubs by the dozen, are in tests/campaigns/batch_kills.py.
+"""
 
 from __future__ import annotations
 
@@ -9,91 +12,20 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cloud_hub.batch import task as files
-from cloud_hub.batch.layout import Layout, Value
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchTask
-from cloud_hub.errors import HubFault, NotFound
 from cloud_hub.policy.schema import BatchJob, BatchSource
 from edge_sdk.contract.codec import encode
 from tests.conftest import Publish
-from tests.edge.builders import make_release, rows, softmax
-from tests.hub.batch.shop import user_database, users
+from tests.edge.builders import make_release
+from tests.hub.batch.shop import users
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
-KILLS = 8
 COUNT = 60_000
-
-
-def start(task: BatchTask) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloud_hub.batch.worker"], stdin=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    with process.stdin:
-        process.stdin.write(encode(task))
-    return process
-
-
-@pytest.mark.parametrize("output", ["sql", "parquet"])
-@pytest.mark.parametrize("source", ["parquet", "query"])
-def test_a_worker_that_is_killed_again_and_again_ends_as_if_it_never_was(
-    tmp_path: Path, output: str, source: str
-) -> None:
-    if source == "parquet":
-        read = BatchSource(parquet=str(users(tmp_path / "users.parquet", COUNT)))
-        url = None
-    else:
-        url = user_database(tmp_path / "shop.db", COUNT)
-        read = BatchSource(query="SELECT * FROM users", url=url)
-    job = BatchJob(read, entity="user", output=output, partition_rows=4_000)  # type: ignore[arg-type]
-    work = tmp_path / "data" / "batch" / "1"
-    work.mkdir(parents=True)
-    release = make_release(tmp_path / "made")
-    task = BatchTask(
-        1, "demo", "users", job, 0.0, "demo 1.0", str(release.folder),
-        str(tmp_path / "data"), str(work), source=url,
-    )  # fmt: skip
-    store = open_store(job.output, tmp_path / "data", None)
-    layout = Layout((
-        Value("prediction", "int64", ("prediction",)),
-        Value("probabilities", "float32", tuple(f"probability_{i}" for i in range(3)), many=True),
-    ))  # fmt: skip
-    rng, before = random.Random(f"{output} {source}"), {}
-    for _ in range(KILLS):
-        process = start(task)
-        pause = time.monotonic() + rng.uniform(0.5, 2.5)
-        while process.poll() is None and time.monotonic() < pause:
-            time.sleep(0.01)
-        process.kill()
-        process.wait(PATIENCE)
-        if source == "query" and url is not None:  # the killed one has read a state of its own
-            with sqlite3.connect(tmp_path / "shop.db") as db:
-                db.execute("UPDATE users SET at = at + 1")
-            db.close()
-        now = dict(store.done(task.place))
-        assert before.items() <= now.items(), "a part that was whole is lost"
-        before = now
-        if files.load(work, BatchOutcome) is None:
-            with pytest.raises((NotFound, HubFault)):
-                list(store.read(task.place, layout, ["entity"], 100_000))
-    process = start(task)
-    assert process.wait(PATIENCE) == 0
-    outcome = files.load(work, BatchOutcome)
-    assert outcome is not None
-    assert (outcome.status, outcome.rows) == ("whole", COUNT), outcome.reason
-    names: list[str] = []
-    scores = []
-    for batch in store.read(task.place, layout, layout.columns, 50_000):
-        names += batch.column(0).to_pylist()
-        scores.append(np.stack([batch.column(i).to_numpy() for i in (2, 3, 4)], axis=1))
-    assert sorted(names) == sorted(f"user-{i}" for i in range(COUNT))
-    place = np.array([int(name.partition("-")[2]) for name in names])
-    np.testing.assert_allclose(np.concatenate(scores), softmax(rows(COUNT), 0)[place], atol=1e-5)
 
 
 def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
