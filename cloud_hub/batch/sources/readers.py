@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -93,13 +94,16 @@ def sql_batches(
             _hold_one_moment(db)
             query = source.query or f"SELECT * FROM {_table(db, source.table or '')}"
             given = {"as_of": as_of} if source.as_of else {}
-            found = db.execution_options(yield_per=ROWS).execute(text(query), given)
-            if not found.returns_rows:
-                raise Invalid("source: expected a query that returns rows, got another statement")
-            names = list(found.keys())
-            check_names(names, wanted.columns)
-            for part in found.partitions(ROWS):
-                yield batch_of(names, part, wanted)
+            # Closed before its connection, whatever is wrong with the rows.
+            with closing(db.execution_options(yield_per=ROWS).execute(text(query), given)) as found:
+                if not found.returns_rows:
+                    raise Invalid(
+                        "source: expected a query that returns rows, got another statement"
+                    )
+                names = list(found.keys())
+                check_names(names, wanted.columns)
+                for part in found.partitions(ROWS):
+                    yield batch_of(names, part, wanted)
     except SQLAlchemyError as error:
         where = make_url(url).render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -135,7 +135,7 @@ def _has_controls(names: pa.Array) -> bool:
         return False
     ends = np.frombuffer(offsets, np.int32)[names.offset :][: len(names) + 1]
     raw = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
-    return bool(((raw < FIRST_PRINTABLE) | (raw == DELETE)).any())
+    return bool(raw.min(initial=DELETE) < FIRST_PRINTABLE or (raw == DELETE).any())
 
 
 def _texts(name: str, values: Sequence[Any], *, exact: bool) -> pa.Array:

@@ -115,8 +115,13 @@ class PostgresStore:
         from cloud_hub.batch.rows import batch_of_tuples
 
         query = f"SELECT {', '.join(map(quoted, columns))} FROM {_view(place)}"
-        with self._reading(place) as db:
-            found = db.execution_options(yield_per=rows).exec_driver_sql(query)
+        with (
+            self._reading(place) as db,
+            # Closed before its connection, even if whoever reads stops in the middle.
+            contextlib.closing(
+                db.execution_options(yield_per=rows).exec_driver_sql(query)
+            ) as found,
+        ):
             for part in found.partitions(rows):
                 yield batch_of_tuples(layout, columns, [tuple(row) for row in part])
 
