@@ -8,7 +8,6 @@ of a generation or none.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,16 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 from cloud_hub.batch.answering import Answering
 from cloud_hub.batch.job_status import JobStatus, source_text, status_of
 from cloud_hub.batch.schedule import due, retired
+from cloud_hub.batch.sources.feature_history import keep_features, knows_the_past
 from cloud_hub.batch.sources.readers import url_of
 from cloud_hub.batch.stores.store import Stamp
 from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
-from cloud_hub.features.snapshot import FOLDER
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.system.files import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -188,7 +186,7 @@ class Batches:
             Invalid: the source knows one moment only, or there are too many moments.
         """
         job, now = self.job(model, name), time.time()
-        if not self._knows_the_past(model, job):
+        if not knows_the_past(job.source, self._features, model):
             raise Invalid(
                 f"{name}: its source is what it is now; a backfill needs a query that uses :as_of, "
                 "or the entities of declared sets of features"
@@ -245,11 +243,6 @@ class Batches:
         """Raise Conflict or Invalid if no worker could even begin."""
         Answering(self._fitting(model, job), job)
         self._urls(job)
-
-    def _knows_the_past(self, model: str, job: BatchJob) -> bool:
-        return job.source.as_of or (
-            job.source.entities is not None and bool(self._features.of_model(model))
-        )
 
     def _ask(self, model: str, now: float) -> None:
         for name, job in self._registry.policy(model).batch.items():
@@ -318,21 +311,10 @@ class Batches:
             digest=answering.digest, output=task.job.output, layout=to_plain(answering.layout),
             started_at=now, attempts=1, source=source_text(task.job), reason="",
         )  # fmt: skip
-        self._take_features(task)
+        if task.job.source.entities is not None:
+            keep_features(self._features, task.model, Path(task.work), task.as_of)
         self._workers.start(task)
         log.info("%s %s: generation %d begins", record.model, record.job, record.id)
-
-    def _take_features(self, task: BatchTask) -> None:
-        """Keep what the sets of a model hold beside the task: a resumed worker reads the same."""
-        if task.job.source.entities is None:
-            return
-        work = Path(task.work)
-        try:
-            shutil.rmtree(work / FOLDER, ignore_errors=True)  # of a hub that was killed right here
-            make_folder(work)
-            self._features.write_snapshot(task.model, work, task.as_of)
-        except OSError as error:
-            raise HubFault(f"source: the features cannot be kept; {error}") from error
 
     def _urls(self, job: BatchJob) -> dict[str, Any]:
         databases = job.source.query is not None or job.source.table is not None
