@@ -21,7 +21,7 @@ SMALL_GROUP: Final = 32 << 20
 BUFFER: Final = 1 << 20
 """Bytes of a row group that is read whole, and of each column's buffer where it is not."""
 
-READ_BYTES: Final = 16 << 20
+READ_BYTES: Final = 4 << 20
 """Of a part that are decoded at once, by eight bytes a value."""
 
 FileStamp = tuple[int, int, int]

@@ -49,7 +49,10 @@ def test_a_hub_and_its_worker_that_are_killed_go_on_and_the_answers_stay(
         answer = hub.admin.get("models/demo/predictions/user-7")
         assert answer["probabilities"] == expected["probabilities"]
         whole = show(hub, second["id"])["status"] == "whole"
-        assert answer["generation"] == (second["id"] if whole else first["id"])
+        # It may have become whole just after the answer: of the first there is one either way.
+        assert answer["generation"] == first["id"] or (answer["generation"], whole) == (
+            second["id"], True,
+        )  # fmt: skip
     wait_for(lambda: show(hub, second["id"])["status"] == "whole", "the second generation")
     record = show(hub, second["id"])
     assert (record["rows"], record["done"]) == (COUNT, record["partitions"])
