@@ -239,6 +239,10 @@ class EdgeDevice:
         if serving is None or unit is not None:
             serving = service.serving_for(unit)
         if entity is not None:
+            if x is None:
+                stored = serving.precomputed(entity)
+                if stored is not None:
+                    return stored
             stored, x = serving.by_entity(entity, x)
             if stored is not None:
                 return stored

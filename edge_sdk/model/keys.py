@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Signature
     from edge_sdk.model.release import Feed
 
+try:
+    # The interpreter's own: the name of an entity is hashed before OpenSSL has set itself up.
+    from _sha256 import sha256 as short_sha256  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    from hashlib import sha256 as short_sha256
+
 _LENGTH: Final = struct.Struct("<I")
 _LITTLE: Final = sys.byteorder == "little"
 SIGN: Final = 0x80

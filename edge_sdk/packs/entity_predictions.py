@@ -20,7 +20,7 @@ from edge_sdk.contract.key import ENTITY_ANSWERS, KEY_BYTES
 from edge_sdk.contract.pack import EntityPackInfo, PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
-from edge_sdk.model.outputs import classifier, most_likely
+from edge_sdk.model.outputs import most_likely, stored_classifier
 from edge_sdk.model.prediction import Origin, Prediction, RankedItems, as_value
 from edge_sdk.packs.reader import Pack
 
@@ -158,10 +158,9 @@ class EntityPredictions:
         fields = self.pack.header.fields
         only = fields[0] if len(fields) == 1 else None
         if only is not None and only.role == "probabilities":
-            vector = self.pack.vectors(only.name)
-            if vector is not None:
-                classify = classifier(origin, self.about.classes)
-                return lambda entry: classify(vector(entry))
+            vectors = self.pack.vectors(only.name)
+            if vectors is not None:
+                return stored_classifier(origin, self.about.classes, vectors)
         return lambda entry: self._read(origin, self.pack.entry(entry))
 
     def default(self, origin: Origin) -> Prediction | None:
@@ -177,14 +176,17 @@ class EntityPredictions:
         return Prediction(origin, 0, label, None)
 
     def _ranked(self, origin: Origin) -> Callable[[int], Prediction]:
-        text, scores = self.pack.raw(ITEMS), self.pack.raw(SCORES)
+        data, items_at, stride, width = self.pack.place(ITEMS)
+        _, scores_at, _, _ = self.pack.place(SCORES)
         field = next(f for f in self.pack.header.fields if f.name == SCORES)
-        unpack = struct.Struct(f"<{field.shape[0]}{FLOAT_CODES[field.dtype]}").unpack
+        unpack = struct.Struct(f"<{field.shape[0]}{FLOAT_CODES[field.dtype]}").unpack_from
 
         def ranked(entry: int) -> Prediction:
-            joined = text(entry).rstrip(b"\0").decode("utf-8", "replace")
+            at = stride * entry
+            begin = items_at + at
+            joined = data[begin : begin + width].rstrip(b"\0").decode("utf-8", "replace")
             items = tuple(joined.split(SEPARATOR)) if joined else ()
-            value = RankedItems(items, unpack(scores(entry))[: len(items)])
+            value = RankedItems(items, unpack(data, scores_at + at)[: len(items)])
             return Prediction(origin, 0, None, None, None, value)
 
         return ranked

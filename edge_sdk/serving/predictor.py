@@ -50,6 +50,10 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
+def _nothing(entity: str) -> None:
+    """Give no precomputed answer: there are none here."""
+
+
 NOTHING_SERVES: Final = dict.fromkeys(
     ("model", "version", "variant", "pack", "features", "experiment", "arm")
 )
@@ -73,7 +77,9 @@ class Predictor:
         clock: function that returns Unix seconds.
 
     Attributes:
-        entities: precomputed answers by entity; ``None`` without any. Replaced by one assignment.
+        entities: precomputed answers by entity; ``None`` without any.
+        precomputed: looks one of these up, and counts it; ``None`` if there is none that may still
+            be given. Each is replaced by one assignment.
         errors: calls on which the model failed; the rollout resets it.
         model: loaded model.
         monitor: counts the predictions.
@@ -105,6 +111,7 @@ class Predictor:
         self.tag = tag
         self.errors = 0
         self.entities: EntityAnswerer | None = None
+        self.precomputed: Callable[[str], Prediction | None] = _nothing
         self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
@@ -247,23 +254,24 @@ class Predictor:
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
         if pack is None:
-            self.entities = None
+            self.entities, self.precomputed = None, _nothing
             return
         from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
 
         self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
+        self.precomputed = self.entities.stored
 
     def by_entity(self, entity: str, streaming: Any) -> tuple[Prediction | None, Any]:
-        """Return the precomputed answer of an entity, or else the row that the model is to answer.
+        """Return the row that the model is to answer for an entity, or else another answer.
 
         Args:
-            entity: its name.
+            entity: its name, of which :attr:`precomputed` gave no answer if it comes alone.
             streaming: features by column name that come with the call; ``None`` for none. With
                 them the model answers: what is precomputed does not know them.
 
         Returns:
-            A prediction and ``None``: precomputed, or, where the model cannot be asked, the
-            default. Or ``None`` and the row of stored and streaming features by column name.
+            ``None`` and the row of stored and streaming features by column name. Or, where the
+            model cannot be asked, a prediction and ``None``: precomputed, or the default.
 
         Raises:
             InputError: there is none of these, or the name or ``streaming`` is none.
@@ -272,9 +280,6 @@ class Predictor:
         if entities is None:
             return None, self.joined(entity, streaming)
         try:
-            stored = entities.stored(entity) if streaming is None else None
-            if stored is not None:
-                return stored, None
             joined = self._join(entity, streaming)
             self._inputs.check(joined.row)
         except InputError as error:
