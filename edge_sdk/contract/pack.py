@@ -39,7 +39,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.dtypes import FLOAT_CODES, ITEM_BYTES, NumericDtype
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import ENTITY, ENTITY_ANSWERS, KEY_BYTES
-from edge_sdk.contract.limits import LATEST, PACK_HEADER_BYTES
+from edge_sdk.contract.limits import LATEST, PACK_HEADER_BYTES, VALUE_AXES, VALUE_BYTES
 from edge_sdk.contract.manifest import Label, Role
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
@@ -80,6 +80,7 @@ class ValueField:
 
     def __post_init__(self) -> None:
         require(all(n > 0 for n in self.shape), "shape: expected at least 1")
+        require(len(self.shape) <= VALUE_AXES, f"shape: expected at most {VALUE_AXES} axes")
         affine = self.encoding == "uint8"
         require((self.scale is not None) is affine, "scale: expected with uint8 and only there")
         require((self.offset is not None) is affine, "offset: expected with uint8 and only there")
@@ -183,6 +184,9 @@ class PackHeader:
         fits = 0 <= self.check_bits <= self.directory_bits
         require(fits, "check_bits: expected 0 to directory_bits")
         require(bool(self.fields), "fields: expected at least one")
+        require(self.value_bytes <= VALUE_BYTES, f"fields: expected up to {VALUE_BYTES:,} bytes")
+        lasts = self.expires is None or 0 <= self.expires <= LATEST
+        require(lasts, f"expires: expected 0 to {LATEST}")
         names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
         expected = names if self.canonicaliser == ENTITY else set()

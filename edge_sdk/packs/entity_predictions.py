@@ -114,20 +114,20 @@ class EntityPredictions:
 
     def problem(self) -> str | None:
         """Return why no prediction can be made of its values; ``None`` if one can."""
-        header, about = self.pack.header, self.about
-        fields = {field.role: field for field in header.fields}
+        about, fields = self.about, self.pack.header.fields
         if about.top:
-            names = {field.name: field for field in header.fields}
-            form = {name: (field.dtype, len(field.shape)) for name, field in names.items()}
-            if form.get(ITEMS) != ("uint8", 1) or SCORES not in names:
-                return "expected items and scores of a ranked list"
-            return None if names[SCORES].dtype in FLOAT_CODES else "expected scores of floats"
-        for role in ("probabilities", "scores"):
-            field = fields.get(role)
-            if field is not None and field.shape != (len(about.classes),):
-                return f"expected {role} of {len(about.classes)} classes, got {field.shape}"
-        if "label" in fields and not about.classes:
-            return "expected the classes of its labels"
+            return _problem_of_lists(fields)
+        classes = len(about.classes)
+        for field in fields:
+            form = f"{field.dtype} {list(field.shape)}"
+            if field.role in ("probabilities", "scores"):
+                if field.dtype not in FLOAT_CODES or field.shape != (classes,):
+                    return f"expected {field.role} of {classes} classes, got {form}"
+            elif field.role == "label":
+                if not about.classes:
+                    return "expected the classes of its labels"
+                if np.dtype(field.dtype).kind not in "iu" or field.shape:
+                    return f"expected labels as one index each, got {form}"
         return None
 
     def origin(self, tag: str, clock: Callable[[], float], *, stored: bool = True) -> Origin:
@@ -210,6 +210,15 @@ class EntityPredictions:
             else:
                 others[field.name] = array
         return Prediction(origin, 0, label, confidence, scores, value, others)
+
+
+def _problem_of_lists(fields: Sequence[ValueField]) -> str | None:
+    """Return why no ranked list can be made of fields; ``None`` if one can."""
+    plain = {f.name: f for f in fields if len(f.shape) == 1 and f.encoding is None}
+    items, scores = plain.get(ITEMS), plain.get(SCORES)
+    if items is None or items.dtype != "uint8" or scores is None:
+        return "expected items and scores of a ranked list"
+    return None if scores.dtype in FLOAT_CODES else "expected scores of floats"
 
 
 def joined_items(items: NDArray[Any]) -> NDArray[np.uint8]:

@@ -51,9 +51,11 @@ _top = struct.Struct(">I").unpack_from
 
 
 class Search(NamedTuple):
-    """Where a key is searched: bucket ``check >> shift`` has the keys from ``directory[bucket]`` to
-    the next, each of 16 bytes, from the offset ``keys`` of the file; ``blocks[check >> block_shift]``
-    must be :data:`SOUND`, else :meth:`Pack.find` says what there is.
+    """Where the key of a checksum is searched, for paths that do so without a call.
+
+    Bucket ``check >> shift`` has the keys from ``directory[bucket]`` to the next, each of 16 bytes,
+    from the offset ``keys`` of the file. ``blocks[check >> block_shift]`` must be :data:`SOUND`,
+    else :meth:`Pack.find` says what there is.
     """
 
     find: Callable[[bytes, int, int], int]
@@ -244,8 +246,10 @@ class Pack:
     def _matches(self, block: int) -> bool:
         places, header = self._sections, self.header
         step = 1 << (header.directory_bits - header.check_bits)
-        first, end = self._directory[block * step], self._directory[(block + 1) * step]
-        if not first <= end <= header.count:
+        buckets = np.asarray(self._directory[block * step : (block + 1) * step + 1])
+        first, end = int(buckets[0]), int(buckets[-1])
+        # A lie with a true checksum: what is found between two edges must be an entry.
+        if end > header.count or (buckets[1:] < buckets[:-1]).any():
             return False
         with memoryview(self._data) as raw:
             edges = places.directory + 4 * block * step

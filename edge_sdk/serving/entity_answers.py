@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from edge_sdk.contract.key import DIGEST_BYTES, KEY_BYTES
-from edge_sdk.model.keys import short_sha256 as sha256
+from edge_sdk.model.keys import short_sha256
 from edge_sdk.packs.entity_predictions import PREFIX, entity_bytes
 from edge_sdk.packs.reader import SOUND
 
@@ -99,6 +99,8 @@ class EntityAnswerer:
         about, header = self.pack.about, self.pack.pack.header
         if self.pack.expires <= self._clock():
             return f"the answers of generation {about.generation} have expired"
+        if self.pack.pack.damage is not None:
+            return f"the answers of generation {about.generation} are damaged on the disk"
         of = "" if about.share is None else f" for {about.share!r:.60}"
         return f"{entity!r:.60} is none of the {header.count} entities{of} that have an answer here"
 
@@ -113,7 +115,8 @@ def _prepare(
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
     marks, begin, shift = pack.pack.filter
     find, keys, directory, bucket_shift, blocks, block_shift = pack.pack.search
-    prefix, seed, size, digest_bytes = PREFIX, crc32(PREFIX), KEY_BYTES, DIGEST_BYTES
+    prefix, seed, sha256 = PREFIX, crc32(PREFIX), short_sha256()
+    size, digest_bytes = KEY_BYTES, DIGEST_BYTES
     computed_at, expires = pack.about.computed_at, pack.expires
     make, record = pack.maker(pack.origin(tag, late)), monitor.record
 
