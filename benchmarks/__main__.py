@@ -22,6 +22,7 @@ from benchmarks import (
     validation,
     variants,
     watching,
+    ways,
 )  # fmt: skip
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
@@ -40,13 +41,14 @@ LARGE: Final = "large"
 HUB: Final = "hub"
 BATCH: Final = "batch"
 ENTITIES: Final = "entities"
+WAYS: Final = "ways"
 WATCHING: Final = "watching"
 FEATURES: Final = "features"
 LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
     *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH, ENTITIES,
-    VALIDATION, LOOP,
+    WAYS, VALIDATION, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -152,6 +154,8 @@ def _parts(
         size = FEW_ENTITIES if effort is QUICK else MANY_ENTITIES
         tell = functools.partial(_tell, ENTITIES)
         parts[ENTITIES] = entities.measure(release, folder / ENTITIES, size, effort, tell)
+    if WAYS in only:
+        parts[WAYS] = ways.measure(folder / WAYS, effort, functools.partial(_tell, WAYS))
     return parts
 
 

@@ -42,7 +42,7 @@ def measure(folder: Path, release: Release, effort: Effort) -> Findings:
     """
     count = 16_000 if effort is FULL else 800
     folder.mkdir(parents=True, exist_ok=True)
-    with _serving(folder) as (pid, admin):
+    with serving_hub(folder) as (pid, admin):
         _prepare(admin, folder, release)
         token = (folder / "data" / "admin.token").read_text().strip()
         model = release.manifest.model
@@ -50,11 +50,11 @@ def measure(folder: Path, release: Release, effort: Effort) -> Findings:
         # A device's way for comparison: the general one, by a body.
         for name, more in (("fast path", ""), ("general way", "?generally=1")):
             path = f"/v1/models/{model}/predictions/user-{{}}{more}"
-            _drive(admin.url, path, token, count // 10)
-            began, used = time.perf_counter(), _cpu_seconds(pid)
-            _drive(admin.url, path, token, count)
+            drive(admin.url, path, token, count // 10)
+            began, used = time.perf_counter(), cpu_seconds(pid)
+            drive(admin.url, path, token, count)
             wall = count / (time.perf_counter() - began)
-            rates[name] = (count / (_cpu_seconds(pid) - used), wall)
+            rates[name] = (count / (cpu_seconds(pid) - used), wall)
     return Findings(
         (),
         (GoalRow.of(RATE, rates["fast path"][0]),),
@@ -84,7 +84,8 @@ def _prepare(admin: AdminClient, folder: Path, release: Release) -> None:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[tuple[int, AdminClient]]:
+def serving_hub(folder: Path) -> Iterator[tuple[int, AdminClient]]:
+    """Give the number of a hub's process and its client, while a block runs."""
     data = folder / "data"
     initialise(Settings(data))
     command = [sys.executable, "-m", "cloud_hub.cli.main", "serve", str(data), "--port", "0"]
@@ -102,13 +103,28 @@ def _serving(folder: Path) -> Iterator[tuple[int, AdminClient]]:
         process.wait(WAIT_SECONDS)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int, *, children: bool = False) -> float:
+    """Return the seconds of the processor that a process took.
+
+    Args:
+        pid: of the process.
+        children: add those of its children that have ended.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = sum(int(field) for field in fields[11 : 15 if children else 13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _drive(url: str, path: str, token: str, count: int) -> None:
-    """Ask ``count`` times, over several connections at once."""
+def drive(url: str, path: str, token: str, count: int, entities: int = ENTITIES) -> None:
+    """Ask ``count`` times, over several connections at once.
+
+    Args:
+        url: of the hub.
+        path: with a place for the number of an entity.
+        token: of the administrator.
+        count: of questions.
+        entities: that there are.
+    """
     address = urlsplit(url)
     errors: list[BaseException] = []
 
@@ -117,7 +133,7 @@ def _drive(url: str, path: str, token: str, count: int) -> None:
             with socket.create_connection((address.hostname, address.port)) as line:
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for i in range(start, count, CONNECTIONS):
-                    _ask(line, path.format(i * 7_919 % ENTITIES), token)
+                    _ask(line, path.format(i * 7_919 % entities), token)
         except BaseException as error:
             errors.append(error)
 

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack import EntityPackInfo
-from edge_sdk.errors import PackError
+from edge_sdk.errors import PackError, reason_of
 from edge_sdk.packs.delta import write_delta
 from edge_sdk.packs.entity_predictions import ITEMS, SCORES, write_entity_predictions
 from edge_sdk.system.files import sha256_file
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
+TRY_AGAIN_SECONDS: Final = 600.0
 LARGEST_DELTA: Final = 128 << 20
 """Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
 
@@ -62,11 +64,34 @@ class DevicePackStatus:
 
     Attributes:
         index: in force; ``None`` while there is none.
-        refused: why the newest generation is not published; empty if it is.
+        due: generation that is to be published and is not yet; ``None`` for none.
+        refused: why not; empty while it is only a matter of time.
     """
 
     index: EntityIndex | None
+    due: int | None
     refused: str
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is to be published: the newest whole generation of the job that devices hold."""
+
+    name: str
+    job: BatchJob
+    generation: Generation
+
+    @property
+    def attempt(self) -> tuple[object, ...]:
+        """Return what a refusal is remembered by: declared otherwise, it may be published."""
+        return self.generation.record.id, self.job
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    attempt: tuple[object, ...]
+    reason: str
+    again_at: float = math.inf
 
 
 class DevicePacks:
@@ -83,15 +108,40 @@ class DevicePacks:
         self._registry = registry
         self._repository = registry.repository
         self._generations = generations
-        self._refused: dict[str, tuple[object, str]] = {}
+        self._refused: dict[str, _Refusal] = {}
 
     def tick(self, now: float) -> None:
         """Publish what is new, and take back what the policies want no more."""
-        for_each(self._registry.models(), self._follow)
+        for_each(self._registry.models(), lambda model: self._follow(model, now))
 
     def status(self, model: str) -> DevicePackStatus:
         """Return what devices of a model hold."""
-        return DevicePackStatus(self.index(model), self._refused.get(model, (None, ""))[1])
+        due, index = self._due(model), self.index(model)
+        refused = self._refused.get(model)
+        again = due is not None and refused is not None and refused.attempt == due.attempt
+        return DevicePackStatus(
+            index,
+            None if due is None else due.generation.record.id,
+            refused.reason if again and refused is not None else "",
+        )
+
+    def again(self, model: str, *, actor: str) -> DevicePackStatus:
+        """Have what was refused tried once more at the next tick, as after a key came back.
+
+        Args:
+            model: name of the line.
+            actor: who asks.
+
+        Raises:
+            Invalid: devices of the model hold no answers by entity.
+        """
+        if self._held(model) is None:
+            raise Invalid(
+                f"{model}: its policy has no batch job with entities, so devices hold no answers"
+            )
+        if self._refused.pop(model, None) is not None:
+            self._audit.record(actor, "entities tried again", model, {})
+        return self.status(model)
 
     def index(self, model: str) -> EntityIndex | None:
         """Return the index in force; ``None`` if there is none, or of another format."""
@@ -101,33 +151,47 @@ class DevicePacks:
         except ContractError:
             return None
 
-    def _follow(self, model: str) -> None:
+    def _held(self, model: str) -> tuple[str, BatchJob] | None:
         jobs = self._registry.policy(model).batch.items()
-        held = next(((name, job) for name, job in jobs if job.entities is not None), None)
-        if held is None:
+        return next(((name, job) for name, job in jobs if job.entities is not None), None)
+
+    def _due(self, model: str) -> _Due | None:
+        held = self._held(model)
+        generation = None if held is None else self._generations.current(model, held[0])
+        if held is None or generation is None:
+            return None
+        due = _Due(*held, generation)
+        return None if _is_out(self.index(model), due) else due
+
+    def _follow(self, model: str, now: float) -> None:
+        if self._held(model) is None:
             if self._repository.entities(model) is not None:
                 self._repository.publish_entities(model, b"")
                 self._audit.record(ACTOR, "entities", model, {"generation": None})
             return
-        name, job = held
-        generation = self._generations.current(model, name)
-        index = self.index(model)
-        if generation is None or _is_out(index, generation, name, job):
-            return
-        # A job that is declared otherwise may be published after all.
-        attempt = (generation.record.id, job)
-        if self._refused.get(model, (None, ""))[0] == attempt:
+        due, refused = self._due(model), self._refused.get(model)
+        if due is None or (refused and refused.attempt == due.attempt and now < refused.again_at):
             return
         try:
-            self._publish(model, name, job, generation, index)
+            self._publish(model, due.name, due.job, due.generation, self.index(model))
             self._refused.pop(model, None)
         except NotFound:
             return  # dropped meanwhile: the next tick sees what is current
+        except OSError as error:  # room may be made
+            reason = f"trouble with the disk; {reason_of(error)}"
+            self._refuse(model, due, _Refusal(due.attempt, reason, now + TRY_AGAIN_SECONDS))
         except (Invalid, PackError, ContractError) as error:
-            self._refused[model] = (attempt, str(error))
-            detail = {"job": name, "generation": generation.record.id, "reason": str(error)[:1_000]}
-            self._audit.record(ACTOR, "entities refused", model, detail)
-            log.warning("%s %s: %s; devices keep what they have", model, name, error)
+            self._refuse(model, due, _Refusal(due.attempt, str(error)))
+
+    def _refuse(self, model: str, due: _Due, refusal: _Refusal) -> None:
+        before, self._refused[model] = self._refused.get(model), refusal
+        reason = refusal.reason
+        if before is not None and (before.attempt, before.reason) == (refusal.attempt, reason):
+            return  # said already
+        number = due.generation.record.id
+        detail = {"job": due.name, "generation": number, "reason": reason[:1_000]}
+        self._audit.record(ACTOR, "entities refused", model, detail)
+        log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
 
     def _publish(
         self,
@@ -272,13 +336,10 @@ def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
     return [*(name for name in names if name != "prediction"), LABEL]
 
 
-def _is_out(index: EntityIndex | None, generation: Generation, name: str, job: BatchJob) -> bool:
-    attribute = None if job.entities == ALL else job.entities
-    return index is not None and (index.job, index.generation, index.attribute) == (
-        name,
-        generation.record.id,
-        attribute,
-    )
+def _is_out(index: EntityIndex | None, due: _Due) -> bool:
+    attribute = None if due.job.entities == ALL else due.job.entities
+    published = None if index is None else (index.job, index.generation, index.attribute)
+    return published == (due.name, due.generation.record.id, attribute)
 
 
 def _places(index: EntityIndex) -> Iterator[str]:

@@ -53,6 +53,12 @@ def entities(request: Request, admin: Publisher, model: KnownModel) -> Document:
     return as_document(hub_of(request).entity_packs.status(model))
 
 
+@router.post("/models/{model}/entities")
+def publish_entities(request: Request, admin: Publisher, model: KnownModel) -> Document:
+    """Have the newest generation published for devices, even if it was refused before."""
+    return as_document(hub_of(request).entity_packs.again(model, actor=admin))
+
+
 @router.get("/models/{model}/batch/{job}/generations")
 def generations(
     request: Request, admin: Publisher, model: KnownModel, job: str, limit: Limit = 100

@@ -70,10 +70,16 @@ def spooled(
         Invalid: a share is too large, or there are too many.
         PackError: a name cannot be stored.
     """
+    layout = generation.layout
+    if attribute not in (None, *(each.name for each in layout.attributes)):
+        raise Invalid(
+            f"entities: generation {generation.record.id} was computed without {attribute}; "
+            "run the job once more"
+        )
     shares: dict[str, Share] = {}
     places = {str(label): i for i, label in enumerate(classes)}
     for part in generation.stream(rows=ROWS):
-        arrays = stored(generation.layout, part, places)
+        arrays = stored(layout, part, places)
         keys = entity_keys(part.entities)
         for value, rows in _by_value(part, attribute).items():
             share = shares.setdefault(value, Share(folder / f"{len(shares)}.spool"))

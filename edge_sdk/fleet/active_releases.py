@@ -279,7 +279,7 @@ class ActiveReleases:
         label = None if label is None else self._counted(label_of, label)
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
-        serving = next((s for s in self._servings() if s.tag == tag), None)
+        serving = self._serving_of(prediction)
         if self._label_store is not None:
             self._label_store.mark_used()
         if serving is None:
@@ -296,8 +296,7 @@ class ActiveReleases:
     ) -> None:
         """Join feedback with a prediction that no predictor made, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        store = self._label_store
-        serving = self.serving
+        store, serving = self._label_store, self.serving
         rules = ErrorRules() if serving is None else ErrorRules.of(serving.terms.reporting)
         if store is None or not self._counted(store.feedback, tag, number, label, reward, rules):
             raise self._refusal(
@@ -315,8 +314,11 @@ class ActiveReleases:
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks)
+            self._counted(self._shown.click, name, clicks, self._serving_of(name))
         return float(len(clicks) > 0)
+
+    def _serving_of(self, prediction: str) -> Predictor | None:
+        return next((s for s in self._servings() if s.tag == prediction.rpartition("-")[0]), None)
 
     def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
         """Return what ``call`` returns; if it refuses, that is counted."""

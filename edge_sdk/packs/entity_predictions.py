@@ -112,6 +112,11 @@ class EntityPredictions:
         expires = self.pack.header.expires
         return float("inf") if expires is None else expires
 
+    @property
+    def several(self) -> bool:
+        """Return whether each answer gives any number of classes."""
+        return not self.about.top and any(f.role == "scores" for f in self.pack.header.fields)
+
     def problem(self) -> str | None:
         """Return why no prediction can be made of its values; ``None`` if one can."""
         about, fields = self.about, self.pack.header.fields
@@ -140,13 +145,12 @@ class EntityPredictions:
         """
         about, header = self.about, self.pack.header
         scored = next((f for f in header.fields if f.role in ("probabilities", "scores")), None)
-        several = scored is not None and scored.role == "scores" and not about.top
         return Origin(
             tag,
             header.version,
             "pack" if stored else "default",
             scored.dtype if scored else "float32",
-            multilabel=(about.classes, about.threshold) if several and stored else None,
+            multilabel=(about.classes, about.threshold) if self.several else None,
             computed_at=about.computed_at if stored else None,
             clock=clock,
         )
@@ -163,6 +167,17 @@ class EntityPredictions:
                 return stored_classifier(origin, self.about.classes, vectors)
         return lambda entry: self._read(origin, self.pack.entry(entry))
 
+    def plain(self, entry: int) -> dict[str, Any]:
+        """Return the answer of an entry, ready for JSON: what it has, by name."""
+        p = self.maker(self.origin("", lambda: self.about.computed_at))(entry)
+        if p.ranked is not None:
+            return {"items": list(p.ranked.items), "scores": list(p.ranked.scores)}
+        value = p.value.tolist() if isinstance(p.value, np.ndarray) else p.value
+        others = {name: array.tolist() for name, array in p.outputs.items()}
+        scores = None if p.probabilities is None else p.probabilities.tolist()
+        answer = {"label": p.label, "labels": p.labels, "value": value, "probabilities": scores}
+        return {name: each for name, each in answer.items() if each is not None} | others
+
     def default(self, origin: Origin) -> Prediction | None:
         """Return the answer that is declared for other entities; ``None`` for none."""
         about = self.about
@@ -172,6 +187,9 @@ class EntityPredictions:
             return None
         if not about.classes and not isinstance(about.default, str):
             return Prediction(origin, 0, None, None, None, float(about.default))
+        if self.several:  # that class, and no other
+            scores = tuple(float(name == about.default) for name in about.classes)
+            return Prediction(origin, 0, None, None, scores)
         label = about.default if isinstance(about.default, str) else int(about.default)
         return Prediction(origin, 0, label, None)
 

@@ -50,7 +50,7 @@ _top = struct.Struct(">I").unpack_from
 """The upper 32 bits of a key, as a tuple of one."""
 
 
-class Search(NamedTuple):
+class KeySearch(NamedTuple):
     """Where the key of a checksum is searched, for paths that do so without a call.
 
     Bucket ``check >> shift`` has the keys from ``directory[bucket]`` to the next, each of 16 bytes,
@@ -161,9 +161,9 @@ class Pack:
         return self._data, self._sections.filter, self._filter_shift
 
     @property
-    def search(self) -> Search:
+    def search(self) -> KeySearch:
         """What a path needs that looks whole keys up inline, as answers by entity do."""
-        return Search(
+        return KeySearch(
             self._find, self._keys_at, self._directory, self._shift, self._blocks, self._block_shift
         )
 

@@ -22,6 +22,7 @@ from edge_sdk.contract.key import DIGEST_BYTES, KEY_BYTES
 from edge_sdk.model.keys import short_sha256
 from edge_sdk.packs.entity_predictions import PREFIX, entity_bytes
 from edge_sdk.packs.reader import SOUND
+from edge_sdk.telemetry.ring_records import BY_ENTITY
 
 if TYPE_CHECKING:
     from edge_sdk.model.prediction import Prediction
@@ -79,6 +80,7 @@ class EntityAnswerer:
         self._monitor = monitor
         self._clock = LateClock(clock, pack.about.computed_at)
         self._origin = pack.origin(tag, self._clock, stored=False)
+        monitor.by_entity.use(pack.about.classes, several=pack.several)
         self.stored = _prepare(pack, monitor, tag, clock, self._clock)
 
     def default(self, entity: str) -> Prediction | None:
@@ -91,7 +93,7 @@ class EntityAnswerer:
         entity_bytes(entity)
         prediction = self.pack.default(self._origin)
         if prediction is not None:
-            self._monitor.record(None, prediction, None, perf_counter_ns() - started)
+            self._monitor.record(BY_ENTITY, prediction, None, perf_counter_ns() - started)
         return prediction
 
     def why_none(self, entity: str) -> str:
@@ -118,7 +120,7 @@ def _prepare(
     prefix, seed, sha256 = PREFIX, crc32(PREFIX), short_sha256()
     size, digest_bytes = KEY_BYTES, DIGEST_BYTES
     computed_at, expires = pack.about.computed_at, pack.expires
-    make, record = pack.maker(pack.origin(tag, late)), monitor.record
+    make, record, no_row = pack.maker(pack.origin(tag, late)), monitor.record, BY_ENTITY
 
     def stored(entity: str) -> Prediction | None:
         started = perf_counter_ns()
@@ -144,7 +146,7 @@ def _prepare(
         else:
             entry = at // size
         prediction = make(entry)
-        record(None, prediction, None, perf_counter_ns() - started)
+        record(no_row, prediction, None, perf_counter_ns() - started)
         return prediction
 
     return stored

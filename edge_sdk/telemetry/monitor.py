@@ -27,14 +27,16 @@ import numpy as np
 
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES
+from edge_sdk.telemetry.entity_feedback import EntityFeedback
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
-from edge_sdk.telemetry.label_check import check_label
+from edge_sdk.telemetry.label_check import LabelCheck
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import (
     AT,
+    BY_ENTITY,
     ROW,
     Columns,
     RingColumns,
@@ -71,6 +73,7 @@ class Monitor:
 
     Attributes:
         answered: a prediction was counted.
+        by_entity: knows what labels of answers by entity may be.
         grouping: the declared groups of the release.
         tensors: sums up inputs that are no table; ``None`` for tables and what is not watched.
 
@@ -103,7 +106,6 @@ class Monitor:
         self._bins = ProfileBins(self._profile)
         self._release, self._inputs = release, inputs
         manifest, signature = release.manifest, release.manifest.signature
-        self._tabular = bool(signature.columns)
         self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
         self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope = scope
@@ -128,6 +130,7 @@ class Monitor:
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
         samples, rules = self._sharing.samples, ErrorRules.of(reporting)
+        self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
         self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
         self._current = self._start(clock())
 
@@ -239,10 +242,11 @@ class Monitor:
             InputError: the prediction is unknown or forgotten, the label is none of the classes,
                 or it came already.
         """
-        if label is not None:
-            check_label(self._release.manifest, label)
         with self._lock:
             self._drain()
+            if label is not None:
+                named = self._label_join.is_by_entity(number)
+                (self.by_entity if named else self._labels).check(number, label)
             place = self._label_join.find(number)
             if label is not None:
                 self._label_join.label(place, label)
@@ -345,17 +349,19 @@ class Monitor:
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
-        if self._tabular and any(record[ROW] is None for record in records):
-            # Answered by the name of an entity: there is no row that a histogram could count.
-            self._add_answers(start, [record for record in records if record[ROW] is None])
-            records = [record for record in records if record[ROW] is not None]
+        named = [record for record in records if record[ROW] is BY_ENTITY]
+        if named:
+            self._add_named(start, named)
+            records = [record for record in records if record[ROW] is not BY_ENTITY]
         if records:
             self._add_rows(start, records)
 
-    def _add_answers(self, start: int, records: list[tuple[Any, ...]]) -> None:
-        """Count answers to no input that is known here."""
+    def _add_named(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        """Count answers by entity: there is no row that a histogram or a group could count."""
         unknown = self.grouping.unknown(len(records)) if self.grouping else None
-        self._add_answered(start, RingColumns.of(records), unknown, None)
+        columns = RingColumns.of(records)
+        self._add_answered(start, columns, unknown, None, by_entity=True)
+        self.by_entity.keep(columns.number, columns.value)
 
     def _add_rows(self, start: int, records: list[tuple[Any, ...]]) -> None:
         columns = RingColumns.of(records)
@@ -377,7 +383,7 @@ class Monitor:
     def _add_answered(
         self,
         start: int, columns: RingColumns, codes: Codes | None,
-        shared: list[tuple[Any, ...]] | None,
+        shared: list[tuple[Any, ...]] | None, *, by_entity: bool = False,
     ) -> None:  # fmt: skip
         """Count predictions by source and latency, and remember them for late labels."""
         self._highest = max(self._highest, *columns.number)
@@ -390,7 +396,7 @@ class Monitor:
             window.by_bucket().add(buckets, sources == SOURCES.index("model"), latencies)
         window.degraded += sum(columns.degraded)
         answers = columns.answers(start, sources, codes, shared, buckets)
-        self._label_join.add(columns.number, answers)
+        self._label_join.add(columns.number, answers, by_entity=by_entity)
 
     def _add_watched(
         self, window: WindowCounts, tensors: TensorWatch, columns: RingColumns
@@ -406,16 +412,10 @@ class Monitor:
         groups: Codes | None, bucket: int | None,
     ) -> None:  # fmt: skip
         self.answered = True
-        window = self._window(self._start(at))
-        arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}
-        outputs = {name: array for name, array in arrays.items() if array is not None}
         if self.tensors is not None:
             columns = self.tensors.columns(list(columns))
-        if len(rows):
-            window.add(self._bins, columns, outputs, len(rows))
-        if groups is not None:
-            window.groups.add(self._bins.outputs, groups, [outputs[n] for n in self._bins.names])
-        window.predictions[rows.source] += count
+        window = self._window(self._start(at))
+        window.add_batch(self._bins, columns, rows, count, groups)
         if bucket is not None:
             window.by_bucket().add_many(bucket, count)
 

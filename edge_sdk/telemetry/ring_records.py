@@ -36,7 +36,7 @@ class RingRecord(NamedTuple):
         number: of the prediction, from 1.
         at: when it was made, Unix seconds.
         row: the input, as :class:`~edge_sdk.model.inputs.Inputs` keeps it; ``None`` for one that is
-            not kept, and where an entity was answered.
+            not kept, :data:`BY_ENTITY` where the name of an entity was answered.
         label: that was answered.
         own: the on-device model's label; ``None`` where it was not asked.
         value: a regressor's number.
@@ -64,6 +64,9 @@ class RingRecord(NamedTuple):
     bucket: int | None = None
     excerpt: Excerpt | None = None
 
+
+BY_ENTITY: Final = ("by entity",)
+"""Stands for the input of an answer to the name of an entity."""
 
 AT: Final = RingRecord._fields.index("at")
 ROW: Final = RingRecord._fields.index("row")

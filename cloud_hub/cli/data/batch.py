@@ -60,6 +60,9 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "backfill", example=backfill)(_backfill)
     command(actions, "cancel", example="edge-hub batch cancel 17 --reason 'wrong table'")(_cancel)
     command(actions, "drop", example="edge-hub batch drop 17 --reason 'wrong table'")(_drop)
+    command(actions, "packs", example="edge-hub batch packs shop")(_packs)
+    command(actions, "publish", example="edge-hub batch publish shop --wait")(_publish)
+    command(actions, "pack", example="edge-hub batch pack shop eu.pack --share eu")(_pack)
     text = "Precomputed answers: look them up, take them along as a file."
     actions = group(app, "predictions", text, panel=RELEASE)
     command(actions, "get", example="edge-hub predictions get shop user-42")(_get)
@@ -159,6 +162,65 @@ def _cancel(hub: HubAddress, number: GenerationNumber, reason: types.NeededReaso
 def _drop(hub: HubAddress, number: GenerationNumber, reason: types.NeededReason) -> Result:
     """Drop a generation; the one before answers then."""
     return Result(hub.client().post(f"generations/{number}/drop", reason=reason), _record_text)
+
+
+def _packs(hub: HubAddress, model: types.Model) -> Result:
+    """Show the packs of answers by entity that devices hold."""
+    return Result(hub.client().get(f"models/{model}/entities"), _packs_view)
+
+
+def _publish(hub: HubAddress, model: types.Model, wait: Wait = False) -> Result:
+    """Publish the newest generation for devices, even if that was refused before."""
+    client = hub.client()
+    status = client.post(f"models/{model}/entities")
+    if wait:
+        with busy("packs are made"):
+            while status["due"] is not None and not status["refused"]:
+                time.sleep(WAIT_SECONDS)
+                status = client.get(f"models/{model}/entities")
+    return Result(status, _packs_view, status=int(bool(status["refused"])))
+
+
+def _packs_view(status: dict[str, Any]) -> View:
+    index = status["index"] or {"shares": {}}
+    rows = [
+        (
+            value or "all", share["entities"], share["file"]["length"],
+            (share["delta"] or {}).get("length"), share["file"]["sha256"],
+        )
+        for value, share in sorted(index["shares"].items())
+    ]  # fmt: skip
+    columns = (index.get("attribute") or "share", "entities", "bytes", "delta bytes", "sha256")
+    title = "" if status["index"] is None else (
+        f"{index['job']}, generation {index['generation']} by {index['version']}, computed "
+        f"{local_time(index['computed_at'])}, valid until {local_time(index['valid_until'])}"
+    )  # fmt: skip
+    table = TextTable(columns, rows, title, "devices hold no answers by entity")
+    if status["due"] is None:
+        return table
+    why = status["refused"] or "its packs are being made"
+    return [table, f"generation {status['due']} is not published: {why}"]
+
+
+def _pack(
+    hub: HubAddress,
+    model: types.Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="To look into with edge pack.")],
+    share: Annotated[str, typer.Option("--share", metavar="VALUE", help="Of the attribute.")] = "",
+) -> Result:
+    """Save a pack that devices hold."""
+    from cloud_hub.errors import NotFound
+
+    client = hub.client()
+    index = client.get(f"models/{model}/entities")["index"] or {"shares": {}}
+    found = index["shares"].get(share)
+    if found is None:
+        known = ", ".join(sorted(index["shares"])[:20]) or "none"
+        raise NotFound(f"{model}: expected the share of {known}, got {share!r:.60}")
+    sha256 = found["file"]["sha256"]
+    length = client.save(f"targets/packs/{model}/{sha256}.{sha256}.pack", file)
+    data = {"file": str(file), "bytes": length, "entities": found["entities"]}
+    return Result(data, lambda d: f"wrote {d['file']}, {d['entities']:,} entities")
 
 
 def _record_text(record: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.manifest import PROFILE
+from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.device import OFFLINE
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.packs.entity_features import write_entity_features
 from edge_sdk.packs.entity_predictions import (
@@ -20,7 +23,7 @@ from edge_sdk.packs.entity_predictions import (
 )
 from edge_sdk.packs.writer import write_pack
 from tests.clock import Clock
-from tests.edge.builders import make_release
+from tests.edge.builders import make_release, profile
 from tests.edge.packs.entity_answers import AT, written
 
 ROW = {"f0": 1.0, "f1": 2.0, "f2": 3.0, "f3": 4.0}
@@ -42,6 +45,100 @@ def test_an_entity_is_answered_from_the_pack_with_its_age_and_counted(tmp_path: 
         device.feedback(p.id, label=1)
         [report] = [b for b in device.reports() if isinstance(b, WindowReport)]
         assert report.predictions == {"pack": 2, "model": 1}
+
+
+def outcomes(device: EdgeDevice) -> dict[str, Any]:
+    """Return what came of late feedback, added up."""
+    found = [body for body in device.reports() if isinstance(body, FeedbackReport)]
+    assert len(found) <= 1
+    return vars(found[0]) if found else {}
+
+
+def test_labels_of_answers_by_entity_count_for_the_version_that_serves(tmp_path: Path) -> None:
+    release = make_release(tmp_path)  # whose classes are 0, 1, 2
+    shares = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    values = {"probabilities": EntityValues("probabilities", shares)}
+    pack = written(tmp_path / "p", ("a", "b"), values, classes=("cat", "dog"), default="dog")
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        a, b, other = (device.predict(entity=name) for name in ("a", "b", "nobody"))
+        for p, label in ((a, "cat"), (b, "cat"), (other, "dog")):
+            device.feedback(p.id, label=label)
+        device.feedback(a.id, reward=0.5)
+        with pytest.raises(InputError, match="has its label already"):
+            device.feedback(a.id, label="cat")
+        with pytest.raises(InputError, match=r"expected one of \['cat', 'dog'\], got 1"):
+            device.feedback(device.predict(entity="a").id, label=1)
+        with pytest.raises(InputError, match="prediction 1111"):
+            device.feedback(f"{a.id.rpartition('-')[0]}-{'1' * 5_000}", reward=1.0)
+        own = device.predict([1.0, 2.0, 3.0, 4.0])
+        with pytest.raises(InputError, match=r"expected one of \[0, 1, 2\], got 'cat'"):
+            device.feedback(own.id, label="cat")
+        device.feedback(own.id, label=own.label)
+        came = outcomes(device)
+        assert came["window"].version == release.manifest.version
+        assert came["by_source"] == {"pack": (2, 1), "default": (1, 1), "model": (1, 1)}
+        assert (came["labelled"], came["own_labelled"]) == (4, 1)  # the model was asked once
+        assert (came["rewards"], came["reward_sum"]) == (1, 0.5)
+
+
+def test_clicks_on_a_precomputed_list_are_its_reward_once(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    items = np.array([["x", "y", "z"], ["z", "", ""], ["", "", ""]], object)
+    values = {
+        "items": EntityValues("other", joined_items(items)),
+        "scores": EntityValues("other", np.zeros((3, 3), np.float32)),
+    }
+    about = {"classes": (), "top": 3, "default_items": ("u", "v")}
+    pack = written(tmp_path / "p", ("a", "b", "c"), values, **about)
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        a, b, c, other = (device.predict(entity=name) for name in ("a", "b", "c", "nobody"))
+        device.feedback(a.id, clicks=["z", "x"])
+        device.feedback(b.id, clicks=[])
+        device.feedback(other.id, clicks=["v"])
+        with pytest.raises(InputError, match="has its clicks already"):
+            device.feedback(a.id, clicks=["x"])
+        with pytest.raises(InputError, match="did not show 'z'"):
+            device.feedback(c.id, clicks=["z"])
+        with pytest.raises(InputError, match="a list takes clicks or a reward"):
+            device.feedback(c.id, label="z")
+        with pytest.raises(InputError, match="expected the id of a recent ranking"):
+            device.feedback(device.predict([1.0, 2.0, 3.0, 4.0]).id, clicks=[])
+        came = outcomes(device)
+        assert (came["rewards"], came["reward_sum"], came["labelled"]) == (3, 2.0, 0)
+
+
+def test_a_list_is_clicked_on_after_its_pack_and_its_release_were_replaced(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    values = {
+        "items": EntityValues("other", joined_items(np.array([["x"]], object))),
+        "scores": EntityValues("other", np.zeros((1, 1), np.float32)),
+    }
+    pack = written(tmp_path / "p", ("a",), values, classes=(), top=1)
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        p = device.predict(entity="a")
+        service = device._service
+        service.use_entities(EntityPredictions.open(written(tmp_path / "q"), "demo"))
+        service.serve(service.open(release, OFFLINE))
+        device.feedback(p.id, clicks=["x"])
+        assert outcomes(device)["reward_sum"] == 1.0
+
+
+def test_answers_by_entity_stand_beside_those_of_a_model_without_columns(tmp_path: Path) -> None:
+    without = replace(profile(), features=())
+    release = make_release(tmp_path, columns=(), documents={PROFILE: without.to_json()})
+    values = {
+        "items": EntityValues("other", joined_items(np.array([["x", "y"]], object))),
+        "scores": EntityValues("other", np.zeros((1, 2), np.float32)),
+    }
+    pack = written(tmp_path / "p", ("a",), values, classes=(), top=2)
+    with EdgeDevice.offline(release.folder, entities=pack) as device:
+        device.predict(np.zeros((1, 4), np.float32))
+        device.feedback(device.predict(entity="a").id, clicks=["y"])
+        reports = device.reports()
+        [window] = [b for b in reports if isinstance(b, WindowReport)]
+        assert window.predictions == {"model": 1, "pack": 1}
+        [came] = [b for b in reports if isinstance(b, FeedbackReport)]
+        assert came.reward_sum == 1.0
 
 
 def test_an_answer_is_not_given_after_its_time_however_long_the_device_is_offline(
@@ -66,6 +163,25 @@ def test_a_clock_behind_the_cloud_gives_no_negative_age(tmp_path: Path) -> None:
     release, pack = make_release(tmp_path), written(tmp_path / "p")
     with EdgeDevice.offline(release.folder, entities=pack, clock=Clock(5.0)) as device:
         assert device.predict(entity="user-1").age == 0.0
+
+
+def test_a_clock_without_battery_makes_no_answer_last_for_ever(tmp_path: Path) -> None:
+    release, clock = make_release(tmp_path), Clock(5.0)
+    pack = written(tmp_path / "p", expires=int(AT + 100), default=2)
+    with EdgeDevice.offline(release.folder, entities=pack, clock=clock) as device:
+        p = device.predict(entity="user-1")
+        clock.now = 104.0
+        assert (device.predict(entity="user-1").source, p.age) == ("pack", 99.0)
+        clock.now = 105.0
+        assert device.predict(entity="user-1").source == "default"
+        clock.now = AT + 50  # somebody set it: it is believed
+        assert (device.predict(entity="user-1").source, p.age) == ("pack", 50.0)
+        clock.now = 5.0  # and lost it again
+        assert device.predict(entity="user-1").source == "pack"
+        clock.now = 106.0
+        assert device.predict(entity="user-1").source == "default"
+        clock.now = AT + 1e9
+        assert device.predict(entity="user-1").source == "default"
 
 
 def test_one_without_an_answer_goes_to_the_model_and_then_to_the_default(tmp_path: Path) -> None:

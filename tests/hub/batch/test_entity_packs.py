@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cloud_hub.batch.publishing import TRY_AGAIN_SECONDS
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from edge_sdk.contract.entity_index import EntityIndex, delta_path, pack_path
@@ -129,6 +131,58 @@ def test_what_is_too_large_is_refused_once_and_the_one_before_stays(
     declare(serving, job(f"{{parquet: {path}}}", "entities: all, pack_entries: 200"))
     assert published(serving).generation > before.generation
     assert serving.entity_packs.status("demo").refused == ""
+
+
+def test_a_generation_without_the_attribute_is_refused_in_words(
+    serving: Hub, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}"))
+    record = computed(serving)
+    declare(serving, job(f"{{parquet: {path}}}", "attributes: [region], entities: region"))
+    serving.entity_packs.tick(time.time())
+    status = serving.entity_packs.status("demo")
+    assert (status.index, status.due) == (None, record.id)
+    assert status.refused.endswith("was computed without region; run the job once more")
+    computed(serving)
+    assert set(published(serving).shares) == {"eu", "us"}
+
+
+def test_what_was_refused_is_tried_again_when_somebody_asks(serving: Hub, tmp_path: Path) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
+    computed(serving)
+    key = serving.settings.data / "keys" / "releases.pem"
+    key.rename(tmp_path / "away.pem")
+    serving.entity_packs.tick(time.time())
+    assert "key" in serving.entity_packs.status("demo").refused
+    (tmp_path / "away.pem").rename(key)
+    serving.entity_packs.tick(time.time())
+    assert serving.entity_packs.index("demo") is None  # said once, not tried each second
+    assert serving.entity_packs.again("demo", actor="test").refused == ""
+    published(serving)
+    assert serving.entity_packs.status("demo").due is None
+
+
+def test_a_full_disk_is_tried_again_by_itself(serving: Hub, tmp_path: Path) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
+    computed(serving)
+    now = time.time()
+    scratch = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path / "unmounted")
+    try:
+        for later in (0.0, 1.0, TRY_AGAIN_SECONDS):
+            serving.entity_packs.tick(now + later)
+            assert "trouble with the disk" in serving.entity_packs.status("demo").refused
+    finally:
+        tempfile.tempdir = scratch
+    actions = [entry.action for entry in serving.audit.entries()]
+    assert actions.count("entities refused") == 1
+    serving.entity_packs.tick(now + TRY_AGAIN_SECONDS + 1)
+    assert serving.entity_packs.index("demo") is None
+    serving.entity_packs.tick(now + 2 * TRY_AGAIN_SECONDS)
+    assert serving.entity_packs.index("demo") is not None
 
 
 def test_a_dropped_generation_gives_way_to_the_one_before(serving: Hub, tmp_path: Path) -> None:
