@@ -196,8 +196,8 @@ def _answers(
         ]
         sources = [held.predict(rows[0]).source, asking.predict(rows[0]).source]
         assert sources == ["model", "cloud"], sources
-        # As many as a hub answers in a turn: each of them is a round trip.
-        calls = 200 if effort is FULL else 20
+        # Few: two of the four are round trips.
+        calls = 100 if effort is FULL else 20
         rounds = interleave("one answer", candidates, effort.rounds, calls)
     many = 16_000 if effort is FULL else 400
     rates = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,28 +115,50 @@ def test_a_device_holds_its_share_follows_by_deltas_and_answers_offline(
 
 
 def test_a_pack_that_leaves_no_room_is_refused_in_words_and_the_one_before_stays(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
-    usage = namedtuple("usage", "total used free")
     with shop.device(state) as device:
-        first = device.predict(entity="user-77")
-        shop.change(77)
-        shop.compute()
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 32 << 20))
+        first = device.predict(entity="user-77").probabilities
+    shop.change(77)
+    shop.compute()
+    # No disk of today has so much: whatever is free here is left to others.
+    with shop.device(state, config=replace(ALONE, free_bytes=1 << 60)) as device:
         assert device.sync().errors == {}
         status = device.status()["entities"]
         assert status["generation"] == shop.generation - 1
         assert f"generation {shop.generation} of 1,000 entities takes" in status["waits"]
         assert "are left to others" in status["waits"]
         kept = device.predict(entity="user-77").probabilities
+        assert first is not None
         assert kept is not None
-        assert (kept == first.probabilities).all()
+        assert (kept == first).all()
         events = [e for e in told(device, UpdateEvent) if e.outcome == "fell_back"]
         assert [e.step for e in events] == ["entities"]
-        monkeypatch.undo()  # room was made
+    with shop.device(state) as device:
         device.sync()
         assert device.status()["entities"]["generation"] == shop.generation
+        assert device.status()["entities"]["waits"] is None
+
+
+def test_late_feedback_on_answers_by_entity_reaches_the_version_at_the_hub(
+    shop: Shop, tmp_path: Path
+) -> None:
+    with shop.device(tmp_path / "state") as device:
+        right, wrong, other = (device.predict(entity=f"user-{i}") for i in (77, 79, 78))
+        assert [p.source for p in (right, wrong, other)] == ["pack", "pack", "default"]
+        device.feedback(right.id, label=right.label)
+        device.feedback(wrong.id, label=(int(str(wrong.label)) + 1) % 3)
+        device.feedback(other.id, label=2, reward=0.25)
+
+    def window() -> Any:
+        said = shop.hub.admin.get(f"models/{shop.model}/telemetry")
+        return next((w for w in said["windows"] if w["labelled"] == 3), None)
+
+    wait_for(lambda: window() is not None, "the labels")
+    said = window()
+    assert (said["version"], said["correct"], said["own_labelled"]) == ("1.0", 2, 0)
+    assert said["predictions"] == {"pack": 2, "default": 1}
 
 
 def test_a_device_of_no_share_says_so_and_a_full_one_serves_its_model(
