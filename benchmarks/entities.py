@@ -2,7 +2,8 @@
 
 Invariants:
 
-* Packs hold ten float32 probabilities an entity, as those of rows do, or ranked lists of ten items.
+* Packs hold ten float32 probabilities an entity, as one of as many rows does, or ranked lists of
+  ten items.
 * The entity's pack, the pack hit of a row, and the peers of the same entities take turns in every
   round, so that each ratio is of one moment.
 * Asked are :data:`ASKED` entities spread over the whole file, again and again.
@@ -24,6 +25,7 @@ from edge_sdk.bench import goals
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import OURS, Findings, GoalRow
+from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.device import EdgeDevice
 from edge_sdk.model.keys import Canonicaliser
@@ -91,16 +93,15 @@ def _turns(
     size: int,
     effort: Effort,
 ) -> Findings:
-    golden = next(iter(release.golden().inputs.values()))
-    rows = [golden[i % len(golden)] for i in range(len(asked))]
-    rowed = _row_pack(folder / "rows.pack", release, golden)
+    rows = _row_pack(folder / "rows.pack", release, size, len(asked))
     with contextlib.ExitStack() as stack:
         device = stack.enter_context(EdgeDevice.offline(release.folder, entities=plain))
         lists = stack.enter_context(EdgeDevice.offline(release.folder, entities=ranked))
-        hits = stack.enter_context(EdgeDevice.offline(release.folder, pack=rowed))
+        hits = stack.enter_context(EdgeDevice.offline(release.folder, pack=folder / "rows.pack"))
         bare = stack.enter_context(EdgeDevice.offline(release.folder))
         peer = stack.enter_context(contextlib.closing(sqlite3.connect(folder / "peer.db")))
         assert all(device.predict(entity=name).source == "pack" for name in asked)
+        assert all(hits.predict(row).source == "pack" for row in rows)
         assert all(lists.predict(entity=name).ranked for name in asked)
         candidates = [
             Candidate(OURS, lambda name: device.predict(entity=name), asked),
@@ -179,13 +180,18 @@ def _written(
     )  # fmt: skip
 
 
-def _row_pack(path: Path, release: Release, golden: Any) -> Path:
+def _row_pack(path: Path, release: Release, size: int, asked: int) -> list[Any]:
+    """Write a pack of ``size`` answers to rows; return the rows of some, spread over all of it."""
+    random = np.random.default_rng(2)
+    width = len(release.manifest.signature.columns)
+    rows = random.random((asked, width), dtype=np.float32)
     canonicaliser = Canonicaliser(release.manifest.signature)
-    keys = {canonicaliser.key(row.tobytes()): None for row in golden}
-    matrix = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-    answers = np.random.default_rng(2).random((len(keys), 10), dtype=np.float32)
+    keys = b"".join(canonicaliser.key(row.tobytes()) for row in rows)
+    others = random.integers(0, 256, (size - asked, KEY_BYTES), dtype=np.uint8)
+    matrix = np.concatenate([np.frombuffer(keys, np.uint8).reshape(-1, KEY_BYTES), others])
+    answers = random.random((size, 10), dtype=np.float32)
     write_pack(path, release, matrix, {"probabilities": answers}, answered_by="benchmark")
-    return path
+    return list(rows)
 
 
 def _fill(path: Path, names: list[str], shares: Any) -> None:

@@ -36,9 +36,9 @@ round.
   same batches, whose feeds lie in memory and whose answers nobody keeps; `executemany` of the same
   rows into the same table. *Processor time* beside it depends less on the machine's other work.
   Look-ups are counted by the processor time of the hub's process, which is what one core gives.
-- *ways*: the larger MLP answers in the cloud, the smaller one on the device; the hub is a process of
-  its own, over HTTP on this machine. An answer a second of one core is per second of the processor:
-  of the device's process where it answers, else of the hub's.
+- *ways*: the larger MLP answers in the cloud, the smaller one on the device; the hub is a process
+  of its own, over HTTP on this machine. An answer a second of one core is per second of the
+  processor: of the device's process where it answers, else of the hub's.
 - The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
   is on which arm is decided by the plan.
 
