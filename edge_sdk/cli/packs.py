@@ -81,7 +81,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from edge_sdk.contract.codec import to_plain
     from edge_sdk.packs.reader import Pack
 
-    with Pack.open(arguments.pack, now=0) as pack:  # an expired one may be looked at
+    with Pack.open(arguments.pack, now=-1.0) as pack:  # an expired one may be looked at
         header = to_plain(pack.header)
     if not arguments.json and header.get("expires") is not None:
         header["expires"] = local_time(header["expires"])
@@ -136,7 +136,7 @@ def _get_entity(arguments: argparse.Namespace) -> int:
     from edge_sdk.packs.entity_predictions import EntityPredictions, entity_keys
     from edge_sdk.packs.reader import Pack
 
-    with Pack.open(arguments.pack, now=0) as opened:
+    with Pack.open(arguments.pack, now=-1.0) as opened:
         model = opened.header.model
     answers = EntityPredictions.open(arguments.pack, model)
     entry = answers.pack.find(entity_keys([arguments.entity]).tobytes())

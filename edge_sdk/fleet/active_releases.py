@@ -368,8 +368,9 @@ class ActiveReleases:
 
     def check_files(self) -> None:
         """Read some more of the files of what answers."""
-        for serving in self._answering():
-            serving.scrub.step()
+        for file in (self.entities, *(serving.scrub for serving in self._answering())):
+            if file is not None:
+                file.step()
 
     def damage(self) -> dict[str, dict[str, str]]:
         """Return what is damaged on the disk, by version and file."""
@@ -391,9 +392,8 @@ class ActiveReleases:
 
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""
-        for serving in self._servings():
-            serving.errors = 0
-        for serving in self.running.candidates.values() if self.running is not None else ():
+        beside = () if self.running is None else self.running.candidates.values()
+        for serving in (*self._servings(), *beside):
             serving.errors = 0
 
     def status(self) -> dict[str, Any]:

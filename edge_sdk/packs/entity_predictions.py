@@ -8,6 +8,7 @@ header what makes predictions of its values, and of which entities they are.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -78,6 +79,15 @@ class EntityPredictions:
         about = pack.header.entities
         assert about is not None
         self.about: EntityPackInfo = about
+        self._steps, self._reading = pack.steps(), threading.Lock()
+
+    def step(self) -> None:
+        """Read some more of the file, once from its opening on: what is damaged is found."""
+        if self._reading.acquire(blocking=False):
+            try:
+                next(self._steps, None)
+            finally:
+                self._reading.release()
 
     @classmethod
     def open(cls, path: str | Path, model: str) -> EntityPredictions:
@@ -91,7 +101,7 @@ class EntityPredictions:
             PackError: the file is unreadable, truncated, a pack of another kind or model, or
                 nothing that a prediction could be made of.
         """
-        pack = Pack.open(path, now=0)
+        pack = Pack.open(path, now=-1.0)
         header = pack.header
         wrong = None
         if header.canonicaliser != ENTITY_ANSWERS:

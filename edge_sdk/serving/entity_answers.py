@@ -136,15 +136,14 @@ def _prepare(
         key = check.to_bytes(4, "big") + sha256(prefix + name).digest()[:digest_bytes]
         bucket = check >> bucket_shift
         at = find(key, keys + size * directory[bucket], keys + size * directory[bucket + 1]) - keys
-        if at < 0:
-            return None
-        if at % size or blocks[check >> block_shift] != SOUND:
-            # The match lies across two keys, or the block is touched for the first time.
-            entry = pack.pack.find(key)
-            if entry < 0:
-                return None
-        else:
+        if blocks[check >> block_shift] == SOUND and (at < 0 or not at % size):
             entry = at // size
+        else:
+            # The block is touched for the first time, and what is not found there may be damaged;
+            # or the match lies across two keys.
+            entry = pack.pack.find(key)
+        if entry < 0:
+            return None
         prediction = make(entry)
         record(no_row, prediction, None, perf_counter_ns() - started)
         return prediction

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice
+from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import PROFILE
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.contract.pack import parse_header, sections
 from edge_sdk.device import OFFLINE
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.packs.entity_features import write_entity_features
@@ -26,6 +28,7 @@ from tests.clock import Clock
 from tests.edge.builders import make_release, profile
 from tests.edge.packs.entity_answers import AT, written
 
+STILL = DeviceConfig(fold_seconds=3_600.0)
 ROW = {"f0": 1.0, "f1": 2.0, "f2": 3.0, "f3": 4.0}
 
 
@@ -329,6 +332,28 @@ def test_a_damaged_block_answers_nothing_and_the_default_takes_over(tmp_path: Pa
         assert "default" in answers
         assert device._service.entities is not None
         assert device._service.entities.pack.damage is not None
+
+
+def test_a_damaged_key_or_filter_is_found_though_nothing_is_answered_from_it(
+    tmp_path: Path,
+) -> None:
+    release, path = make_release(tmp_path), written(tmp_path / "p", default=2)
+    raw = path.read_bytes()
+    header, directory = parse_header(raw)
+    places = sections(header, directory)
+    for place in (places.keys + 5, places.keys + 16 + 5, places.directory, places.filter):
+        damaged = bytearray(raw)
+        damaged[place] ^= 255
+        path.unlink()
+        path.write_bytes(damaged)
+        with EdgeDevice.offline(release.folder, entities=path, config=STILL) as device:
+            answers = [device.predict(entity=name) for name in ("user-1", "user-2", "Ærø")]
+            assert {p.label for p in answers} <= {0, 1, 2}
+            device._service.check_files()
+            device._service.check_files()
+            entities = device._service.entities
+            assert entities is not None
+            assert entities.pack.damage is not None
 
 
 def test_names_of_items_that_cannot_be_told_apart_are_refused() -> None:
