@@ -110,7 +110,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
             first = _generation(admin, pid, held)
             source.change()
             second = _generation(admin, pid, held)
-            tell("four ways to ask")
+            tell(f"{second}; four ways to ask")
             token = (folder / "data" / "admin.token").read_text().strip()
             answers = _answers(AskedHub(admin.url, pid, token), held, asking, source, effort)
     return answers + Findings(facts=_facts(count, first, second))
@@ -197,14 +197,14 @@ def _answers(
         sources = [held.predict(rows[0]).source, asking.predict(rows[0]).source]
         assert sources == ["model", "cloud"], sources
         # Few: two of the four are round trips.
-        calls = 100 if effort is FULL else 20
-        rounds = interleave("one answer", candidates, effort.rounds, calls)
-    many = 16_000 if effort is FULL else 400
+        calls = 50 if effort is FULL else 20
+        rounds = interleave("one answer", candidates, effort.batch_rounds, calls)
+    many = 16_000 if effort is FULL else 640
     rates = {
         HELD: _rate(candidates[0], many),
         LOCAL: _rate(candidates[2], many),
         ASKED: _hub_rate(hub.pid, many, lambda: _drive(hub, source.count, many)),
-        CLOUD: _hub_rate(hub.pid, many // 8, lambda: _ask_often(asking, rows, many // 8)),
+        CLOUD: _hub_rate(hub.pid, many // 16, lambda: _ask_often(asking, rows, many // 16)),
     }
     return Findings(
         rounds.timings,
