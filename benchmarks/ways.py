@@ -194,6 +194,8 @@ def _answers(
             Candidate(LOCAL, held.predict, rows),
             Candidate(CLOUD, asking.predict, rows),
         ]
+        # Once each: at its first touch the checksum of a block of the pack is compared.
+        assert all(held.predict(entity=name).source == "pack" for name in names)
         sources = [held.predict(rows[0]).source, asking.predict(rows[0]).source]
         assert sources == ["model", "cloud"], sources
         # Few: two of the four are round trips.
