@@ -357,7 +357,7 @@ class EdgeDevice:
             label: the true class, or the true number for a regressor; of a multilabel model the
                 list of all true classes, perhaps none.
             reward: how good the outcome was; larger is better.
-            clicks: items of a ranking, or of a precomputed list, that were clicked on, perhaps none.
+            clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
 
         Raises:
             InputError: the prediction is unknown or too old, the label is not one of the classes,
