@@ -12,6 +12,7 @@ from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, local_time, pairs, plural
 from cloud_hub.cli.shared.registration import WATCH, command, group
+from cloud_hub.cli.shared.stored_features import stored_features_lines
 
 SHOWN: Final = {
     "drift": ("n", "ks", "psi", "p", "moved", "note"),
@@ -84,9 +85,12 @@ def _acknowledge(
 
 def status_text(status: Mapping[str, Any]) -> str:
     """The state of monitoring for people: alarms with their evidence, then every signal."""
+    stored = stored_features_lines(status["stored_features"])
     if status["watched_to"] is None and not status["signals"]:
-        return f"version {status['version']}: no window with enough observations yet"
+        nothing = f"version {status['version']}: no window with enough observations yet"
+        return "\n".join([nothing, *stored])
     lines = [f"version {status['version']}, watched to {local_time(status['watched_to'])}"]
+    lines += stored
     alarms = status["alarms"]
     lines.append(plural(len(alarms), "open alarm") if alarms else "no alarms")
     for alarm in alarms:

@@ -1,6 +1,7 @@
 """CSV with a header, in UTF-8: types are found out from all of a column, never from its beginning.
 
 An empty cell is a missing value, as are ``NaN`` and ``nan``; ``NA`` is none, for it is a country.
+A column in which a number begins with a zero, such as a postcode 01067, is one of texts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LADDER: Final = (
     pa.string(),
 )  # fmt: skip
 """Types that a column may have, in the order in which they are tried."""
+
+NUMERIC: Final = (pa.int64(), pa.float64())
+OTHER_SEPARATORS: Final = ";\t|"
 
 
 def read_csv(file: BinaryIO, name: str, limit: int) -> pa.Table:
@@ -59,7 +63,7 @@ def stream_csv(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
         Invalid: no CSV.
     """
     try:
-        types = _types(file)
+        types = _types(file, name)
         file.seek(0)
         yield from _open(file, types)
     except (pa.ArrowException, OSError, ValueError, UnicodeError) as error:
@@ -68,10 +72,10 @@ def stream_csv(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
         ) from error
 
 
-def _types(file: BinaryIO) -> dict[str, pa.DataType]:
+def _types(file: BinaryIO, name: str) -> dict[str, pa.DataType]:
     """Return the first type of the ladder that takes all values of a column."""
     steps: dict[str, int] = {}
-    names = _header(file)
+    names = _header(file, name)
     texts = dict.fromkeys(names, pa.string())
     for batch in _open(file, texts):
         for column, values in zip(batch.schema.names, batch.columns, strict=True):
@@ -82,9 +86,14 @@ def _types(file: BinaryIO) -> dict[str, pa.DataType]:
     return {column: LADDER[steps.get(column, 1)] for column in names}
 
 
-def _header(file: BinaryIO) -> list[str]:
+def _header(file: BinaryIO, name: str) -> list[str]:
     with _open(file, {}) as reader:
         names: list[str] = reader.schema.names
+    other = next((each for each in OTHER_SEPARATORS if each in names[0]), "")
+    if len(names) == 1 and other:
+        raise Invalid(
+            f"{name}: expected commas between columns, the header has {other!r}: {names[0]!r:.80}"
+        )
     file.seek(0)
     return names
 
@@ -94,10 +103,17 @@ def _takes(type_: pa.DataType, values: pa.Array) -> bool:
         if pa.types.is_boolean(type_):
             known = pc.is_in(pc.utf8_lower(values), pa.array(["true", "false", None]))
             return bool(pc.all(known).as_py() in (True, None))
+        if type_ in NUMERIC and _has_leading_zeros(values):
+            return False
         values.cast(type_)
     except pa.ArrowException:
         return False
     return True
+
+
+def _has_leading_zeros(values: pa.Array) -> bool:
+    """Whether a text is digits that a number would not keep."""
+    return bool(pc.any(pc.match_substring_regex(values, r"^\s*[-+]?0[0-9]")).as_py())
 
 
 def _open(file: BinaryIO, types: dict[str, pa.DataType]) -> Any:

@@ -25,6 +25,9 @@ Hashes = NDArray[np.uint64]
 BLOCK: Final = 1 << 14
 """Rows that are hashed at once."""
 
+EXACT: Final = 2.0**53
+"""Up to here a float holds every whole number."""
+
 MISSING: Final = np.uint64(0x9E3779B97F4A7C15)
 _STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -89,20 +92,31 @@ def _values_of(array: pa.Array) -> Callable[[int, int], Hashes]:
 
 
 def _number_hashes(array: pa.Array) -> Hashes:
-    values = _as_floats(array) + 0.0  # -0.0 is 0.0
-    hashes = _mixed(values.view(np.uint64))
+    values = _plain_numbers(array)
+    floats = values.astype(np.float64) + 0.0  # -0.0 is 0.0
+    bits = floats.view(np.uint64)
+    if values.dtype == np.int64 and (np.abs(floats) >= EXACT).any():
+        bits = np.where(_exact(values, floats), bits, values.view(np.uint64))
+    hashes = _mixed(bits)
     if array.null_count:
         hashes[pc.is_null(array).to_numpy(zero_copy_only=False)] = MISSING
     return hashes
 
 
-def _as_floats(array: pa.Array) -> NDArray[np.float64]:
+def _exact(values: NDArray[np.int64], floats: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the whole numbers that a float holds; through one, others would equal neighbours."""
+    inside = floats < 2.0**63  # which an integer near it becomes, and which none can be
+    back = np.where(inside, floats, 0.0).astype(np.int64)
+    return np.asarray(inside & (back == values))
+
+
+def _plain_numbers(array: pa.Array) -> NDArray[Any]:
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     elif pa.types.is_timestamp(array.type):
         array = array.cast(pa.int64())
     filled = pc.fill_null(array, 0) if array.null_count else array
-    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(filled.to_numpy(zero_copy_only=False))
 
 
 def _text_hashes(array: pa.Array) -> tuple[Hashes, NDArray[Any]]:

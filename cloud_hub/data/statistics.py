@@ -25,6 +25,15 @@ BINS: Final = 32
 SAMPLE: Final = 100_000
 """Rows from which quantiles are taken, evenly spaced; counts are of all rows."""
 
+RECURRING: Final = 5
+"""Rows that each of few integers has on average, to be counted by value."""
+
+NUMBERED: Final = 50
+"""Rows from which on integers that all differ may number them."""
+
+GAPS: Final = 100
+"""Times as many numbers as rows that a column which numbers them spans at most."""
+
 BLOCK: Final = 1 << 15
 """Numbers that are compared at once."""
 
@@ -77,6 +86,18 @@ class ColumnStatistics:
     def present(self) -> int:
         """Rows with a value."""
         return self.rows - self.missing
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it numbers the rows, as an ``id`` does: every value once, with few gaps.
+
+        Other rows have other numbers, and nothing moved.
+        """
+        if self.kind != "integer" or self.minimum is None or self.maximum is None:
+            return False
+        sampled = -(-self.present // sample_step(self.present))
+        dense = self.maximum - self.minimum < GAPS * self.present
+        return self.distinct == sampled >= NUMBERED and dense
 
     @property
     def by_value(self) -> bool:
@@ -135,7 +156,7 @@ def _twins(scan: RowScan, varied: set[str]) -> tuple[tuple[str, str], ...]:
 
 def _varies(data: Dataset, name: str) -> bool:
     """Return false for a column that is nearly always the same: two such are equal by chance."""
-    step = max(1, len(data) // SAMPLE)
+    step = sample_step(len(data))
     counted = pc.value_counts(array_of(data.table, name)[::step])
     counts = counted.field("counts").to_numpy()
     return bool(counts.max() < NEARLY_ALL * counts.sum())
@@ -160,7 +181,7 @@ def column_statistics(name: str, array: pa.Array) -> ColumnStatistics:
     )  # fmt: skip
     if kind == "integer" and distinct <= VALUES:
         counted = value_counts(array)
-        if len(counted) <= VALUES:
+        if len(counted) <= VALUES and len(counted) * RECURRING <= len(numbers):
             return _by_value(replace(column, edges=()), counted)
     return replace(column, counts=tuple(bin_counts(numbers, edges).tolist()))
 
@@ -182,9 +203,14 @@ def finite(array: pa.Array) -> NDArray[Any]:
     return values if inside.all() else values[inside]
 
 
+def sample_step(count: int) -> int:
+    """Return every how many of so many numbers one is taken for quantiles."""
+    return max(1, count // SAMPLE)
+
+
 def quantile_edges(numbers: NDArray[Any]) -> tuple[tuple[float, ...], int]:
     """Return edges that hold as many numbers each, and how many numbers differ in the sample."""
-    step = max(1, len(numbers) // SAMPLE)
+    step = sample_step(len(numbers))
     sample = np.sort(numbers[::step].astype(np.float64))
     distinct = int(1 + np.count_nonzero(np.diff(sample)))
     places = np.linspace(0, len(sample) - 1, BINS + 1).round().astype(np.int64)

@@ -24,7 +24,7 @@ from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.telemetry.fleet_windows import FleetWindows
+from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
 from cloud_hub.telemetry.groups import GroupSums
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
+
+DAY: Final = 86_400.0
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +45,15 @@ LONGEST_WAIT: Final = 60.0
 @dataclass(frozen=True)
 class MonitoringStatus:
     """Monitoring of the serving version: ``watched_to`` is the end of the newest window that was
-    evaluated (Unix seconds), ``signals`` are its figures.
+    evaluated (Unix seconds), ``signals`` are its figures, ``stored_features`` says how fresh those
+    of the last day's predictions were.
     """
 
     version: str
     watched_to: int | None
     alarms: tuple[Alarm, ...]
     signals: tuple[FigureRecord, ...]
+    stored_features: StoredFeatureUse
 
 
 class Monitoring:
@@ -169,6 +173,7 @@ class Monitoring:
             watched_to=state.watched_to or None,
             alarms=tuple(self.alarms(model)),
             signals=tuple(in_order(shown, self._names(model, version))),
+            stored_features=self._windows.stored_features(model, version, after=time.time() - DAY),
         )
 
     def history(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.calendar.occurrence import Occurrence, last_before, open_at, spans
-from cloud_hub.data.validation.origins import capped
+from cloud_hub.data.validation.origins import CappedRows, capped
 from cloud_hub.runs.evaluation import evaluate_apart
 from cloud_hub.runs.jobs import held_back
 
@@ -41,7 +41,7 @@ class RunDays:
         self._telemetry = telemetry
         self._marks = marks
 
-    def rows(self, run: RunRecord, now: float) -> Dataset | None:
+    def rows(self, run: RunRecord, now: float) -> CappedRows | None:
         """Return the fresh rows of a run that would begin now (Unix seconds); ``None`` if none.
 
         Without what devices gave above their cap: one alone must not make them enough.
@@ -55,7 +55,7 @@ class RunDays:
             last = last_before(found, today)
             also = [(last.begin, last.end)] if last is not None else []
             fresh = self._telemetry.samples(run.model, since=run.since, also=also)
-        return _capped(fresh, policy)
+        return None if fresh is None else _capped(fresh, policy, self._telemetry, run.model)
 
     def trained_on(self, run: RunRecord) -> Occurrence | None:
         """Return the rare day on which a run began to train, if there was one."""
@@ -128,13 +128,15 @@ class NormalComparison:
         candidate, before = (
             self._registry.release(mark.model, v) for v in (mark.version, mark.before)
         )
+        if fresh is not None:
+            fresh = _unseen(_capped(fresh, policy, self._telemetry, mark.model).data)
         gate = replace(
             policy.gate, max_fresh_drop=0.0, max_forgetting=0.0, max_calibration_rise=None,
             max_bytes=None, max_slowdown=None,
         )  # fmt: skip
         return self._gate.compare(
-            mark.model, candidate, before, _unseen(_capped(fresh, policy)), policy=gate,
-            since=since, required=False, run=lambda *args: evaluate_apart(self._workers, *args),
+            mark.model, candidate, before, fresh, policy=gate, since=since,
+            required=False, run=lambda *args: evaluate_apart(self._workers, *args),
         )  # fmt: skip
 
 
@@ -143,16 +145,16 @@ def mark_span(mark: RushMark) -> Occurrence:
     return Occurrence(mark.begin, mark.end, mark.day, mark.date)
 
 
-def _unseen(fresh: Dataset | None) -> Dataset | None:
+def _unseen(fresh: Dataset) -> Dataset | None:
     """The rows that every run keeps from training."""
-    if fresh is None or fresh.label is None:
+    if fresh.label is None:
         return None
     held = held_back(fresh)
     return fresh.take(held) if held.any() else None
 
 
-def _capped(fresh: Dataset | None, policy: Policy) -> Dataset | None:
+def _capped(fresh: Dataset, policy: Policy, telemetry: Telemetry, model: str) -> CappedRows:
     train = policy.train
-    if fresh is None or train is None or not train.validation.enabled:
-        return fresh
-    return capped(fresh, train.validation.max_device_share)
+    if train is None or not train.validation.enabled:
+        return CappedRows(fresh)
+    return capped(fresh, train.validation.max_device_share, telemetry.vouchers(model))

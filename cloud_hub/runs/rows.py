@@ -16,6 +16,7 @@ from cloud_hub.runs.jobs import held_back
 from cloud_hub.runs.steps.rehearsal import rehearsal_rows
 
 if TYPE_CHECKING:
+    from cloud_hub.data.validation.origins import CappedRows
     from cloud_hub.datasets.records import DatasetRecord
     from cloud_hub.datasets.service import Datasets
     from cloud_hub.datasets.validation import DatasetValidation
@@ -91,7 +92,7 @@ class RunRows:
         self._validation = validation
 
     def collect(
-        self, run: RunRecord, attempt: int, policy: TrainPolicy, shared: Dataset | None
+        self, run: RunRecord, attempt: int, policy: TrainPolicy, shared: CappedRows | None
     ) -> RowsTaken:
         """Store what devices shared as a version of a dataset; find the history.
 
@@ -111,8 +112,9 @@ class RunRows:
             records = []
             if shared is not None:
                 source = f"shared by devices, run {run.id}"
+                source += f"; {shared.words()}" if shared.left_out else ""
                 records.append(
-                    self._datasets.add(run.model, FRESH, shared, actor=ACTOR, source=source)
+                    self._datasets.add(run.model, FRESH, shared.data, actor=ACTOR, source=source)
                 )
             history = self._datasets.newest(run.model, TRAIN)
             if history is not None and history.blob:
@@ -120,7 +122,8 @@ class RunRows:
             refs = [record.ref for record in records]
             self._store.note(run, datasets=refs)
             sources = self._sources(run, policy.rehearsal, records)
-            taken = self._opened(run, policy.rehearsal, records, shared, sources)
+            data = None if shared is None else shared.data
+            taken = self._opened(run, policy.rehearsal, records, data, sources)
             step.outputs = {
                 "datasets": dict(taken.fingerprints),
                 "rehearsal": list(taken.drawn_from),
@@ -128,7 +131,8 @@ class RunRows:
             }
             step.metrics = {record.ref: float(record.rows) for record in records}
             step.lines = [f"{record.ref}: {record.rows} rows" for record in records]
-            step.lines += [taken.rehearsed] if taken.rehearsed else []
+            cut = shared.words() if shared is not None else ""
+            step.lines += [line for line in (cut, taken.rehearsed) if line]
         return taken
 
     def again(self, run: RunRecord, rehearsal: RehearsalPolicy) -> RowsTaken:

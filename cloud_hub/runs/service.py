@@ -32,6 +32,7 @@ from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
+    from cloud_hub.data.validation.origins import CappedRows
     from cloud_hub.database.audit import Audit
     from cloud_hub.datasets.service import Datasets
     from cloud_hub.experiments.service import Experiments
@@ -222,13 +223,12 @@ class Runs:
             self._take_up(run, policy)
             return
         fresh = self._days.rows(run, now)
-        rows = len(fresh) if fresh is not None else 0
         trial = self._trial(run)
         # One experiment at a time: a candidate that is trained now would wait, and age.
         if trial is not None:
             self._note_reason(run, f"waiting for the end of {trial}")
-        elif rows < policy.minimum_samples:
-            self._wait_for_rows(run, policy, rows, now)
+        elif (len(fresh) if fresh is not None else 0) < policy.minimum_samples:
+            self._wait_for_rows(run, policy, fresh, now)
         elif self._training.busy() >= self._slots:
             self._note_reason(run, "waiting for another training to end")
         else:
@@ -260,12 +260,15 @@ class Runs:
             check_parent(run, self._plans.current(run.model))
             self._training.resume(run, policy, step_of(run.begin or ""))
 
-    def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
-        needed = policy.minimum_samples
+    def _wait_for_rows(
+        self, run: RunRecord, policy: TrainPolicy, fresh: CappedRows | None, now: float
+    ) -> None:
+        rows, cut = (len(fresh), fresh.words()) if fresh is not None else (0, "")
+        needed, more = policy.minimum_samples, f"; {cut}" if cut else ""
         if now - run.created_at > policy.wait_seconds:
-            self._end(run, "failed", f"only {rows} of {needed} fresh rows were shared")
+            self._end(run, "failed", f"only {rows} of {needed} fresh rows were shared{more}")
         else:
-            self._note_reason(run, f"{rows} of {needed} fresh rows")
+            self._note_reason(run, f"{rows} of {needed} fresh rows{more}")
 
     def _train(self, run: RunRecord, now: float) -> None:
         failure = self._training.look(run, self._train_policy(run.model), now)

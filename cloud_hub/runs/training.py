@@ -26,7 +26,7 @@ from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
-    from cloud_hub.data.dataset import Dataset
+    from cloud_hub.data.validation.origins import CappedRows
     from cloud_hub.features.sets import FeatureSets
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
@@ -86,7 +86,9 @@ class TrainingRunner:
         """Return the number of workers that run in this process."""
         return len(self._running)
 
-    def start(self, run: RunRecord, policy: TrainPolicy, fresh: Dataset | None, now: float) -> None:
+    def start(
+        self, run: RunRecord, policy: TrainPolicy, fresh: CappedRows | None, now: float
+    ) -> None:
         """Begin the next attempt, from the first step on.
 
         Args:

@@ -7,6 +7,7 @@ the windows that are evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,17 @@ class DeviceErrors(NamedTuple):
     squares: float
 
 
+@dataclass(frozen=True)
+class StoredFeatureUse:
+    """``predictions`` of all devices; those of them for entities whose stored features were
+    ``stale``, and those that were ``defaulted``, because their entity had none.
+    """
+
+    predictions: int
+    stale: int
+    defaulted: int
+
+
 class FleetWindows:
     """Reports about one version, by window."""
 
@@ -75,6 +87,25 @@ class FleetWindows:
             .order_by(r.start)
         )
         return [Closed(start, end, int(n)) for start, end, n in self._all(query)]
+
+    def stored_features(self, model: str, version: str, *, after: float) -> StoredFeatureUse:
+        """Return how fresh the stored features of predictions were.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: windows that began then or later, Unix seconds.
+        """
+        r = reports.c
+        sums = [
+            func.sum(r.predictions),
+            *(func.sum(r.body[name].as_integer()) for name in ("stale", "defaulted")),
+        ]
+        query = select(*(func.coalesce(each, 0) for each in sums)).where(
+            r.model == model, r.version == version, r.start >= after
+        )
+        (row,) = self._all(query)
+        return StoredFeatureUse(*map(int, row))
 
     def by_device(
         self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int

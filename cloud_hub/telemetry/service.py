@@ -151,7 +151,8 @@ class Telemetry:
     ) -> Dataset | None:
         """Return labelled rows that devices shared; ``None`` if there are none.
 
-        With the time of each row, and the device that shared it.
+        With the time of each row, and the device that shared it. What devices shared that were
+        revoked or are stopped does not count.
 
         Only those with the columns of the newest version among them: others cannot be stacked.
 
@@ -166,13 +167,23 @@ class Telemetry:
         refused = [(s.taken >= begin) & (s.taken < end) for begin, end in without]
         query = select(s.version, s.row, s.label, s.taken, s.device)
         query = query.where(s.model == model, or_(*wanted), *(not_(each) for each in refused))
-        query = query.order_by(s.id)
+        query = query.where(s.device.not_in(_stopped())).order_by(s.id)
 
         def columns_of(version: str) -> tuple[Column, ...]:
             return self._registry.release(model, version).manifest.signature.columns
 
         rows, columns = stackable((SharedRow(**row) for row in self._each(query)), columns_of)
         return dataset_of(rows, columns) if rows else None
+
+    def vouchers(self, model: str) -> dict[str, str]:
+        """Return who vouched for each device that shared rows, by its name.
+
+        A token of many uses vouches for all that joined with it; other devices for themselves.
+        """
+        i, s = identities.c, samples.c
+        shared = select(s.device).where(s.model == model)
+        query = select(i.device, i.vouched_by).where(i.device.in_(shared))
+        return {row["device"]: row["vouched_by"] for row in self._rows(query)}
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
         """Return keys that enough different voters asked for, the one of most voters first.
@@ -243,6 +254,10 @@ class Telemetry:
 
 def _since(table: Table, model: str, since: float) -> Select[Any]:
     return select(table).where(table.c.model == model, table.c.start >= since)
+
+
+def _stopped() -> Select[Any]:
+    return select(identities.c.device).where(identities.c.standing != "active")
 
 
 def _sum(column: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, ColumnKind, kind_of
 from cloud_hub.data.statistics import ColumnStatistics, finite
@@ -101,7 +102,8 @@ def _missing_of(
     text = f"{now.name}: {share:.1%} of the values are missing"
     if was is None:
         text = f"{text}, at most {most:.1%} are expected"
-        return Found(now.name, text, share, most) if share > most else None
+        chance = SIGMAS * math.sqrt(most * (1 - most) / now.rows)
+        return Found(now.name, text, share, most) if share > most + chance else None
     before = was.missing / max(1, was.rows)
     both = (now.missing + was.missing) / (now.rows + was.rows)
     error = math.sqrt(both * (1 - both) * (1 / now.rows + 1 / was.rows))
@@ -128,7 +130,7 @@ def ranges(subject: ValidatedRows) -> Iterator[Found]:
             yield from _outside(subject, now, low, high, 0)
         elif now.kind != "time" and subject.before is not None:
             was = subject.before.statistics.column(now.name)
-            varied = was is not None and was.distinct > 1
+            varied = was is not None and was.distinct > 1 and not (was.numbered and now.numbered)
             if was is not None and varied and was.minimum is not None and was.maximum is not None:
                 # As wide again on either side: the largest of a heavy tail is often larger.
                 span = max(was.maximum - was.minimum, was.deviation or 0.0)
@@ -143,14 +145,28 @@ def _outside(
 ) -> Iterator[Found]:
     if now.minimum is None or now.maximum is None or (now.minimum >= low and now.maximum <= high):
         return
-    numbers = finite(subject.array(now.name))
-    odd = numbers[(numbers < low) | (numbers > high)]
+    numbers = subject.data.column(now.name)
+    # Comparisons with a missing value are false; infinite ones have a finding of their own.
+    outside = ((numbers < low) | (numbers > high)) & np.isfinite(numbers)
+    odd = numbers[outside]
     share, most = len(odd) / max(1, now.present), subject.policy.max_out_of_range
     if len(odd) > few and share > most:
         yield Found(
             now.name,
             f"{now.name}: expected {low:g} to {high:g}, {len(odd):,} numbers are outside, such as "
-            f"{odd[0]:g}",
+            f"{odd[0]:g}{_whose(subject, outside)}",
             share,
             most,
         )
+
+
+def _whose(subject: ValidatedRows, marked: NDArray[np.bool_]) -> str:
+    """Name the device that most of the marked rows [N] are of; empty if no one has most."""
+    devices = subject.data.devices
+    if devices is None:
+        return ""
+    names, counts = np.unique(devices[marked].astype(np.str_), return_counts=True)
+    most = int(counts.argmax())
+    if counts[most] * 2 <= counts.sum():
+        return ""
+    return f"; {counts[most]:,} are of the device {str(names[most])!r:.60}"

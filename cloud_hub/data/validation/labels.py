@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cloud_hub.data.columns import NUMBERS, kind_of
+from cloud_hub.data.columns import NUMBERS, kind_of, numbers_of
 from cloud_hub.data.statistics import (
-    SAMPLE,
     ColumnStatistics,
     bin_counts,
     finite,
+    sample_step,
     value_counts,
 )
 from cloud_hub.data.validation.distances import stability_index, variation
@@ -170,11 +170,8 @@ def _agreement(array: pa.Array, labels: NDArray[np.int64]) -> float:
 def _correlation(array: pa.Array, truth: pa.Array) -> float:
     if kind_of(array.type) not in NUMBERS or kind_of(truth.type) not in NUMBERS:
         return 0.0
-    step = max(1, len(array) // SAMPLE)
-    pairs = [
-        np.asarray(each.to_numpy(zero_copy_only=False), dtype=np.float64)[::step]
-        for each in (array.cast(pa.float64()), truth.cast(pa.float64()))
-    ]
+    step = sample_step(len(array))
+    pairs = [np.asarray(numbers_of(each), dtype=np.float64)[::step] for each in (array, truth)]
     known = np.isfinite(pairs[0]) & np.isfinite(pairs[1])
     x, y = pairs[0][known], pairs[1][known]
     if len(x) < FEWEST or x.std() == 0 or y.std() == 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ FEWEST = 50
 
 FAIR = 2.0
 """Times its fair share that one of few devices may give."""
+
+SHOWN = 5
+"""Devices that are named."""
 
 LARGER = 3.0
 """Times as long as the gaps that recur, nights for example, a gap is to be one."""
@@ -50,30 +55,60 @@ def device_cap(devices: int, most: float) -> float:
     return max(most, min(1.0, FAIR / max(1, devices)))
 
 
-def capped(data: Dataset, most: float) -> Dataset:
+@dataclass(frozen=True)
+class CappedRows:
+    """Rows without those above a cap; ``left_out`` is how many, by who gave them, most first."""
+
+    data: Dataset
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def words(self) -> str:
+        """Return what was left out, in words; empty if nothing was."""
+        each = [f"{count:,} of {who}" for who, count in self.left_out.items()]
+        more = f" and of {len(each) - SHOWN} more" if len(each) > SHOWN else ""
+        return f"above their cap, left out: {', '.join(each[:SHOWN])}{more}" if each else ""
+
+
+def capped(data: Dataset, most: float, vouchers: Mapping[str, str] | None = None) -> CappedRows:
     """Return the rows without those that devices gave above their cap.
+
+    Then, where there are enough vouchers for the policy's share to be more than a fair one, without
+    those that the devices of one voucher gave above it: whoever holds a token of many uses can be
+    many devices.
 
     Which ones are left out is settled by the hash of their features, so twice the same.
 
     Args:
         data: rows that may name devices.
         most: share of all rows that one device may have.
+        vouchers: who vouched for each device, by its name; itself where nobody is named.
     """
-    devices = data.devices
-    if devices is None or len(data) < FEWEST:
-        return data
-    names, codes, counts = np.unique(
-        devices.astype(np.str_), return_inverse=True, return_counts=True
-    )
-    cap = device_cap(len(names), most)
-    allowed = _allowed(counts, cap)
+    if data.devices is None or len(data) < FEWEST:
+        return CappedRows(data)
+    data, left_out = _cut(data, data.devices.astype(np.str_), most)
+    known = vouchers or {}
+    givers = np.array([known.get(device, device) for device in data.devices.astype(np.str_)])
+    if len(np.unique(givers)) * most >= FAIR:
+        data, more = _cut(data, givers, most)
+        left_out = Counter(left_out) + Counter(more)
+    return CappedRows(data, dict(Counter(left_out).most_common()))
+
+
+def _cut(data: Dataset, givers: NDArray[np.str_], most: float) -> tuple[Dataset, dict[str, int]]:
+    names, codes, counts = np.unique(givers, return_inverse=True, return_counts=True)
+    allowed = _allowed(counts, device_cap(len(names), most))
     if (counts <= allowed).all():
-        return data
+        return data, {}
     order = np.lexsort((row_hashes(data.features), codes))
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     place_within = np.empty(len(data), dtype=np.int64)
     place_within[order] = np.arange(len(data)) - np.repeat(begins, counts)
-    return data.take(place_within < allowed[codes])
+    over = counts - allowed
+    left_out = {str(names[i]): int(over[i]) for i in np.flatnonzero(over)}
+    return data.take(place_within < allowed[codes]), left_out
 
 
 def _allowed(counts: NDArray[np.int64], cap: float) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, kind_of
-from cloud_hub.data.statistics import VALUES, finite, same_bins, value_counts
+from cloud_hub.data.statistics import (
+    VALUES,
+    ColumnStatistics,
+    finite,
+    same_bins,
+    value_counts,
+)
 from cloud_hub.data.validation.distances import stability_index
-from cloud_hub.data.validation.found import FEW, Found, Skipped
+from cloud_hub.data.validation.found import FEW, SIGMAS, Found, Skipped
 from cloud_hub.data.validation.subject import FleetColumn, ValidatedRows
 from edge_sdk.model.values import category
 
@@ -25,11 +32,10 @@ def drift(subject: ValidatedRows) -> Iterator[Found]:
         raise Skipped(NO_BEFORE)
     most = subject.policy.max_drift
     for was, now in subject.compared():
-        if now.kind == "time" or len(was.counts) < 2:
+        if now.kind == "time" or len(was.counts) < 2 or (was.numbered and now.numbered):
             continue
-        index, chance = stability_index(
-            was.counts, same_bins(was, subject.array(now.name)).tolist()
-        )
+        counts = same_bins(was, subject.array(now.name)).tolist()
+        index, chance = stability_index(was.counts, counts, ordered=not was.by_value)
         if index > most + chance:
             yield Found(
                 now.name,
@@ -52,7 +58,7 @@ def new_categories(subject: ValidatedRows) -> Iterator[Found]:
         new = {v: c for v, c in value_counts(subject.array(now.name)).items() if v not in known}
         rows = sum(new.values())
         share = rows / now.present
-        if rows > FEW and share > most:
+        if rows > FEW and share > most + _unseen(was, now):
             yield Found(
                 now.name,
                 f"{now.name}: {share:.1%} of the values were never seen before, such as "
@@ -60,6 +66,15 @@ def new_categories(subject: ValidatedRows) -> Iterator[Found]:
                 share,
                 most,
             )
+
+
+def _unseen(was: ColumnStatistics, now: ColumnStatistics) -> float:
+    """Return the share of values that are new by chance: what was seen once stands for as much that
+    was not seen yet (Good and Turing), and names of people are never seen twice.
+    """
+    once = sum(count == 1 for count in was.counts) / was.present
+    error = math.sqrt((once + 1 / was.present) * (1 / was.present + 1 / now.present))
+    return min(1.0, once + SIGMAS * error)
 
 
 def fleet(subject: ValidatedRows) -> Iterator[Found]:
@@ -73,7 +88,8 @@ def fleet(subject: ValidatedRows) -> Iterator[Found]:
         counts = fleet_bins(subject.array(name), column)
         if counts is None:
             continue
-        index, chance = stability_index(column.counts, counts.tolist())
+        ordered = column.feature.categories is None
+        index, chance = stability_index(column.counts, counts.tolist(), ordered=ordered)
         if index > most + chance:
             place = int(np.argmax(_shares(column.counts) - _shares(counts)))
             yield Found(

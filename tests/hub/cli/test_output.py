@@ -78,7 +78,7 @@ def test_telemetry_fits_on_a_screen() -> None:
     window = {
         "start": 0, "version": "1.0", "arm": "control", "devices": 3,
         "predictions": {"model": 8, "pack": 2}, "errors": {}, "own_labelled": 4, "own_correct": 3,
-        "measured": 4, "mae": 0.12345,
+        "measured": 4, "mae": 0.12345, "stale": 1, "defaulted": 0,
         "latency": {"model": [0] * 64}, "latency_us": {"p50": 2.0, "p95": 4.0, "p99": 8.0},
     }  # fmt: skip
     events = [{"version": "1.1", "outcome": "activated"}] * 40
@@ -91,6 +91,8 @@ def test_telemetry_fits_on_a_screen() -> None:
     assert lines == [
         "the newest 15 of 300 windows; --limit shows more",
         "2 devices, 15 predictions ever",
+        "stored features, 3,000 predictions: stale in 300 of them (10.0%), not there in 0 of them "
+        "(0.0%)",
         "1.1 activated: 40 times",
     ]
 

@@ -17,6 +17,7 @@ from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.fingerprint import fingerprint
 from cloud_hub.data.fit import columns_for, fitted, rows_for
 from cloud_hub.data.reading import read_batches, read_table
+from cloud_hub.data.row_hashes import row_hashes, scanned
 from cloud_hub.data.writing import written
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.manifest import Column
@@ -84,6 +85,23 @@ def test_a_fingerprint_tells_what_differs() -> None:
     assert fingerprint(sliced.combine_chunks()) == fingerprint(base)
 
 
+def test_whole_numbers_that_no_float_holds_stay_different() -> None:
+    big = 2**53
+    ids = [big + i for i in range(200)] + [2**63 - 1, 2**63 - 2, -(2**63), -(2**63) + 1]
+    integers = pa.table({"id": pa.array(ids, pa.int64())})
+    scan = scanned(integers)
+    assert scan.repeated == 0
+    assert scanned(integers.take([0, 1, 1, 2])).repeated == 1
+    prints = {fingerprint(pa.table({"id": pa.array([i], pa.int64())})) for i in ids}
+    assert len(prints) == len(ids)
+    # A whole number still equals the same fraction, also one that large.
+    floats = pa.table({"id": [3.0, -0.0, float(big), float(-(2**63))]})
+    same = pa.table({"id": pa.array([3, 0, big, -(2**63)], pa.int64())})
+    assert row_hashes(floats).tolist() == row_hashes(same).tolist()
+    missing = pa.table({"id": pa.array([big + 1, None], pa.int64())})
+    assert scanned(missing).rows[0] == scan.rows[1]
+
+
 def test_types_of_csv_come_from_all_of_a_column(tmp_path: Path) -> None:
     lines = ["n,t,b,d,text"] + ["1,2,true,2026-01-01,"] * 200_000 + ["1.5,x,FALSE,2026-01-02,NA"]
     path = tmp_path / "rows.csv"
@@ -97,6 +115,13 @@ def test_types_of_csv_come_from_all_of_a_column(tmp_path: Path) -> None:
     assert sum(batch.num_rows for batch in batches) == 200_001
     assert max(batch.num_rows for batch in batches) <= 100_000
     assert batches[0].schema.names == ["t", "n"]
+
+
+def test_digits_that_a_number_would_not_keep_are_texts() -> None:
+    lines = ["zip,code,share,count", "80331,007,0.5,0", "01067,12,0.25,10", ",,0,-0"]
+    table = read_table("\n".join(lines).encode())
+    assert [str(t) for t in table.schema.types] == ["string", "string", "double", "int64"]
+    assert table["zip"].to_pylist() == ["80331", "01067", None]
 
 
 def test_batches_of_parquet_and_npz_are_the_whole(tmp_path: Path) -> None:
@@ -136,6 +161,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "noise": (bytes(range(256)) * 4, "expected Parquet, an .npz, or CSV"),
     "half a Parquet": (parquet(FRAME)[:-20], "expected Parquet"),
     "lines of other lengths": (b"a,b\n1,2\n3\n", "Expected 2 columns, got 1"),
+    "columns apart by semicolons": (b"a;b\n1;2\n", "expected commas between columns, the header"),
     "a header alone": (b"a,b\n", "expected at least one row"),
     "a column twice": (b"a,a\n1,2\n", "'a' stands twice"),
     "a column without a name": (b"a,\n1,2\n", "expected names of columns"),

@@ -135,19 +135,40 @@ def test_labels_that_are_no_feature_say_nothing() -> None:
     assert found("label_leak", data([0] * 199 + [1], x=[1] * 200)) == []
 
 
+def by_device(rows: Dataset) -> dict[str, int]:
+    assert rows.devices is not None
+    names, counts = np.unique(rows.devices.astype(str), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
 def test_one_device_is_cut_to_its_cap_and_always_the_same_rows_are() -> None:
     X = np.arange(1_000.0)
     devices = ["greedy"] * 700 + [f"d-{i % 30}" for i in range(300)]
     rows = Dataset.of({"x": X}, X, devices=devices)
     kept = capped(rows, 0.2)
-    names, counts = np.unique(kept.devices.astype(str), return_counts=True)  # type: ignore[union-attr]
-    assert dict(zip(names, counts, strict=True))["greedy"] == 75  # a fifth of 375
-    assert len(kept) == 375
-    assert capped(rows, 0.2).fingerprint() == kept.fingerprint()
-    assert len(capped(kept, 0.2)) == 375
+    assert by_device(kept.data)["greedy"] == 75  # a fifth of 375
+    assert (len(kept), kept.left_out) == (375, {"greedy": 625})
+    assert kept.words() == "above their cap, left out: 625 of greedy"
+    assert capped(rows, 0.2).data.fingerprint() == kept.data.fingerprint()
+    assert len(capped(kept.data, 0.2)) == 375
     few = Dataset.of({"x": X}, X, devices=["a"] * 900 + ["b"] * 100)
-    assert capped(few, 0.2) is few  # two devices: one of them may have it all
+    assert capped(few, 0.2).data is few  # two devices: one of them may have it all
     assert [device_cap(n, 0.2) for n in (1, 2, 4, 100)] == [1.0, 1.0, 0.5, 0.2]
+
+
+def test_one_device_under_many_names_is_cut_like_one() -> None:
+    honest, names = 40, 25
+    devices = [f"d-{i % honest}" for i in range(400)] + [f"n-{i % names}" for i in range(10_000)]
+    X = np.arange(float(len(devices)))
+    rows = Dataset.of({"x": X}, X, devices=devices)
+    vouchers = {f"n-{i}": "token:1" for i in range(names)}
+    kept = capped(rows, 0.2, vouchers)
+    counts = by_device(kept.data)
+    assert sum(counts.get(name, 0) for name in vouchers) == 100  # a fifth of 500
+    assert sum(counts.get(f"d-{i}", 0) for i in range(honest)) == 400
+    assert kept.left_out["token:1"] > 0
+    # A fleet that joined with one token has one voucher, and is not cut for it.
+    assert len(capped(rows, 0.2, dict.fromkeys(devices, "token:1"))) == len(rows)
 
 
 def test_the_stability_index_of_the_same_distribution_stays_below_what_chance_may_make() -> None:

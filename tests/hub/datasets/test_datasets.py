@@ -150,14 +150,14 @@ def test_two_versions_are_compared_without_their_rows(inner: Hub) -> None:
 
 
 def test_statistics_are_kept_as_they_were_made(inner: Hub) -> None:
-    record = add(inner)
+    record = add(inner, pd.concat([FRAME] * 5))
     known = inner.datasets.statistics(record)
     assert known is not None
     age, city = known.columns[0], known.columns[1]
     assert (age.minimum, age.maximum, age.values, age.counts) == (
-        25, 40, ("25", "31", "40"), (1, 1, 1, 0),
+        25, 40, ("25", "31", "40"), (5, 5, 5, 0),
     )  # fmt: skip
-    assert (city.missing, city.values, city.by_value) == (1, ("Basel", "Bern"), True)
+    assert (city.missing, city.values, city.by_value) == (5, ("Basel", "Bern"), True)
 
 
 def test_the_time_range_is_that_of_the_rows(inner: Hub) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from cloud_hub.cli.monitoring import status_text
+from cloud_hub.database.documents import as_document
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.tables import samples
 from edge_sdk.contract.codec import to_plain
@@ -114,11 +116,15 @@ def test_a_body_that_is_not_what_its_kind_says_is_refused(serving: Hub) -> None:
 
 def test_windows_of_devices_add_up(serving: Hub) -> None:
     for device in ("d-1", "d-2", "d-3"):
-        bodies = (report(serving, degraded=1, errors={"shape": 2}), FeedbackReport(WINDOW, 5, 4))
+        counted = report(serving, degraded=1, stale=3, defaulted=2, errors={"shape": 2})
+        bodies = (counted, FeedbackReport(WINDOW, 5, 4))
         serving.telemetry.ingest(device, "demo", upload(*bodies))
     (window,) = serving.telemetry.windows("demo")
     assert window.predictions == {"model": 24, "pack": 6}
     assert (window.degraded, window.errors, window.devices) == (3, {"shape": 6}, 3)
+    assert (window.stale, window.defaulted) == (9, 6)
+    text = status_text(as_document(serving.monitoring.status("demo")))
+    assert "30 predictions: stale in 9 of them (30.0%), not there in 6 of them (20.0%)" in text
     assert (window.labelled, window.correct) == (15, 12)
     assert window.latency["model"][0] == 24
     ((start, histograms, observations),) = serving.telemetry.histogram_rows("demo", "1.0")
