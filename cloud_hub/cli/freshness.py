@@ -19,9 +19,16 @@ Rows = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=".npz with X, y and t (Unix seconds), Parquet or CSV with y and t; default: shared "
-        "rows.",
+        help=".npz with X, y and t (Unix seconds), Parquet or CSV; default: shared rows.",
     ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="Column of the labels in --rows; default: y."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", metavar="COLUMN", help="Column of the times in --rows; default: t."),
 ]
 Entry = Annotated[
     str | None,
@@ -71,6 +78,8 @@ def _freshness(
     hub: HubAddress,
     model: types.Model,
     rows: Rows = None,
+    label: Label = None,
+    time: Time = None,
     entry: Entry = None,
     alternative: Alternative = None,
     path: PythonPath = None,
@@ -93,7 +102,7 @@ def _freshness(
     other = _function(alternative, path) if alternative else None
     report = freshness(
         _function(entry, path),
-        _history(hub, model, rows),
+        _history(hub, model, rows, label, time),
         FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed),
         alternative=other,
         progress=progress,
@@ -130,11 +139,13 @@ def _function(entry: str, path: str | None) -> Train:
         ) from error
 
 
-def _history(hub: HubAddress, model: str, rows: Path | None) -> LabelledHistory:
+def _history(
+    hub: HubAddress, model: str, rows: Path | None, label: str | None, time: str | None
+) -> LabelledHistory:
     from cloud_hub.data.dataset import Dataset
     from cloud_hub.freshness.analysis import LabelledHistory
 
     if rows is not None:
-        return LabelledHistory.of(Dataset.read(rows), str(rows))
+        return LabelledHistory.of(Dataset.read(rows, label=label, time=time), str(rows))
     shared = hub.client().fetch(f"models/{model}/samples", format="parquet")
     return LabelledHistory.of(Dataset.from_bytes(shared), "shared rows")

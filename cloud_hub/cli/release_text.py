@@ -44,6 +44,9 @@ def _heading(release: dict[str, Any]) -> str:
         f"licence {release['licence'] or 'not stated'}",
         f"certified on {release['rows']:,} check rows{_confidence(release['confidence'])}",
     ]
+    uses = release["datasets"].items()
+    if uses:
+        lines.append("; ".join(f"{use} on {', '.join(refs)}" for use, refs in sorted(uses)[::-1]))
     if version["override"]:
         lines.append(f"published past the offline gate: {version['override']}")
     return "\n".join(lines)

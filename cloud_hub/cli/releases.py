@@ -147,10 +147,11 @@ def _list(hub: HubAddress, model: types.Model) -> Result:
 def _show(
     hub: HubAddress, model: types.Model, version: types.ModelVersion, html: HtmlFile = None
 ) -> Result:
-    """Show a release: its variants, why each is in it, why others are not."""
+    """Show a release: its data, its variants, why each is in it, why others are not."""
     client, path = hub.client(), f"models/{model}/versions/{version}"
     if html is None:
-        return Result(client.get(path), release_view)
+        shown = {**client.get(path), "datasets": client.get(f"{path}/datasets")}
+        return Result(shown, release_view)
     write_atomic(html, client.text(f"{path}/release.html").encode(), mode=READABLE)
     return Result({"wrote": str(html)}, lambda done: f"wrote {done['wrote']}")
 

@@ -193,7 +193,6 @@ def _time(array: pa.Array) -> pa.Array:
         array = array.cast(pa.timestamp("us"))
     elif not pa.types.is_timestamp(type_):
         raise TypeError
-    # Nanoseconds of pandas are cut: no sensor's clock is that good.
-    zone = array.type.tz
-    cut = array.cast(pa.timestamp("us", tz=zone), safe=False)
-    return cut.cast(TIME)
+    # Nanoseconds of pandas are cut: no sensor's clock is that good. Years beyond 290,000 are refused.
+    cut = pc.CastOptions(pa.timestamp("us", tz=array.type.tz), allow_time_truncate=True)
+    return pc.cast(array, options=cut).cast(TIME)

@@ -55,6 +55,22 @@ def fitted(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
     return replace(data, table=table)
 
 
+def with_texts(data: Dataset, columns: Sequence[Column]) -> Dataset:
+    """Return the rows with whole numbers as texts where a model has texts: CSV cannot tell them.
+
+    Args:
+        data: rows.
+        columns: of the model.
+    """
+    table = data.table
+    wanted = {column.name for column in columns if column.dtype == STRING}
+    for place, field in enumerate(table.schema):
+        if field.name in wanted and kind_of(field.type) == "integer":
+            texts = table.column(place).cast(pa.string())
+            table = table.set_column(place, field.name, texts)
+    return replace(data, table=table)
+
+
 def columns_for(data: Dataset, columns: Sequence[Column], whose: str) -> Mapping[str, Any]:
     """Return values [N] by feature, as :meth:`InputSchema.batch` of the device takes them.
 

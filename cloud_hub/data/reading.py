@@ -130,8 +130,10 @@ def _of_memory(source: Any, name: str) -> pa.Table:
     if isinstance(source, np.ndarray):
         return table_of(source, {}, name)
     # Recognised by its methods: whoever gives a DataFrame has imported pandas.
-    if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
         source = {str(label): source.iloc[:, i] for i, label in enumerate(source.columns)}
+    elif hasattr(source, "__arrow_c_stream__"):  # DataFrames of other libraries
+        return pa.table(source)
     if not isinstance(source, Mapping):
         raise Invalid(f"{name}: {EXPECTED}, or a DataFrame; got {type(source).__name__}")
     columns = {str(label): _column(values, f"{name}: {label}") for label, values in source.items()}

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.data.columns import kind_of
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.fit import with_texts
 from cloud_hub.data.statistics import DatasetStatistics, statistics
 from cloud_hub.datasets.acceptance import check_rows
 from cloud_hub.datasets.diff import DatasetDiff, differences
@@ -66,7 +67,8 @@ class Datasets:
     ) -> DatasetRecord:
         """Store rows as the next version of a dataset.
 
-        Content that the newest version has already is that version.
+        Content that the newest version has already is that version. Whole numbers become texts
+        where the model's newest version has texts.
 
         Args:
             model: name of the line; it may be new.
@@ -81,7 +83,10 @@ class Datasets:
         """
         check_dataset_name(name)
         newest_first = reversed(self._registry.versions(model))
-        check_rows(name, data, [self._registry.release(model, v.version) for v in newest_first])
+        releases = [self._registry.release(model, v.version) for v in newest_first]
+        if releases:
+            data = with_texts(data, releases[0].manifest.signature.columns)
+        check_rows(name, data, releases)
         content = data.fingerprint()
         before = self._store.newest(model, name)
         if before is not None and before.fingerprint == content and before.blob:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -78,7 +77,7 @@ class DatasetValidation:
                 expected=_expected(columns) if shared else {},
                 before=self._before(record, against, data),
                 holdout=self._holdout(record, data),
-                fleet=self._fleet(release, data) if shared and release is not None else {},
+                fleet=self._fleet(release, data, policy) if shared and release is not None else {},
                 known=self._datasets.statistics(record),
             )
         )
@@ -106,26 +105,19 @@ class DatasetValidation:
         except HubFault:
             return None
 
-    def _fleet(self, release: Release, data: Dataset) -> Mapping[str, FleetColumn]:
+    def _fleet(
+        self, release: Release, data: Dataset, policy: ValidationPolicy
+    ) -> Mapping[str, FleetColumn]:
         """Return what devices counted of each feature while the rows came in, or shortly before."""
         manifest = release.manifest
         times = data.times
         begin = time.time() if times is None or not len(times) else float(times.min())
-        windows = self._telemetry.histogram_rows(
-            manifest.model, manifest.version, since=begin - FLEET_SECONDS
-        )
-        sums: dict[str, Counter[int]] = {}
-        for _, histograms, _ in windows:
-            for name, counts in histograms.items():
-                sums.setdefault(name, Counter()).update(dict(enumerate(counts)))
-        return {
-            feature.name: FleetColumn(
-                feature,
-                tuple(sums[feature.name][i] for i in range(feature.bins + 2)),
-            )
-            for feature in release.profile().features
-            if feature.name in sums
-        }
+        counts = self._telemetry.fleet_histograms(
+            manifest.model, manifest.version, since=begin - FLEET_SECONDS,
+            most=policy.max_device_share,
+        )  # fmt: skip
+        features = release.profile().features
+        return {f.name: FleetColumn(f, tuple(counts[f.name])) for f in features}
 
 
 def _expected(columns: tuple[Column, ...]) -> Mapping[str, ColumnKind]:

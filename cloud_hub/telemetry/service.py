@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from sqlalchemy import Engine, RowMapping, Select, Table, func, not_, or_, select
 
 from cloud_hub.calendar.occurrence import Span
 from cloud_hub.data.dataset import Dataset
-from cloud_hub.fleet.tables import identities
+from cloud_hub.data.validation.origins import weights
+from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
@@ -28,12 +30,12 @@ from cloud_hub.telemetry.tables import (
     votes,
 )
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
-    from edge_sdk.contract.manifest import Column
+    from edge_sdk.contract.manifest import Signature
     from edge_sdk.contract.messages import Upload, UploadReply
-    from edge_sdk.telemetry.histograms import HistogramCounts
 
 CLEAN_SECONDS: Final = 60.0
 """Seconds between two rounds of roll-ups and deletions."""
@@ -123,6 +125,35 @@ class Telemetry:
             for start, counts in sorted(sums.items())
         ]
 
+    def fleet_histograms(
+        self, model: str, version: str, *, since: float, most: float
+    ) -> dict[str, list[int]]:
+        """Return histograms by name over all devices, of which none weighs more than its share.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            since: only windows that began then or later, Unix seconds.
+            most: share of all observations that one device may have; what was rolled up has no
+                device any more, and counts as it is.
+        """
+        profile = self._registry.release(model, version).profile()
+        r = reports.c
+        here = (r.model == model) & (r.version == version) & (r.start >= since)
+        here &= (r.observations > 0) & r.device.not_in(_stopped())
+        made = select(r.device, func.sum(r.observations).label("made")).where(
+            here, r.device != ROLLED
+        )
+        counts = {row["device"]: int(row["made"]) for row in self._rows(made.group_by(r.device))}
+        part = weights(counts, most, self.vouchers(model))
+        features = (*profile.features, *profile.outputs)
+        whole = HistogramCounts.zeros(features)
+        total = np.zeros(whole.flat.shape)
+        for row in self._each(select(r.device, r.body).where(here)):
+            total += histograms_of(row["body"]).flat * part.get(row["device"], 1.0)
+        whole.flat[:] = total.round()
+        return {f.name: counts.tolist() for f, counts in zip(features, whole, strict=True)}
+
     def windows(
         self, model: str, *, since: float = 0.0, limit: int | None = None
     ) -> list[VersionWindow]:
@@ -169,21 +200,22 @@ class Telemetry:
         query = query.where(s.model == model, or_(*wanted), *(not_(each) for each in refused))
         query = query.where(s.device.not_in(_stopped())).order_by(s.id)
 
-        def columns_of(version: str) -> tuple[Column, ...]:
-            return self._registry.release(model, version).manifest.signature.columns
+        def signature_of(version: str) -> Signature:
+            return self._registry.release(model, version).manifest.signature
 
-        rows, columns = stackable((SharedRow(**row) for row in self._each(query)), columns_of)
-        return dataset_of(rows, columns) if rows else None
+        rows, signature = stackable((SharedRow(**row) for row in self._each(query)), signature_of)
+        return dataset_of(rows, signature) if rows else None
 
     def vouchers(self, model: str) -> dict[str, str]:
-        """Return who vouched for each device that shared rows, by its name.
+        """Return who vouched for each device of a model, by its name.
 
         A token of many uses vouches for all that joined with it; other devices for themselves.
         """
-        i, s = identities.c, samples.c
-        shared = select(s.device).where(s.model == model)
-        query = select(i.device, i.vouched_by).where(i.device.in_(shared))
-        return {row["device"]: row["vouched_by"] for row in self._rows(query)}
+        i = identities.c
+        query = select(i.device, i.vouched_by).join(devices, devices.c.device == i.device)
+        return {
+            r["device"]: r["vouched_by"] for r in self._rows(query.where(devices.c.model == model))
+        }
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
         """Return keys that enough different voters asked for, the one of most voters first.

@@ -19,9 +19,7 @@ from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.names import Version
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Column
-
-Columns = tuple["Column", ...]
+    from edge_sdk.contract.manifest import Column, Signature
 
 
 class SharedRow(NamedTuple):
@@ -35,46 +33,50 @@ class SharedRow(NamedTuple):
 
 
 def stackable(
-    rows: Iterable[SharedRow], columns_of: Callable[[str], Columns]
-) -> tuple[list[SharedRow], Columns | None]:
+    rows: Iterable[SharedRow], signature_of: Callable[[str], Signature]
+) -> tuple[list[SharedRow], Signature | None]:
     """Return the rows with the columns of the newest version among them, in their order.
 
     Args:
         rows: in any order.
-        columns_of: columns of a version; raises NotFound.
+        signature_of: signature of a version; raises NotFound.
 
     Returns:
-        The rows, and their columns; ``None`` where no version of them is known.
+        The rows, and the signature that they have; ``None`` where no version of them is known.
     """
     rows = list(rows)
-    columns = {version: _columns(version, columns_of) for version in {r.version for r in rows}}
-    names = {v: None if c is None else tuple(x.name for x in c) for v, c in columns.items()}
-    known = sorted((Version.parse(v), c) for v, c in names.items() if c is not None)
-    newest = known[-1][1] if known else None
-    width = len(newest) if newest is not None else len(rows[-1].row) if rows else 0
+    known = {v: _signature(v, signature_of) for v in {r.version for r in rows}}
+    names = {v: None if s is None else tuple(c.name for c in s.columns) for v, s in known.items()}
+    versions = sorted(Version.parse(v) for v, s in known.items() if s is not None)
+    newest = str(versions[-1]) if versions else ""
+    wanted = names.get(newest)
+    width = len(wanted) if wanted is not None else len(rows[-1].row) if rows else 0
     # Rows of a version whose files are gone count where they are as wide.
-    same = [r for r in rows if names[r.version] in (newest, None) and len(r.row) == width]
-    return same, columns[str(known[-1][0])] if known else None
+    same = [r for r in rows if names[r.version] in (wanted, None) and len(r.row) == width]
+    return same, known.get(newest)
 
 
-def dataset_of(rows: Sequence[SharedRow], columns: Columns | None) -> Dataset:
+def dataset_of(rows: Sequence[SharedRow], signature: Signature | None) -> Dataset:
     """Return shared rows as a dataset, with the labels, times and devices of the rows.
 
     Args:
         rows: at least one, all of one width.
-        columns: of the model, which say how numbers are stored; ``None`` where they are not known.
+        signature: of the model, which says how numbers are stored and what its classes are;
+            ``None`` where it is not known.
     """
     values = list(zip(*(row.row for row in rows), strict=True))
-    if columns is None:
+    if signature is None:
         # An older hub's: numbers as all models took them, texts as they are.
         matrix = np.array([row.row for row in rows])
         numeric = matrix.dtype.kind in "fiub"
         table: Any = matrix.astype(np.float32) if numeric else matrix
     else:
-        table = {c.name: _values(c, v) for c, v in zip(columns, values, strict=True)}
+        table = {c.name: _values(c, v) for c, v in zip(signature.columns, values, strict=True)}
+    # A device may say 1.0 or true for the class 1; one that does must not make all labels fractions.
+    classes = {label: label for label in (signature.classes if signature is not None else ())}
     return Dataset.of(
         table,
-        np.array([row.label for row in rows]),
+        np.array([classes.get(row.label, row.label) for row in rows]),
         times=[row.taken for row in rows],
         devices=[row.device for row in rows],
         name="shared rows",
@@ -93,9 +95,9 @@ def _values(column: Column, values: Sequence[Any]) -> pa.Array:
     return pa.array(numbers.astype(np.dtype(column.dtype)))
 
 
-def _columns(version: str, columns_of: Callable[[str], Columns]) -> Columns | None:
+def _signature(version: str, signature_of: Callable[[str], Signature]) -> Signature | None:
     try:
         Version.parse(version)
-        return columns_of(version)
+        return signature_of(version)
     except (NotFound, ContractError):  # an older hub took rows of versions that nobody published
         return None

@@ -4,19 +4,19 @@ user's first command to a retrained release that devices serve, and a pack of su
 
 from __future__ import annotations
 
-import time
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 
 from cloud_hub.cli.main import main as edge_hub
 from cloud_hub.data.dataset import Dataset
 from converters.cli.main import main as edge_convert
 from edge_sdk import EdgeDevice
-from edge_sdk.model.release import Release
 from tests.e2e.live import PATIENT
 from tests.hub.datasets.loop_trainers import COLUMNS, TEXTS, model
 from tests.servers import HubProcess
@@ -28,14 +28,14 @@ POLICY = f"""
 sharing: {{samples: true, per_window: 1000}}
 reporting: {{window: 1s, minimum_observations: 1, votes: 1000}}
 packs: {{every: 1s, minimum_devices: 3}}
-experiment: {{steps: [1.0], soak: 0s, minimum_labels: 20, minimum_devices: 1}}
+experiment: {{steps: [0.5, 1.0], soak: 0s, minimum_labels: 20, minimum_devices: 1}}
 train:
   entry: tests.hub.datasets.loop_trainers:train
   path: {ROOT}
   mode: stateless
   minimum_samples: 150
 """
-DEVICES = 3
+DEVICES = 6
 
 
 def table(rows: int, seed: int) -> pd.DataFrame:
@@ -52,7 +52,8 @@ def table(rows: int, seed: int) -> pd.DataFrame:
             "seen": pd.to_datetime(1.7e9 + random.integers(0, 10**7, rows), unit="s"),
         }
     )
-    frame["outcome"] = np.where((frame["age"] > 40) ^ (frame["plan"] == "gold"), "high", "low")
+    score = frame["age"] - 40 + 15 * (frame["plan"] == "gold") - 15 * (frame["city"] == "Bern")
+    frame["outcome"] = np.where(score > 0, "high", "low")
     frame.loc[random.random(rows) < 0.05, "age"] = np.nan
     frame.loc[random.random(rows) < 0.05, "city"] = None
     return frame
@@ -62,48 +63,59 @@ def run(hub: HubProcess, *words: str, status: int = 0) -> None:
     assert edge_hub([*words, "--data", str(hub.data)]) == status, words
 
 
-def release(tmp_path: Path, flip: bool) -> Path:
-    """A release of the command line, from a model file and rows in CSV."""
-    import skops.io
-
+def release(tmp_path: Path) -> Path:
+    """A release that is mostly wrong, from a model file and rows in CSV, by the command line."""
     frame = table(600, 1)
-    rows = frame[COLUMNS].copy()
-    rows[TEXTS] = rows[TEXTS].astype(object).fillna("?")
-    truth = frame["outcome"].map({"high": "low", "low": "high"} if flip else str)
-    (tmp_path / "model.skops").write_bytes(skops.io.dumps(model().fit(rows, truth)))
-    table(300, 2).assign(outcome=truth[:300]).to_csv(tmp_path / "check.csv", index=False)
-    words = [
-        str(tmp_path / "model.skops"), "--data", str(tmp_path / "check.csv"), "--label", "outcome",
-        "--name", MODEL, "--out", str(tmp_path / "1.0"), "--variants", "float32",
-    ]  # fmt: skip
-    assert edge_convert(words) == 0
+    X = frame[COLUMNS].copy()
+    X[TEXTS] = X[TEXTS].astype(object).fillna("?")
+    wrong = {"high": "low", "low": "high"}
+    fitted = model().fit(X, frame["outcome"].map(wrong))
+    (tmp_path / "model.skops").write_bytes(skops.io.dumps(fitted))
+    held = table(300, 2)
+    held.assign(outcome=held["outcome"].map(wrong)).to_csv(tmp_path / "held.csv", index=False)
+    words = (
+        f"{tmp_path}/model.skops --data {tmp_path}/held.csv --label outcome --name {MODEL} "
+        f"--out {tmp_path}/1.0 --variants float32"
+    )
+    assert edge_convert(words.split()) == 0
     return tmp_path / "1.0"
 
 
 @pytest.fixture
 def served(hub: HubProcess, tmp_path: Path) -> HubProcess:
     """A poor 1.0 serves; history came as CSV, the holdout as Parquet, the catalogue as CSV."""
-    files = {"train": table(400, 3), "holdout": table(300, 4), "catalogue": table(40, 5)}
-    files["catalogue"] = files["catalogue"].dropna().head(20)[COLUMNS]
-    run(hub, "publish", str(release(tmp_path, flip=True)), "--override", "the first")
-    run(hub, "promote", MODEL, "1.0")
-    (tmp_path / "policy.yaml").write_text(POLICY)
-    run(hub, "policy", "set", MODEL, str(tmp_path / "policy.yaml"))
-    for name, frame in files.items():
-        path = tmp_path / f"{name}.{'parquet' if name == 'holdout' else 'csv'}"
-        frame.to_parquet(path) if name == "holdout" else frame.to_csv(path, index=False)
-        labelled = ("--label", "outcome") if "outcome" in frame else ()
-        run(hub, "data", "add", MODEL, name, str(path), *labelled)
+    run(hub, "publish", str(release(tmp_path)), "--promote")
+    hub.admin.put(f"models/{MODEL}/policy", POLICY.encode())
+    table(400, 3).to_csv(tmp_path / "train.csv", index=False)
+    table(300, 4).to_parquet(tmp_path / "holdout.parquet")
+    for name, file in (("train", "train.csv"), ("holdout", "holdout.parquet")):
+        run(hub, "data", "add", MODEL, name, str(tmp_path / file), "--label", "outcome")
+    catalogue().to_csv(tmp_path / "catalogue.csv", index=False)
+    run(hub, "data", "add", MODEL, "catalogue", str(tmp_path / "catalogue.csv"))
     return hub
 
 
-def plain(row: pd.Series) -> dict[str, Any]:
-    return {name: None if pd.isna(value) else value for name, value in row[COLUMNS].items()}
+def catalogue() -> pd.DataFrame:
+    """Rows that packs may answer: those without missing values."""
+    return table(40, 5).dropna().head(20)[COLUMNS]
 
 
-def answer(device: EdgeDevice, frame: pd.DataFrame) -> None:
-    for _, row in frame.iterrows():
-        device.feedback(device.predict(plain(row)).id, label=row["outcome"])
+def plain(row: Any) -> dict[str, Any]:
+    return {name: None if pd.isna(row[name]) else row[name] for name in COLUMNS}
+
+
+def answer(device: EdgeDevice, frame: pd.DataFrame) -> float:
+    """Predict rows and give their labels; return the share of right answers."""
+    right = []
+    for row in frame.to_dict("records"):
+        prediction = device.predict(plain(row))
+        right.append(prediction.label == row["outcome"])
+        device.feedback(prediction.id, label=row["outcome"])
+    report(device)
+    return float(np.mean(right))
+
+
+def report(device: EdgeDevice) -> None:
     device._service.collect(final=True)
     assert device.sync().errors == {}
 
@@ -112,62 +124,74 @@ def newest_run(hub: HubProcess) -> dict[str, Any]:
     return dict(hub.admin.get(f"models/{MODEL}/runs")[-1])
 
 
+def over(hub: HubProcess) -> dict[str, Any]:
+    """The newest run, once it neither waits nor trains."""
+    wait_for(lambda: newest_run(hub)["status"] not in ("waiting", "training"), "the end of a run")
+    return newest_run(hub)
+
+
 def test_mixed_rows_go_from_a_table_to_a_retrained_release_and_a_pack(
     served: HubProcess, tmp_path: Path
 ) -> None:
-    options = {"background": False, "share": True, "config": PATIENT, "hub": served.url}
-    devices = [
-        EdgeDevice(tmp_path / f"d{i}", token=served.token(MODEL), model=MODEL, **options)
-        for i in range(DEVICES)
-    ]
-    try:
-        for i, device in enumerate(devices):
-            answer(device, table(100, 10 + i))
-        run(served, "runs", "start", MODEL, "--reason", "the first retraining")
-        wait_for(lambda: newest_run(served)["status"] not in ("waiting", "training"), "a training")
-        trained = newest_run(served)
+    with contextlib.ExitStack() as closing:
+        options = {"background": False, "share": True, "config": PATIENT, "hub": served.url}
+        devices = [
+            closing.enter_context(
+                EdgeDevice(tmp_path / f"d{i}", token=served.token(MODEL), model=MODEL, **options)
+            )
+            for i in range(DEVICES)
+        ]
+        assert all(answer(device, table(60, 10 + i)) < 0.2 for i, device in enumerate(devices))
+        run(served, "runs", "start", MODEL, "--reason", "it is mostly wrong")
+        trained = over(served)
         assert trained["status"] == "experiment", trained["reason"]
-
-        def promoted() -> bool:
-            for i, device in enumerate(devices):
-                answer(device, table(30, 100 + i))
-            return newest_run(served)["status"] == "promoted"
-
-        wait_for(promoted, "the promotion")
-        for device in devices:
-            device.sync()
-            assert device.status()["version"] == "2.0"
-        held = table(300, 4)
-        right = [devices[0].predict(plain(r)).label == r["outcome"] for _, r in held.iterrows()]
-        assert np.mean(right) > 0.85
-        uses = served.admin.get(f"models/{MODEL}/versions/2.0/datasets")
-        assert uses == {"trained": ["fresh@1", "train@1"], "judged": ["holdout@1"]}
-        fresh = Dataset.read(served.admin.fetch(f"models/{MODEL}/datasets/fresh@1/rows"))
-        assert set(fresh.X["city"].dropna()) == {"Bern", "Basel", "Köln, Süd", "NA"}
-        assert set(fresh.X["zip"]) == {"01067", "80331", "00501"}
-        assert fresh.X["age"].isna().any()
-        assert fresh.X["city"].isna().any()
-
+        promoted(served, devices)
+        assert answer(devices[0], table(300, 4)) > 0.85
+        named_data(served)
         run(served, "runs", "repeat", str(trained["id"]))
-        ended = ("repeated", "differs", "failed")
-        wait_for(lambda: newest_run(served)["status"] in ended, "the repetition")
-        again = newest_run(served)
+        again = over(served)
         assert (again["status"], again["repeats"]) == ("repeated", trained["id"]), again["reason"]
+        packed(devices)
 
-        catalogue = pd.read_csv(tmp_path / "catalogue.csv", dtype={"zip": str}, na_values=[""],
-                                keep_default_na=False)  # fmt: skip
-        release_2 = Release.open(devices[0]._state.path if False else newest_release(devices[0]))
-        assert [c.dtype for c in release_2.manifest.signature.columns].count("string") == 3
 
-        def packed() -> bool:
-            for device in devices:
-                for _, row in catalogue.iterrows():
-                    device.predict(plain(row))
-                device._service.collect(final=True)
-                device.sync()
-            return devices[0].predict(plain(catalogue.iloc[0])).source == "pack"
+def promoted(hub: HubProcess, devices: list[EdgeDevice]) -> None:
+    """Let the fleet try the candidate, until it serves."""
 
-        wait_for(packed, "a pack of rows with texts")
-    finally:
+    def done() -> bool:
+        for i, device in enumerate(devices):
+            answer(device, table(30, 100 + i))
+        return str(newest_run(hub)["status"]) != "experiment"
+
+    wait_for(done, "the end of the experiment")
+    assert newest_run(hub)["status"] == "promoted", newest_run(hub)["reason"]
+    for device in devices:
+        device.sync()
+        assert device.status()["version"] == "2.0"
+
+
+def named_data(hub: HubProcess) -> None:
+    """The version names its data, and the rows that devices shared are what they were."""
+    uses = hub.admin.get(f"models/{MODEL}/versions/2.0/datasets")
+    assert uses == {"trained": ["fresh@1", "train@1"], "judged": ["holdout@1"]}
+    fresh = Dataset.read(hub.admin.fetch(f"models/{MODEL}/datasets/fresh@1/rows"))
+    assert set(fresh.X["city"].dropna()) == {"Bern", "Basel", "Köln, Süd", "NA"}
+    assert set(fresh.X["zip"]) == {"01067", "80331", "00501"}
+    assert fresh.X["member"].dtype == bool
+    assert fresh.X["age"].isna().any()
+    assert fresh.X["city"].isna().any()
+
+
+def packed(devices: list[EdgeDevice]) -> None:
+    """Ask for the same rows on every device, until a pack answers them as the model does."""
+    rows = [plain(row) for row in catalogue().to_dict("records")]
+    by_model = [devices[0].predict(row).label for row in rows]
+
+    def done() -> bool:
         for device in devices:
-            device.close()
+            for row in [*rows, *rows]:  # what a window sees once is not asked for
+                device.predict(row)
+            report(device)
+        return all(devices[0].predict(row).source == "pack" for row in rows)
+
+    wait_for(done, "a pack of rows with texts")
+    assert [devices[0].predict(row).label for row in rows] == by_model

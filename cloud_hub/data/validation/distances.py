@@ -36,7 +36,7 @@ def stability_index(
         return 0.0, 0.0
     expected = old / old.sum() * min(old.sum(), new.sum())
     places = _pooled(expected) if ordered else _small_as_others(expected)
-    old, new = np.bincount(places, old), np.bincount(places, new)
+    old, new = (np.bincount(places, each).astype(np.float64) for each in (old, new))
     used = (old + new) > 0
     old, new = np.maximum(old[used], FLOOR), np.maximum(new[used], FLOOR)
     if len(old) < 2:

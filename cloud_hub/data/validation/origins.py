@@ -86,29 +86,62 @@ def capped(data: Dataset, most: float, vouchers: Mapping[str, str] | None = None
         most: share of all rows that one device may have.
         vouchers: who vouched for each device, by its name; itself where nobody is named.
     """
-    if data.devices is None or len(data) < FEWEST:
+    devices = data.devices
+    if devices is None or len(data) < FEWEST:
         return CappedRows(data)
-    data, left_out = _cut(data, data.devices.astype(np.str_), most)
-    known = vouchers or {}
-    givers = np.array([known.get(device, device) for device in data.devices.astype(np.str_)])
-    if len(np.unique(givers)) * most >= FAIR:
-        data, more = _cut(data, givers, most)
-        left_out = Counter(left_out) + Counter(more)
-    return CappedRows(data, dict(Counter(left_out).most_common()))
+    names = devices.astype(np.str_)
+    kept, left_out = _within(data, names, most)
+    known, left = vouchers or {}, data.take(kept)
+    givers = np.array([known.get(name, name) for name in names[kept].tolist()])
+    if _enough(len(np.unique(givers)), most):
+        again, more = _within(left, givers, most)
+        kept[kept], left_out = again, left_out + more
+    if not left_out:
+        return CappedRows(data)
+    return CappedRows(data.take(kept), dict(left_out.most_common()))
 
 
-def _cut(data: Dataset, givers: NDArray[np.str_], most: float) -> tuple[Dataset, dict[str, int]]:
+def weights(
+    counts: Mapping[str, int], most: float, vouchers: Mapping[str, str]
+) -> Mapping[str, float]:
+    """Return the part of what each device counted that counts, 0 to 1: as :func:`capped` has it.
+
+    Args:
+        counts: of observations, by device.
+        most: share of all that one device, or one voucher, may have.
+        vouchers: who vouched for each device, by its name; itself where nobody is named.
+    """
+    devices = list(counts)
+    rows = np.array([counts[device] for device in devices], dtype=np.int64)
+    kept = _allowed(rows, device_cap(len(devices), most)) if len(devices) else rows
+    part = kept / np.maximum(rows, 1)
+    names, codes = np.unique([vouchers.get(d, d) for d in devices], return_inverse=True)
+    if _enough(len(names), most):
+        given = np.bincount(codes, kept, len(names)).astype(np.int64)
+        part = part * (_allowed(given, device_cap(len(names), most)) / np.maximum(given, 1))[codes]
+    return dict(zip(devices, part.tolist(), strict=True))
+
+
+def _enough(vouchers: int, most: float) -> bool:
+    """Whether vouchers are so many that one of them need not have more than the policy's share."""
+    return vouchers * most >= FAIR
+
+
+def _within(
+    data: Dataset, givers: NDArray[np.str_], most: float
+) -> tuple[NDArray[np.bool_], Counter[str]]:
+    """Mark the rows [N] within the cap of who gave them, and count those above it by giver."""
     names, codes, counts = np.unique(givers, return_inverse=True, return_counts=True)
     allowed = _allowed(counts, device_cap(len(names), most))
-    if (counts <= allowed).all():
-        return data, {}
+    over = counts - allowed
+    if not over.any():
+        return np.ones(len(data), dtype=np.bool_), Counter()
     order = np.lexsort((row_hashes(data.features), codes))
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     place_within = np.empty(len(data), dtype=np.int64)
     place_within[order] = np.arange(len(data)) - np.repeat(begins, counts)
-    over = counts - allowed
-    left_out = {str(names[i]): int(over[i]) for i in np.flatnonzero(over)}
-    return data.take(place_within < allowed[codes]), left_out
+    left_out = Counter({str(names[i]): int(over[i]) for i in np.flatnonzero(over)})
+    return place_within < allowed[codes], left_out
 
 
 def _allowed(counts: NDArray[np.int64], cap: float) -> NDArray[np.int64]:

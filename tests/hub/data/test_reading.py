@@ -15,7 +15,7 @@ import pytest
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.fingerprint import fingerprint
-from cloud_hub.data.fit import columns_for, fitted, rows_for
+from cloud_hub.data.fit import columns_for, fitted, rows_for, with_texts
 from cloud_hub.data.reading import read_batches, read_table
 from cloud_hub.data.row_hashes import row_hashes, scanned
 from cloud_hub.data.writing import written
@@ -63,6 +63,7 @@ def test_the_same_rows_have_the_same_fingerprint_whatever_they_came_in(tmp_path:
     path = tmp_path / "rows.anything"
     path.write_bytes(parquet(FRAME))
     ours = data.to_bytes()
+    assert Dataset.read(data.table.to_reader()).fingerprint() == data.fingerprint()
     for source in (parquet(FRAME), path, str(path), io.BytesIO(ours), data.table, ours):
         assert Dataset.read(source).fingerprint() == data.fingerprint()
     csv = Dataset.read(written(data, "csv"))
@@ -168,6 +169,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "lists in a column": (pa.table({"a": [[1], [2]]}), "a: expected numbers, booleans, texts"),
     "numbers and texts in one": (pd.DataFrame({"a": [1, "x"]}), "a: expected values of one kind"),
     "numbers beyond 64 bits": (pa.table({"a": pa.array([2**64 - 1], pa.uint64())}), "a: "),
+    "times beyond 64 bits": ({"a": np.array([2**62], "M8[s]")}, "a: Casting from timestamp[s]"),
+    "texts that are none": ({"a": ["\ud800"]}, "a: expected values of one kind"),
     "columns of other lengths": ({"a": [1], "b": [1, 2]}, "expected columns of one length"),
     "no table at all": (7, "expected CSV, Parquet, or an .npz with X and y, or a DataFrame"),
     "labels alone": ({"y": [1, 2]}, "expected at least one column of features"),
@@ -237,6 +240,14 @@ def test_rows_are_put_into_the_order_of_a_model_and_its_types() -> None:
     assert fitted(array, ["city", "age"], "1.0").names == ("city", "age")
     with pytest.raises(Invalid, match="expected rows of 3 features, got 2"):
         fitted(array, ["a", "b", "c"], "1.0")
+
+
+def test_whole_numbers_are_texts_where_a_model_has_texts() -> None:
+    columns = (Column("zip", "string", "zip", 0), Column("age", "float32", "age", 0))
+    data = with_texts(Dataset.read(b"zip,age,y\n80331,31,1\n,40,0\n"), columns)
+    assert data.table["zip"].to_pylist() == ["80331", None]
+    assert kinds(data) == ["string", "int64", "int64"]
+    assert data.label == "y"
 
 
 def test_datasets_of_the_same_features_are_stacked_whatever_their_roles_are_called() -> None:

@@ -106,6 +106,8 @@ def test_a_version_that_was_trained_elsewhere_names_its_data_too(
     assert model["versions"] == []
     edge_hub(hub, capsys, "publish", release, "--trained-on", "train")
     assert hub.admin.get("models/elsewhere/versions/1.0/datasets") == {"trained": ["train@1"]}
+    shown = edge_hub(hub, capsys, "releases", "show", "elsewhere", "1.0")
+    assert "trained on train@1\n" in shown
     shown = edge_hub(hub, capsys, "data", "show", "elsewhere", "train")
     assert "versions of the model: 1.0 (trained)" in shown
 

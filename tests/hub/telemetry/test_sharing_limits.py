@@ -82,6 +82,18 @@ def test_rows_of_a_device_that_was_revoked_count_no_more(serving: Hub) -> None:
     assert left.devices.tolist() == [honest] * 5
 
 
+def test_one_device_does_not_make_classes_fractions(serving: Hub) -> None:
+    policy(serving, "sharing: {samples: true, per_window: 5}\n")
+    assert send(serving, "d-1", rows(2)).accepted == 1
+    for label in (1.0, True):
+        odd = SampleBatch("demo", "1.0", (ROW,), (label,), (NOW,))
+        assert send(serving, "d-2", odd).accepted == 1
+    shared = serving.telemetry.samples("demo")
+    assert shared is not None
+    assert shared.labels is not None
+    assert (shared.labels.dtype.kind, shared.labels.tolist()) == ("i", [0, 0, 1, 1])
+
+
 def test_devices_of_one_token_have_one_voucher(serving: Hub) -> None:
     policy(serving, "sharing: {samples: true, per_window: 5}\n")
     token = serving.fleet.new_token("demo", uses=2, seconds=60, actor="test")

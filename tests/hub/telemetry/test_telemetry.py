@@ -54,6 +54,25 @@ def upload(*bodies: Body, first: int = 1, boot: str = "b1") -> Upload:
     )
 
 
+def test_one_device_is_not_the_fleet_however_much_it_claims(serving: Hub) -> None:
+    release = serving.registry.release("demo", "1.0")
+    last = [
+        histogram_text(*((*[0] * (f.bins + 1), 1_000) for f in layout))
+        for layout in (profile().features, profile().outputs)
+    ]
+    claim = WindowReport(
+        WINDOW, release.profile_digest, {"model": 1_000}, *last, 1_000,
+        latency={"model": (1_000, *[0] * 63)},
+    )  # fmt: skip
+    for i in range(10):
+        serving.telemetry.ingest(f"d-{i}", "demo", upload(report(serving)))
+    assert serving.telemetry.ingest("hostile", "demo", upload(claim)).accepted == 1
+    counts = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=0.2)["f0"]
+    assert (counts[0], counts[-1]) == (100, 25)  # a fifth of 125
+    plain = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=1.0)["f0"]
+    assert (plain[0], plain[-1]) == (100, 1_000)
+
+
 def test_a_message_sent_again_is_counted_once(serving: Hub) -> None:
     sent = upload(report(serving), FeedbackReport(WINDOW, 5, 4, 5, 3))
     first = serving.telemetry.ingest("d-1", "demo", sent)
