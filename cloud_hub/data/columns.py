@@ -193,6 +193,6 @@ def _time(array: pa.Array) -> pa.Array:
         array = array.cast(pa.timestamp("us"))
     elif not pa.types.is_timestamp(type_):
         raise TypeError
-    # Nanoseconds of pandas are cut: no sensor's clock is that good. Years beyond 290,000 are refused.
+    # Nanoseconds of pandas are cut: no sensor's clock is that good. The year 300,000 is refused.
     cut = pc.CastOptions(pa.timestamp("us", tz=array.type.tz), allow_time_truncate=True)
     return pc.cast(array, options=cut).cast(TIME)

@@ -58,7 +58,8 @@ class DatasetValidation:
             policy: thresholds.
             version: of the model, whose columns are expected and which the fleet counts; ``None``
                 where nothing serves.
-            against: version of a dataset to compare with, ``NAME@N``; by default the parent.
+            against: version of a dataset to compare with, ``NAME@N``; by default the parent, of
+                shared rows the newest version before that was trained on.
             data: its rows, if they are open already.
 
         Raises:
@@ -85,15 +86,29 @@ class DatasetValidation:
     def _before(
         self, record: DatasetRecord, against: str | None, data: Dataset
     ) -> DataReference | None:
-        if against is None and record.parent is None:
+        ref = against or self._usual_before(record)
+        if ref is None:
             return None
-        ref = against or str(DatasetRef(record.name, number=record.parent))
         before = self._datasets.get(record.model, ref)
         known = self._datasets.statistics(before)
         if known is None:
             return None
         label = next((c.name for c in before.columns if c.role == "label"), None)
         return DataReference(before.ref, known, label)
+
+    def _usual_before(self, record: DatasetRecord) -> str | None:
+        """Return the parent; of shared rows the newest version before that was trained on.
+
+        Shared rows that a check has refused are no measure: what stopped one run would pass in the
+        next.
+        """
+        if record.name != FRESH:
+            return f"{record.name}@{record.parent}" if record.parent is not None else None
+        uses = self._datasets.uses(record.model).values()
+        trained = [DatasetRef.parse(ref) for use in uses for ref in use.get("trained", ())]
+        numbers = [ref.number or 0 for ref in trained if ref.name == FRESH]
+        earlier = [number for number in numbers if number < record.number]
+        return f"{FRESH}@{max(earlier)}" if earlier else None
 
     def _holdout(self, record: DatasetRecord, data: Dataset) -> Dataset | None:
         """Return the holdout with the features of the rows; ``None`` if it has others."""

@@ -93,7 +93,8 @@ def missing(subject: ValidatedRows) -> Iterator[Found]:
             was = subject.before.statistics.column(now.name) if subject.before else None
             found = _missing_of(now, was, share, policy.max_missing, policy.max_missing_rise)
             if found is not None:
-                yield found
+                absent = pc.is_null(subject.array(now.name)).to_numpy(zero_copy_only=False)
+                yield found._replace(text=f"{found.text}{_whose(subject, absent)}")
 
 
 def _missing_of(

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGMAS = 5.0
-ENOUGH = 5.0
-"""Rows that a bin is expected to have, to be compared by itself."""
+ENOUGH = 20.0
+"""Rows that a bin is expected to have, to be compared by itself: many bins of few rows show less
+than few bins of many.
+"""
 
 FLOOR = 0.5
 """Rows that every bin has at least: the logarithm of nothing is none."""

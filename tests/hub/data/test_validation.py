@@ -123,6 +123,17 @@ def test_a_fault_is_said_in_words(
     assert any(text in said for said in found(check, rows, before, **policy))
 
 
+@pytest.mark.parametrize(("check", "odd"), [("missing", np.nan), ("range", 1e9)])
+def test_a_device_that_most_odd_values_are_of_is_named(check: str, odd: float) -> None:
+    devices = [f"d-{i % 5}" for i in range(200)]
+    values = np.where(np.array(devices) == "d-3", odd, X)
+    rows = Dataset.of({"x": pa.array(values, from_pandas=True)}, devices=devices)
+    (said,) = found(check, rows, data(x=X))
+    assert said.endswith("; 40 are of the device 'd-3'")
+    spread = replace(rows, device=None)
+    assert "of the device" not in found(check, spread, data(x=X))[0]
+
+
 def test_what_the_version_before_had_already_is_no_fault() -> None:
     odd = data(["a", "b"] * 100, a=X, b=X, c=[None] * 150 + [1.0] * 50)
     twice = Dataset(pa.concat_tables([odd.table, odd.table]), odd.label)

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import insert
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import Hub
-from cloud_hub.runs.store import RunRecord
+from cloud_hub.runs.store import RunCause, RunRecord
+from cloud_hub.telemetry.tables import samples
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.packs.reader import Pack
+from tests import simulated_device
 from tests.hub.datasets.mixed_trainers import model
 from tests.hub.runs.retraining import request, unchanged
 from tests.simulated_device import vouched
@@ -133,3 +136,62 @@ def test_a_pack_of_rows_with_texts_answers_as_the_model_does(mixed: Hub) -> None
         assert [pack.get(key) is not None for key in keys if key is not None] == [True] * 5 + [
             False
         ] * 15
+
+
+def give(hub: Hub, device: str, rows: int, seed: int, **changes: float) -> None:
+    """Store rows of a device as if it had shared them, however many."""
+    X, labels = table(rows, seed)
+    values = X.assign(**changes).itertuples(index=False)
+    shared = [
+        {
+            "device": device, "model": "demo", "version": "1.0", "taken": NOW,
+            "row": [float(age), int(visits), city], "label": str(label),
+        }
+        for (age, visits, city), label in zip(values, labels, strict=True)
+    ]  # fmt: skip
+    with hub.engine.begin() as db:
+        db.execute(insert(samples), shared)
+
+
+def test_one_device_that_shares_ten_thousand_rows_under_four_names_is_cut_and_named(
+    mixed: Hub,
+) -> None:
+    token = mixed.fleet.new_token("demo", uses=4, seconds=60, actor="test")
+    hostile = [simulated_device.enrolled(mixed, token) for _ in range(4)]
+    for i, device in enumerate(hostile):
+        give(mixed, device, 2_500, 50 + i, age=1e6)
+    for i, device in enumerate(vouched(mixed, 12)):
+        give(mixed, device, 20, 100 + i)
+    mixed.runs.request("demo", RunCause("manual"))
+    mixed.runs.tick(time.time())
+    record = mixed.datasets.get("demo", "fresh@1")
+    fresh = mixed.datasets.open(record)
+    assert fresh.devices is not None
+    theirs = sum(device in hostile for device in fresh.devices.tolist())
+    assert (theirs, len(fresh)) == (60, 300)  # a fifth, of four names together
+    assert "above their cap, left out: " in record.source
+    (run,) = mixed.runs.records("demo")
+    assert "above their cap, left out: " in mixed.runs.log(run.id, "collect")
+    mixed.runs.stop()
+
+
+def test_a_device_whose_values_stop_a_run_is_named_and_once_revoked_stops_none(mixed: Hub) -> None:
+    honest = vouched(mixed, 12)
+    for i, device in enumerate(honest):
+        give(mixed, device, 20, 100 + i)
+    first = mixed.telemetry.samples("demo")
+    assert first is not None
+    mixed.datasets.add("demo", "fresh", first, actor="test")
+    mixed.datasets.set_uses("demo", "1.0", "trained", ["fresh@1"])
+    (hostile,) = vouched(mixed, 1)
+    give(mixed, hostile, 50, 7, age=1e6)
+    for _ in range(2):  # what stopped one run does not become usual in the next
+        run = request(mixed)
+        assert run.status == "failed"
+        assert "age: expected" in run.reason
+        assert f"50 are of the device {hostile!r}" in run.reason
+    mixed.fleet.identities.revoke(hostile, reason="lies", actor="anna")
+    mixed.runs.request("demo", RunCause("manual"))
+    mixed.runs.tick(time.time())
+    assert mixed.runs.records("demo")[-1].status == "training"
+    mixed.runs.stop()
