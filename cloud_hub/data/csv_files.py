@@ -22,7 +22,7 @@ BLOCK: Final = 4 << 20
 
 LADDER: Final = (
     pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us"), pa.timestamp("us", "UTC"),
-    pa.string(),
+    pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.string(),
 )  # fmt: skip
 """Types that a column may have, in the order in which they are tried."""
 

@@ -125,6 +125,16 @@ def test_digits_that_a_number_would_not_keep_are_texts() -> None:
     assert table["zip"].to_pylist() == ["80331", "01067", None]
 
 
+@pytest.mark.parametrize(
+    "text", ["2026-01-02 03:04:05.123456789", "2026-01-02T03:04:05.123456", "2026-01-02 03:04:05Z"]
+)
+def test_times_of_csv_have_fractions_or_zones(text: str) -> None:
+    data = Dataset.read(f"x,at\n1,{text}\n2,\n".encode(), time="at")
+    assert data.times is not None
+    assert int(data.times[0]) == 1_767_323_045
+    assert np.isnan(data.times[1])
+
+
 def test_batches_of_parquet_and_npz_are_the_whole(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(parquet(FRAME))
     np.savez(tmp_path / "b.npz", X=np.arange(10.0).reshape(5, 2))
@@ -224,6 +234,8 @@ def test_roles_are_columns_that_are_there_and_different() -> None:
     )
     with pytest.raises(Invalid, match="label: there is no column 'z', only age"):
         Dataset.read(FRAME, label="z")
+    with pytest.raises(Invalid, match="time: expected times or Unix seconds in 'plan', got texts"):
+        Dataset.read(FRAME, time="plan")
     with pytest.raises(Invalid, match="one column each"):
         Dataset.read(FRAME, label="seen", time="seen")
 
