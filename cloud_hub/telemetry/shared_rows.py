@@ -72,7 +72,7 @@ def dataset_of(rows: Sequence[SharedRow], signature: Signature | None) -> Datase
         table: Any = matrix.astype(np.float32) if numeric else matrix
     else:
         table = {c.name: _values(c, v) for c, v in zip(signature.columns, values, strict=True)}
-    # A device may say 1.0 or true for the class 1, and must not make fractions of all labels.
+    # A device may say 1.0 for the class 1, and must not make fractions of all labels.
     classes = {label: label for label in (signature.classes if signature is not None else ())}
     return Dataset.of(
         table,
