@@ -42,7 +42,8 @@ class ValidationPolicy:
     """Thresholds of the checks of data before a training; ``enabled: false`` leaves them out.
 
     A check that finds something stops the run, unless it is among those that are ``told`` only.
-    The version before is that of the same dataset; what it had already is no fault.
+    The version before is that of the same dataset (of shared rows the newest that was trained on);
+    what it had already is no fault.
 
     Columns: at most ``max_missing`` of the values are missing, and ``max_missing_rise`` more than
     before; at most ``max_out_of_range`` of the numbers are outside of ``ranges``, or further out of
@@ -56,8 +57,9 @@ class ValidationPolicy:
     ``max_drift`` and ``max_fleet_distance`` are population stability indices of a column, against
     the version before and against what the fleet itself counted. One device gives
     ``max_device_share`` of the shared rows (or twice its fair share, where devices are few): more
-    rows of it are left out. ``max_new_categories`` of the values were never seen before.
-    ``max_time_gap`` of the time from the first to the last row has no row.
+    rows of it are left out, and devices of one token are one giver. ``max_new_categories`` of the
+    values were never seen before. ``max_time_gap`` of the time from the first to the last row has
+    no row.
     """
 
     enabled: bool = True
