@@ -92,10 +92,10 @@ class Dataset:
             raise Invalid(f"{name}: expected one column each for label, time and device")
         data = cls(table.replace_schema_metadata(None), **roles)
         if data.time is not None and kind_of(table.schema.field(data.time).type) in TEXTS:
-            said = next((t for t in data.column(data.time) if t is not None), "")
+            text = next((t for t in data.column(data.time) if t is not None), "")
             raise Invalid(
                 f"{name}: time: expected times or Unix seconds in {data.time!r:.80}, got texts, "
-                f"such as {said!r:.60}"
+                f"such as {text!r:.60}"
             )
         if not data.names:
             raise Invalid(f"{name}: expected at least one column of features")
