@@ -5,7 +5,7 @@ An empty cell is a missing value, as are ``NaN`` and ``nan``; ``NA`` is none, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -26,19 +26,20 @@ LADDER: Final = (
 """Types that a column may have, in the order in which they are tried."""
 
 
-def read_csv(file: BinaryIO, name: str, limit: int) -> pa.Table:
+def read_csv(file: BinaryIO, name: str, limit: int, *, texts: Collection[str] = ()) -> pa.Table:
     """Return a file as a table.
 
     Args:
         file: open at its beginning.
         name: for messages.
         limit: bytes that the table may take.
+        texts: columns that are texts whatever is in them: 007 is no 7.
 
     Raises:
         Invalid: no CSV, or larger than ``limit``.
     """
     size, batches = 0, []
-    for batch in stream_csv(file, name):
+    for batch in stream_csv(file, name, texts=texts):
         size += batch.nbytes
         if size > limit:
             raise Invalid(f"{name}: expected at most {limit} bytes unpacked, got more")
@@ -48,18 +49,21 @@ def read_csv(file: BinaryIO, name: str, limit: int) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
-def stream_csv(file: BinaryIO, name: str) -> Iterator[pa.RecordBatch]:
+def stream_csv(
+    file: BinaryIO, name: str, *, texts: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file, which is read twice: for the types of its columns, then for good.
 
     Args:
         file: open at its beginning; must be able to go back there.
         name: for messages.
+        texts: columns that are texts whatever is in them.
 
     Raises:
         Invalid: no CSV.
     """
     try:
-        types = _types(file)
+        types = _types(file) | dict.fromkeys(texts, pa.string())
         file.seek(0)
         yield from _open(file, types)
     except (pa.ArrowException, OSError, ValueError, UnicodeError) as error:

@@ -46,8 +46,10 @@ class Feature:
     @property
     def filler(self) -> Default:
         """The default, a whole number as such: YAML's ``0.0`` is the integer 0 of an integer."""
-        whole = self.dtype in RANGES and self.default is not None
-        return int(self.default) if whole else self.default  # type: ignore[arg-type]
+        if self.default is None:
+            # Models have no missing texts: what devices get for one is what trainings see.
+            return "" if self.dtype == STRING else None
+        return int(self.default) if self.dtype in RANGES else self.default
 
 
 def _expected(dtype: Dtype, value: Default) -> str:
@@ -73,7 +75,8 @@ class FeatureSource:
     """What makes the rows of a set: ``sql`` (a query on ``database``, an SQLAlchemy URL, or the URL
     that the hub's environment has as ``database_env``), or ``python`` (``module:function``, called
     with the moment ``as_of``; ``path`` is put before Python's own). It is asked anew
-    ``every_seconds``; 0 for by hand. A function may take ``timeout_seconds`` and ``memory_mb``.
+    ``every_seconds``; 0 for by hand. It may take ``timeout_seconds``, and ``memory_mb``: a function
+    in all, a query with its rows.
     """
 
     sql: str | None = None
@@ -115,6 +118,8 @@ class FeatureSet:
         freshness_seconds: a value that is older is stale: it is served, with its age, and counted.
         description: for people.
         time: column that says since when a row holds (a moment, or Unix seconds).
+        created: column that says when a row was written, where there is one: of several rows of one
+            entity and moment in one file the newest counts. It is not kept.
         delay_seconds: how long after that moment serving has the row. Training does not see it
             earlier either.
         history_seconds: how long rows are kept.
@@ -129,6 +134,7 @@ class FeatureSet:
     freshness_seconds: float
     description: str = ""
     time: str = "event_timestamp"
+    created: str | None = None
     delay_seconds: float = 0.0
     history_seconds: float = 730 * DAY
     models: tuple[str, ...] = ()
@@ -142,7 +148,7 @@ class FeatureSet:
         require(self.history_seconds > 0, "history: expected more than 0")
         count = len(self.features)
         require(0 < count <= MOST_FEATURES, f"features: expected 1 to {MOST_FEATURES}, got {count}")
-        names = [self.entity, self.time, *self.names]
+        names = [self.entity, self.time, *([self.created] if self.created else []), *self.names]
         twice = sorted({name for name in names if names.count(name) > 1})
         require(not twice, f"features: expected different names, {twice} stand twice")
         for model in self.models:
@@ -152,6 +158,11 @@ class FeatureSet:
     def names(self) -> tuple[str, ...]:
         """Names of the features, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the columns that are texts whatever a file without types has in them."""
+        return (self.entity, *(f.name for f in self.features if f.dtype == STRING))
 
     @property
     def dtypes(self) -> dict[str, Dtype]:
@@ -183,7 +194,7 @@ def digest_of(text: str) -> str:
 
 
 def check_change(before: FeatureSet, after: FeatureSet) -> None:
-    """Raise Conflict if rows of before could not be read as those of after.
+    """Raise Conflict if rows of an earlier version could not be read as those of the next one.
 
     A feature that means something else gets another name: models were trained on the old one.
     """

@@ -22,9 +22,9 @@ from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.errors import Conflict
 from cloud_hub.features.declaration import FeatureSet, VersionedSet, digest_of, parse_set
 from cloud_hub.features.intake import TIME
-from cloud_hub.features.joining import SetHistory
 from cloud_hub.features.moments import MICRO
 from cloud_hub.features.row_files import parquet_bytes
+from cloud_hub.features.set_history import SetHistory
 from cloud_hub.features.tables import feature_segments, feature_sets, feature_uses
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ class SetTaken:
     set_version: int
     history: str
 
-    @property
-    def ref(self) -> str:
-        """``NAME@N``."""
-        return f"{self.name}@{self.set_version}"
+    @classmethod
+    def of(cls, history: SetHistory) -> SetTaken:
+        """Return the name of a set that was opened."""
+        return cls(history.declared.name, history.version, history.fingerprint)
 
 
 class FeatureHistory:
@@ -121,6 +121,17 @@ class FeatureHistory:
             rows = db.execute(query.order_by(feature_sets.c.name)).mappings().all()
         return [VersionedSet(_parsed(row["text"]), row["version"]) for row in rows]
 
+    def of_model(self, model: str) -> list[VersionedSet]:
+        """Return the sets whose features a model gets."""
+        return [each for each in self.sets() if model in each.declared.models]
+
+    def versions(self, name: str) -> list[FeatureSet]:
+        """Return all that was ever declared for a set, oldest first."""
+        query = select(feature_sets.c.text).where(feature_sets.c.name == name)
+        with self._engine.connect() as db:
+            texts = db.execute(query.order_by(feature_sets.c.version)).scalars().all()
+        return [_parsed(text) for text in texts]
+
     def declare(self, text: str, *, actor: str, now: float) -> VersionedSet:
         """Store a declaration as the next version, unless it is the newest; raises Conflict."""
         declared, digest = parse_set(text), digest_of(text)
@@ -136,13 +147,6 @@ class FeatureHistory:
                     f"{declared.name}: was declared by somebody else meanwhile; apply again"
                 )
         return VersionedSet(declared, version)
-
-    def text(self, name: str) -> str:
-        """Return the newest declaration of a set that exists."""
-        query = select(feature_sets.c.text).where(feature_sets.c.name == name)
-        with self._engine.connect() as db:
-            text = db.execute(query.order_by(feature_sets.c.version.desc())).scalars().first()
-        return text or ""
 
     def add(
         self, to: VersionedSet, rows: pa.Table, *, source: str, actor: str, now: float
@@ -175,51 +179,67 @@ class FeatureHistory:
             rows = db.execute(query.order_by(feature_segments.c.id)).mappings().all()
         return [FeatureSegment(**row) for row in rows]
 
+    def state(self, name: str) -> str:
+        """Return a text that is another one whenever the files of a set are others."""
+        s = feature_segments.c
+        query = select(func.count(), func.max(s.id)).where(s.name == name)
+        with self._engine.connect() as db:
+            count, newest = db.execute(query).one()
+        return f"{count}/{newest or 0}"
+
+    def newest_of(self, name: str, source: str) -> float | None:
+        """Return when the newest file came whose source begins so, Unix seconds."""
+        s = feature_segments.c
+        query = select(func.max(s.at)).where(s.name == name, s.source.startswith(source))
+        with self._engine.connect() as db:
+            at: float | None = db.execute(query).scalar()
+        return at
+
+    def last_between(self, name: str, after: float, until: float) -> float | None:
+        """Return the last moment in files that have rows of moments in between, Unix seconds."""
+        s = feature_segments.c
+        query = select(func.max(s.until)).where(s.name == name, s.since <= until, s.until > after)
+        with self._engine.connect() as db:
+            last: float | None = db.execute(query).scalar()
+        return last
+
     @contextlib.contextmanager
-    def opened(
-        self, sets: Sequence[VersionedSet], *, until: float | None = None
-    ) -> Iterator[list[SetHistory]]:
+    def opened(self, sets: Sequence[VersionedSet]) -> Iterator[list[SetHistory]]:
         """Give the rows of sets as local files while a block runs.
 
         Args:
             sets: to be read.
-            until: leave out files whose rows are all later (Unix seconds).
         """
         with contextlib.ExitStack() as stack:
-            yield [
-                SetHistory(
-                    each.declared,
-                    each.ref,
-                    tuple(
-                        stack.enter_context(self._files.local_file(_file(segment)))
-                        for segment in self.segments(each.declared.name)
-                        if until is None or segment.since <= until
-                    ),
-                )
-                for each in sets
-            ]
+            yield [self._opened(each, stack) for each in sets]
+
+    def _opened(self, of: VersionedSet, stack: contextlib.ExitStack) -> SetHistory:
+        segments = self.segments(of.declared.name)
+        names = "\n".join(segment.sha256 for segment in segments)
+        local = (self._files.local_file(_file(segment)) for segment in segments)
+        return SetHistory(
+            of.declared,
+            of.version,
+            tuple(stack.enter_context(each) for each in local),
+            hashlib.sha256(names.encode()).hexdigest(),
+        )
 
     def forget(self, of: VersionedSet, now: float) -> int:
         """Forget files whose rows are all older than the set keeps; return how many they were.
 
         The newest file stays, however old: devices are still given what is in it.
         """
-        segments = self.segments(of.declared.name)
-        oldest = now - of.declared.history_seconds
-        old = [each for each in segments[:-1] if each.until < oldest]
         s = feature_segments.c
-        for each in old:
+        mine = s.name == of.declared.name
+        newest = select(func.max(s.id)).where(mine).scalar_subquery()
+        old = mine & (s.until < now - of.declared.history_seconds) & (s.id != newest)
+        with self._engine.connect() as db:
+            digests = db.execute(select(s.sha256).where(old)).scalars().all()
+        for digest in digests:
             with transaction(self._engine) as db:
-                db.execute(
-                    delete(feature_segments).where(s.name == each.name, s.sha256 == each.sha256)
-                )
-            self._files.delete(_file(each))
-        return len(old)
-
-    def fingerprint(self, name: str) -> str:
-        """Return the SHA-256 of the list of a set's files, which names what was there."""
-        named = "\n".join(segment.sha256 for segment in self.segments(name))
-        return hashlib.sha256(named.encode()).hexdigest()
+                db.execute(delete(feature_segments).where(mine, s.sha256 == digest))
+            self._files.delete(_name(of.declared.name, digest))
+        return len(digests)
 
     def note_uses(
         self, model: str, version: str, kind: str, sets: Sequence[SetTaken], now: float
@@ -255,4 +275,8 @@ def _parsed(text: str) -> FeatureSet:
 
 
 def _file(segment: FeatureSegment) -> str:
-    return f"features/{segment.name}/{segment.sha256}.parquet"
+    return _name(segment.name, segment.sha256)
+
+
+def _name(name: str, sha256: str) -> str:
+    return f"features/{name}/{sha256}.parquet"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENTITY: Final = "entity"
 TIME: Final = "time"
+_WRITTEN: Final = "@written"
+
 AHEAD_SECONDS: Final = 300.0
 """A clock may be off by so much; a row that is further ahead would hide all that come before it."""
 
@@ -66,7 +68,13 @@ def taken(rows: pa.Table, declared: FeatureSet, *, now: float, at: float | None 
     table = pa.Table.from_arrays(
         [entities, pa.array(times).cast(TIMESTAMP), *columns], schema=schema_of(declared)
     )
-    table = table.sort_by([("@" + TIME, "ascending"), ("@" + ENTITY, "ascending")])
+    order = [("@" + TIME, "ascending"), ("@" + ENTITY, "ascending")]
+    if declared.created in rows.column_names:
+        written = micros_of(rows[declared.created], declared.created or "", rounding="down")
+        table = table.append_column(_WRITTEN, pa.array(written))
+        table = _newest_written(table.sort_by([*order, (_WRITTEN, "ascending")]))
+    else:
+        table = table.sort_by(order)
     _check_once(table, declared)
     return table.combine_chunks()
 
@@ -81,6 +89,8 @@ def entities_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
         near = did_you_mean(name, rows.column_names)
         raise Invalid(f"{name}: expected this column of entities; {near}got {rows.column_names}")
     column = rows[name]
+    if pa.types.is_dictionary(column.type):  # what pandas calls a category
+        column = column.cast(column.type.value_type)
     kind = column.type
     texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (texts or pa.types.is_integer(kind)):
@@ -99,7 +109,7 @@ def _check_columns(rows: pa.Table, declared: FeatureSet, *, timed: bool) -> None
         raise Invalid(f"{declared.name}: columns {twice} stand twice")
     expected = [declared.entity, *([declared.time] if timed else []), *declared.names]
     missing = [name for name in expected if name not in got]
-    extra = [name for name in got if name not in (*expected, declared.time)]
+    extra = [name for name in got if name not in (*expected, declared.time, declared.created)]
     if missing or extra:
         near = did_you_mean(missing[0], extra) if missing else ""
         raise Invalid(
@@ -122,6 +132,12 @@ def _check_ahead(
 
 def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
     wanted = ARROW[feature.dtype]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):  # sums and averages of databases
+        column = column.cast(pa.float64())
+    if feature.dtype == "bool" and pa.types.is_integer(column.type):
+        column = _without_numbers(column, feature)
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     kinds = {STRING: pa.types.is_string(column.type) or pa.types.is_large_string(column.type)}
     kinds["bool"] = pa.types.is_boolean(column.type)
@@ -135,11 +151,20 @@ def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
         cast = column.cast(wanted, safe=not pa.types.is_floating(wanted))
     except pa.ArrowInvalid as error:
         raise Invalid(f"{feature.name}: expected {feature.dtype}; {error}") from error
+    if feature.dtype == STRING:
+        return pc.fill_null(cast, "")  # there are no missing texts, see Feature.filler
     if pa.types.is_floating(wanted) and pc.any(pc.is_inf(cast)).as_py():
         raise Invalid(
             f"{feature.name}: expected values that {feature.dtype} holds, some are larger"
         )
     return cast
+
+
+def _without_numbers(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
+    """Return 0 and 1 as booleans: SQLite and many a CSV file have no others."""
+    if not pc.all(pc.is_in(column, pa.array([0, 1, None], column.type))).as_py():
+        raise Invalid(f"{feature.name}: expected true or false, or 0 or 1, got other numbers")
+    return column.cast(pa.bool_())
 
 
 def _without_nan(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
@@ -149,18 +174,32 @@ def _without_nan(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
+def _newest_written(table: pa.Table) -> pa.Table:
+    """Return the table without rows that were written again later, and without the moment of that.
+
+    Args:
+        table: in the order of entity, moment, and moment of writing.
+    """
+    later = np.diff(table[_WRITTEN].to_numpy()) > 0
+    kept = ~np.append(_as_next(table) & later, False)
+    return table.filter(pa.array(kept)).drop_columns([_WRITTEN])
+
+
+def _as_next(table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which rows [N - 1] are of the entity and moment of the row after them."""
+    columns = [table["@" + name].combine_chunks() for name in (ENTITY, TIME)]
+    equal = [pc.equal(c.slice(1), c.slice(0, max(0, len(c) - 1))) for c in columns]
+    same: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    same = pc.and_(*equal).to_numpy(zero_copy_only=False)
+    return same
+
+
 def _check_once(table: pa.Table, declared: FeatureSet) -> None:
     """Raise Invalid if two rows are of one entity and moment; the table is in their order."""
-    if table.num_rows < 2:
-        return
-    entities, times = table["@" + ENTITY].combine_chunks(), table["@" + TIME].combine_chunks()
-    same = pc.and_(
-        pc.equal(entities.slice(1), entities.slice(0, len(entities) - 1)),
-        pc.equal(times.slice(1), times.slice(0, len(times) - 1)),
-    )
-    count = pc.sum(same).as_py()
+    same = _as_next(table)
+    count = int(same.sum())
     if count:
-        first = entities[pc.index(same, True).as_py()].as_py()
+        first = table["@" + ENTITY][int(same.argmax())].as_py()
         raise Invalid(
             f"{declared.name}: expected one row for each {declared.entity} and moment, {count} "
             f"came again, {first!r:.60} among them; the rows of before stay"

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
@@ -17,6 +18,7 @@ from edge_sdk.contract.limits import LATEST
 
 MICRO: Final = 1_000_000
 TIMESTAMP: Final = pa.timestamp("us", "UTC")
+_ZONE: Final = r"[T ].*(?:Z|[+-]\d\d(?::?\d\d)?)$"
 
 
 def micros_of(
@@ -36,17 +38,34 @@ def micros_of(
         raise Invalid(f"{name}: expected a moment in every row, {column.null_count} have none")
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        column = _cast(column, pa.timestamp("us"), name)
-        kind = column.type
+        return _of_texts(column, name, rounding)
     if pa.types.is_date(kind):
         column = _cast(column, pa.timestamp("s"), name)
         kind = column.type
     if pa.types.is_timestamp(kind):
         ticks = column.cast(pa.int64()).to_numpy()
         return _scaled(ticks, kind.unit, name, rounding)
+    if pa.types.is_decimal(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
+    if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        raise Invalid(
+            f"{name}: expected moments to the second, but {kind} counts two minutes as one moment; "
+            "keep them as float64, int64 or timestamps"
+        )
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _of_seconds(column.to_numpy(), name, rounding)
     raise Invalid(f"{name}: expected timestamps or Unix seconds, got {kind}")
+
+
+def _of_texts(column: pa.ChunkedArray, name: str, rounding: str) -> NDArray[np.int64]:
+    """Read ISO texts; those with a zone and those without may stand in one column."""
+    zoned = pc.match_substring_regex(column, _ZONE).combine_chunks()
+    micros = np.empty(len(column), np.int64)
+    for some, kind in ((zoned, pa.timestamp("ns", "UTC")), (pc.invert(zoned), pa.timestamp("ns"))):
+        if some.true_count:
+            ticks = _cast(column.filter(some), kind, name).cast(pa.int64()).to_numpy()
+            micros[some.to_numpy(zero_copy_only=False)] = _scaled(ticks, "ns", name, rounding)
+    return micros
 
 
 def _of_seconds(values: NDArray[np.generic], name: str, rounding: str) -> NDArray[np.int64]:

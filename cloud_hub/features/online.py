@@ -10,24 +10,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloud_hub.features.intake import ENTITY
-from cloud_hub.features.joining import AGE, JoinedRows, SetHistory, join
+from cloud_hub.features.joining import AGE, JoinedRows, join
 from cloud_hub.features.moments import MICRO, TIMESTAMP
+from cloud_hub.features.set_history import SetHistory, entities_in
 from cloud_hub.features.table import FeatureTable
 
 _NOW = "@now"
 
 
-def entities_in(histories: Sequence[SetHistory]) -> list[str]:
-    """Return the names of all entities, in order."""
-    names: set[str] = set()
-    for history in histories:
-        for file in history.files:
-            column = pq.read_table(file, columns=["@" + ENTITY], partitioning=None)["@" + ENTITY]
-            names.update(column.unique().to_pylist())
-    return sorted(names)
+def all_entities(histories: Sequence[SetHistory]) -> list[str]:
+    """Return the names of the entities of all sets, in order."""
+    return sorted({name for history in histories for name in entities_in(history)})
 
 
 def newest_rows(histories: Sequence[SetHistory], entities: Sequence[str], now: float) -> JoinedRows:
@@ -50,7 +44,7 @@ def online_table(histories: Sequence[SetHistory], now: float) -> FeatureTable | 
     Returns:
         The table; ``None`` while there is no row that serving may have yet.
     """
-    entities = entities_in(histories)
+    entities = all_entities(histories)
     if not entities:
         return None
     table = newest_rows(histories, entities, now).table

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from cloud_hub.errors import Invalid
 from cloud_hub.features.declaration import FeatureSource
-from cloud_hub.features.row_files import read_rows, write_parquet
+from cloud_hub.features.row_files import LARGEST, read_rows, write_parquet
 from cloud_hub.isolation.handback import opened, printable
 from cloud_hub.isolation.process_limits import ProcessLimits
 
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 ROWS: Final = "rows.parquet"
 PROBLEM: Final = "problem"
-PROBLEM_BYTES: Final = 4_096
-LARGEST: Final = 4 << 30
-"""Bytes of rows that a function may leave."""
+PROBLEM_LENGTH: Final = 2_000
+"""Characters of the reason that a function may leave, of up to four bytes each."""
 
 
 def called_rows(source: FeatureSource, as_of: float, workers: Workers) -> pa.Table:
@@ -62,9 +61,9 @@ def called_rows(source: FeatureSource, as_of: float, workers: Workers) -> pa.Tab
 
 def _left(work: Path, entry: str, ended: Callable[[], str]) -> pa.Table:
     with opened(work) as left, tempfile.TemporaryDirectory() as folder:
-        said = left.read(PROBLEM, PROBLEM_BYTES)
+        said = left.read(PROBLEM, 4 * PROBLEM_LENGTH)
         if said is not None:
-            reason = printable(said.decode(errors="replace"), PROBLEM_BYTES)
+            reason = printable(said.decode(errors="replace"), PROBLEM_LENGTH)
             raise Invalid(f"python: {entry} failed: {reason}")
         # A copy: the worker could still change its own while it is read.
         if not left.copy(ROWS, Path(folder) / ROWS, LARGEST):
@@ -88,7 +87,8 @@ def main(entry: str, as_of: str, path: str | None = None) -> None:
         write_parquet(_rows_of(function(datetime.fromtimestamp(float(as_of), UTC))), Path(ROWS))
     except BaseException as error:  # whatever the user's code does, the person gets the reason
         traceback.print_exc()
-        Path(PROBLEM).write_text(f"{type(error).__name__}: {error}"[:2_000])
+        reason = f"{type(error).__name__}: {error}"[:PROBLEM_LENGTH]
+        Path(PROBLEM).write_text(reason, errors="replace")
 
 
 def _rows_of(returned: Any) -> pa.Table:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from cloud_hub.data.csv_files import read_csv
+from cloud_hub.data.parquet_files import read_parquet
 from cloud_hub.errors import Invalid
 
 PARQUET: Final = b"PAR1"
@@ -17,29 +20,33 @@ PARQUET: Final = b"PAR1"
 
 LEVEL: Final = 3
 
+LARGEST: Final = 4 << 30
+"""Bytes that the rows of a file may take in memory; a small file may promise more."""
 
-def read_rows(source: Path | bytes, name: str) -> pa.Table:
+_INDEX: Final = re.compile(r"__index_level_\d+__")
+"""Columns in which pandas keeps the index of a DataFrame."""
+
+
+def read_rows(source: Path | bytes, name: str, texts: Collection[str] = ()) -> pa.Table:
     """Return the rows of a file: Parquet if it begins like one, else CSV in UTF-8.
 
     Args:
         source: the file, or its content.
         name: of the file, for messages.
+        texts: columns of a CSV file that are texts whatever is in them: 007 is no 7.
 
     Raises:
-        Invalid: it cannot be read as either.
+        Invalid: it cannot be read as either, or is larger than :data:`LARGEST` in memory.
     """
     try:
-        raw: Any = (
-            pa.BufferReader(source) if isinstance(source, bytes) else pa.memory_map(str(source))
-        )
-        if raw.read(len(PARQUET)) == PARQUET:
-            raw.seek(0)
-            return _plain(pq.read_table(raw))
-        raw.seek(0)
-        return pyarrow.csv.read_csv(raw)
-    # PyArrow's errors are ValueErrors and OSErrors; a damaged file may raise either.
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise Invalid(f"{name}: expected Parquet, or CSV with a header; {_first(error)}") from error
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            is_parquet = file.read(len(PARQUET)) == PARQUET
+            file.seek(0)
+            if is_parquet:
+                return _plain(read_parquet(file, name, LARGEST))
+            return read_csv(file, name, LARGEST, texts=texts)
+    except OSError as error:
+        raise Invalid(f"{name}: cannot read it; {error.strerror or error}") from error
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -65,8 +72,5 @@ def _plain(table: pa.Table) -> pa.Table:
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
-    return table.replace_schema_metadata(None)
-
-
-def _first(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
+    index = [name for name in table.column_names if _INDEX.fullmatch(name)]
+    return table.drop_columns(index).replace_schema_metadata(None)

@@ -11,14 +11,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import StreamingResponse
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Moment, body_chunks, raw_body
+from cloud_hub.errors import HubFault
 from cloud_hub.features.joining import JoinedRows
 from cloud_hub.features.row_files import read_rows, write_parquet
+from cloud_hub.storage.artifact_store import file_chunks
 from cloud_hub.text.yaml import LIMIT, text_of
 
 router = APIRouter(prefix="/v1")
@@ -74,7 +75,7 @@ async def join(
     as_of: str,
     sets: Annotated[list[str] | None, Query()] = None,
     ages: bool = False,
-) -> FileResponse:
+) -> StreamingResponse:
     """Answer with labels and what serving would have had at their moments, as Parquet.
 
     Args:
@@ -86,15 +87,18 @@ async def join(
     """
     service = hub_of(request).feature_sets
 
-    def joined(file: Path) -> JoinedRows:
-        done = service.join(read_rows(file, "labels"), as_of, sets or (), ages=ages)
-        write_parquet(done.table, file.with_name("joined"))
+    def joined(file: Path, to: Path) -> JoinedRows:
+        done = service.join(
+            read_rows(file, "labels", service.entities()), as_of, sets or (), ages=ages
+        )
+        write_parquet(done.table, to)
         return done
 
     async with _body(request) as file:
-        done = await run_in_threadpool(joined, file)
+        to = file.with_name("joined")
+        done = await run_in_threadpool(joined, file, to)
         said = (f"{c.ref}={c.rows}/{c.defaulted}/{c.stale}" for c in done.coverage)
-        return _file_response(file.with_name("joined"), {COVERAGE: " ".join(said)})
+        return _file_response(to, {COVERAGE: " ".join(said)})
 
 
 @router.post("/features/{name}/rows")
@@ -111,9 +115,9 @@ async def take(
         at: moment of rows without a column of moments, Unix seconds.
     """
     service = hub_of(request).feature_sets
-    await run_in_threadpool(service.named, name)
+    declared = (await run_in_threadpool(service.named, name)).declared
     async with _body(request) as file:
-        rows = await run_in_threadpool(read_rows, file, source)
+        rows = await run_in_threadpool(read_rows, file, source, declared.texts)
         took = await run_in_threadpool(
             lambda: service.take(name, rows, actor=admin, source=source, at=at)
         )
@@ -134,7 +138,7 @@ def compute(request: Request, admin: Admin, name: str, as_of: Moment | None = No
 
 
 @router.get("/features/{name}/rows")
-def export(request: Request, admin: Admin, name: str) -> FileResponse:
+def export(request: Request, admin: Admin, name: str) -> StreamingResponse:
     """Answer with all rows of a set as Parquet, with the columns that it declares.
 
     Args:
@@ -142,13 +146,10 @@ def export(request: Request, admin: Admin, name: str) -> FileResponse:
         admin: who asks.
         name: of the set.
     """
-    file = Path(tempfile.mkdtemp(dir=hub_of(request).settings.data)) / "joined"
-    try:
+    with tempfile.TemporaryDirectory(prefix="edge-hub-") as folder:
+        file = Path(folder) / "rows"
         hub_of(request).feature_sets.export(name, file)
-    except BaseException:
-        _remove(file)
-        raise
-    return _file_response(file, {})
+        return _file_response(file, {})
 
 
 @router.post("/models/{model}/features/skew")
@@ -167,28 +168,23 @@ def skew(request: Request, admin: Admin, model: KnownModel) -> Any:
 
 @asynccontextmanager
 async def _body(request: Request) -> AsyncIterator[Path]:
-    """Give the body as a file in a folder of its own, which stays if ``joined`` is in it."""
-    folder = Path(tempfile.mkdtemp(dir=hub_of(request).settings.data))
-    path = folder / "body"
-    try:
-        with path.open("wb") as file:
-            async for chunk in body_chunks(request, ROWS_BYTES):
-                await run_in_threadpool(file.write, chunk)
+    """Give the body as a file in a folder of its own, for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="edge-hub-") as folder:
+        path = Path(folder) / "body"
+        try:
+            with path.open("wb") as file:
+                async for chunk in body_chunks(request, ROWS_BYTES):
+                    await run_in_threadpool(file.write, chunk)
+        except OSError as error:
+            raise HubFault(f"body: cannot be stored; {error.strerror}") from error
         yield path
-    except BaseException:
-        _remove(path)
-        raise
-    path.unlink()
-    if not path.with_name("joined").exists():
-        folder.rmdir()
 
 
-def _file_response(file: Path, headers: dict[str, str]) -> FileResponse:
+def _file_response(file: Path, headers: dict[str, str]) -> StreamingResponse:
+    """Answer with a file that goes with its folder: it is open, so its bytes stay until they are
+    sent, or nobody is there any more to whom.
+    """
+    opened = file.open("rb")
+    headers["Content-Length"] = str(file.stat().st_size)
     kind = "application/vnd.apache.parquet"
-    return FileResponse(file, 200, headers, kind, BackgroundTask(_remove, file))
-
-
-def _remove(file: Path) -> None:
-    for each in file.parent.iterdir():
-        each.unlink()
-    file.parent.rmdir()
+    return StreamingResponse(file_chunks(opened, None), 200, headers, kind)

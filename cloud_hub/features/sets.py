@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.features.declaration import (
     FeatureSet,
     VersionedSet,
@@ -26,17 +26,13 @@ from cloud_hub.features.declaration import (
     check_change,
     parse_set,
 )
-from cloud_hub.features.history_store import (
-    FeatureHistory,
-    FeatureSegment,
-    FeatureUse,
-    SetTaken,
-)
+from cloud_hub.features.giving import Giving
+from cloud_hub.features.history_store import FeatureHistory, FeatureSegment, FeatureUse
 from cloud_hub.features.intake import taken
-from cloud_hub.features.joining import JoinedRows, all_rows, join
-from cloud_hub.features.online import online_table
+from cloud_hub.features.joining import JoinedRows, join
 from cloud_hub.features.python_source import called_rows
 from cloud_hub.features.row_files import write_parquet
+from cloud_hub.features.set_history import counting_rows
 from cloud_hub.features.snapshot import taken_in, write_snapshot
 from cloud_hub.features.sql_source import query_rows
 from cloud_hub.registry.per_model import for_each
@@ -52,11 +48,11 @@ log = logging.getLogger(__name__)
 COMPUTED: Final = "computed"
 """Beginning of the source of rows that the declared query or function made."""
 
+FILLED: Final = "filled in"
+"""The same of rows that were made afterwards, for an earlier moment."""
+
 RETRY_SECONDS: Final = 60.0
 """Whatever failed is tried again after that."""
-
-GIVE_SECONDS: Final = 60.0
-"""Between two files for devices, where a delay lets rows through one after the other."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,11 @@ class FeatureSets:
     ) -> None:
         self._data = data
         self.history = history
-        self._online = online
+        self.giving = Giving(history, online)
         self._audit = audit
         self._workers = workers
+        self._declaring = threading.Lock()
+        self._asked: dict[str, float] = {}
         self._failed: dict[str, tuple[float, Exception]] = {}
         self._thread = threading.Thread()
 
@@ -127,14 +125,15 @@ class FeatureSets:
             Invalid: the text declares none.
             Conflict: it contradicts the rows that are kept, or another set.
         """
-        declared, sets = parse_set(text), self.history.sets()
-        before = next((each for each in sets if each.declared.name == declared.name), None)
-        if before is not None:
-            check_change(before.declared, declared)
-        others = [each.declared for each in sets if each.declared.name != declared.name]
-        check_beside(declared, others)
-        stored = self.history.declare(text, actor=actor, now=time.time())
-        if before is None or stored.version != before.version:
+        declared = parse_set(text)
+        with self._declaring:  # two that contradict each other could both be alone
+            before = self.history.versions(declared.name)
+            for each in before:
+                check_change(each, declared)
+            sets = [each.declared for each in self.history.sets()]
+            check_beside(declared, [each for each in sets if each.name != declared.name])
+            stored = self.history.declare(text, actor=actor, now=time.time())
+        if stored.version > len(before):
             self._audit.record(actor, "features declared", None, {"set": stored.ref})
             log.info("features %s declared by %s", stored.ref, actor)
         return stored
@@ -151,7 +150,11 @@ class FeatureSets:
 
     def of_model(self, model: str) -> list[VersionedSet]:
         """Return the sets whose features a model gets."""
-        return [each for each in self.history.sets() if model in each.declared.models]
+        return self.history.of_model(model)
+
+    def entities(self) -> set[str]:
+        """Return the names of columns that name an entity in some set."""
+        return {each.declared.entity for each in self.history.sets()}
 
     def status(self, name: str, now: float | None = None) -> SetStatus:
         """Return a set as it is; raises NotFound."""
@@ -198,7 +201,8 @@ class FeatureSets:
             detail = {"set": of.ref, "rows": segment.rows, "source": source}
             self._audit.record(actor, "features taken", None, detail)
             log.info("features %s: %d rows from %s", of.ref, segment.rows, source)
-        return TakenRows(of.ref, segment.rows, new, tuple(self._give_all(of.declared.models)))
+        given = self.giving.give_all(of.declared.models, time.time()) if new else []
+        return TakenRows(of.ref, segment.rows, new, tuple(given))
 
     def compute(self, name: str, *, actor: str, as_of: float | None = None) -> TakenRows:
         """Ask the source of a set for its rows.
@@ -223,7 +227,8 @@ class FeatureSets:
         else:
             rows = called_rows(source, moment, self._workers)
         kind = "sql" if source.sql is not None else f"python {source.python}"
-        return self.take(name, rows, actor=actor, source=f"{COMPUTED}: {kind}", at=moment)
+        how = COMPUTED if as_of is None else FILLED
+        return self.take(name, rows, actor=actor, source=f"{how}: {kind}", at=moment)
 
     def join(
         self, labels: pa.Table, as_of: str, names: Sequence[str] = (), *, ages: bool = False
@@ -252,12 +257,14 @@ class FeatureSets:
         with self.history.opened(sets) as histories:
             joined = join(labels, histories, as_of, ages=ages)
         # With the file goes what it was made of, so that a model can say what it was trained on.
-        lineage = " ".join(f"{each.ref}:{each.history}" for each in self.taken_as(sets))
+        lineage = " ".join(f"{each.ref}:{each.fingerprint}" for each in histories)
         table = joined.table.replace_schema_metadata({"features": lineage})
         return JoinedRows(table, joined.coverage)
 
     def export(self, name: str, file: Path) -> None:
-        """Write all rows of a set to a Parquet file, with the names that it declares.
+        """Write the rows of a set to a Parquet file, with the names that it declares.
+
+        Rows that were corrected later are left out.
 
         Raises:
             NotFound: there is no such set, or it has no rows.
@@ -267,45 +274,19 @@ class FeatureSets:
         with self.history.opened([of]) as (history,):
             if not history.files:
                 raise NotFound(f"{name}: has no rows yet")
-            write_parquet(all_rows(history), file)
+            write_parquet(pa.concat_tables(counting_rows(history)), file)
 
-    def give(self, model: str, now: float) -> None:
-        """Give the newest values of a model's sets to its devices.
-
-        Raises:
-            HubFault: the release that serves cannot take them.
-        """
-        sets = self.of_model(model)
-        with self.history.opened(sets, until=now) as histories:
-            table = online_table(histories, now)
-        if table is not None:
-            for version in self._online.give(model, table, now):
-                self.history.note_uses(model, version, "served", self.taken_as(sets), now)
-
-    def given_at(self, model: str) -> float | None:
-        """Return when devices of a model were last given features, Unix seconds."""
-        return self._online.given_at(model)
-
-    def taken_as(self, sets: Sequence[VersionedSet]) -> list[SetTaken]:
-        """Return the names of sets and of what is in them now."""
-        return [
-            SetTaken(each.declared.name, each.version, self.history.fingerprint(each.declared.name))
-            for each in sets
-        ]
-
-    def write_snapshot(self, model: str, folder: Path, now: float) -> None:
-        """Write the sets of a model into a folder that a training reads; nothing if it has none.
+    def write_snapshot(self, model: str, folder: Path) -> None:
+        """Write the sets of a model, as they are now, into a folder that a worker reads.
 
         Args:
-            model: name of the line.
-            folder: of the training.
-            now: Unix seconds: later rows are left out.
+            model: name of the line; nothing is written if it has no set.
+            folder: of the worker.
         """
         sets = self.of_model(model)
-        if not sets:
-            return
-        with self.history.opened(sets, until=now) as histories:
-            write_snapshot(folder, histories, self.taken_as(sets))
+        if sets:
+            with self.history.opened(sets) as histories:
+                write_snapshot(folder, histories)
 
     def note_trained(self, model: str, version: str, folder: Path, refs: Sequence[str]) -> None:
         """Note that a version was trained on sets.
@@ -335,7 +316,9 @@ class FeatureSets:
         models = sorted({model for each in sets.values() for model in each.declared.models})
         for_each(
             models,
-            lambda model: self._again(f"model {model}", now, lambda: self._give_new(model, now)),
+            lambda model: self._again(
+                f"model {model}", now, lambda: self.giving.give_new(model, now)
+            ),
         )
         for_each(sets, self._raise_failed)
 
@@ -348,6 +331,7 @@ class FeatureSets:
         for name in names:
             try:
                 self._again(name, now, functools.partial(self.compute, name, actor="hub"))
+                self._asked[name] = now
             except Exception as error:  # shown by the next tick, in the hub's health
                 log.warning("features %s: %s", name, error)
 
@@ -371,36 +355,7 @@ class FeatureSets:
         source = of.declared.source
         if source is None or not source.every_seconds:
             return False
-        made = [s for s in self.history.segments(of.declared.name) if s.source.startswith(COMPUTED)]
         # By the database: a hub that starts again goes on where the one before stopped.
-        return now - max((segment.at for segment in made), default=0.0) >= source.every_seconds
-
-    def _give_new(self, model: str, now: float) -> None:
-        """Give a model's values out if some came, or a delay is over, since that was done last."""
-        given = self._online.given_at(model)
-        for each in self.of_model(model):
-            segments = self.history.segments(each.declared.name)
-            if any(_came(segment, each.declared, given or 0.0, now) for segment in segments):
-                self.give(model, now)
-                return
-
-    def _give_all(self, models: Sequence[str]) -> list[str]:
-        """Give to each model what is new; return why some cannot take it."""
-        warnings = []
-        for model in models:
-            try:
-                self.give(model, time.time())
-            except (Invalid, Conflict, NotFound) as error:
-                # The rows are kept and right; it is this model that cannot take them.
-                log.warning("%s: features were not given out; %s", model, error)
-                warnings.append(f"{model}: {error}")
-        return warnings
-
-
-def _came(segment: FeatureSegment, declared: FeatureSet, given: float, now: float) -> bool:
-    """Return whether serving may have rows of a file that it had not when values were given."""
-    if segment.at > given:
-        return True
-    first, last = (at + declared.delay_seconds for at in (segment.since, segment.until))
-    # A minute at a time, where a delay lets rows through one after the other.
-    return first <= now and last > given and (last <= now or now - given >= GIVE_SECONDS)
+        last = self.history.newest_of(of.declared.name, COMPUTED) or 0.0
+        # And by what was asked: rows that were there already are not stored again.
+        return now - max(last, self._asked.get(of.declared.name, 0.0)) >= source.every_seconds

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 ENTITIES: Final = 1_000
-"""Entities that are compared: a feature that is wrong for 1% of all shows with certainty."""
+"""Entities that are compared at most, evenly spread over all."""
 
 MOST: Final = 0.01
-"""Share of entities that may differ before an alarm: a few may change while it is measured."""
+"""Share of entities that may differ before an alarm."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,9 @@
-"""Measures skew every hour, and after each file that devices are given; stores it, and alarms."""
+"""Measures skew every hour, and after each file that devices are given; stores it, and alarms.
+
+Rows that came a moment ago are on their way to devices, which is no skew: both ways are compared as
+of the moment of the file that devices have. If nothing newer gets to them for
+:data:`GRACE_SECONDS`, they are compared with what trainings see by now.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,8 @@ from sqlalchemy import Engine, insert, select
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import NotFound
-from cloud_hub.features.joining import SetHistory
-from cloud_hub.features.online import entities_in, newest_rows
+from cloud_hub.features.online import all_entities, newest_rows
+from cloud_hub.features.set_history import SetHistory
 from cloud_hub.features.skew import ENTITIES, FeatureSkew, skews
 from cloud_hub.features.table import known_columns, typed
 from cloud_hub.features.tables import feature_skews
@@ -24,6 +29,7 @@ from edge_sdk.contract.dtypes import STRING
 from edge_sdk.packs.entity_features import EntityFeatures
 
 if TYPE_CHECKING:
+    from cloud_hub.features.giving import Given
     from cloud_hub.features.sets import FeatureSets
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
@@ -34,17 +40,24 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS: Final = 3_600.0
 
+GRACE_SECONDS: Final = 600.0
+"""Time in which new rows get into a file for devices, at most, where all is well."""
+
 RaiseAlarm = Callable[[str, str, str, Mapping[str, Any], float], object]
 """Raises an alarm, given model, version, signal, evidence and the time in Unix seconds."""
 
 
 @dataclass(frozen=True)
 class SkewReport:
-    """Skew of the version that serves, feature by feature."""
+    """Skew of the version that serves, feature by feature, as of ``at`` (Unix seconds); with
+    ``settled`` False rows were on their way to devices, so it says nothing yet.
+    """
 
     model: str
     version: str
     features: tuple[FeatureSkew, ...]
+    at: float
+    settled: bool
 
 
 class SkewWatch:
@@ -66,6 +79,7 @@ class SkewWatch:
         self._registry = registry
         self._plans = plans
         self._alarm = alarm
+        self._behind: dict[str, float] = {}
 
     def tick(self, now: float) -> None:
         """Measure models that were not measured for an hour.
@@ -91,24 +105,46 @@ class SkewWatch:
         """
         moment = time.time() if now is None else now
         plan, sets = self._plans.current(model), self._sets.of_model(model)
-        if plan is None or plan.serving.features is None or not sets:
+        made_of, given = self._sets.giving.made_of(model), self._sets.giving.given(model, moment)
+        if plan is None or plan.serving.features is None or given is None or not sets:
             raise NotFound(f"{model}: its devices have no features of sets, so none can differ")
+        moments = self._moments(model, given, moment)
+        at = moment if moments is None else moments[0]
         version = plan.serving.version
-        with self._sets.history.opened(sets, until=moment) as histories:
-            found = self._compared(model, version, plan.serving.features, histories, moment)
-        self._store(model, version, found, moment)
-        return SkewReport(model, version, tuple(found))
+        with self._sets.history.opened(sets) as histories:
+            found = self._compared(model, version, plan.serving.features, histories, at)
+        # Rows that came meanwhile are in the one and not in the other.
+        settled = moments is not None and self._sets.giving.made_of(model) == made_of
+        report = SkewReport(model, version, tuple(found), at, settled)
+        if settled:
+            self._store(report, moment)
+        return report
+
+    def _moments(self, model: str, given: Given, now: float) -> tuple[float, float] | None:
+        """Return the moment as of which both ways are compared, and that from which this can be
+        done; ``None`` while rows are on their way to devices.
+        """
+        if given.is_newest and not given.held_back:
+            self._behind.pop(model, None)
+            return given.at, given.at
+        began = self._behind.setdefault(model, now)
+        if now - began >= GRACE_SECONDS:
+            return now, began + GRACE_SECONDS
+        return (given.at, given.at) if given.is_newest else None
 
     def _due(self, model: str, now: float) -> None:
         plan = self._plans.current(model)
-        if plan is None or plan.serving.features is None:
+        given = self._sets.giving.given(model, now)
+        if plan is None or plan.serving.features is None or given is None:
             return
+        moments = self._moments(model, given, now)
         query = select(feature_skews.c.at).where(feature_skews.c.model == model)
         with self._engine.connect() as db:
             last = db.execute(query.order_by(feature_skews.c.id.desc()).limit(1)).scalar()
-        given = self._sets.given_at(model) or 0.0
-        # A new file is compared at once, but not faster than rows come in.
-        if last is None or now - last >= EVERY_SECONDS or last < given <= now:
+        if moments is None:
+            return
+        # What is new is compared at once, but not faster than rows come in.
+        if last is None or now - last >= EVERY_SECONDS or last < moments[1] <= now:
             self.measure(model, now)
 
     def _compared(
@@ -122,7 +158,7 @@ class SkewWatch:
         release = self._registry.release(model, version)
         names = tuple(name for history in histories for name in history.declared.names)
         columns = known_columns(names, release.manifest.signature)
-        entities = sampled(entities_in(histories))
+        entities = sampled(all_entities(histories))
         table = newest_rows(histories, entities, now).table
         trained = {c.name: as_served(c, table[c.name].to_pylist()) for c in columns}
         rows = [{name: values[i] for name, values in trained.items()} for i in range(len(entities))]
@@ -135,18 +171,18 @@ class SkewWatch:
                 features.close()
         return skews([column.name for column in columns], entities, served, rows)
 
-    def _store(self, model: str, version: str, found: Sequence[FeatureSkew], now: float) -> None:
-        named = {"model": model, "version": version, "at": now}
+    def _store(self, report: SkewReport, now: float) -> None:
+        named = {"model": report.model, "version": report.version, "at": now}
         with transaction(self._engine) as db:
-            for each in found:
+            for each in report.features:
                 counts = {"compared": each.compared, "different": each.different}
                 row = {**named, **counts, "feature": each.feature, "alarming": each.alarming}
                 db.execute(insert(feature_skews).values(**row))
-        for each in found:
+        for each in report.features:
             if each.alarming:
                 evidence: dict[str, Any] = {"effect": each.share, "compared": each.compared}
                 evidence |= {"different": each.different, "example": list(each.example or ())}
-                self._alarm(model, version, f"skew:{each.feature}", evidence, now)
+                self._alarm(report.model, report.version, f"skew:{each.feature}", evidence, now)
 
 
 def sampled(entities: Sequence[str]) -> list[str]:

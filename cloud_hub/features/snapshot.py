@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from cloud_hub.features.declaration import FeatureSet
 from cloud_hub.features.history_store import SetTaken
-from cloud_hub.features.joining import SetHistory
+from cloud_hub.features.set_history import SetHistory
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.system.files import write_atomic
 
@@ -28,41 +28,43 @@ FOLDER: Final = "features"
 _SETS: Final = "sets.json"
 
 
-def write_snapshot(
-    folder: Path, histories: Sequence[SetHistory], taken: Sequence[SetTaken]
-) -> None:
+def write_snapshot(folder: Path, histories: Sequence[SetHistory]) -> None:
     """Write sets into the folder ``features`` of ``folder``.
 
     Args:
         folder: of a training.
         histories: the sets.
-        taken: names of the same.
     """
     to = folder / FOLDER
     to.mkdir(parents=True)
     listed = []
-    for history, what in zip(histories, taken, strict=True):
+    for history in histories:
         names = [f"{history.declared.name}-{i}.parquet" for i in range(len(history.files))]
         for file, name in zip(history.files, names, strict=True):
             _link(file, to / name)
         listed.append(
             {
-                "ref": history.ref,
                 "declared": asdict(history.declared),
                 "files": names,
-                "taken": asdict(what),
+                "taken": asdict(SetTaken.of(history)),
             }
         )
     write_atomic(to / _SETS, json.dumps(listed).encode())
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether :func:`write_snapshot` got to its end in a folder."""
+    return (folder / FOLDER / _SETS).exists()
 
 
 def read_snapshot(folder: Path) -> tuple[SetHistory, ...]:
     """Return the sets that :func:`write_snapshot` wrote; none if it did not."""
     return tuple(
         SetHistory(
-            from_plain(FeatureSet, each["declared"], each["ref"]),
-            each["ref"],
+            from_plain(FeatureSet, each["declared"], "features"),
+            each["taken"]["set_version"],
             tuple(folder / FOLDER / name for name in each["files"]),
+            each["taken"]["history"],
         )
         for each in _listed(folder)
     )
@@ -70,12 +72,12 @@ def read_snapshot(folder: Path) -> tuple[SetHistory, ...]:
 
 def taken_in(folder: Path, refs: Sequence[str]) -> list[SetTaken]:
     """Return those sets of a snapshot that a training says it joined; it cannot name others."""
-    return [SetTaken(**each["taken"]) for each in _listed(folder) if each["ref"] in refs]
+    return [SetTaken.of(each) for each in read_snapshot(folder) if each.ref in refs]
 
 
 def digests_in(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of what is in each set of a snapshot, by ``NAME@N``."""
-    return {each["ref"]: str(each["taken"]["history"]) for each in _listed(folder)}
+    return {each.ref: each.fingerprint for each in read_snapshot(folder)}
 
 
 def _listed(folder: Path) -> list[Any]:

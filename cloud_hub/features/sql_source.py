@@ -5,11 +5,15 @@ gives what it held when the query began.
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pyarrow as pa
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -18,6 +22,9 @@ from cloud_hub.features.declaration import FeatureSource
 
 BATCH: Final = 50_000
 """Rows that are fetched at once."""
+
+_CANCEL: Final = ("interrupt", "cancel")
+"""What a driver calls the end of a query from another thread: SQLite's, psycopg's."""
 
 
 def query_rows(source: FeatureSource, as_of: float, hidden: Path) -> pa.Table:
@@ -33,9 +40,9 @@ def query_rows(source: FeatureSource, as_of: float, hidden: Path) -> pa.Table:
         HubFault: the database cannot be reached.
     """
     assert source.sql is not None
-    engine = _engine(source, hidden)
+    engine, late = _engine(source, hidden), threading.Event()
     try:
-        with engine.connect() as db:
+        with engine.connect() as db, _at_most(source.timeout_seconds, db, late):
             db = db.execution_options(stream_results=True, postgresql_readonly=True)
             query = text(source.sql)
             given = {"as_of": as_of} if "as_of" in query.compile().params else {}
@@ -43,27 +50,53 @@ def query_rows(source: FeatureSource, as_of: float, hidden: Path) -> pa.Table:
             names = list(answer.keys())
             if len(set(names)) != len(names):
                 raise Invalid(f"sql: expected different columns, got {names}")
-            return _table(names, iter(lambda: answer.fetchmany(BATCH), []))
+            return _table(names, iter(lambda: answer.fetchmany(BATCH), []), source.memory_mb)
     except SQLAlchemyError as error:
+        if late.is_set():
+            raise Invalid(
+                f"sql: took longer than {source.timeout_seconds:g} s; ask for less, or declare "
+                "another timeout"
+            ) from error
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         raise Invalid(f"sql: the database refuses the query; {reason[:300]}") from error
     finally:
         engine.dispose()
 
 
-def _table(names: list[str], batches: Any) -> pa.Table:
+@contextmanager
+def _at_most(seconds: float, db: Connection, late: threading.Event) -> Iterator[None]:
+    """End the query that runs in the block after a time, and set ``late``."""
+    driver = db.connection.driver_connection
+
+    def end() -> None:
+        late.set()
+        for name in _CANCEL:
+            if hasattr(driver, name):
+                getattr(driver, name)()
+                return
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
     try:
-        tables = [
-            pa.table(
-                {n: pa.array(list(v)) for n, v in zip(names, zip(*rows, strict=True), strict=True)}
-            )
-            for rows in batches
-        ]
+        yield
+    finally:
+        timer.cancel()
+
+
+def _table(names: list[str], batches: Iterable[Sequence[Any]], memory_mb: int) -> pa.Table:
+    tables: list[pa.Table] = []
+    try:
+        for rows in batches:
+            columns = zip(names, zip(*rows, strict=True), strict=True)
+            tables.append(pa.table({name: pa.array(list(values)) for name, values in columns}))
+            if sum(table.nbytes for table in tables) > memory_mb << 20:
+                raise Invalid(f"sql: the rows take more than the {memory_mb} MB that are declared")
         # A batch in which a column is missing everywhere has no type of its own.
         if not tables:
             return pa.table({name: pa.array([], pa.null()) for name in names})
         return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise Invalid(f"sql: expected columns of one type each; {error}") from error
 
 
@@ -88,4 +121,7 @@ def _sqlite(database: str | None, hidden: Path) -> Engine:
     if hidden.resolve() in path.parents:
         raise Invalid(f"database: {path} is in the hub's data, which no query reads")
     # Through a URI, since only that opens a file for reading alone.
-    return create_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+    uri = URL.create(
+        "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}
+    )
+    return create_engine(uri)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import sqlite_utils
 
+from cloud_hub.errors import HubFault
 from cloud_hub.features.table import FeatureTable, Value
 from edge_sdk.contract.pack import COMPUTED_AT, STALE_AT
 
@@ -23,11 +25,15 @@ class FeatureInfo:
         defaults: for each column, the value of an entity that is not stored.
         updated_at: Unix seconds.
         expires: Unix seconds after which devices stop using them; ``None`` for never.
+        made_of: names what they were made of; empty for what was put by hand.
+        published: ``made_of`` of the values that plans named last.
     """
 
     defaults: dict[str, Value]
     updated_at: float
     expires: int | None
+    made_of: str = ""
+    published: str = ""
 
 
 class FeatureStore:
@@ -37,8 +43,9 @@ class FeatureStore:
         self._path = path
 
     def write(
-        self, model: str, table: FeatureTable, *, now: float, expires: int | None, replace: bool
-    ) -> None:
+        self, model: str, table: FeatureTable, *, now: float, expires: int | None, replace: bool,
+        made_of: str = "",
+    ) -> None:  # fmt: skip
         """Add entities, or overwrite those that are stored; all of it or nothing.
 
         Args:
@@ -47,6 +54,7 @@ class FeatureStore:
             now: Unix seconds.
             expires: Unix seconds after which devices stop using them; ``None`` for never.
             replace: forget all other entities.
+            made_of: names what they were made of.
         """
         columns = dict(table.columns)
         if table.computed_at:
@@ -55,7 +63,10 @@ class FeatureStore:
             {"entity": entity, "row": json.dumps(dict(zip(columns, values, strict=True)))}
             for entity, *values in zip(table.entities, *columns.values(), strict=True)
         )
-        info = {"model": model, "defaults": json.dumps(dict(table.defaults))}
+        info = {
+            "model": model, "defaults": json.dumps(dict(table.defaults)), "updated_at": now,
+            "expires": expires, "made_of": made_of, "published": "",
+        }  # fmt: skip
         with self._open() as db, db.conn:  # the connection as a block: one transaction
             values: Any = db[_values(model)]
             if replace:
@@ -66,17 +77,24 @@ class FeatureStore:
                 f"INSERT OR REPLACE INTO [{_values(model)}] VALUES (:entity, :row)", rows
             )
             models: Any = db["models"]
-            models.insert({**info, "updated_at": now, "expires": expires}, pk="model", replace=True)
+            models.insert(info, pk="model", replace=True)
+
+    def note_published(self, model: str, made_of: str) -> None:
+        """Note that plans name the values that were made of something."""
+        with self._open() as db, db.conn:
+            db.conn.execute("UPDATE models SET published = ? WHERE model = ?", (made_of, model))
 
     def info(self, model: str) -> FeatureInfo | None:
         """Return the facts about a model's features; ``None`` if it has none."""
         with self._open() as db:
             if not db["models"].exists():
                 return None
-            row = next(db["models"].rows_where("model = ?", [model]), None)
+            columns = ", ".join(field.name for field in fields(FeatureInfo))
+            found = db["models"].rows_where("model = ?", [model], select=columns)
+            row = next(found, None)
         if row is None:
             return None
-        return FeatureInfo(json.loads(row["defaults"]), row["updated_at"], row["expires"])
+        return FeatureInfo(**{**row, "defaults": json.loads(row["defaults"])})
 
     def count(self, model: str) -> int:
         """Return the number of entities."""
@@ -110,11 +128,14 @@ class FeatureStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite_utils.Database]:
-        db = sqlite_utils.Database(self._path)
         try:
-            yield db
-        finally:
-            db.conn.close()
+            db = sqlite_utils.Database(self._path)
+            try:
+                yield db
+            finally:
+                db.conn.close()
+        except sqlite3.Error as error:  # a full disk, a damaged file
+            raise HubFault(f"features: {self._path.name} is of no use; {error}") from error
 
 
 def _values(model: str) -> str:

@@ -79,6 +79,8 @@ def typed(column: Column, values: Sequence[Value]) -> list[Any]:
 def _number(column: Column, value: Value) -> float | int | None:
     if value is None or value == "":
         return None
+    if isinstance(value, int) and not column.dtype.startswith("float"):
+        return value  # beyond 2 ** 53 a float would be another number
     try:
         number = float(value)
     except ValueError as error:

@@ -10,7 +10,7 @@ from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.text.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from cloud_hub.features.joining import SetHistory
+    from cloud_hub.features.set_history import SetHistory
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class TrainingFeatures:
             raise Invalid(f"labels: expected columns of one type each; {error}") from error
         done = join(table, chosen, as_of, ages=ages)
         self.joined.update(history.ref for history in chosen)
-        return done.table.to_pandas()
+        frame = done.table.to_pandas()
+        # The labels' own index: who puts a column beside them means the same row.
+        frame.index = getattr(labels, "index", frame.index)
+        return frame
 
     def _named(self, sets: Sequence[str]) -> list[SetHistory]:
         known = {history.declared.name: history for history in self.histories}

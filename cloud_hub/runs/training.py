@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.errors import HubFault, Invalid, NotFound
-from cloud_hub.features.snapshot import digests_in
+from cloud_hub.features.snapshot import digests_in, is_whole
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
@@ -122,8 +122,7 @@ class TrainingRunner:
         taken = self.rows.again(run, policy.rehearsal)
         # An evaluation takes the model as it was in memory, a certification the whole release.
         step = _BEGINS.get(begin, begin)
-        trained = before if step == "convert" else None
-        if trained is not None and not (trained / jobs.TRAINED).exists():
+        if step == "convert" and not (before / jobs.TRAINED).exists():
             raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
         run = self._next_attempt(run)
@@ -131,7 +130,7 @@ class TrainingRunner:
         if begin == "validate":
             self.rows.validate(run, run.attempts, policy, taken)
             step = "train"
-        self._train(run, policy, taken, run.until or run.created_at, step, trained)
+        self._train(run, policy, taken, run.until or run.created_at, step, before)
 
     def repeat(self, run: RunRecord, original: RunRecord, policy: TrainPolicy) -> None:
         """Begin to make the bytes of another run once more.
@@ -184,7 +183,7 @@ class TrainingRunner:
         taken: RowsTaken,
         now: float,
         begin: StepName = "train",
-        trained: Path | None = None,
+        before: Path | None = None,
     ) -> None:
         """Start the worker, or call the pipeline, of an attempt whose rows are there."""
         code = self.pipelines.current(run.model, policy)
@@ -193,11 +192,14 @@ class TrainingRunner:
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
         folder = self.folder(run)
-        if trained is None:  # else what the kept model was trained on
-            self.features.write_snapshot(run.model, folder, now)
+        trained = before if begin == "convert" else None
+        # Those of the run's beginning, as its rows are: the store has moved on since.
+        features = before if before is not None and is_whole(before) else None
+        if features is None:
+            self.features.write_snapshot(run.model, folder)
         inputs = train_inputs(
             job, taken, parent=self._registry.release(run.model, run.parent).digest, state=state,
-            code=code, rehearsal=asdict(policy.rehearsal), features=digests_in(folder),
+            code=code, rehearsal=asdict(policy.rehearsal), features=digests_in(features or folder),
         )  # fmt: skip
         version, rows = job.versions[job.mode], len(taken.fresh)
         # Before the worker starts: a hub that dies in between begins the attempt once more.
@@ -216,7 +218,7 @@ class TrainingRunner:
         )  # fmt: skip
         files = jobs.RunFiles(
             taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained,
-            features=trained,
+            features=features,
         )  # fmt: skip
         jobs.prepare(folder, job, files)
         if policy.webhook is not None and begin == "train" and code is None:

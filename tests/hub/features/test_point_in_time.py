@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.features.declaration import Feature, FeatureSet
 from cloud_hub.features.intake import taken
-from cloud_hub.features.joining import SetHistory, join
+from cloud_hub.features.joining import join
 from cloud_hub.features.point_in_time import NONE, EntityTimes, newest_before
 from cloud_hub.features.row_files import write_parquet
+from cloud_hub.features.set_history import SetHistory
 
 NOW = 2_000_000_000.0
 DECLARED = FeatureSet(
@@ -33,7 +34,7 @@ def history_of(folder: Path, parts: list[pd.DataFrame]) -> SetHistory:
         table = taken(pa.Table.from_pandas(part, preserve_index=False), DECLARED, now=NOW)
         files.append(folder / f"{i}.parquet")
         write_parquet(table, files[-1])
-    return SetHistory(DECLARED, "orders@1", tuple(files))
+    return SetHistory(DECLARED, 1, tuple(files))
 
 
 def random_rows(count: int, seed: int) -> pd.DataFrame:

@@ -95,7 +95,7 @@ def test_devices_with_other_values_than_trainings_raise_an_alarm_once(shop: Hub)
     take(shop, rows(("a", 600, 1.0, 2.0), ("b", 60, 3.0, 4.0)))
     # Behind the back of the sets: somebody writes the store that serving reads.
     wrong = FeatureTable(("a", "b"), {"f0": (7.0, 3.0), "f2": (2.0, 4.0)}, {"f0": -1, "f2": 0.25})
-    shop.features.give("demo", wrong, time.time())
+    shop.features.give("demo", wrong, time.time(), shop.feature_sets.giving.made_of("demo"))
     for _ in range(2):
         report = shop.skew.measure("demo")
     assert [each.different for each in report.features] == [1, 0]
@@ -162,7 +162,7 @@ def test_labels_get_the_values_of_their_moment(shop: Hub) -> None:
 def test_a_training_joins_what_was_there_when_its_run_began(shop: Hub, tmp_path: Path) -> None:
     take(shop, rows(("a", 600, 1.0, 2.0)))
     began = time.time()
-    shop.feature_sets.write_snapshot("demo", tmp_path, began)
+    shop.feature_sets.write_snapshot("demo", tmp_path)
     take(shop, rows(("a", 500, 9.0, 9.0)))
     store = TrainingFeatures(read_snapshot(tmp_path))
     joined = store.features(
