@@ -192,7 +192,6 @@ class TrainingRunner:
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
         folder = self.folder(run)
-        trained = before if begin == "convert" else None
         # Those of the run's beginning, as its rows are: the store has moved on since.
         features = before if before is not None and is_whole(before) else None
         if features is None:
@@ -217,8 +216,8 @@ class TrainingRunner:
                        inputs=inputs if begin == "train" else {})
         )  # fmt: skip
         files = jobs.RunFiles(
-            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained,
-            features=features,
+            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code),
+            trained=before if begin == "convert" else None, features=features,
         )  # fmt: skip
         jobs.prepare(folder, job, files)
         if policy.webhook is not None and begin == "train" and code is None:
