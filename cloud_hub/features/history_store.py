@@ -204,17 +204,24 @@ class FeatureHistory:
         return last
 
     @contextlib.contextmanager
-    def opened(self, sets: Sequence[VersionedSet]) -> Iterator[list[SetHistory]]:
+    def opened(
+        self, sets: Sequence[VersionedSet], *, until: float | None = None
+    ) -> Iterator[list[SetHistory]]:
         """Give the rows of sets as local files while a block runs.
 
         Args:
             sets: to be read.
+            until: leave out files whose rows are all of later moments (Unix seconds).
         """
         with contextlib.ExitStack() as stack:
-            yield [self._opened(each, stack) for each in sets]
+            yield [self._opened(each, until, stack) for each in sets]
 
-    def _opened(self, of: VersionedSet, stack: contextlib.ExitStack) -> SetHistory:
+    def _opened(
+        self, of: VersionedSet, until: float | None, stack: contextlib.ExitStack
+    ) -> SetHistory:
         segments = self.segments(of.declared.name)
+        if until is not None:
+            segments = [segment for segment in segments if segment.since <= until]
         names = "\n".join(segment.sha256 for segment in segments)
         local = (self._files.local_file(_file(segment)) for segment in segments)
         return SetHistory(

@@ -13,15 +13,15 @@ import pyarrow as pa
 
 from cloud_hub.features.joining import AGE, JoinedRows, join
 from cloud_hub.features.moments import MICRO, TIMESTAMP
-from cloud_hub.features.set_history import SetHistory, entities_in
+from cloud_hub.features.set_history import SetHistory, names_in
 from cloud_hub.features.table import FeatureTable
 
 _NOW = "@now"
 
 
-def all_entities(histories: Sequence[SetHistory]) -> list[str]:
+def entities_in(histories: Sequence[SetHistory]) -> list[str]:
     """Return the names of the entities of all sets, in order."""
-    return sorted({name for history in histories for name in entities_in(history)})
+    return sorted({name for history in histories for name in names_in(history)})
 
 
 def newest_rows(histories: Sequence[SetHistory], entities: Sequence[str], now: float) -> JoinedRows:
@@ -44,7 +44,7 @@ def online_table(histories: Sequence[SetHistory], now: float) -> FeatureTable | 
     Returns:
         The table; ``None`` while there is no row that serving may have yet.
     """
-    entities = all_entities(histories)
+    entities = entities_in(histories)
     if not entities:
         return None
     table = newest_rows(histories, entities, now).table

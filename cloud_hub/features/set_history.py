@@ -48,7 +48,7 @@ class SetHistory:
         return f"{self.declared.name}@{self.version}"
 
 
-def entities_in(history: SetHistory) -> list[str]:
+def names_in(history: SetHistory) -> list[str]:
     """Return the names of all entities of a set, in order."""
     names = pa.chunked_array([], pa.string())
     for files in groups(history.files):

@@ -276,16 +276,17 @@ class FeatureSets:
                 raise NotFound(f"{name}: has no rows yet")
             write_parquet(pa.concat_tables(counting_rows(history)), file)
 
-    def write_snapshot(self, model: str, folder: Path) -> None:
+    def write_snapshot(self, model: str, folder: Path, until: float) -> None:
         """Write the sets of a model, as they are now, into a folder that a worker reads.
 
         Args:
             model: name of the line; nothing is written if it has no set.
             folder: of the worker.
+            until: Unix seconds: nothing is joined as of a later moment.
         """
         sets = self.of_model(model)
         if sets:
-            with self.history.opened(sets) as histories:
+            with self.history.opened(sets, until=until) as histories:
                 write_snapshot(folder, histories)
 
     def note_trained(self, model: str, version: str, folder: Path, refs: Sequence[str]) -> None:

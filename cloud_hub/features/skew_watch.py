@@ -18,7 +18,7 @@ from sqlalchemy import Engine, insert, select
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import NotFound
-from cloud_hub.features.online import all_entities, newest_rows
+from cloud_hub.features.online import entities_in, newest_rows
 from cloud_hub.features.set_history import SetHistory
 from cloud_hub.features.skew import ENTITIES, FeatureSkew, skews
 from cloud_hub.features.table import known_columns, typed
@@ -79,7 +79,7 @@ class SkewWatch:
         self._registry = registry
         self._plans = plans
         self._alarm = alarm
-        self._behind: dict[str, float] = {}
+        self._behind: dict[str, tuple[float | None, float]] = {}
 
     def tick(self, now: float) -> None:
         """Measure models that were not measured for an hour.
@@ -127,7 +127,12 @@ class SkewWatch:
         if given.is_newest and not given.held_back:
             self._behind.pop(model, None)
             return given.at, given.at
-        began = self._behind.setdefault(model, now)
+        # Where a delay lets rows through one by one, each file for devices begins anew.
+        file = given.at if given.is_newest else None
+        before = self._behind.get(model)
+        if before is None or before[0] != file:
+            before = self._behind[model] = (file, now)
+        began = before[1]
         if now - began >= GRACE_SECONDS:
             return now, began + GRACE_SECONDS
         return (given.at, given.at) if given.is_newest else None
@@ -158,7 +163,7 @@ class SkewWatch:
         release = self._registry.release(model, version)
         names = tuple(name for history in histories for name in history.declared.names)
         columns = known_columns(names, release.manifest.signature)
-        entities = sampled(all_entities(histories))
+        entities = sampled(entities_in(histories))
         table = newest_rows(histories, entities, now).table
         trained = {c.name: as_served(c, table[c.name].to_pylist()) for c in columns}
         rows = [{name: values[i] for name, values in trained.items()} for i in range(len(entities))]

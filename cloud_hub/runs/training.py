@@ -195,7 +195,7 @@ class TrainingRunner:
         # Those of the run's beginning, as its rows are: the store has moved on since.
         features = before if before is not None and is_whole(before) else None
         if features is None:
-            self.features.write_snapshot(run.model, folder)
+            self.features.write_snapshot(run.model, folder, time.time())
         inputs = train_inputs(
             job, taken, parent=self._registry.release(run.model, run.parent).digest, state=state,
             code=code, rehearsal=asdict(policy.rehearsal), features=digests_in(features or folder),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +15,10 @@ import pytest
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.features.row_files import read_rows
 from cloud_hub.features.snapshot import read_snapshot
-from cloud_hub.features.table import FeatureTable
 from cloud_hub.features.training import TrainingFeatures
 from cloud_hub.hub import Hub
-from cloud_hub.packs.publishing import pack_file
-from edge_sdk.packs.entity_features import EntityFeatures
 from tests.edge.builders import make_release
-
-TEXT = """
-name: user_orders
-entity: user_id
-owner: shop@example.com
-freshness: 1h
-models: [demo]
-features:
-  - {name: f0, dtype: float32, default: -1}
-  - {name: f2, dtype: float32, default: 0.25}
-"""
-
-
-def rows(*each: tuple[str, float, float, float]) -> pa.Table:
-    """Rows of entity, seconds ago, f0 and f2."""
-    now = time.time()
-    user, ago, f0, f2 = zip(*each, strict=True)
-    at = [now - seconds for seconds in ago]
-    return pa.table({"user_id": user, "event_timestamp": at, "f0": f0, "f2": f2})
-
-
-def take(hub: Hub, table: pa.Table, **more: Any) -> Any:
-    return hub.feature_sets.take("user_orders", table, actor="test", source="test", **more)
-
-
-@contextlib.contextmanager
-def on_device(hub: Hub) -> Iterator[EntityFeatures]:
-    """The features that the plan names for what serves, as a device opens them."""
-    plan = hub.plans.current("demo")
-    assert plan is not None
-    assert plan.serving.features is not None
-    release = hub.registry.release("demo", plan.serving.version)
-    with pack_file(hub.registry.repository, "demo", plan.serving.features) as file:
-        features = EntityFeatures.open(file, release)
-        try:
-            yield features
-        finally:
-            features.close()
-
-
-@pytest.fixture
-def shop(serving: Hub) -> Hub:
-    serving.feature_sets.apply(TEXT, actor="test")
-    return serving
+from tests.hub.features.shop import TEXT, keep, on_device, rows, take
 
 
 def test_devices_get_the_newest_rows_with_their_age(shop: Hub) -> None:
@@ -80,30 +33,6 @@ def test_devices_get_the_newest_rows_with_their_age(shop: Hub) -> None:
         unknown = features.stored("stranger", now)
         assert (unknown.row, unknown.is_stored) == ({"f0": -1.0, "f2": 0.25}, False)
         assert (unknown.age, unknown.stale) == (None, False)
-
-
-def test_what_training_sees_is_what_devices_have(shop: Hub) -> None:
-    take(shop, rows(("a", 600, 0.1, 2.0), ("b", 60, 3.0, 4.0)))
-    report = shop.skew.measure("demo")
-    assert [(each.feature, each.compared, each.different) for each in report.features] == [
-        ("f0", 2, 0), ("f2", 2, 0),
-    ]  # fmt: skip
-    assert shop.monitoring.alarms("demo") == []
-
-
-def test_devices_with_other_values_than_trainings_raise_an_alarm_once(shop: Hub) -> None:
-    take(shop, rows(("a", 600, 1.0, 2.0), ("b", 60, 3.0, 4.0)))
-    # Behind the back of the sets: somebody writes the store that serving reads.
-    wrong = FeatureTable(("a", "b"), {"f0": (7.0, 3.0), "f2": (2.0, 4.0)}, {"f0": -1, "f2": 0.25})
-    shop.features.give("demo", wrong, time.time(), shop.feature_sets.giving.made_of("demo"))
-    for _ in range(2):
-        report = shop.skew.measure("demo")
-    assert [each.different for each in report.features] == [1, 0]
-    assert report.features[0].example == ("a", 7.0, 1.0)
-    (alarm,) = shop.monitoring.alarms("demo")
-    assert (alarm.signal, alarm.evidence["effect"]) == ("skew:f0", 0.5)
-    shop.monitoring.acknowledge("demo", "skew:f0", actor="test")
-    assert shop.monitoring.alarms("demo") == []
 
 
 def test_the_same_rows_twice_count_once(shop: Hub) -> None:
@@ -123,11 +52,7 @@ def test_rows_that_are_refused_leave_what_was_there(shop: Hub) -> None:
 
 
 def test_a_hub_that_was_killed_before_it_gave_rows_out_does_so_at_its_next_tick(shop: Hub) -> None:
-    from cloud_hub.features.intake import taken
-
-    of = shop.feature_sets.named("user_orders")
-    table = taken(rows(("a", 600, 1.0, 2.0)), of.declared, now=time.time())
-    shop.feature_sets.history.add(of, table, source="test", actor="test", now=time.time())
+    keep(shop, rows(("a", 600, 1.0, 2.0)), time.time())
     shop.feature_sets.tick(time.time())
     with on_device(shop) as features:
         assert features.join("a", {})[0] == {"f0": 1.0, "f2": 2.0}
@@ -162,7 +87,7 @@ def test_labels_get_the_values_of_their_moment(shop: Hub) -> None:
 def test_a_training_joins_what_was_there_when_its_run_began(shop: Hub, tmp_path: Path) -> None:
     take(shop, rows(("a", 600, 1.0, 2.0)))
     began = time.time()
-    shop.feature_sets.write_snapshot("demo", tmp_path)
+    shop.feature_sets.write_snapshot("demo", tmp_path, began)
     take(shop, rows(("a", 500, 9.0, 9.0)))
     store = TrainingFeatures(read_snapshot(tmp_path))
     joined = store.features(
