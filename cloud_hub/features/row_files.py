@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_hub.data.csv_files import read_csv
@@ -43,7 +44,7 @@ def read_rows(source: Path | bytes, name: str, texts: Collection[str] = ()) -> p
             is_parquet = file.read(len(PARQUET)) == PARQUET
             file.seek(0)
             if is_parquet:
-                return _plain(read_parquet(file, name, LARGEST))
+                return _plain(read_parquet(file, name, LARGEST), name)
             return read_csv(file, name, LARGEST, texts=texts)
     except OSError as error:
         raise Invalid(f"{name}: cannot read it; {error.strerror or error}") from error
@@ -67,10 +68,24 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         raise Invalid(f"{path}: cannot write it; {error.strerror or error}") from error
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def _plain(table: pa.Table, name: str) -> pa.Table:
     """Return the table with texts for dictionaries, without what pandas noted for itself."""
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
+            _check_size(table.column(i), name)
             table = table.set_column(i, field.name, table.column(i).cast(field.type.value_type))
-    index = [name for name in table.column_names if _INDEX.fullmatch(name)]
+    index = [each for each in table.column_names if _INDEX.fullmatch(each)]
     return table.drop_columns(index).replace_schema_metadata(None)
+
+
+def _check_size(column: pa.ChunkedArray, name: str) -> None:
+    """Raise Invalid if texts of a dictionary, each written out, are too many bytes."""
+    kind = column.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return
+    size = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+        size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    if size > LARGEST:
+        raise Invalid(f"{name}: expected at most {LARGEST} bytes unpacked, got {size}")

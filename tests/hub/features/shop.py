@@ -28,7 +28,11 @@ features:
 
 def rows(*each: tuple[str, float, float, float]) -> pa.Table:
     """Rows of entity, seconds ago, f0 and f2."""
-    now = time.time()
+    return rows_at(time.time(), *each)
+
+
+def rows_at(now: float, *each: tuple[str, float, float, float]) -> pa.Table:
+    """The same at another time."""
     user, ago, f0, f2 = zip(*each, strict=True)
     at = [now - seconds for seconds in ago]
     return pa.table({"user_id": user, "event_timestamp": at, "f0": f0, "f2": f2})
