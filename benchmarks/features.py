@@ -1,6 +1,7 @@
 """The join of labels with features as of their moments, beside ``pandas.merge_asof``.
 
-Both begin with the same files and end with a table in memory; each takes its turn in every round.
+Also beside DuckDB's ``ASOF JOIN``, where that is installed (``pip install duckdb``). All begin with
+the same files and end with a table in memory; each takes its turn in every round.
 The bytes of every column are compared, over rows as they are: corrections of the same moment, ties
 between files, missing values, texts, entities without a row, labels of before the first row, and
 moments to the nanosecond in another time zone. A join that is quick and wrong is none.
@@ -8,6 +9,8 @@ moments to the nanosecond in another time zone. A join that is quick and wrong i
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import resource
 import statistics
 import time
@@ -17,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloud_hub.features.declaration import Feature, FeatureSet
@@ -61,6 +65,8 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
     write_parquet(_labels(ENTITIES // share, LABELS // share), labels)
     ours: list[float] = []
     theirs: list[float] = []
+    ducks: list[float] = []
+    has_duckdb = importlib.util.find_spec("duckdb") is not None
     before = peak = _peak_mb()
     for number in range(3 if effort is FULL else 1):
         tell(f"round {number + 1}")
@@ -68,6 +74,8 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
         # Before pandas has its turn, which takes more.
         peak = _peak_mb() if number == 0 else peak
         merged = _timed(lambda: reference(history, labels), theirs)
+        if has_duckdb:
+            found = _timed(lambda: duckdb_join(history, labels), ducks)
     equal = _equal(joined, merged)
     mine, pandas = statistics.median(ours), statistics.median(theirs)
     return Findings(
@@ -82,6 +90,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
             "against pandas, x": round(mine / pandas, 2),
             "memory of the process before, MB": before,
             "peak memory with the join, MB": peak,
+            **(_duckdb_facts(joined, found, ducks, mine) if has_duckdb else {}),
         },
     )
 
@@ -103,6 +112,47 @@ def reference(history: SetHistory, labels: Path) -> Any:
             merged[feature.name] = merged[feature.name].where(~unknown, feature.default)
     merged["age"] = (merged["at"] - merged["since"]) / pd.Timedelta(seconds=1)
     return merged
+
+
+ASOF: Final = """
+WITH kept AS (
+    SELECT * FROM read_parquet({files}, filename = true)
+    QUALIFY row_number() OVER (PARTITION BY "@entity", "@time" ORDER BY filename DESC) = 1
+), asked AS (
+    SELECT "user", epoch_ns("at") // 1000 AS us, file_row_number AS row
+    FROM read_parquet('{labels}', file_row_number = true)
+)
+SELECT kept.* FROM asked ASOF LEFT JOIN kept
+ON asked."user" = kept."@entity" AND asked.us >= epoch_us(kept."@time") ORDER BY asked.row
+"""
+"""Without the first part equal moments would be anybody's."""
+
+
+def duckdb_join(history: SetHistory, labels: Path) -> pa.Table:
+    """Return what DuckDB makes of the same files, without defaults."""
+    db = importlib.import_module("duckdb").connect()
+    db.execute("SET threads = 2")
+    files = [str(file) for file in history.files]
+    return db.sql(ASOF.format(files=files, labels=labels)).to_arrow_table()
+
+
+def _duckdb_facts(
+    joined: JoinedRows, found: pa.Table, seconds: list[float], ours: float
+) -> dict[str, float]:
+    unknown = pc.is_null(found["@time"])
+    equal = 0
+    for feature in FEATURES:
+        column = found[feature.name]
+        if feature.default is not None:
+            filler = pa.scalar(feature.filler, column.type)
+            column = pc.if_else(unknown, filler, column)
+        equal += _same(joined.table[feature.name], column.to_pandas())
+    median = statistics.median(seconds)
+    return {
+        "DuckDB ASOF JOIN, s": round(median, 2),
+        "against DuckDB, x": round(ours / median, 2),
+        "features that are equal to DuckDB's": equal,
+    }
 
 
 def _equal(joined: JoinedRows, merged: Any) -> int:

@@ -135,7 +135,8 @@ def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_decimal(column.type):  # sums and averages of databases
-        column = column.cast(pa.float64())
+        whole = pa.types.is_integer(wanted)
+        column = _cast(column, pa.int64() if whole else pa.float64(), feature, safe=whole)
     if feature.dtype == "bool" and pa.types.is_integer(column.type):
         column = _without_numbers(column, feature)
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
@@ -146,11 +147,8 @@ def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
         raise Invalid(f"{feature.name}: expected {feature.dtype}, got {column.type}")
     if pa.types.is_floating(column.type):
         column = _without_nan(column, feature)
-    try:
-        # A float of 64 bits loses digits in 32, as it does in the model; whole numbers lose none.
-        cast = column.cast(wanted, safe=not pa.types.is_floating(wanted))
-    except pa.ArrowInvalid as error:
-        raise Invalid(f"{feature.name}: expected {feature.dtype}; {error}") from error
+    # A float of 64 bits loses digits in 32, as it does in the model; whole numbers lose none.
+    cast = _cast(column, wanted, feature, safe=not pa.types.is_floating(wanted))
     if feature.dtype == STRING:
         return pc.fill_null(cast, "")  # there are no missing texts, see Feature.filler
     if pa.types.is_floating(wanted) and pc.any(pc.is_inf(cast)).as_py():
@@ -158,6 +156,15 @@ def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
             f"{feature.name}: expected values that {feature.dtype} holds, some are larger"
         )
     return cast
+
+
+def _cast(
+    column: pa.ChunkedArray, kind: pa.DataType, feature: Feature, *, safe: bool
+) -> pa.ChunkedArray:
+    try:
+        return column.cast(kind, safe=safe)
+    except pa.ArrowInvalid as error:
+        raise Invalid(f"{feature.name}: expected {feature.dtype}; {error}") from error
 
 
 def _without_numbers(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:

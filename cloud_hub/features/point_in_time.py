@@ -1,8 +1,7 @@
 """Finds for each label the newest row that was there at its moment. Pure.
 
-Measured for 1,000,000 labels, 20 features, 100,000 entities and 1,000,000 rows of history: this
-index over Parquet read by PyArrow takes half the time and memory of DuckDB's ASOF join, and a
-fourteenth of the time of PyArrow's own ``join_asof``. docs/FEATURES.md has the figures.
+One sorted index finds entity and moment at once: less time than ``pandas.merge_asof`` and DuckDB's
+``ASOF JOIN`` take for the same bytes. docs/FEATURES.md has the figures.
 """
 
 from __future__ import annotations

@@ -244,6 +244,8 @@ def _skew_view(report: dict[str, Any]) -> View:
         for f in report["features"]
     ]
     title = f"{report['model']} {report['version']}: devices against trainings"
+    if not report["settled"]:
+        title += "; rows are on their way to devices, look again in a minute"
     columns = ("feature", "entities", "different", "alarm", "entity, served, trained on")
     return TextTable(columns, rows, title)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ def test_rows_are_the_same_file_in_any_order() -> None:
     turned = rows.take([1, 0]).select(["f2", "f0", "event_timestamp", "user_id"])
     first, second = (parquet_bytes(taken(each, declared(), now=100.0)) for each in (rows, turned))
     assert first == second
+
+
+def test_sums_of_databases_keep_every_digit() -> None:
+    whole = declared(features=(Feature("f0", "int64"), Feature("f2", "float64")))
+    sums = {"f0": [Decimal(2**53 + 1), Decimal(1)], "f2": [Decimal("0.1"), Decimal("2")]}
+    table = taken(pa.table(GOOD | sums), whole, now=100.0)
+    assert table["f0"].to_pylist() == [2**53 + 1, 1]
+    assert table["f2"].to_pylist() == [0.1, 2.0]
+    with pytest.raises(Invalid, match="f0: expected int64"):
+        taken(pa.table(GOOD | {"f0": [Decimal("1.5"), Decimal(1)]}), whole, now=100.0)
 
 
 @pytest.mark.parametrize(
