@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,6 +22,10 @@ from cloud_hub.features.declaration import FeatureSource
 
 BATCH: Final = 50_000
 """Rows that are fetched at once."""
+
+CANCEL_SECONDS: Final = 0.1
+CONNECT_SECONDS: Final = 30
+"""For a database that does not answer at all."""
 
 _CANCEL: Final = ("interrupt", "cancel")
 """What a driver calls the end of a query from another thread: SQLite's, psycopg's."""
@@ -66,22 +70,25 @@ def query_rows(source: FeatureSource, as_of: float, hidden: Path) -> pa.Table:
 @contextmanager
 def _at_most(seconds: float, db: Connection, late: threading.Event) -> Iterator[None]:
     """End the query that runs in the block after a time, and set ``late``."""
-    driver = db.connection.driver_connection
+    driver, done = db.connection.driver_connection, threading.Event()
+    cancel = next((getattr(driver, name) for name in _CANCEL if hasattr(driver, name)), None)
 
-    def end() -> None:
+    def watch() -> None:
+        if done.wait(seconds):
+            return
         late.set()
-        for name in _CANCEL:
-            if hasattr(driver, name):
-                getattr(driver, name)()
-                return
+        # Again and again: between two batches there is nothing to be ended.
+        while cancel is not None and not done.wait(CANCEL_SECONDS):
+            with suppress(Exception):  # each driver has its own; the query's end is what counts
+                cancel()
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+        watching.join()
 
 
 def _table(names: list[str], batches: Iterable[Sequence[Any]], memory_mb: int) -> pa.Table:
@@ -108,7 +115,9 @@ def _engine(source: FeatureSource, hidden: Path) -> Engine:
         url = make_url(given)
         if url.get_backend_name() == "sqlite":
             return _sqlite(url.database, hidden)
-        return create_engine(url)
+        postgresql = url.get_backend_name() == "postgresql"
+        patience = {"connect_timeout": CONNECT_SECONDS} if postgresql else {}
+        return create_engine(url, connect_args=patience)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         expected = "a URL such as postgresql+psycopg://host/name or sqlite:////path/file.db"
         raise Invalid(f"database: expected {expected}; {type(error).__name__}") from error

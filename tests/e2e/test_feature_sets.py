@@ -14,6 +14,7 @@ from edge_sdk import EdgeDevice
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 TEXT = """
 name: user_orders
@@ -39,7 +40,8 @@ def test_rows_come_in_are_joined_and_answered_on_a_device(
         tmp_path / n for n in ("s.yaml", "h.csv", "l.csv", "o.parquet")
     )
     declared.write_text(TEXT)
-    history.write_text(f"user_id,event_timestamp,f0,f2\na,{now - 7_200},1,2\na,{now - 60},3,4\n")
+    lines = (f"a,{now - 7_200},1,2", f"a,{now - 60},3,4", f"old,{now - 7_200},5,6")
+    history.write_text("\n".join(("user_id,event_timestamp,f0,f2", *lines)))
     labels.write_text(f"user_id,time,y\na,{now - 3_600},0\na,{now},1\nb,{now},0\n")
     assert run("features", "apply", declared) == 0
     assert run("features", "import", "user_orders", history) == 0
@@ -58,7 +60,7 @@ def test_rows_come_in_are_joined_and_answered_on_a_device(
     assert [(use["model"], use["kind"]) for use in shown["uses"]] == [("sets", "served")]
     assert run("features", "skew", "sets", "--json") == 0
     skewed = json.loads(capsys.readouterr().out)["features"]
-    assert [(each["compared"], each["different"]) for each in skewed] == [(1, 0), (1, 0)]
+    assert [(each["compared"], each["different"]) for each in skewed] == [(2, 0), (2, 0)]
     assert run("features", "export", "user_orders", "--out", out) == 0
     assert run("features", "import", "user_orders", out) == 0
     assert "the same rows were there already" in capsys.readouterr().out
@@ -75,3 +77,10 @@ def assert_answers_with_the_newest_row(device: EdgeDevice) -> None:
     assert (answer.probabilities == device.predict([3.0, 7.0, 4.0, 8.0]).probabilities).all()
     stored = device.stored_features("a")
     assert (stored.row, stored.stale) == ({"f0": 3.0, "f2": 4.0}, False)
+    old = device.stored_features("old")
+    assert (old.row, old.stale, old.is_stored) == ({"f0": 5.0, "f2": 6.0}, True, True)
+    assert old.age is not None
+    assert 7_200 <= old.age < 7_200 + PATIENCE
+    assert device.predict({"f1": 7.0, "f3": 8.0}, entity="old").label is not None
+    unknown = device.stored_features("nobody")
+    assert (unknown.row, unknown.age) == ({"f0": -1.0, "f2": 0.25}, None)

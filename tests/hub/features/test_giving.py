@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -133,3 +134,26 @@ def test_labels_keep_their_index_in_a_training(shop: Hub, tmp_path: Path) -> Non
     assert store.features(labels, as_of="time")["f0"].to_dict() == {7: -1.0, 3: 1.0}
     with pytest.raises(Invalid, match="counts two minutes as one moment"):
         store.features(labels.astype({"time": "float32"}), as_of="time")
+
+
+def test_rows_that_many_bring_at_once_are_all_kept_and_given(shop: Hub) -> None:
+    failed: list[Exception] = []
+
+    def bring(number: int) -> None:
+        try:
+            take(shop, rows((f"user-{number}", 60, float(number), 2.0), ("all", number, 1.0, 2.0)))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=bring, args=(number,)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    now = time.time()
+    shop.feature_sets.tick(now)
+    assert shop.feature_sets.status("user_orders").rows == 16
+    assert [served(shop, f"user-{number}")["f0"] for number in range(1, 9)] == list(range(1, 9))
+    report = shop.skew.measure("demo", now)
+    assert (report.settled, [f.different for f in report.features]) == (True, [0, 0])
