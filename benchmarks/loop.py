@@ -23,7 +23,6 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.hub import Hub, initialise, open_hub
-from cloud_hub.runs import TrainingContext
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.settings import Settings
 from converters import convert
@@ -46,13 +45,14 @@ Tell = Callable[[str], None]
 POLICY: Final = """
 model: loop
 sharing: {{samples: true, per_window: 1000}}
-train: {{entry: "benchmarks.loop:train", path: "{path}", mode: stateless, minimum_samples: 200}}
+train: {{entry: "linear:train", path: "{path}", mode: stateless, minimum_samples: 200}}
 """
+TRAINING: Final = """
+from sklearn.linear_model import LogisticRegression
 
-
-def train(context: TrainingContext) -> LogisticRegression:
-    """Train as the policy names it."""
+def train(context):
     return LogisticRegression(max_iter=300).fit(context.fresh.X, context.fresh.y)
+"""
 
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
@@ -82,21 +82,30 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
                 note = f"run {number + 1} ended as {run.status}: {run.reason}"
                 return Findings(claims=(GoalRow.of(GOAL, float("inf")),), notes=(note,))
             hub.experiments.stop(str(run.experiment), actor="benchmark", reason="the next one")
-        return _findings(seconds, alone, _steps(hub))
+            hub.loop.tick(time.time())  # the run ends with its canary; another one would join it
+        return _findings(seconds, alone, _steps(hub), _bytes(settings.data))
     finally:
         hub.close()
 
 
-def _findings(seconds: list[float], alone: float, steps: dict[str, float]) -> Findings:
-    typical = statistics.median(seconds)
+def _findings(seconds: list[float], alone: float, steps: dict[str, float], stored: int) -> Findings:
+    typical, part = statistics.median(seconds), max(1, len(seconds) // 4)
     facts = {
         "runs in a row that became a canary": float(len(seconds)),
         "median from trigger to canary, s": typical,
+        "last quarter of them against the first, x": (
+            statistics.median(seconds[-part:]) / statistics.median(seconds[:part])
+        ),
+        "disk of the hub a run, MB": stored / len(seconds) / 1e6,
         "training and conversion alone, s": alone,
         "the loop against training and conversion alone, x": typical / alone,
         **{f"median of step {name}, s": value for name, value in steps.items()},
     }
     return Findings(claims=(GoalRow.of(GOAL, max(seconds)),), facts=facts)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,8 +120,10 @@ def _serve_first(hub: Hub, place: Path) -> None:
     release = convert(poor, X, None, name=MODEL, out=place / "loop-1.0")
     hub.registry.publish(release, actor="benchmark")
     hub.plans.promote(MODEL, "1.0", actor="benchmark", reason="first")
-    root = Path(__file__).parents[1]
-    hub.registry.set_policy(MODEL, POLICY.format(path=root), "benchmark")
+    code = place / "code"
+    code.mkdir()
+    (code / "linear.py").write_text(TRAINING)
+    hub.registry.set_policy(MODEL, POLICY.format(path=code), "benchmark")
 
 
 def _alone(place: Path) -> float:
@@ -132,7 +143,7 @@ def _share(hub: Hub, number: int) -> float:
         part = slice(device * 100, device * 100 + 100)
         rows = tuple(tuple(row) for row in X[part].tolist())
         batch = SampleBatch(MODEL, "1.0", rows, tuple(y[part].tolist()), (now,) * 100)
-        message = Message(f"boot-{device}", number, "samples", to_plain(batch))
+        message = Message(f"boot-{device}", number + 1, "samples", to_plain(batch))
         hub.telemetry.ingest(f"device-{device}", MODEL, Upload((message,)))
     return now - 0.5
 
