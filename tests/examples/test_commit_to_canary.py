@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +67,10 @@ class Repository:
         return self.git(self._bare, "rev-list", "--count", "main").stdout.strip()
 
 
+def break_the_policy(repository: Repository) -> None:
+    repository.edit("policy.yaml", "strategy: canary", "strategy: canari")
+
+
 def break_the_code(repository: Repository) -> None:
     repository.edit("train.py", "StandardScaler(), ", "StandardScalar(), ")
 
@@ -88,6 +94,7 @@ def break_the_model(repository: Repository) -> None:
 
 
 REFUSED = {
+    "policy": (break_the_policy, "== Policy", "canari"),
     "tests": (break_the_code, "== Tests", "StandardScalar"),
     "data": (break_the_data, "== Data", "label_leak"),
     "gate": (break_the_model, "== Sign and publish", "forgetting"),
@@ -101,41 +108,70 @@ def repository(hub: HubProcess, tmp_path: Path) -> Repository:
     folder = tmp_path / "repositories"
     folder.mkdir()
     made = Repository(hub, folder)
-    made.edit("policy.yaml", "steps: [0.05, 0.25, 1.0]", "steps: [0.99, 1.0]")
     # The gate is asked twice here: its 60 rows show less of the second candidate.
     made.edit("policy.yaml", "max_forgetting: 0.1 ", "max_forgetting: 0.2 ")
     return made
 
 
-def test_a_commit_becomes_a_canary_on_devices_and_a_bad_one_is_refused(
-    hub: HubProcess, repository: Repository, tmp_path: Path
-) -> None:
+@pytest.fixture
+def delivered(repository: Repository) -> Repository:
+    """The first commit is delivered; what it delivers serves."""
     first = repository.push()
     assert first.returncode == 0, first.stderr
+    return repository
+
+
+@pytest.fixture
+def fleet(hub: HubProcess, delivered: Repository, tmp_path: Path) -> Iterator[list[EdgeDevice]]:
+    """Three devices, the fewest on which a canary decides anything."""
+    with contextlib.ExitStack() as opened:
+        yield [
+            opened.enter_context(
+                EdgeDevice(
+                    tmp_path / f"device-{number}", hub=hub.url, token=hub.token("wine"),
+                    model="wine", background=False,
+                )
+            )
+            for number in range(3)
+        ]  # fmt: skip
+
+
+def served(fleet: list[EdgeDevice]) -> list[str]:
+    """Versions that the devices answer with, in order."""
     row = pd.read_csv(FOLDER / "holdout.csv").drop(columns="cultivar").iloc[0].to_dict()
-    token = hub.token("wine")
-    with EdgeDevice(
-        tmp_path / "device", hub=hub.url, token=token, model="wine", background=False
-    ) as device:
+    for device in fleet:
+        device.sync()
+    return sorted(device.predict(row).version for device in fleet)
 
-        def served() -> str:
-            device.sync()
-            return device.predict(row).version
 
-        assert served() == "1.0"
-        for name, (change, step, reason) in REFUSED.items():
-            change(repository)
-            refused = repository.push()
-            assert refused.returncode != 0, name
-            assert step in refused.stderr, (name, refused.stderr)
-            assert reason in refused.stderr, (name, refused.stderr)
-            assert repository.main == "1"
-            repository.take_back()
-        (wine,) = (model for model in hub.admin.get("models") if model["model"] == "wine")
-        assert [version["version"] for version in wine["versions"]] == ["1.0"]
-        repository.edit("train.py", "LogisticRegression()", "LogisticRegression(C=2)")
-        second = repository.push()
-        assert second.returncode == 0, second.stderr
-        (trial,) = hub.admin.get("models/wine/experiments")
-        assert (trial["candidate"], trial["status"]) == ("1.1", "running")
-        wait_for(lambda: served() == "1.1", "the canary on the device")
+def test_a_commit_becomes_a_canary_on_devices_and_a_bad_one_is_refused(
+    hub: HubProcess, delivered: Repository, fleet: list[EdgeDevice]
+) -> None:
+    repository = delivered
+    assert served(fleet) == ["1.0", "1.0", "1.0"]
+    for name, (change, step, reason) in REFUSED.items():
+        change(repository)
+        refused = repository.push()
+        assert refused.returncode != 0, name
+        *_, last = (line for line in refused.stderr.splitlines() if "remote: == " in line)
+        assert step in last, (name, refused.stderr)
+        assert reason in refused.stderr, (name, refused.stderr)
+        assert repository.main == "1"
+        repository.take_back()
+    assert versions(hub) == ["1.0"]
+    repository.edit("train.py", "LogisticRegression()", "LogisticRegression(C=2)")
+    second = repository.push()
+    assert second.returncode == 0, second.stderr
+    (trial,) = hub.admin.get("models/wine/experiments")
+    assert (trial["candidate"], trial["status"]) == ("1.1", "running")
+    # The first step is 5%, but at least as many of three devices as leave one for control.
+    wait_for(lambda: served(fleet) == ["1.0", "1.1", "1.1"], "the canary on two of three devices")
+    repository.edit("train.py", "C=2", "C=3")
+    third = repository.push()
+    assert third.returncode != 0
+    assert f"{trial['id']} runs: deliver after its end" in third.stderr
+    assert (repository.main, versions(hub)) == ("2", ["1.0", "1.1"])
+
+
+def versions(hub: HubProcess) -> list[str]:
+    return [each["version"]["version"] for each in hub.admin.get("models/wine/versions")]
