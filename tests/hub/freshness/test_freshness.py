@@ -253,6 +253,11 @@ def test_rows_need_one_time_each(times: np.ndarray) -> None:
         LabelledHistory.sorted(np.zeros((4, 2)), np.zeros(4), times)
 
 
+def test_a_schedule_of_more_trainings_than_anybody_waits_for_is_refused() -> None:
+    with pytest.raises(Invalid, match="every 1s takes 5,184,000 on this history"):
+        plan(np.arange(0.0, 120 * DAY + 1, DAY), (30 * DAY, 1.0))
+
+
 def test_the_command_writes_its_report_and_says_its_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
