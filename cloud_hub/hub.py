@@ -53,7 +53,7 @@ from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
-from cloud_hub.runs.past import PastRuns
+from cloud_hub.runs.past import PastRuns, RunChanges
 from cloud_hub.runs.rare_days import NormalComparison, RunDays
 from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
@@ -161,11 +161,14 @@ class Hub:
             self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers,
             self.feature_sets,
         )  # fmt: skip
-        self.past_runs = PastRuns(store, steps, training, self.pipelines, audit, registry, plans)
+        days = RunDays(registry, self.telemetry, marks)
+        changes = RunChanges(registry, self.pipelines, gate, days)
+        self.past_runs = PastRuns(
+            store, steps, training, self.pipelines, audit, registry, plans, changes
+        )
         self.runs = Runs(
             store, steps, training, audit, registry, self.datasets, plans, self.experiments,
-            days=RunDays(registry, self.telemetry, marks), offline_gate=gate,
-            slots=self.settings.trainings,
+            days=days, changes=changes, offline_gate=gate, slots=self.settings.trainings,
         )  # fmt: skip
         self.rush = Rush(
             engine, audit, registry, plans, self.experiments, marks,
@@ -298,6 +301,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
         "datasets": hub.datasets.clean,
+        "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
     }
 

@@ -96,11 +96,17 @@ def _text(version: dict[str, Any]) -> str:
 
 
 def _call(version: dict[str, Any]) -> str:
+    if version["elsewhere"] is not None:
+        return f"webhook, with {version['elsewhere']}"
     return str(version["entry"] or " ".join(version["command"] or ()))
 
 
 def _packages(version: dict[str, Any]) -> str:
     """What going back cannot bring back: packages that were installed then."""
+    if version["elsewhere"] is not None:
+        return "  code and packages: elsewhere; the webhook is asked for this version"
+    if not version["files"]:
+        return "  code: of the machine, since train.path names no folder; only its name is kept"
     others = version["other_packages"]
     if not others:
         return "  packages: as they were when it was first seen"

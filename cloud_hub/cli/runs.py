@@ -179,7 +179,7 @@ def _run_text(run: dict[str, Any]) -> str:
     lines = [
         _run_line(run),
         f"  parent {run['parent']}, version {run['version'] or 'none yet'}, "
-        f"pipeline {run['pipeline'] or 'elsewhere'}, data {', '.join(run['datasets']) or 'none'}",
+        f"pipeline {_pipeline(run)}, data {', '.join(run['datasets']) or 'none'}",
         f"  {_remarks(run)}",
         *(f"  {_check_text(check)}" for check in run["gate"]),
         *(f"  {validation_text(r['dataset'], r)}" for r in run["validation"]),
@@ -188,6 +188,12 @@ def _run_text(run: dict[str, Any]) -> str:
     if run["mode_reason"]:
         lines.insert(2, f"  {run['mode']}, because {run['mode_reason']}")
     return "\n".join(lines)
+
+
+def _pipeline(run: dict[str, Any]) -> str:
+    """Version of the code that a run trained with."""
+    unnamed = "elsewhere, of no known version" if run["parameters"].get("webhook") else "none yet"
+    return str(run["pipeline"] or unnamed)
 
 
 def _check_text(check: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ class RunComparison:
 
 
 @dataclass(frozen=True)
+class _NoStep:
+    """A step that a run has not taken."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """A run with its steps and the version of its code."""
 
@@ -85,22 +93,28 @@ def _parameters(facts: RunFacts) -> Mapping[str, Any]:
 
 
 def _data(facts: RunFacts) -> Mapping[str, Any]:
-    found: dict[str, Any] = {}
-    for step in facts.steps:
-        if step.step == "collect":
-            datasets = step.outputs.get("datasets", {})
-            found = {str(ref).partition("@")[0]: _short(d) for ref, d in datasets.items()}
-    for ref in facts.run.datasets:
-        name = ref.partition("@")[0]
-        found[name] = f"{ref} {found.get(name, '')}".strip()
-    return found
+    collected = _of_step(facts, "collect").outputs
+    digests = {ref: _short(digest) for ref, digest in collected.get("datasets", {}).items()}
+    found: dict[str, Any] = {
+        ref.partition("@")[0]: f"{ref} {digests.get(ref, '')}".strip() for ref in facts.run.datasets
+    }
+    if collected.get("rehearsal"):
+        found["rehearsal"] = collected["rehearsal"]
+    joined = _of_step(facts, "train").inputs.get("features", {})
+    return found | {f"features {ref}": _short(digest) for ref, digest in joined.items()}
 
 
 def _code(facts: RunFacts) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    if environment := _of_step(facts, "train").inputs.get("environment"):
+        found["packages"] = _short(environment)
     if facts.code is None:
-        return {}
+        return found
+    found |= {"pipeline": facts.code.number, "lock": _short(facts.code.lock)}
+    if facts.code.elsewhere is not None:
+        found["elsewhere"] = facts.code.elsewhere
     files = {f"file {path}": _short(digest) for path, digest in facts.code.files.items()}
-    return {"pipeline": facts.code.number, "lock": _short(facts.code.lock), **files}
+    return {**found, **files}
 
 
 def _result(facts: RunFacts) -> Mapping[str, Any]:
@@ -132,6 +146,10 @@ def _artefacts(facts: RunFacts) -> Mapping[str, Any]:
 
 def _seconds(facts: RunFacts) -> Mapping[str, Any]:
     return {step.step: step.resources.get("seconds") for step in facts.steps}
+
+
+def _of_step(facts: RunFacts, name: str) -> StepRecord | _NoStep:
+    return next((step for step in facts.steps if step.step == name), _NoStep())
 
 
 def _short(digest: Any) -> str:

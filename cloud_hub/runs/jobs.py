@@ -25,13 +25,14 @@ import io
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.row_hashes import row_hashes
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
@@ -65,11 +66,29 @@ NEXT_STATE: Final = "next.state"
 TRAINED_FILES: Final = (MODEL, TRAINED_CHECK, NEXT_STATE, TRAINED)
 """What a conversion needs of a training, see :mod:`cloud_hub.runs.trained`."""
 
+ATTEMPT: Final = "attempt-{}"
+"""Folder of an attempt, in that of its run."""
+
 OUT: Final = "out"
 WORK: Final = "work"
 CLOUD: Final = "cloud"
+ROWS: Final = (FRESH, HELD, HISTORY, REHEARSAL, TRAINED_CHECK, f"{OUT}/{CHECK}*")
+"""Patterns of files with rows: kept as long as the policy keeps what devices shared."""
+
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 """Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
+
+
+class Attempted(Protocol):
+    """A run, as far as its folders go."""
+
+    @property
+    def id(self) -> int:
+        """Number of the run."""
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun."""
 
 
 @dataclass(frozen=True)
@@ -275,8 +294,46 @@ def held_back(data: Dataset) -> NDArray[np.bool_]:
 
 
 def held_rows(folder: Path) -> Dataset:
-    """Return the rows that :func:`prepare` kept from training."""
+    """Return the rows that :func:`prepare` kept from training.
+
+    Raises:
+        Conflict: they were deleted, as the policy's retention says.
+    """
+    if not (folder / HELD).exists():
+        raise Conflict("its rows were deleted by retention; begin at collect")
     return Dataset.read(folder / HELD)
+
+
+def forget_rows(folder: Path) -> bool:
+    """Delete the rows of the attempts at a run; tell whether there were any.
+
+    Args:
+        folder: of the run, with those of its attempts.
+    """
+    found = [path for name in ROWS for path in folder.glob(f"*/{name}")]
+    for path in found:
+        path.unlink(missing_ok=True)
+    for path in folder.glob(f"*/{FEATURES}"):
+        shutil.rmtree(path, ignore_errors=True)
+    return bool(found)
+
+
+def newest_trained(folder: Path, run: Attempted) -> Path:
+    """Return the folder of the newest attempt at a run that has a trained model.
+
+    A later one has none where the hub was killed before it was given the copy.
+
+    Args:
+        folder: of the run, with those of its attempts.
+        run: its number, and the number of its attempts.
+
+    Raises:
+        NotFound: no attempt has one.
+    """
+    for number in range(run.attempts, 0, -1):
+        if (folder / ATTEMPT.format(number) / TRAINED).exists():
+            return folder / ATTEMPT.format(number)
+    raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
 
 
 def find_model(folder: Path) -> Path | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,30 @@ class OfflineGate:
             raise GateRefused(f"{model} {candidate.manifest.version}: {failed}", as_table(checks))
         return checks
 
+    def inputs(
+        self, model: str, candidate: Release | None = None, *, forgetting: float | None = None
+    ) -> dict[str, Any]:
+        """Return what a verdict depends on, beside the rows of now.
+
+        Args:
+            model: name of the model, of which a version serves.
+            candidate: release to be compared with it; without one, what does not depend on it.
+            forgetting: in place of the policy's ``max_forgetting``.
+        """
+        plan, holdout = self._plans.current(model), self._datasets.newest(model, HOLDOUT)
+        serving = None if plan is None else self._registry.release(model, plan.serving.version)
+        own = {} if candidate is None else {"release": candidate.digest}
+        return {
+            **own,
+            "incumbent": None if serving is None else serving.digest,
+            "holdout": None if holdout is None else holdout.fingerprint,
+            "thresholds": asdict(self._policy(model, forgetting)),
+        }
+
+    def _policy(self, model: str, forgetting: float | None) -> GatePolicy:
+        policy = self._registry.policy(model).gate
+        return policy if forgetting is None else replace(policy, max_forgetting=forgetting)
+
     def check(
         self,
         model: str,
@@ -137,9 +161,7 @@ class OfflineGate:
         if plan is None:
             return []
         incumbent = self._registry.release(model, plan.serving.version)
-        policy = self._registry.policy(model).gate
-        if forgetting is not None:
-            policy = replace(policy, max_forgetting=forgetting)
+        policy = self._policy(model, forgetting)
         return self.compare(
             model, candidate, incumbent, fresh, policy=policy, since=since, required=required,
             run=run,

@@ -89,12 +89,28 @@ def take_trained(left: Handback, folder: Path) -> None:
             left.copy(name, folder / name, MODEL_BYTES)
 
 
-def take_steps(work: Path) -> list[WorkerStep]:
-    """Return what a worker that has ended says of its steps; nothing if that is not readable."""
+def take_steps(work: Path, folder: Path) -> None:
+    """Copy what a worker that has ended says of its steps; nothing if that is not readable.
+
+    Args:
+        work: folder of the worker.
+        folder: of the attempt.
+    """
     try:
         with opened(work) as left:
-            return claimed_steps(left.read(STEPS, STEPS_BYTES))
-    except (Invalid, ContractError):
+            raw = left.read(STEPS, STEPS_BYTES)
+    except Invalid:
+        return
+    if raw is not None:
+        write_atomic(folder / STEPS, raw)
+
+
+def steps_of(folder: Path) -> list[WorkerStep]:
+    """Return the steps that the worker of an attempt says it took; none if that is no such list."""
+    path = folder / STEPS
+    try:
+        return claimed_steps(path.read_bytes() if path.exists() else None)
+    except ContractError:
         return []
 
 

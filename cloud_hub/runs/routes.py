@@ -154,10 +154,10 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
 
 
 @router.post("/runs/{run}/result", status_code=204)
-def finish(request: Request, run: Number, reason: str = "") -> Response:
-    """Note that a pipeline is done; with a ``reason`` it failed."""
+def finish(request: Request, run: Number, reason: str = "", code: str = "") -> Response:
+    """Note that a pipeline is done, and with which ``code``; with a ``reason`` it failed."""
     folder = _folder(request, run)
-    pipeline.finish(folder, reason)
+    pipeline.finish(folder, reason, code)
     return Response(status_code=204)
 
 

@@ -65,6 +65,13 @@ class RowsTaken:
         return {record.ref: record.fingerprint for record in self.records}
 
 
+def collect_inputs(policy: TrainPolicy) -> dict[str, Any]:
+    """Return what a collection depends on, beside what there is to collect."""
+    rehearsal = policy.rehearsal
+    drawn_from = list(rehearsal.datasets) if rehearsal.share > 0 else []
+    return {"minimum_samples": policy.minimum_samples, "rehearsal": drawn_from}
+
+
 class RunRows:
     """Takes the rows of runs.
 
@@ -106,7 +113,7 @@ class RunRows:
         Raises:
             Invalid: rows that cannot be trained on.
         """
-        inputs = {"since": run.since, "minimum_samples": policy.minimum_samples}
+        inputs = {"since": run.since, **collect_inputs(policy)}
         with self._steps.recorded(run.id, run.model, attempt, "collect", inputs) as step:
             records = []
             if shared is not None:
@@ -146,6 +153,10 @@ class RunRows:
         found = self._steps.get(run.id, "collect").outputs
         sources = (tuple(found.get("rehearsal", ())), str(found.get("holdout", "")))
         return self._opened(run, rehearsal, records, None, sources)
+
+    def check_again(self, run: RunRecord, policy: TrainPolicy) -> None:
+        """Check the rows that a run has taken by the thresholds of now; see :meth:`validate`."""
+        self.validate(run, run.attempts, policy, self.again(run, policy.rehearsal))
 
     def validate(self, run: RunRecord, attempt: int, policy: TrainPolicy, taken: RowsTaken) -> None:
         """Check every version that a run trains on, and note the reports on the run.

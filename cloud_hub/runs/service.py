@@ -14,9 +14,11 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
@@ -26,7 +28,8 @@ from cloud_hub.runs.gate import Check, as_table, failures
 from cloud_hub.runs.repetition import compared_bytes
 from cloud_hub.runs.steps.names import WORKER_STEPS, StepName, step_of
 from cloud_hub.runs.steps.recorder import log_of
-from cloud_hub.runs.steps.resuming import check_parent
+from cloud_hub.runs.steps.resuming import check_parent, first_step, reason_of
+from cloud_hub.runs.store import ACTIVE
 from cloud_hub.triggers.facts import StartedRun
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.registry.service import Registry
     from cloud_hub.runs.offline import OfflineGate
+    from cloud_hub.runs.past import RunChanges
     from cloud_hub.runs.rare_days import RunDays
     from cloud_hub.runs.steps.store import StepStore
     from cloud_hub.runs.store import RunCause, RunRecord, RunStore
@@ -65,6 +69,7 @@ class Runs:
         experiments: Experiments,
         *,
         days: RunDays,
+        changes: RunChanges,
         offline_gate: OfflineGate,
         slots: int = 1,
     ) -> None:
@@ -77,6 +82,7 @@ class Runs:
         self._plans = plans
         self._experiments = experiments
         self._days = days
+        self._changes = changes
         self._slots = slots
         self.offline_gate = offline_gate
 
@@ -155,8 +161,8 @@ class Runs:
         run = self.get(id_)
         if run.status not in ("waiting", "training"):
             raise Conflict(f"run {id_}: is {run.status}; only one that waits or trains is ended")
-        self._training.stop(id_)
         self._end(run, "cancelled", f"{actor}: {reason}")
+        self._training.stop(id_)  # a worker of another process of the hub ends with its next tick
         return self.get(id_)
 
     def override(self, id_: int, *, actor: str, reason: str) -> RunRecord:
@@ -202,25 +208,32 @@ class Runs:
     def tick(self, now: float) -> None:
         """Move every active run on by one step, if it can."""
         steps = {"waiting": self._wait, "training": self._train, "experiment": self._follow}
-        for run in self._store.records(active=True):
+        active = self._store.records(active=True)
+        # Those that another process of the hub cancelled: they would hold their slots for ever.
+        self._training.stop_others(run.id for run in active if run.status == "training")
+        for run in active:
             try:
                 steps[run.status](run, now)
-            except (HubFault, EdgeError) as error:  # this run ends, the others go on
-                self._end(self.get(run.id), "failed", str(error))
+            except SQLAlchemyError:
+                raise  # the database's trouble, not this run's
+            except Exception as error:  # this run ends, the others go on
+                self._fail(run.id, error)
 
     def stop(self) -> None:
         """End the workers of this process; their runs are begun once more later."""
         self._training.stop()
 
     def _wait(self, run: RunRecord, now: float) -> None:
-        over = self._days.over(run, now)
-        if over:
+        if over := self._days.over(run, now):
             self._end(run, "cancelled", over)
             return
         policy = self._train_policy(run.model)
         if run.begin is not None or run.repeats is not None:
             self._take_up(run, policy)
             return
+        serving = self._serving(run.model)
+        if run.parent != serving:  # it has waited long
+            run = self._store.move(run, parent=serving)
         fresh = self._days.rows(run, now)
         rows = len(fresh) if fresh is not None else 0
         trial = self._trial(run)
@@ -245,24 +258,27 @@ class Runs:
         if trial is not None:
             self._note_reason(run, f"waiting for the end of {trial}")
         elif run.begin == "gate":
-            self._store.note(run, status="training", begin=None)  # its release is there
+            self._store.move(run, status="training", begin=None)  # its release is there
         elif run.begin == "rollout":
             check_parent(run, self._plans.current(run.model))
-            self._store.note(run, begin=None)
             self._publish(run, actor=f"run {run.id}")
         elif self._training.busy() >= self._slots:
             self._note_reason(run, "waiting for another training to end")
         elif run.repeats is not None:
             self._training.repeat(run, self.get(run.repeats), policy)
         elif run.begin == "collect":
-            self._store.note(run, begin=None)
+            self._store.move(run, begin=None)
+        elif run.begin == "validate":
+            self._training.rows.check_again(run, policy)
+            steps = self.steps.of_run(run.id)
+            self._store.move(run, begin=first_step(steps, self._changes.of(run, steps))[0])
         else:
             check_parent(run, self._plans.current(run.model))
             self._training.resume(run, policy, step_of(run.begin or ""))
 
     def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
         needed = policy.minimum_samples
-        if now - run.created_at > policy.wait_seconds:
+        if now - (run.waits_since or run.created_at) > policy.wait_seconds:
             self._end(run, "failed", f"only {rows} of {needed} fresh rows were shared")
         else:
             self._note_reason(run, f"{rows} of {needed} fresh rows")
@@ -278,19 +294,16 @@ class Runs:
             same, said = compared_bytes(self.folder(run.repeats), self.folder(run.id))
             self._end(run, "repeated" if same else "differs", said)
             return
-        over = self._days.over(run, now)
-        if over:  # it would go back before anybody had it
+        if over := self._days.over(run, now):  # it would go back before anybody had it
             self._end(run, "cancelled", over)
             return
-        result = jobs.result(self._training.folder(run))
+        folder, candidate = self.folder(run.id), self._candidate(run)
+        result, version = jobs.result(folder), candidate.manifest.version
         assert result is not None
-        candidate = self._candidate(run)
-        version = candidate.manifest.version
-        self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
         self._datasets.set_uses(run.model, version, "trained", run.datasets)
-        folder = self._training.folder(run)
         self._training.features.note_trained(run.model, version, folder, result.features)
-        self._evaluate(self.get(run.id), candidate)
+        made = {"mode": result.mode, "mode_reason": result.mode_reason, "version": version}
+        self._evaluate(self._store.move(run, **made), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:
         parent = self._registry.release(run.model, run.parent).manifest.signature
@@ -300,26 +313,21 @@ class Runs:
             why = f"{run.version} takes other inputs than {run.parent}, so devices must change too"
             self._end(run, "held", f"{why}; publish it with edge-hub runs override {run.id}")
             return
-        checks = self._gate(run, candidate)
-        failed = failures(checks)
-        if failed:
+        if failed := failures(self._gate(run, candidate)):
             self._end(run, "rejected", failed)
         else:
-            self._publish(self.get(run.id), actor=f"run {run.id}")
+            self._publish(run, actor=f"run {run.id}")
 
     def _gate(self, run: RunRecord, candidate: Release) -> list[Check]:
         """Ask the offline gate, and record it as a step."""
         held = jobs.held_rows(self._training.folder(run))
         run_apart = functools.partial(evaluate_apart, self._training.workers)
-        policy, forgetting = self._registry.policy(run.model).gate, self._days.forgetting(run)
-        thresholds = policy if forgetting is None else replace(policy, max_forgetting=forgetting)
-        inputs = {
-            "release": candidate.digest,
-            "incumbent": self._registry.release(run.model, run.parent).digest,
-            "thresholds": asdict(thresholds),
-        }
+        forgetting = self._days.forgetting(run)
+        inputs = self.offline_gate.inputs(run.model, candidate, forgetting=forgetting)
+        # A hub that was killed afterwards does not ask once more: rows wear with use.
+        asked = self.steps.has_begun(run.id, run.attempts, "gate", inputs)
         with self.steps.recorded(run.id, run.model, run.attempts, "gate", inputs) as step:
-            checks = self.offline_gate.check(
+            checks = (list(run.gate) if asked else []) or self.offline_gate.check(
                 run.model, candidate, held, since=run.since, run=run_apart, forgetting=forgetting
             )
             self._store.note(run, gate=as_table(checks))
@@ -339,6 +347,7 @@ class Runs:
     def _rolled_out(self, run: RunRecord, actor: str, override: str | None) -> dict[str, str]:
         path = self._training.folder(run) / jobs.NEXT_STATE
         state = path.read_bytes() if path.exists() else None
+        self._store.move(run)  # nobody has cancelled it while the gate was asked
         if override is None:  # what a person insists on stays until a person says so
             self._days.mark(run, self._serving(run.model), time.time())
         self._registry.publish(
@@ -349,11 +358,11 @@ class Runs:
             return {"version": run.version}
         # In one transaction, or a hub that is killed here would try the candidate a second time.
         with self._store.whole():
-            trial = self._experiments.start(run.model, run.version, actor=actor)
-            self._store.note(
-                run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
-            )
-        return {"version": run.version, "experiment": trial.id}
+            trial = self._experiments.start(run.model, run.version, actor=actor).id
+            begun = {"experiment": trial, "reason": f"experiment {trial}", "begin": None}
+            self._store.move(run, status="experiment", **begun)
+            self.steps.end_running(run.id, run.attempts, "done", "")
+        return {"version": run.version, "experiment": trial}
 
     def _serving(self, model: str) -> str:
         plan = self._plans.current(model)
@@ -380,8 +389,18 @@ class Runs:
         if reason != run.reason:  # a tick that changes nothing writes nothing
             self._store.note(run, reason=reason)
 
+    def _fail(self, id_: int, error: Exception) -> None:
+        """End a run whose next step could not be taken, unless somebody has ended it meanwhile."""
+        run = self.get(id_)
+        if run.status not in ACTIVE:
+            return
+        if not isinstance(error, HubFault | EdgeError):
+            log.error("%s: run %s", run.model, id_, exc_info=error)
+        self._end(run, "failed", reason_of(error, id_))
+
     def _end(self, run: RunRecord, status: str, reason: str) -> None:
-        self._store.note(run, status=status, reason=reason)
+        """End a run; raises Conflict if it has another status by now."""
+        self._store.move(run, status=status, reason=reason)
         self.steps.end_running(run.id, run.attempts, "failed", reason)
         detail = {"run": run.id, "version": run.version, "reason": reason}
         self._audit.record(ACTOR, f"run {status}", run.model, detail)

@@ -34,6 +34,7 @@ runs = Table(
     Column("parameters", JSON),
     Column("repeats", Integer),
     Column("begin", String),
+    Column("waits_since", Float),
 )
 
 gate_uses = Table(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cloud_hub.errors import HubFault, Invalid, NotFound
+from cloud_hub.errors import Invalid
 from cloud_hub.features.snapshot import digests_in
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
@@ -19,8 +18,7 @@ from cloud_hub.runs.comparison import as_parameters
 from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.repetition import rehearsal_of, repeated_job
-from cloud_hub.runs.steps.names import StepName, steps_before
-from cloud_hub.runs.steps.store import StepRecord
+from cloud_hub.runs.steps.names import TOGETHER, WORKER_STEPS, StepName, steps_before
 from cloud_hub.runs.worker_steps import train_inputs, worker_records
 from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from cloud_hub.runs.code.service import Pipelines, PipelineVersion
     from cloud_hub.runs.context import Mode
     from cloud_hub.runs.rows import RowsTaken, RunRows
-    from cloud_hub.runs.steps.store import StepStore
+    from cloud_hub.runs.steps.store import StepRecord, StepStore
     from cloud_hub.runs.store import RunRecord, RunStore
 
 log = logging.getLogger(__name__)
@@ -42,9 +40,7 @@ log = logging.getLogger(__name__)
 FOLDER_BYTES: Final = 16 << 30
 """Bytes that a training may have in its folder."""
 
-_BEGINS: Final[Mapping[StepName, StepName]] = {"evaluate": "train", "certify": "convert"}
-"""Steps that are taken again together with the one before them."""
-
+HUB_ENDED: Final = "the hub ended"
 ATTEMPTS: Final = 2
 """Attempts at a training that is interrupted by the end of the hub, not by its own."""
 
@@ -80,7 +76,7 @@ class TrainingRunner:
 
     def folder(self, run: RunRecord) -> Path:
         """Return the folder of the run's last attempt."""
-        return self._data / "runs" / str(run.id) / f"attempt-{run.attempts}"
+        return self._data / "runs" / str(run.id) / jobs.ATTEMPT.format(run.attempts)
 
     def busy(self) -> int:
         """Return the number of workers that run in this process."""
@@ -99,7 +95,7 @@ class TrainingRunner:
             HubFault: a pipeline did not take it, nothing here isolates what it would send, or
                 a check of the data fails.
         """
-        self._check_foreign(policy)
+        pipeline.check_foreign(self.workers, policy)
         run = self._next_attempt(run)
         taken = self.rows.collect(run, run.attempts, policy, fresh)
         self.rows.validate(run, run.attempts, policy, taken)
@@ -111,26 +107,23 @@ class TrainingRunner:
         Args:
             run: waiting to be taken up.
             policy: how to train.
-            begin: ``validate`` or a step of a worker.
+            begin: a step of a worker.
 
         Raises:
             HubFault: see :meth:`start`; rows were deleted.
             NotFound: the earlier attempt left no trained model.
         """
-        self._check_foreign(policy)
-        before = self.folder(run)
+        pipeline.check_foreign(self.workers, policy)
         taken = self.rows.again(run, policy.rehearsal)
         # An evaluation takes the model as it was in memory, a certification the whole release.
-        step = _BEGINS.get(begin, begin)
-        trained = before if step == "convert" else None
-        if trained is not None and not (trained / jobs.TRAINED).exists():
-            raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
+        step = TOGETHER.get(begin, begin)
+        trained = None
+        if step == "convert":
+            trained = jobs.newest_trained(self.folder(run).parent, run)
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
-        run = self._next_attempt(run)
-        self._steps.reuse(run.id, run.attempts, earlier)
-        if begin == "validate":
-            self.rows.validate(run, run.attempts, policy, taken)
-            step = "train"
+        with self._store.whole():  # or a hub that is killed here would know of no earlier step
+            run = self._next_attempt(run)
+            self._steps.reuse(run.id, run.attempts, earlier)
         self._train(run, policy, taken, run.until or run.created_at, step, trained)
 
     def repeat(self, run: RunRecord, original: RunRecord, policy: TrainPolicy) -> None:
@@ -157,7 +150,9 @@ class TrainingRunner:
         if job.mode == "stateful" or self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
         run = self._next_attempt(run)
-        self._store.note(run, status="training", reason=f"repeating run {original.id}")
+        with self._store.whole():
+            self._store.move(run, status="training", reason=f"repeating run {original.id}")
+            self._steps.begin(run.id, run.model, run.attempts, "train", {})
         zipped = None if in_place else self.pipelines.files(code)
         jobs.prepare(
             self.folder(run), job,
@@ -165,16 +160,11 @@ class TrainingRunner:
         )  # fmt: skip
         self._work(run, self.folder(run), job, policy, {})
 
-    def _check_foreign(self, policy: TrainPolicy) -> None:
-        if policy.webhook is not None and not self.workers.takes_foreign():
-            raise HubFault(
-                "train: what a pipeline sends is not loaded here, because nothing on this machine "
-                f"keeps it from the hub's secrets ({self.workers.isolation}); see docs/PIPELINES.md"
-            )
-
     def _next_attempt(self, run: RunRecord) -> RunRecord:
         # Before anything of it is done: a hub that dies in between must not use a folder twice.
-        self._store.note(run, attempts=run.attempts + 1)
+        with self._store.whole():
+            self._steps.end_running(run.id, run.attempts, "interrupted", HUB_ENDED)
+            self._store.move(run, attempts=run.attempts + 1)
         return self._store.get(run.id)
 
     def _train(
@@ -200,34 +190,29 @@ class TrainingRunner:
             code=code, rehearsal=asdict(policy.rehearsal), features=digests_in(folder),
         )  # fmt: skip
         version, rows = job.versions[job.mode], len(taken.fresh)
+        reason = f"training {version} on {rows} fresh rows"
+        if begin != "train":
+            reason, inputs = f"{version}: taken up again at {begin}", {}
         # Before the worker starts: a hub that dies in between begins the attempt once more.
-        self._store.note(
-            run, status="training", mode=job.mode, mode_reason=job.mode_reason, version=version,
-            rows=rows, datasets=list(job.datasets), until=now,
-            pipeline=code.number if code is not None else None, parameters=as_parameters(policy),
-            begin=None,
-            reason=f"training {version} on {rows} fresh rows" if begin == "train"
-            else f"{version}: taken up again at {begin}",
-        )  # fmt: skip
+        with self._store.whole():
+            self._store.move(
+                run, status="training", mode=job.mode, mode_reason=job.mode_reason, reason=reason,
+                version=version, rows=rows, datasets=list(job.datasets), until=now, begin=None,
+                pipeline=None if code is None else code.number, parameters=as_parameters(policy),
+            )  # fmt: skip
+            self._steps.begin(run.id, run.model, run.attempts, begin, inputs)
         log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, rows)
-        self._steps.put(
-            StepRecord(run.id, run.model, run.attempts, begin, "running", time.time(),
-                       inputs=inputs if begin == "train" else {})
-        )  # fmt: skip
         files = jobs.RunFiles(
-            taken.fresh, taken.history, state, taken.rehearsal, self._kept_code(run, code), trained,
-            features=trained,
+            taken.fresh, taken.history, state, taken.rehearsal,
+            self.pipelines.kept_files(run.model, code), trained, features=trained,
         )  # fmt: skip
         jobs.prepare(folder, job, files)
-        if policy.webhook is not None and begin == "train" and code is None:
-            pipeline.call(folder, job, policy, policy.reach or self._address())
+        elsewhere = code is None or code.elsewhere is not None
+        if policy.webhook is not None and begin == "train" and elsewhere:
+            name = code.elsewhere if code is not None else None
+            pipeline.call(folder, job, policy, pipeline.reach(self._data, policy), name)
         else:
             self._work(run, folder, job, policy, inputs)
-
-    def _kept_code(self, run: RunRecord, code: PipelineVersion | None) -> bytes | None:
-        """Return the files of a version that a model is held at; those in place need no copy."""
-        held = self.pipelines.held(run.model)
-        return None if held is None or code is None else self.pipelines.files(code)
 
     def look(self, run: RunRecord, policy: TrainPolicy, now: float) -> str | None:
         """Look at a training.
@@ -246,22 +231,42 @@ class TrainingRunner:
             return None
         if training is not None:
             self._running.pop(run.id)
-            self._store.note(run, peak_mb=training.process.peak_mb)
-            claims = results.take_steps(training.work)
+            run = replace(run, peak_mb=training.process.peak_mb)
+            self._store.note(run, peak_mb=run.peak_mb)
+            results.take_steps(training.work, folder)
             failure = self._taken(run, folder, training)
-            records = worker_records(
-                run, folder, training.job, training.inputs, claims,
-                peak_mb=training.process.peak_mb, failure=failure,
-            )  # fmt: skip
-            for record in records:
-                self._steps.put(record)
+            self._note_steps(run, training.job, training.inputs, failure)
             return failure
         done = jobs.result(folder)
         if done is not None:
+            begun = self._begun(run)
+            if begun is not None:  # a hub that was killed had not noted what its worker did
+                job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+                self._note_steps(run, job, begun.inputs, done.reason)
             return done.reason
         if pipeline.was_called(folder):
             return self._look_at_pipeline(run, policy, folder, now)
         return self._begin_again(run)
+
+    def _note_steps(
+        self, run: RunRecord, job: TrainingJob, inputs: Mapping[str, Any], failure: str
+    ) -> None:
+        """Record what a worker that has ended did."""
+        folder = self.folder(run)
+        claims = results.steps_of(folder)
+        with self._store.whole():
+            for record in worker_records(run, folder, job, inputs, claims, failure=failure):
+                self._steps.put(record)
+
+    def _begun(self, run: RunRecord) -> StepRecord | None:
+        """Return the step of a worker that the last attempt is in, as far as is noted."""
+        steps = self._steps.of_run(run.id, run.attempts)
+        return next((r for r in steps if r.status == "running" and r.step in WORKER_STEPS), None)
+
+    def stop_others(self, ids: Iterable[int]) -> None:
+        """End the workers of this process whose runs are not among those that train."""
+        for id_ in {*self._running} - set(ids):
+            self.stop(id_)
 
     def stop(self, id_: int | None = None) -> None:
         """End the worker of a run, or all of this process; those are begun once more later."""
@@ -313,29 +318,34 @@ class TrainingRunner:
         # A model is there: a worker converts it, with the limits of any other training.
         if outcome is not None and not outcome.reason:
             job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
-            self._work(run, folder, job, policy, self._steps.get(run.id, "train").inputs)
+            inputs = self._steps.get(run.id, "train").inputs
+            if outcome.code or self.pipelines.held(run.model) is not None:
+                code = self.pipelines.declared(run.model, outcome.code)
+                self._store.move(run, pipeline=code.number)
+                inputs = {**inputs, "code": code.digest}
+            self._work(run, folder, job, policy, inputs)
             return None
         if outcome is not None:
             return f"the pipeline said: {outcome.reason}"
-        waited = now - (run.until or now)
+        waited = now - self._steps.get(run.id, "train").began_at
         late = f"the pipeline left no model within {policy.timeout_seconds:g} s"
         return late if waited > policy.timeout_seconds else None
 
     def _begin_again(self, run: RunRecord) -> str | None:
         """Wait for another attempt: the worker of an earlier hub process left no result."""
         jobs.clear_work(self.folder(run))
-        self._steps.end_running(run.id, run.attempts, "interrupted", "the hub ended")
-        done = self._steps.records(run=run.id, status="interrupted")
+        begun = self._begun(run)
+        begin = "train" if begun is None else begun.step
+        self._steps.end_running(run.id, run.attempts, "interrupted", HUB_ENDED)
+        done = self._steps.records(run=run.id, step=begin, status="interrupted")
         if len(done) >= ATTEMPTS:
             return (
                 f"the hub was interrupted while it trained, {ATTEMPTS} times; edge-hub runs resume "
                 f"{run.id} takes it up again"
             )
         # With the same rows: they were collected and checked, and others may have come since.
-        path = self.folder(run) / "job.json"  # not there if the hub ended while it was prepared
-        begin = decode(TrainingJob, path.read_bytes(), limit=1 << 20).begin if path.exists() else ""
-        again = {"status": "waiting", "begin": begin or "train"}
-        self._store.note(run, **again, reason="the hub was interrupted; once more")
+        again = "the hub was interrupted; once more"
+        self._store.move(run, status="waiting", begin=begin, reason=again)
         return None
 
     def _job(
@@ -388,9 +398,3 @@ class TrainingRunner:
         if cloud is None or plan is None:
             return None
         return str(self._registry.release(cloud, plan.serving.version).folder.resolve())
-
-    def _address(self) -> str:
-        path = self._data / "hub.url"
-        if not path.exists():
-            raise HubFault("train: the hub has no address yet; say train.reach in the policy")
-        return path.read_text().strip()

@@ -59,23 +59,23 @@ def train_inputs(
         "state": hashlib.sha256(state).hexdigest() if state is not None else "",
         "seed": job.seed,
         "features": dict(features),
-        "rehearsal": {**rehearsal, "rows": len(taken.rehearsal or ())},
+        "rehearsal": dict(rehearsal),
+        "rehearsal_rows": len(taken.rehearsal or ()),
     }
 
 
 def worker_records(
     run: RunRecord, folder: Path, job: TrainingJob, inputs: Mapping[str, Any],
-    claims: Sequence[WorkerStep], *, peak_mb: int, failure: str,
+    claims: Sequence[WorkerStep], *, failure: str,
 ) -> list[StepRecord]:  # fmt: skip
     """Return the records of what a worker did.
 
     Args:
-        run: the attempt that it worked for.
+        run: the attempt that it worked for, with the most memory that it held, as measured.
         folder: of the attempt, with what was taken.
         job: that it had.
         inputs: of the training, see :func:`train_inputs`.
         claims: what it says of its steps.
-        peak_mb: most memory that it held, as the hub measured.
         failure: why there is no release; empty if there is one.
     """
     trained = _sha256(folder, jobs.MODEL) or _sha256(folder, jobs.NEXT_STATE)
@@ -85,7 +85,9 @@ def worker_records(
         "evaluate": {"trained": trained, "held": held},
         "convert": {
             "trained": trained, "held": held, "version": job.versions.get(job.mode),
-            "parent": job.parent, "cloud": job.cloud, "variants": job.variants,
+            "parent": job.parent, "variants": job.variants,
+            "cloud": job.cloud and Path(job.cloud).name,  # a folder is named by its digest
+            "environment": environment_digest(packages()),
         },
         "certify": {"release": release.get("manifest")},
     }  # fmt: skip
@@ -104,7 +106,7 @@ def worker_records(
             run.id, run.model, run.attempts, name, "failed", run.until or 0.0, time.time(),
             inputs=given[name], outputs=made.get(name, {}), reason=failure,
         )  # fmt: skip
-        records.append(record if claim is None else _claimed(record, claim, peak_mb, failure))
+        records.append(record if claim is None else _claimed(record, claim, run.peak_mb, failure))
     if failure and records and records[-1].good:  # what it left was refused
         records[-1] = replace(records[-1], status="failed", reason=failure)
     return records
@@ -120,12 +122,13 @@ def _claimed(record: StepRecord, claim: WorkerStep, peak_mb: int, failure: str) 
         status = "done" if claim.status == "done" else "skipped"
     reason = printable(claim.reason, REASON) if status == "skipped" else ""
     ended = claim.ended or time.time()
+    used = {
+        "seconds": round(max(0.0, ended - claim.began), 3), "cpu_seconds": claim.cpu_seconds,
+        "peak_mb": claim.peak_mb, "worker_peak_mb": float(peak_mb),
+    }  # fmt: skip
     return replace(
         record, status=status, began_at=claim.began, ended_at=ended, metrics=claim.metrics,
-        resources={
-            "seconds": round(max(0.0, ended - claim.began), 3), "cpu_seconds": claim.cpu_seconds,
-            "peak_mb": claim.peak_mb, "worker_peak_mb": peak_mb,
-        },
+        resources={name: value for name, value in used.items() if value or name == "seconds"},
         reason=failure if status == "failed" else reason,
     )  # fmt: skip
 

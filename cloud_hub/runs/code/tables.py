@@ -16,6 +16,7 @@ pipelines = Table(
     Column("lock", String, nullable=False),
     Column("entry", String),
     Column("command", JSON),
+    Column("elsewhere", String),
     Column("blob", String, nullable=False),
     Column("files", JSON, nullable=False),
     Column("left_out", Integer, nullable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, get_args
 
 from cloud_hub.errors import Invalid
@@ -16,6 +16,21 @@ STEPS: Final[tuple[StepName, ...]] = get_args(StepName)
 
 WORKER_STEPS: Final[tuple[StepName, ...]] = ("train", "evaluate", "convert", "certify")
 """Steps that a worker takes; the hub takes the others."""
+
+NEEDS: Final[Mapping[StepName, tuple[StepName, ...]]] = {
+    "collect": (),
+    "validate": ("collect",),
+    "train": ("collect",),
+    "evaluate": ("train",),
+    "convert": ("train",),
+    "certify": ("convert",),
+    "gate": ("convert",),
+    "rollout": ("gate",),
+}
+"""The steps whose outputs a step is given. Validation gives none: it only has to pass."""
+
+TOGETHER: Final[Mapping[StepName, StepName]] = {"evaluate": "train", "certify": "convert"}
+"""Steps that are taken again with the one before: they look at what it still has at hand."""
 
 
 def step_of(text: str) -> StepName:
@@ -29,6 +44,15 @@ def step_of(text: str) -> StepName:
 def steps_before(step: StepName) -> tuple[StepName, ...]:
     """Return the steps that come before one."""
     return STEPS[: STEPS.index(step)]
+
+
+def taken_with(steps: Iterable[StepName]) -> tuple[StepName, ...]:
+    """Return steps with all that depend on them, in order: those that a change takes again."""
+    found = {TOGETHER.get(step, step) for step in steps}
+    for step in STEPS:  # in their order, so that one look at each is enough
+        if found.intersection(NEEDS[step]):
+            found.add(step)
+    return tuple(step for step in STEPS if step in found)
 
 
 def cache_key(step: StepName, inputs: Mapping[str, Any]) -> str:

@@ -30,7 +30,9 @@ MARK: Final = "── step {} ──"
 
 @dataclass
 class WorkerStep:
-    """A step of a worker. Times in Unix seconds; ``ended`` is 0 while it runs."""
+    """A step of a worker. Times in Unix seconds; ``ended`` is 0 while it runs; ``peak_mb`` is 0
+    where it needed no more memory than the steps before it.
+    """
 
     name: str
     began: float
@@ -67,7 +69,7 @@ class StepRecorder:
         step = WorkerStep(name, time.time())
         self._steps.append(step)
         self._write()
-        cpu = _cpu_seconds()
+        cpu, peak = _cpu_seconds(), _peak_mb()
         try:
             yield step
             step.status = "done"
@@ -78,7 +80,9 @@ class StepRecorder:
             step.status, step.reason = "failed", f"{type(error).__name__}: {error}"[:2_000]
             raise
         finally:
-            step.ended, step.peak_mb = time.time(), _peak_mb()
+            step.ended = time.time()
+            # The system keeps one mark for the whole process: what did not raise it is not known.
+            step.peak_mb = now if (now := _peak_mb()) > peak else 0.0
             step.cpu_seconds = round(_cpu_seconds() - cpu, 3)
             self._write()
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from cloud_hub.errors import Conflict
-from cloud_hub.runs.steps.names import STEPS, StepName, changed_inputs, steps_before
+from cloud_hub.errors import Conflict, HubFault
+from cloud_hub.runs.steps.names import (
+    STEPS,
+    TOGETHER,
+    StepName,
+    changed_inputs,
+    steps_before,
+    taken_with,
+)
+from edge_sdk.errors import EdgeError
 
 if TYPE_CHECKING:
-    from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.runs.steps.store import StepRecord
     from edge_sdk.contract.plan import Plan
 
@@ -46,26 +52,34 @@ def check_parent(run: Improves, plan: Plan | None) -> None:
 
 
 def changed_steps(
-    steps: Sequence[StepRecord], policy: TrainPolicy, *, code: str, environment: str
+    steps: Sequence[StepRecord], now: Mapping[StepName, Mapping[str, Any]]
 ) -> dict[StepName, tuple[str, ...]]:
     """Return the steps whose inputs are others now, with the names of those inputs.
 
     Args:
         steps: of the last attempt.
-        policy: as it is in force now.
-        code: digest of the training's code now.
-        environment: digest of the installed packages now.
+        now: inputs of steps as they would be now, as far as the hub knows them.
     """
-    now: Mapping[str, Mapping[str, Any]] = {
-        "validate": {"thresholds": asdict(policy.validation)},
-        "train": {"code": code, "environment": environment, "seed": policy.seed},
-    }
     found: dict[StepName, tuple[str, ...]] = {}
     for record in steps:
-        known = {name: record.inputs.get(name) for name in now.get(record.step, {})}
-        if record.inputs and (names := changed_inputs(known, now.get(record.step, {}))):
+        inputs = now.get(record.step, {})
+        known = {name: record.inputs.get(name) for name in inputs}
+        if record.inputs and (names := changed_inputs(known, inputs)):
             found[record.step] = names
     return found
+
+
+def steps_to_take(
+    steps: Sequence[StepRecord], changed: Mapping[StepName, tuple[str, ...]]
+) -> tuple[StepName, ...]:
+    """Return the steps that a run still needs: what was not taken well, what changed, what follows.
+
+    Args:
+        steps: of the last attempt.
+        changed: see :func:`changed_steps`.
+    """
+    good = {record.step for record in steps if record.good}
+    return taken_with({name for name in STEPS if name not in good} | set(changed))
 
 
 def first_step(
@@ -80,16 +94,20 @@ def first_step(
     Raises:
         Conflict: every step was taken and nothing has changed.
     """
+    needed = steps_to_take(steps, changed)
+    if not needed:
+        raise Conflict("run: every step was taken and nothing has changed; name one with --from")
     by_name = {record.step: record for record in steps}
-    for name in STEPS:
+    # A step can be needed for the sake of one that is taken with it.
+    for name in (needed[0], *(each for each, first in TOGETHER.items() if first == needed[0])):
         record = by_name.get(name)
         if record is None:
-            return name, f"{name} was not taken"
+            return needed[0], f"{name} was not taken"
         if not record.good:
-            return name, f"{name} {record.status}"
+            return needed[0], f"{name} {record.status}"
         if name in changed:
-            return name, f"{', '.join(changed[name])} of {name} changed"
-    raise Conflict("run: every step was taken and nothing has changed; name one with --from")
+            return needed[0], f"{', '.join(changed[name])} of {name} changed"
+    raise AssertionError(f"{needed[0]} is needed for no reason")
 
 
 def check_begin(run: int, begin: StepName, steps: Sequence[StepRecord]) -> None:
@@ -103,3 +121,12 @@ def check_begin(run: int, begin: StepName, steps: Sequence[StepRecord]) -> None:
                 f"run {run}: cannot begin at {begin}, because {name} {was}; --from {name}, or an "
                 "earlier step"
             )
+
+
+def reason_of(error: Exception, run: int) -> str:
+    """Return why a run ended whose next step raised, for people."""
+    if isinstance(error, OSError):  # a full disk, say
+        said = f"{error.strerror or error}; edge-hub runs resume {run} takes it up again"
+        return said if error.filename is None else f"{error.filename}: {said}"
+    known = isinstance(error, HubFault | EdgeError)
+    return str(error) if known else f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from cloud_hub.database.documents import Document
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import NotFound
-from cloud_hub.runs.steps.names import STEPS, StepName, cache_key
+from cloud_hub.runs.steps.names import STEPS, StepName, cache_key, changed_inputs
 from cloud_hub.runs.steps.tables import run_steps
 from edge_sdk.errors import EdgeError
 
@@ -42,7 +42,9 @@ class StepRecord:
         inputs: what it was given, by name: digests, versions, thresholds.
         outputs: what it made, by name.
         metrics: its figures.
-        resources: ``seconds``, ``cpu_seconds``, ``peak_mb``, as far as they were measured.
+        resources: ``seconds``, ``cpu_seconds``, ``peak_mb`` (where it needed more memory than the
+            steps before it) and ``worker_peak_mb`` (of all its worker's steps), as far as they were
+            measured.
         log: lines of a step that the hub took; the worker's are in the log of the run.
         reason: why it failed, was skipped, or what became of it.
     """
@@ -93,6 +95,14 @@ class StepStore:
             db.execute(delete(run_steps).where(*own))
             db.execute(insert(run_steps).values(**{**asdict(record), "cache_key": key}))
 
+    def begin(
+        self, run: int, model: str, attempt: int, step: StepName, inputs: Document
+    ) -> StepRecord:
+        """Store that a step has begun, and return its record; arguments as :meth:`recorded`'s."""
+        record = StepRecord(run, model, attempt, step, "running", time.time(), inputs=inputs)
+        self.put(record)
+        return record
+
     @contextlib.contextmanager
     def recorded(
         self, run: int, model: str, attempt: int, step: StepName, inputs: Document
@@ -106,8 +116,7 @@ class StepStore:
             step: its name.
             inputs: see :class:`StepRecord`.
         """
-        record = StepRecord(run, model, attempt, step, "running", time.time(), inputs=inputs)
-        self.put(record)
+        record = self.begin(run, model, attempt, step, inputs)
         notes, began, cpu = StepNotes(), time.perf_counter(), time.thread_time()
         try:
             yield notes
@@ -143,7 +152,7 @@ class StepStore:
         Args:
             run: number of the run.
             attempt: of the run.
-            status: ``failed``, or ``interrupted`` by the end of the hub.
+            status: ``done``, ``failed``, or ``interrupted`` by the end of the hub.
             reason: for people.
         """
         c = run_steps.c
@@ -158,6 +167,11 @@ class StepStore:
         last = max((r.attempt for r in records), default=0) if attempt is None else attempt
         mine = [r for r in records if r.attempt == last]
         return sorted(mine, key=lambda record: STEPS.index(record.step))
+
+    def has_begun(self, run: int, attempt: int, step: StepName, inputs: Document) -> bool:
+        """Tell whether an attempt has begun a step with these inputs."""
+        taken = (record for record in self.of_run(run, attempt) if record.step == step)
+        return any(not changed_inputs(record.inputs, inputs) for record in taken)
 
     def get(self, run: int, step: StepName) -> StepRecord:
         """Return a step of the last attempt that has it; raises NotFound."""

@@ -34,15 +34,17 @@ def data(count: int, seed: int) -> Dataset:
     return Dataset.of(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
 
 
-def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
-    fresh = data(count, seed)
+def share(
+    hub: Hub, count: int = 300, seed: int = 2, *, rows: Dataset | None = None, version: str = "1.0"
+) -> None:
+    fresh = data(count, seed) if rows is None else rows
     labels = fresh.labels
     assert labels is not None
     batch = SampleBatch(
-        "demo", "1.0",
+        "demo", version,
         tuple(tuple(row) for row in fresh.X.tolist()),
         tuple(labels.tolist()),
-        (NOW,) * count,
+        (NOW,) * len(fresh),
     )  # fmt: skip
     message = Message("b1", seed, "samples", to_plain(batch))
     assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1

@@ -20,10 +20,12 @@ from tests.hub.runs.conftest import Ready
 from tests.hub.runs.retraining import let_read, request
 
 TRAIN = """
+from pathlib import Path
+
 from sklearn.linear_model import LogisticRegression
 
 def train(context):
-    print("code {number}")
+    print("code {number}", Path(__file__).with_name("requirements.lock").read_text())
     return LogisticRegression(max_iter=300).fit(context.fresh.X, context.fresh.y)
 """
 
@@ -108,14 +110,15 @@ def test_going_back_trains_with_the_kept_files_until_the_policy_is_followed_agai
     ready: Ready, folder: Path
 ) -> None:
     hub = ready(how="entry: model_code:train", path=folder)
-    assert "code 1" in ended(hub)
+    assert "code 1 numpy==1.26.4" in ended(hub)
     (folder / "model_code.py").write_text(TRAIN.format(number=2))
-    assert "code 2" in ended(hub)
+    (folder / "requirements.lock").write_text("numpy==2.0\n")
+    assert "code 2 numpy==2.0" in ended(hub)
     first, second = hub.pipelines.versions("demo")
     assert (first.number, second.number) == (1, 2)
     hub.pipelines.hold("demo", 1, actor="me", reason="2 leaks")
     (folder / "model_code.py").unlink()  # what is gone is kept
-    assert "code 1" in ended(hub)
+    assert "code 1 numpy==1.26.4" in ended(hub)
     assert hub.runs.records("demo")[-1].pipeline == 1
     kept = zipfile.ZipFile(BytesIO(hub.pipelines.files(first)))
     assert "code/requirements.lock" in kept.namelist()

@@ -11,7 +11,6 @@ import pytest
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
-from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.runs.steps.names import STEPS, StepName, cache_key, changed_inputs, step_of
 from cloud_hub.runs.steps.recorder import StepRecorder, StepSkipped, WorkerSteps, claimed_steps
 from cloud_hub.runs.steps.resuming import changed_steps, check_begin, first_step
@@ -66,9 +65,9 @@ def test_a_step_whose_predecessor_failed_cannot_be_begun_at() -> None:
 
 
 def test_what_has_changed_is_named() -> None:
-    steps = [record("train", code="a", environment="e", seed=0)]
-    policy = TrainPolicy(entry="m:f", seed=1)
-    assert changed_steps(steps, policy, code="b", environment="e") == {"train": ("code", "seed")}
+    steps = [record("train", code="a", environment="e", seed=0), record("gate", "failed")]
+    now = {"train": {"code": "b", "environment": "e", "seed": 1}, "gate": {"thresholds": {}}}
+    assert changed_steps(steps, now) == {"train": ("code", "seed")}
 
 
 def test_what_a_worker_claims_of_its_steps_is_made_harmless(tmp_path: Path) -> None:

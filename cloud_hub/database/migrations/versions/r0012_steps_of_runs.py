@@ -40,6 +40,7 @@ def upgrade() -> None:
         *(sa.Column(n, sa.String(), nullable=False) for n in ("digest", "lock")),
         sa.Column("entry", sa.String()),
         sa.Column("command", sa.JSON()),
+        sa.Column("elsewhere", sa.String()),
         sa.Column("blob", sa.String(), nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("left_out", sa.Integer(), nullable=False),
@@ -60,3 +61,4 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, sa.Integer()))
     op.add_column("runs", sa.Column("parameters", sa.JSON()))
     op.add_column("runs", sa.Column("begin", sa.String()))
+    op.add_column("runs", sa.Column("waits_since", sa.Float()))
