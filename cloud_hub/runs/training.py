@@ -117,9 +117,8 @@ class TrainingRunner:
         taken = self.rows.again(run, policy.rehearsal)
         # An evaluation takes the model as it was in memory, a certification the whole release.
         step = TOGETHER.get(begin, begin)
-        trained = None
-        if step == "convert":
-            trained = jobs.newest_trained(self.folder(run).parent, run)
+        place = self.folder(run).parent
+        trained = jobs.newest_trained(place, run) if step == "convert" else None
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
         with self._store.whole():  # or a hub that is killed here would know of no earlier step
             run = self._next_attempt(run)
@@ -178,8 +177,7 @@ class TrainingRunner:
     ) -> None:
         """Start the worker, or call the pipeline, of an attempt whose rows are there."""
         code = self.pipelines.current(run.model, policy)
-        job, state = self._job(run, policy, taken, now, code), None
-        job = replace(job, begin=begin)
+        job, state = replace(self._job(run, policy, taken, now, code), begin=begin), None
         if self.workers.takes_foreign():
             state = self._registry.training_state(run.model, run.parent)
         folder = self.folder(run)
@@ -191,14 +189,15 @@ class TrainingRunner:
         )  # fmt: skip
         version, rows = job.versions[job.mode], len(taken.fresh)
         reason = f"training {version} on {rows} fresh rows"
-        if begin != "train":
-            reason, inputs = f"{version}: taken up again at {begin}", {}
+        number = None if code is None else code.number
+        if begin != "train":  # what an earlier attempt trained, with the code of then
+            reason, inputs, number = f"{version}: taken up again at {begin}", {}, run.pipeline
         # Before the worker starts: a hub that dies in between begins the attempt once more.
         with self._store.whole():
             self._store.move(
                 run, status="training", mode=job.mode, mode_reason=job.mode_reason, reason=reason,
                 version=version, rows=rows, datasets=list(job.datasets), until=now, begin=None,
-                pipeline=None if code is None else code.number, parameters=as_parameters(policy),
+                pipeline=number, parameters=as_parameters(policy),
             )  # fmt: skip
             self._steps.begin(run.id, run.model, run.attempts, begin, inputs)
         log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, rows)
@@ -207,9 +206,8 @@ class TrainingRunner:
             self.pipelines.kept_files(run.model, code), trained, features=trained,
         )  # fmt: skip
         jobs.prepare(folder, job, files)
-        elsewhere = code is None or code.elsewhere is not None
-        if policy.webhook is not None and begin == "train" and elsewhere:
-            name = code.elsewhere if code is not None else None
+        name = None if code is None else code.elsewhere
+        if policy.webhook is not None and begin == "train" and (code is None or name is not None):
             pipeline.call(folder, job, policy, pipeline.reach(self._data, policy), name)
         else:
             self._work(run, folder, job, policy, inputs)

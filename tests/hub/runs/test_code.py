@@ -17,7 +17,7 @@ from cloud_hub.runs.code import tree
 from cloud_hub.runs.code.environment import differences
 from cloud_hub.runs.code.tree import read_code, unpack
 from tests.hub.runs.conftest import Ready
-from tests.hub.runs.retraining import let_read, request
+from tests.hub.runs.retraining import finish, let_read, request
 
 TRAIN = """
 from pathlib import Path
@@ -135,3 +135,29 @@ def test_going_back_trains_with_the_kept_files_until_the_policy_is_followed_agai
     }
     assert ("pipeline", 1, 2) in changed
     assert any(name == "file code/model_code.py" for name, _, _ in changed)
+
+
+UNKNOWN = (
+    TRAIN.replace("    return LogisticRegression", "    return Unknown")
+    + """
+class Unknown(LogisticRegression):
+    def predict(self, X):
+        return 1 - super().predict(X)
+"""
+)
+
+
+def test_a_conversion_that_is_resumed_names_the_code_that_had_trained(
+    ready: Ready, folder: Path
+) -> None:
+    (folder / "model_code.py").write_text(UNKNOWN.format(number=1))
+    hub = ready(how="entry: model_code:train", path=folder)
+    run = request(hub)
+    assert (run.status, run.pipeline) == ("failed", 1), run.reason
+    (folder / "model_code.py").write_text(UNKNOWN.format(number=2))
+    said = hub.past_runs.resume(run.id, actor="me", begin="convert")
+    assert said.begin == "convert"
+    again = finish(hub)
+    assert (again.attempts, again.pipeline) == (2, 1), again.reason
+    hub.past_runs.resume(run.id, actor="me")
+    assert hub.runs.get(run.id).reason == "taken up at train: code of train changed"

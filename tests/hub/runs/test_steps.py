@@ -66,7 +66,10 @@ def test_a_step_whose_predecessor_failed_cannot_be_begun_at() -> None:
 
 def test_what_has_changed_is_named() -> None:
     steps = [record("train", code="a", environment="e", seed=0), record("gate", "failed")]
-    now = {"train": {"code": "b", "environment": "e", "seed": 1}, "gate": {"thresholds": {}}}
+    now: dict[StepName, dict[str, object]] = {
+        "train": {"code": "b", "environment": "e", "seed": 1},
+        "gate": {"thresholds": {}},
+    }
     assert changed_steps(steps, now) == {"train": ("code", "seed")}
 
 
