@@ -20,7 +20,7 @@ from cloud_hub.runs.steps.store import StepRecord, StepStatus
 from cloud_hub.runs.store import RunCause, RunRecord
 from converters import convert
 from tests.hub.runs.conftest import Ready
-from tests.hub.runs.retraining import data, finish, request, share
+from tests.hub.runs.retraining import data, finish, let_read, request, share
 
 DAY = 86_400.0
 STATUSES: tuple[StepStatus, ...] = ("done", "reused", "skipped", "failed", "interrupted", "running")
@@ -74,8 +74,16 @@ def change(hub: Hub, before: str, after: str) -> None:
     hub.registry.set_policy("demo", text.replace(before, after), "test")
 
 
-def test_the_keys_of_two_runs_differ_where_their_inputs_do(ready: Ready) -> None:
-    hub = ready("raises", extra="seed: 1\n  validation: {min_class_share: 0.01}")
+def test_the_keys_of_two_runs_differ_where_their_inputs_do(ready: Ready, tmp_path: Path) -> None:
+    folder = tmp_path / "training"  # of its own: files of the repository may change meanwhile
+    folder.mkdir()
+    (folder / "model_code.py").write_text("def train(context):\n    raise RuntimeError('no')\n")
+    let_read(folder)
+    hub = ready(
+        how="entry: model_code:train",
+        extra="seed: 1\n  validation: {min_class_share: 0.01}",
+        path=folder,
+    )
     first = keys(hub, request(hub))
     change(hub, "min_class_share: 0.01", "min_class_share: 0.02")
     second = keys(hub, request(hub))
