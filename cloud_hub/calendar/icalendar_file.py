@@ -14,13 +14,21 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from cloud_hub.calendar.occurrence import Occurrence, made
-from cloud_hub.calendar.recurrence import parts_of, repeats
+from cloud_hub.calendar.recurrence import check_year, parts_of, repeats
 from edge_sdk.contract.errors import ContractError
 
 CHARACTERS: Final = 100_000
 """Characters that a file may have: it travels in the policy."""
 
 EVENTS: Final = 2_000
+REPEATING: Final = 200
+"""Events that may repeat: each costs up to a tenth of a second, once a year."""
+
+NOT_READ: Final = ("EXRULE",)
+"""Properties that change when an event is, and that nobody writes any more."""
+
+LONGEST: Final = datetime.timedelta(days=31)
+"""Of an event: what is longer is no rare day."""
 
 DAY: Final = datetime.timedelta(days=1)
 
@@ -34,6 +42,7 @@ class CalendarEvent:
         uid: shared with the events that replace one of its repeats.
         start: local time, without a zone.
         zone: of ``start``.
+        floating: whether that is the policy's, for the file names none.
         whole_days: whether it has dates, and no times.
         length: from begin to end, in local time.
         rule: parts of its ``RRULE``; empty if there is none.
@@ -46,6 +55,7 @@ class CalendarEvent:
     uid: str
     start: datetime.datetime
     zone: datetime.tzinfo
+    floating: bool
     whole_days: bool
     length: datetime.timedelta
     rule: tuple[tuple[str, str], ...] = ()
@@ -83,14 +93,16 @@ def read_events(text: str, zone: ZoneInfo) -> tuple[CalendarEvent, ...]:
     """
     if len(text) > CHARACTERS:
         raise ContractError(f"expected at most {CHARACTERS} characters, got {len(text)}")
-    calendar = _parsed(text)
+    calendar = _parsed(text.removeprefix("\ufeff"))  # a mark that Windows begins files with
     declared = str(calendar.get("X-WR-TIMEZONE", "") or zone.key)
     found = calendar.walk("VEVENT")
     if not 0 < len(found) <= EVENTS:
         raise ContractError(f"expected 1 to {EVENTS} events (VEVENT), got {len(found)}")
     events = tuple(_event(each, zone) for each in found if _takes_place(each))
-    floating = any(event.zone is zone for event in events)
-    if floating and declared != zone.key:
+    repeating = sum(bool(event.rule) for event in events)
+    if repeating > REPEATING:
+        raise ContractError(f"expected at most {REPEATING} events that repeat, got {repeating}")
+    if any(event.floating for event in events) and declared != zone.key:
         raise ContractError(
             f"the calendar is in {declared} (X-WR-TIMEZONE), and its days would be taken for days "
             f"in {zone.key}; write time_zone: {declared} beside it, or give its events a zone"
@@ -148,40 +160,55 @@ def _event(event: Any, zone: ZoneInfo) -> CalendarEvent:
 
 
 def _read(event: Any, name: str, zone: ZoneInfo) -> CalendarEvent:
-    if event.errors:
-        what, why = event.errors[0]
-        raise ContractError(f"{what}: cannot be read; {why!s:.200}")
-    for part in ("DTSTART", "DTEND", "RECURRENCE-ID"):
-        _check_zone(event.get(part), part)
-    if "DTSTART" not in event:
-        raise ContractError("DTSTART: expected one")
+    _check(event)
     start = event["DTSTART"].dt
-    own = getattr(start, "tzinfo", None) or zone
-    rule = event.get("RRULE")
-    if isinstance(rule, list):
-        raise ContractError("RRULE: expected one at most")
+    named = getattr(start, "tzinfo", None)
+    own = named or zone
     cancelled = str(event.get("STATUS", "")).upper() == "CANCELLED"
     replaces = event["RECURRENCE-ID"].dt if "RECURRENCE-ID" in event else None
     local = _local(start, own)
+    rule = event.get("RRULE")
     return CalendarEvent(
         name=name,
         uid=str(event.get("UID", "")),
         start=local,
         zone=own,
+        floating=named is None,
         whole_days=not isinstance(start, datetime.datetime),
         length=_length(event, start, own),
         rule=tuple(_rule(rule, own).items()) if rule is not None else (),
-        more=tuple(_dates(event.get("RDATE"), own)),
+        more=tuple(_dates(event, "RDATE", own)),
         # A repeat that was called off replaces one and does not take place itself.
-        without=frozenset([*_dates(event.get("EXDATE"), own), *([local] if cancelled else [])]),
+        without=frozenset([*_dates(event, "EXDATE", own), *([local] if cancelled else [])]),
         replaces=_local(replaces, own) if replaces is not None else None,
     )
 
 
-def _check_zone(value: Any, part: str) -> None:
+def _check(event: Any) -> None:
+    """Refuse what would be read as something else than it says."""
+    if event.errors:
+        what, why = event.errors[0]
+        raise ContractError(f"{what}: cannot be read; {why!s:.200}")
+    if "DTSTART" not in event:
+        raise ContractError("DTSTART: expected one")
+    for part in ("DTSTART", "DTEND", "DURATION", "RECURRENCE-ID", "RRULE"):
+        if isinstance(event.get(part), list):
+            raise ContractError(f"{part}: expected one at most")
+    for part in NOT_READ:
+        if part in event:
+            raise ContractError(f"{part}: is not read; write its dates as EXDATE")
+    for part in ("DTSTART", "DTEND", "RECURRENCE-ID"):
+        if part in event:
+            _check_zone(event[part].dt, event[part].params, part)
+    if "RANGE" in getattr(event.get("RECURRENCE-ID"), "params", {}):
+        raise ContractError("RECURRENCE-ID: RANGE is not read; write a series of its own")
+    check_year(event["DTSTART"].dt)
+
+
+def _check_zone(at: datetime.date, params: Any, part: str) -> None:
     """Refuse a zone that is not known: the library would take its times for local ones."""
-    named = value.params.get("TZID") if value is not None else None
-    if named and isinstance(value.dt, datetime.datetime) and value.dt.tzinfo is None:
+    named = params.get("TZID")
+    if named and isinstance(at, datetime.datetime) and at.tzinfo is None:
         raise ContractError(f"{part}: the time zone {named} is unknown, and the file defines none")
 
 
@@ -209,6 +236,8 @@ def _length(event: Any, start: datetime.date, zone: datetime.tzinfo) -> datetime
         length = datetime.timedelta() if timed else DAY
     if length <= datetime.timedelta():
         raise ContractError("expected an end (DTEND or DURATION) after its begin")
+    if length > LONGEST:
+        raise ContractError(f"expected at most {LONGEST.days} days from its begin to its end")
     return length
 
 
@@ -223,9 +252,16 @@ def _rule(rule: Any, zone: datetime.tzinfo) -> dict[str, str]:
     return parts
 
 
-def _dates(value: Any, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
+def _dates(event: Any, part: str, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
+    """Yield further begins (RDATE) or those that are left out (EXDATE), local time."""
+    timed = isinstance(event["DTSTART"].dt, datetime.datetime)
+    value = event.get(part)
     for each in value if isinstance(value, list) else [value] if value is not None else []:
         for date in each.dts:
             if isinstance(date.dt, tuple):
-                raise ContractError("RDATE: expected dates or times, not periods")
+                raise ContractError(f"{part}: expected dates or times, not periods")
+            if isinstance(date.dt, datetime.datetime) != timed:
+                raise ContractError(f"{part}: expected a date if DTSTART is one, else a time")
+            _check_zone(date.dt, each.params, part)
+            check_year(date.dt)
             yield _local(date.dt, zone)

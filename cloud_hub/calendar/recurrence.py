@@ -7,7 +7,9 @@ import itertools
 import re
 import warnings
 import zoneinfo
-from typing import Final
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Final
 
 from edge_sdk.contract.errors import ContractError
 
@@ -18,9 +20,12 @@ DAY_PARTS: Final = ("BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYEASTER")
 """Parts of a rule that say which day by themselves; without one it is that of ``starts``."""
 
 DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+NUMBER: Final = re.compile(r"[1-9][0-9]{0,3}")
 
-MOST: Final = 5_000
-"""Repeats of one rule that are looked at."""
+YEARS: Final = (1970, 2099)
+"""Years in which days may be."""
+
+LEAP_YEAR: Final = 366
 
 BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
 """What dateutil raises for a rule that it cannot read."""
@@ -41,9 +46,18 @@ def date_of(text: str) -> datetime.date:
     try:
         if not DATE.fullmatch(text):  # fromisoformat also takes 20261127 and 2026-W48-5
             raise ValueError(text)
-        return datetime.date.fromisoformat(text)
+        day = datetime.date.fromisoformat(text)
     except ValueError as error:
         raise ContractError(f"expected a date such as 2026-11-27, got {text[:40]!r}") from error
+    check_year(day)
+    return day
+
+
+def check_year(day: datetime.date) -> None:
+    """Raise ContractError for a day so far away that it must be a mistake."""
+    if not YEARS[0] <= day.year <= YEARS[1]:
+        got = day.isoformat()[:10]
+        raise ContractError(f"expected a day from {YEARS[0]} to {YEARS[1]}, got {got}")
 
 
 def parts_of(rule: str) -> dict[str, str]:
@@ -61,6 +75,9 @@ def parts_of(rule: str) -> dict[str, str]:
     timed = [name for name in ("BYHOUR", "BYMINUTE", "BYSECOND") if name in parts]
     if timed:
         raise ContractError(f"{timed[0]}: expected whole days, without a time of day")
+    for name in ("INTERVAL", "COUNT"):
+        if not NUMBER.fullmatch(parts.get(name, "1")):
+            raise ContractError(f"{name}: expected 1 to 9999, got {parts[name][:40]!r}")
     return parts
 
 
@@ -77,22 +94,65 @@ def repeats(
     Raises:
         ContractError: no rule.
     """
+    # To the end of the year: each day asks for one more, and is answered by what is known.
+    found = _repeats(tuple(parts.items()), start, datetime.datetime(until.year + 1, 1, 1))
+    return [at for at in found if at <= until]
+
+
+@lru_cache(maxsize=4_096)
+def _repeats(
+    parts: tuple[tuple[str, str], ...], start: datetime.datetime, until: datetime.datetime
+) -> tuple[datetime.datetime, ...]:
     from dateutil.rrule import rrulestr
 
-    # COUNT is counted here and the end is set: a rule that never comes up would be looked for
-    # until the year 9999.
-    count = parts.get("COUNT")
-    text = ";".join(f"{name}={value}" for name, value in parts.items() if name != "COUNT")
+    # COUNT is counted here: dateutil takes it or an end, not both.
+    count = dict(parts).get("COUNT")
+    text = ";".join(f"{name}={value}" for name, value in parts if name != "COUNT")
     try:
-        most = min(MOST, int(count)) if count is not None else MOST
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            rule = rrulestr(text, dtstart=start, ignoretz=True)
-            declared = getattr(rule, "_until", None)
-            ends = min(until, declared) if declared is not None else until
-            return list(itertools.islice(rule.replace(until=ends), most))  # type: ignore[union-attr]
+            rule: Any = rrulestr(text, dtstart=start, ignoretz=True)
+            declared = rule._until
+            rule = rule.replace(until=until if declared is None else min(until, declared))
+            days = max(0, (until - start).days) + 2 * LEAP_YEAR
+            rule._bymonth = _Months(rule._bymonth or range(1, 13), days)
+            return tuple(_until_the_end(rule, int(count) if count is not None else None))
     except (*BROKEN, Warning) as error:
         raise ContractError(f"expected a rule of RFC 5545, got {text[:80]!r}; {error}") from error
+
+
+def _until_the_end(
+    rule: Iterable[datetime.datetime], count: int | None
+) -> Iterator[datetime.datetime]:
+    try:
+        yield from itertools.islice(rule, count)
+    except _AllSeenError:
+        return
+
+
+class _AllSeenError(Exception):
+    """All days were looked at."""
+
+
+class _Months(frozenset[int]):
+    """Months in which a rule may come up, which dateutil asks for of each day that it looks at.
+
+    It looks at the end only when the rule comes up: one that never does, such as 30 February each
+    day, would be looked for until the year 9999, for seconds.
+    """
+
+    left: int
+
+    def __new__(cls, months: Iterable[int], days: int) -> _Months:
+        self = super().__new__(cls, months)
+        self.left = days
+        return self
+
+    def __contains__(self, month: object) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            raise _AllSeenError
+        return super().__contains__(month)
 
 
 def first_days(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+MOST: Final = 400_000
+"""Bytes of a calendar that are read, more than one may have."""
 
 
 def with_calendars(text: str, file: Path) -> str:
@@ -54,9 +57,12 @@ def _content(policy: Path, name: str, line: int) -> str:
 
     path = policy.parent / name
     try:
-        raw = path.read_bytes()
-    except OSError as error:
+        with path.open("rb") as file:
+            raw = file.read(MOST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise Invalid(
             f"{policy}:{line}: file: expected an iCalendar file beside the policy; {error}"
         ) from error
+    if len(raw) > MOST:
+        raise Invalid(f"{policy}:{line}: file: expected at most {MOST:,} bytes in {path}")
     return write_yaml(text_of(raw, str(path)), default_style='"', width=1 << 30).strip()

@@ -78,32 +78,35 @@ def references(against: References, counts: Mapping[str, NDArray[Any]]) -> Refer
 def judged(
     findings: Sequence[Finding],
     day: Occurrence | None,
-    compared: tuple[Occurrence, Sequence[Finding]] | None,
+    last: Occurrence | None,
+    beside: Sequence[Finding] | None,
 ) -> list[Finding]:
     """Return findings of a window of a rare day as expected, or as what is new beside the last.
 
     Args:
         findings: beside training, or what is usual.
         day: on which the window is; ``None``: on no rare day.
-        compared: the last such day, and the findings beside it; ``None`` if nothing is known of it.
+        last: the last such day, if there was one.
+        beside: the findings beside that; ``None`` if too little is known of it, or they are of a
+            kind that cannot be compared.
     """
     if day is None:
         return list(findings)
-    last, beside = compared if compared is not None else (None, ())
-    new = {f.signal: f for f in beside if f.alarming and f.kind in COMPARED}
-    return [_judged(finding, day, last, new.get(finding.signal)) for finding in findings]
+    new = {f.signal: f for f in beside or () if f.alarming and f.kind in COMPARED}
+    known = beside is not None
+    return [_judged(f, day, last, new.get(f.signal), known=known) for f in findings]
 
 
 def _judged(
-    finding: Finding, day: Occurrence, last: Occurrence | None, new: Finding | None
+    finding: Finding, day: Occurrence, last: Occurrence | None, new: Finding | None, *, known: bool
 ) -> Finding:
     if not finding.alarming or finding.kind not in EXPECTED:
         return finding
     if new is None:
-        known = f"as on the {last.title}" if last is not None else "the first that was seen"
-        if last is not None and finding.kind not in COMPARED:
-            known = f"not compared with the {last.title}"
-        return replace(finding, expected=f"{day.day}: {known}")
+        told = "the first that was seen" if last is None else f"as on the {last.title}"
+        if last is not None and not (known and finding.kind in COMPARED):
+            told = f"not compared with the {last.title}"
+        return replace(finding, expected=f"{day.day}: {told}")
     assert last is not None
     note = f"beside the {last.title}"
     if isinstance(new.figures, DriftFigures):

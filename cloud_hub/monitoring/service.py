@@ -89,7 +89,7 @@ class Monitoring:
         version = self.serving(model)
         # Sooner than a window there is nothing new to evaluate.
         wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
-        if version is None or now - self._looked.get(model, 0.0) < wait:
+        if version is None or 0 <= now - self._looked.get(model, 0.0) < wait:
             return []
         self._looked[model] = now
         with self._lock:

@@ -140,7 +140,9 @@ class Watcher:
         if len(recent) == policy.in_a_row - 1:
             compared = self._profile.outputs if policy.outputs else ()
             scanned = scan([*recent, window], past, (*self._profile.features, *compared))
-            findings += rare_days.judged(scanned, self._days.of(start, end), None)
+            day = self._days.of(start, end)
+            last = self._days.last(day) if day is not None else None
+            findings += rare_days.judged(scanned, day, last, None)
         state.watched_to, state.streaks = end, extend_streaks(state.streaks, findings)
         # A scan looks at so many windows by itself: the same devices changed in each of them.
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
@@ -163,10 +165,10 @@ class Watcher:
         last = self._days.last(day)
         counts = None if last is None else self._counts_of(last, day, window)
         if last is None or counts is None:
-            return rare_days.judged(findings, day, None)
+            return rare_days.judged(findings, day, last, None)
         against = rare_days.references(references, counts)
         compared = evaluate(window, against, outputs=self._policy.outputs)
-        return rare_days.judged(findings, day, (last, compared))
+        return rare_days.judged(findings, day, last, compared)
 
     def _counts_of(
         self, last: Occurrence, day: Occurrence, window: FleetWindow

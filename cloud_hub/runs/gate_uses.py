@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, func, insert, select
@@ -18,7 +19,15 @@ class GateUses:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def wear(self, model: str, slice_: str, *, data: str = "", since: float = 0.0) -> Wear:
+    def wear(
+        self,
+        model: str,
+        slice_: str,
+        *,
+        data: str = "",
+        since: float = 0.0,
+        until: float = math.inf,
+    ) -> Wear:
         """Return what was asked of some rows before.
 
         Args:
@@ -26,10 +35,11 @@ class GateUses:
             slice_: ``fresh`` or ``history``.
             data: digest of the rows; empty for fresh ones, which are others each time.
             since: uses before it (Unix seconds) saw none of these rows.
+            until: uses after it saw none of them either.
         """
         u = gate_uses.c
         query = select(func.count(), func.sum(u.checks), func.sum(u.decided)).where(
-            u.model == model, u.slice == slice_, u.data == data, u.at > since
+            u.model == model, u.slice == slice_, u.data == data, u.at > since, u.at <= until
         )
         with self._engine.connect() as db:
             uses, checks, decided = db.execute(query).one()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -154,6 +155,7 @@ class OfflineGate:
         *,
         policy: GatePolicy,
         since: float,
+        until: float = math.inf,
         required: bool,
         run: Evaluate = evaluate,
     ) -> list[Check]:
@@ -166,6 +168,7 @@ class OfflineGate:
             fresh: labelled rows, if there are any; the holdout is the model's.
             policy: the thresholds.
             since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
+            until: uses after it saw other rows, too.
             required: fail without rows to compare on.
             run: runs both releases; in this process only what a publisher signed.
         """
@@ -192,7 +195,7 @@ class OfflineGate:
         def judged(wear: Mapping[str, Wear]) -> list[Check]:
             return judge(slices, policy, costs, required=required, wear=wear)
 
-        return self._as_next_use(model, manifest.version, rows, since, judged)
+        return self._as_next_use(model, manifest.version, rows, (since, until), judged)
 
     def _holdout(self, model: str, candidate: Release) -> Dataset | None:
         """Return the rows of the holdout; note that the candidate was judged on them."""
@@ -207,7 +210,7 @@ class OfflineGate:
         model: str,
         version: str,
         rows: Mapping[str, Dataset],
-        since: float,
+        span: tuple[float, float],
         judged: Callable[[Mapping[str, Wear]], list[Check]],
     ) -> list[Check]:
         """Return the checks of a candidate by what was asked of the same rows before; note the use.
@@ -216,16 +219,18 @@ class OfflineGate:
             model: name of the model.
             version: of the candidate.
             rows: by slice.
-            since: when the oldest fresh one was predicted, Unix seconds.
+            span: uses between, in Unix seconds, have seen some of the fresh ones.
             judged: the gate's table, for the wear of each slice.
         """
         # A holdout is known by its content; fresh rows are others each time, but for those that an
         # earlier use since the oldest of them has seen.
         data = {name: each.fingerprint() if name == HIDDEN else "" for name, each in rows.items()}
-        after = {name: 0.0 if name == HIDDEN else since for name in rows}
+        seen = {name: (0.0, math.inf) if name == HIDDEN else span for name in rows}
         with self._lock:
             wear = {
-                name: self._uses.wear(model, name, data=data[name], since=after[name])
+                name: self._uses.wear(
+                    model, name, data=data[name], since=seen[name][0], until=seen[name][1]
+                )
                 for name in rows
             }
             checks = judged(wear)

@@ -54,7 +54,8 @@ class RunDays:
         else:
             last = last_before(found, today)
             also = [(last.begin, last.end)] if last is not None else []
-            fresh = self._telemetry.samples(run.model, since=run.since, also=also)
+            # Of the day alone, whatever asked for the run: rows of before are of other days.
+            fresh = self._telemetry.samples(run.model, since=today.begin, also=also)
         return _capped(fresh, policy)
 
     def trained_on(self, run: RunRecord) -> Occurrence | None:
@@ -63,6 +64,11 @@ class RunDays:
             return None
         found = self._registry.policy(run.model).calendar.occurrences(run.until, run.until + 1)
         return open_at(found, run.until)
+
+    def since(self, run: RunRecord) -> float:
+        """Return the begin of the rows that a run was given, but for those of the last such day."""
+        day = self.trained_on(run)
+        return run.since if day is None else day.begin
 
     def over(self, run: RunRecord, now: float) -> str:
         """Say that the day for which a run was asked, or on which it trained, is over; else empty.
@@ -114,8 +120,9 @@ class NormalComparison:
     def __call__(self, mark: RushMark, now: float) -> list[Check]:
         """Return the gate's checks, with no loss allowed.
 
-        Rows are the holdout, and those that devices shared in the four weeks before the day and
-        since, as far as no run may have trained on them.
+        Rows are the holdout, and those that devices shared in the four weeks before the day, as
+        far as no run may have trained on them. Runs of the day asked the gate of other rows, so
+        they did not wear these.
 
         Args:
             mark: of the version.
@@ -123,8 +130,9 @@ class NormalComparison:
         """
         since = mark.begin - NORMAL_DAYS * DAY
         policy = self._registry.policy(mark.model)
-        rare = [*policy.calendar.occurrences(since, now), mark_span(mark)]
-        fresh = self._telemetry.samples(mark.model, since=since, without=spans(rare))
+        rare = spans(policy.calendar.occurrences(since, mark.begin))
+        later = (mark.begin, max(now, mark.end))
+        fresh = self._telemetry.samples(mark.model, since=since, without=[*rare, later])
         candidate, before = (
             self._registry.release(mark.model, v) for v in (mark.version, mark.before)
         )
@@ -134,13 +142,9 @@ class NormalComparison:
         )  # fmt: skip
         return self._gate.compare(
             mark.model, candidate, before, _unseen(_capped(fresh, policy)), policy=gate,
-            since=since, required=False, run=lambda *args: evaluate_apart(self._workers, *args),
+            since=since, until=mark.begin, required=False,
+            run=lambda *args: evaluate_apart(self._workers, *args),
         )  # fmt: skip
-
-
-def mark_span(mark: RushMark) -> Occurrence:
-    """Return the day of a mark, as it was when the version was trained."""
-    return Occurrence(mark.begin, mark.end, mark.day, mark.date)
 
 
 def _unseen(fresh: Dataset | None) -> Dataset | None:

@@ -320,7 +320,12 @@ class Runs:
         }
         with self.steps.recorded(run.id, run.model, run.attempts, "gate", inputs) as step:
             checks = self.offline_gate.check(
-                run.model, candidate, held, since=run.since, run=run_apart, forgetting=forgetting
+                run.model,
+                candidate,
+                held,
+                since=self._days.since(run),
+                run=run_apart,
+                forgetting=forgetting,
             )
             self._store.note(run, gate=as_table(checks))
             step.metrics = {c.check: c.candidate for c in checks if c.candidate is not None}

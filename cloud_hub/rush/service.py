@@ -1,8 +1,9 @@
 """Takes versions of a rare day back when it is over.
 
 Each step is one of :mod:`cloud_hub.rush.decision`, and stands in the database: a hub that is killed
-at any moment, or was off when the day ended, does the rest when it runs again. A person may say
-before or afterwards that a version stays (:meth:`Rush.keep`).
+at any moment, or was off when the day ended, does the rest when it runs again; one whose clock
+cannot be believed waits, for it knows no day. A person may say before that a version stays
+(:meth:`Rush.keep`), and what a person decides while versions are compared stands.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine
@@ -18,10 +19,11 @@ from sqlalchemy import Engine
 from cloud_hub.calendar.occurrence import Occurrence
 from cloud_hub.database.documents import as_documents
 from cloud_hub.database.engine import transaction
-from cloud_hub.errors import Conflict
+from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.rush.decision import NextStep, Trial, next_step, wins
 from cloud_hub.rush.store import Outcome, RushMark, RushStore
+from edge_sdk.errors import EdgeError
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
 DAY: Final = 86_400.0
+GONE: Final = "rolled_back"
+HISTORY: Final = 1_000
+"""Plans back in which a version of before is looked for: a day of canaries makes hundreds."""
 
 Compare = Callable[[RushMark, float], Sequence["Check"]]
 """Compares a version of a rush with the one before it on normal data, at a time."""
@@ -121,31 +126,50 @@ class Rush:
             NotFound: it was not trained on a rare day.
             Conflict: it went back already; promote it instead.
         """
-        mark = self._store.get(model, version)
-        if mark.outcome == "kept":
-            return mark
-        if mark.outcome is not None:
+        mark, why = self._store.get(model, version), f"kept by {actor}: {reason}"
+        if mark.outcome is None:
+            self._decide(mark, "kept", why, actor, (), time.time())
+            mark = self._store.get(model, version)
+        if mark.outcome != "kept":
             raise Conflict(
                 f"{model} {version}: the {mark.title} is over and it does not serve any more "
                 f"({mark.outcome}); promote it with edge-hub promote"
             )
-        self._decide(mark, "kept", f"kept by {actor}: {reason}", actor, (), time.time())
-        return self._store.get(model, version)
+        return mark
+
+    def marks(self, model: str) -> dict[str, RushMark]:
+        """Return the marks of a model's versions, by version."""
+        return {mark.version: mark for mark in self._store.marks(model)}
 
     def _step(self, model: str, now: float) -> None:
         plan = self._plans.current(model)
         if plan is None:
             return
         todo = self._next(model, plan, now)
+        if todo.step in ("rest", "wait"):
+            return
+        self._registry.repository.check_clock()
         if todo.step == "stop" and plan.experiment is not None:
             reason = f"the {todo.marks[0].title} is over, for which it was trained"
             self._experiments.stop(plan.experiment.id, actor=ACTOR, reason=reason)
         elif todo.step == "compare":
-            self._go_back_or_stay(todo.marks[0], now)
+            self._go_back_or_stay(todo.marks[0], plan, now)
         elif todo.step == "close":
-            for mark in todo.marks:
+            self._close(todo.marks, now)
+
+    def _close(self, marks: Sequence[RushMark], now: float) -> None:
+        """Decide about versions of a day that is over and that do not serve."""
+        versions = {record.version: record for record in self._registry.versions(marks[0].model)}
+        for mark in marks:
+            record = versions.get(mark.version)
+            if record is None:  # the hub was killed, or refused it, before it was published
+                self._store.drop(mark)
+                continue
+            with transaction(self._engine):
                 reason = f"did not serve when the {mark.title} was over"
                 self._store.decide(mark, "unused", reason, now=now)
+                if record.status == "retired":  # it served, and edge-hub rollback passes it over
+                    self._registry.set_status(mark.model, mark.version, "rolled_back")
 
     def _next(self, model: str, plan: Plan, now: float) -> NextStep:
         calendar = self._registry.policy(model).calendar
@@ -158,20 +182,57 @@ class Rush:
             now=now,
         )
 
-    def _go_back_or_stay(self, mark: RushMark, now: float) -> None:
-        checks = self._compare(mark, now)
-        won, why = wins(checks)
-        evidence = as_documents(checks)
-        if won:
-            self._decide(mark, "kept", f"the {mark.title} is over; {why}", ACTOR, evidence, now)
+    def _go_back_or_stay(self, mark: RushMark, seen: Plan, now: float) -> None:
+        before = self._before(mark)
+        if before is None:
+            reason = f"the {mark.title} is over; no version of before is left to go back to"
+            self._decide(mark, "kept", reason, ACTOR, (), now)
             return
-        reason = f"the {mark.title} is over; {why}"
+        mark = replace(mark, before=before)
+        checks, (won, why) = self._compared(mark, now)
+        reason, evidence = f"the {mark.title} is over; {why}", as_documents(checks)
+        if self._plans.current(mark.model) != seen:
+            return  # a person acted meanwhile: the next tick looks at what is now
+        if won:
+            self._decide(mark, "kept", reason, ACTOR, evidence, now)
+            return
+        reference = self._plans.reference(mark.model, before)
         # In one transaction, or a hub that is killed here would compare a version that is gone.
         with transaction(self._engine):
-            self._plans.promote(
-                mark.model, mark.before, actor=ACTOR, reason=reason, evidence=evidence
-            )
-            self._decide(mark, "went_back", reason, ACTOR, evidence, now)
+            # Decided first: what a person has kept meanwhile stays as it is.
+            if self._decide(mark, "went_back", reason, ACTOR, evidence, now):
+                self._plans.go_back(seen, reference, actor=ACTOR, reason=reason, evidence=evidence)
+
+    def _compared(self, mark: RushMark, now: float) -> tuple[Sequence[Check], tuple[bool, str]]:
+        """Return the comparison on normal data, and whether the version wins it and why."""
+        try:
+            checks = self._compare(mark, now)
+        except (HubFault, EdgeError) as error:
+            return (), (False, f"it could not be compared: {error}")
+        return checks, wins(checks)
+
+    def _before(self, mark: RushMark) -> str | None:
+        """Return the version to go back to; ``None`` if none is left.
+
+        The one of before, unless a person has rolled that back since or its files are gone; then
+        what served before that, and was not made for a rare day.
+        """
+        statuses = {r.version: r.status for r in self._registry.versions(mark.model)}
+        of_rush = {m.version for m in self._store.marks(mark.model) if m.outcome != "kept"}
+        served = [p.serving.version for p in self._plans.history(mark.model, limit=HISTORY)]
+        for version in dict.fromkeys([mark.before, *served]):
+            fits = version not in of_rush and statuses.get(version, GONE) != GONE
+            if fits and self._is_whole(mark.model, version):
+                return version
+        return None
+
+    def _is_whole(self, model: str, version: str) -> bool:
+        try:
+            self._registry.release(model, version)
+        except (HubFault, EdgeError) as error:
+            log.warning("%s %s: cannot serve again; %s", model, version, error)
+            return False
+        return True
 
     def _decide(
         self,
@@ -181,12 +242,15 @@ class Rush:
         actor: str,
         checks: object,
         now: float,
-    ) -> None:
+    ) -> bool:
+        """Note what became of a version; return False if somebody has done so meanwhile."""
         with transaction(self._engine):
-            self._store.decide(mark, outcome, reason, checks=checks, now=now)
+            if not self._store.decide(mark, outcome, reason, checks=checks, now=now):
+                return False
             detail = {"version": mark.version, "before": mark.before, "reason": reason}
             self._audit.record(actor, f"rush {outcome}", mark.model, detail)
         log.info("%s %s: %s, %s", mark.model, mark.version, outcome, reason)
+        return True
 
 
 def _trial(plan: Plan | None) -> Trial | None:

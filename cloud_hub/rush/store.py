@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 
 from cloud_hub.calendar.occurrence import Occurrence
 from cloud_hub.database.documents import Document
@@ -23,9 +23,9 @@ when the day was over.
 class RushMark:
     """A version that was trained on a rare day, ``begin`` to ``end`` (Unix seconds).
 
-    ``before`` is the version that served before the day's first; ``run`` made it. ``outcome`` is
-    ``None`` until the day is over, ``reason`` says why, ``checks`` are those of the comparison on
-    normal data.
+    ``before`` is the version that served before the day's first, or, once it went back, the one
+    that took its place; ``run`` made it. ``outcome`` is ``None`` until the day is over, ``reason``
+    says why, ``checks`` are those of the comparison on normal data.
     """
 
     model: str
@@ -82,6 +82,9 @@ class RushStore:
     ) -> None:
         """Mark a version, before it is published; a second time changes nothing.
 
+        The mark of a version of the same name that another run made, and never published, is
+        replaced.
+
         Args:
             model: name of the model.
             version: that a run made.
@@ -91,13 +94,14 @@ class RushStore:
             now: Unix seconds.
         """
         marks = {mark.version: mark for mark in self.marks(model)}
-        if version in marks:
+        if version in marks and marks[version].run == run:
             return
         first = marks.get(serving)
         of_a_rush = first is not None and first.outcome is None
         before = first.before if first is not None and of_a_rush else serving
         row = {"day": day.day, "date": day.date, "begin": day.begin, "end": day.end}
         with transaction(self._engine) as db:
+            db.execute(_of(delete(rush_versions), model, version))
             db.execute(
                 insert(rush_versions).values(
                     model=model, version=version, **row, before=before, run=run, marked_at=now,
@@ -107,21 +111,33 @@ class RushStore:
 
     def decide(
         self, mark: RushMark, outcome: Outcome, reason: str, *, checks: Any = (), now: float
-    ) -> None:
-        """Note what became of a version.
+    ) -> bool:
+        """Note what became of a version; return False if that was noted already.
 
         Args:
-            mark: of the version.
+            mark: of the version; its ``before`` is stored anew.
             outcome: of it.
             reason: for people.
             checks: of the comparison on normal data, as plain JSON.
             now: Unix seconds.
         """
-        r = rush_versions.c
-        change = update(rush_versions).where(r.model == mark.model, r.version == mark.version)
+        change = _of(update(rush_versions), mark.model, mark.version)
+        decided = {"outcome": outcome, "reason": reason, "checks": list(checks), "decided_at": now}
         with transaction(self._engine) as db:
-            db.execute(
-                change.values(
-                    outcome=outcome, reason=reason, checks=list(checks), decided_at=now
+            # A person and the loop may decide at once: the first one does.
+            done = db.execute(
+                change.where(rush_versions.c.outcome.is_(None)).values(
+                    **decided, before=mark.before
                 )
-            )  # fmt: skip
+            )
+        return bool(done.rowcount)
+
+    def drop(self, mark: RushMark) -> None:
+        """Forget the mark of a version that was never published."""
+        with transaction(self._engine) as db:
+            db.execute(_of(delete(rush_versions), mark.model, mark.version))
+
+
+def _of(statement: Any, model: str, version: str) -> Any:
+    r = rush_versions.c
+    return statement.where(r.model == model, r.version == version)

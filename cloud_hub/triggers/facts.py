@@ -207,9 +207,9 @@ class AccuracyWatch:
 class TriggerState:
     """State of a rule between two evaluations.
 
-    ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it
-    again since; ``held_since`` is when its condition began to hold without a break; ``watches`` are
-    its detectors, by condition.
+    ``fired_at`` and ``fired_version`` tell the last firing (``None`` once another version serves),
+    ``rearmed`` that somebody armed it again since; ``held_since`` is when its condition began to
+    hold without a break; ``watches`` are its detectors, by condition.
     """
 
     fired_at: float | None = None

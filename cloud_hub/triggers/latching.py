@@ -1,7 +1,8 @@
 """From a verdict to a firing: hold, latch, cool-down, budget. Pure.
 
 Legal order of a rule's life: quiet → holding → fired → latched → (re-armed by hand, or another
-version serves) → quiet. Rules over events (cron, interval, webhook) are never latched: each event
+version serves) → quiet; also if the first one serves again later, as after a rare day. Rules over
+events (cron, interval, webhook) are never latched: each event
 is new.
 """
 
@@ -49,7 +50,7 @@ def evaluate(
         runs: times at which triggers started runs before that count against this rule (see
             :func:`counted`), Unix seconds.
     """
-    state = watched(rule.when, facts, state)
+    state = watched(rule.when, facts, _unlatched(state, facts.serving.version))
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
         return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
@@ -96,6 +97,11 @@ def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
         version: the version that serves.
     """
     return rule.when.lasts() and state.fired_version == version and not state.rearmed
+
+
+def _unlatched(state: TriggerState, version: str) -> TriggerState:
+    """Forget for which version a rule fired once another one serves."""
+    return state if state.fired_version == version else replace(state, fired_version=None)
 
 
 def _hindered(

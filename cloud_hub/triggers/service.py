@@ -113,7 +113,8 @@ class Triggers:
     def _evaluate_if_due(self, model: str, now: float) -> None:
         policy = self._registry.policy(model)
         wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
-        if policy.rules and now - self._looked.get(model, 0.0) >= wait:
+        # Not before the last look: a clock that was ahead would put it off by as much.
+        if policy.rules and not 0 <= now - self._looked.get(model, 0.0) < wait:
             self._looked[model] = now  # before it: a rule that fails is not evaluated every tick
             with self._lock:
                 self._evaluate(model, policy, now)

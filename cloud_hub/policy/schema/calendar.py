@@ -18,6 +18,9 @@ LONGEST: Final = 31
 MOST_SHARE: Final = 1 / 3
 """Share of two years that days may cover: on what is more common, nothing should be "expected"."""
 
+MOST: Final = 100
+"""Days that a calendar may have."""
+
 DAY: Final = 86_400.0
 CHECKED: Final = (
     datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp(),
@@ -129,6 +132,7 @@ class CalendarPolicy:
     def __post_init__(self) -> None:
         _check_zone(self.time_zone)
         names = [day.name for day in self.days]
+        require(len(names) <= MOST, f"days: expected at most {MOST}, got {len(names)}")
         require(len(set(names)) == len(names), "days: expected different names")
         for day in self.days:
             try:
@@ -140,6 +144,11 @@ class CalendarPolicy:
         found = day.occurrences(self.time_zone, *CHECKED)
         past = day.dates or day.ics is not None  # dates that are over do no harm
         require(bool(found) or bool(past), "never comes up: no such day in ten years")
+        longest = max((each.end - each.begin for each in found), default=0.0)
+        # By an hour, in which clocks may be set back.
+        short = longest <= LONGEST * DAY + 3_600
+        joins = f"lasts {longest / DAY:.0f} days at once; expected at most {LONGEST}"
+        require(short, f"{joins} (days that overlap are one)")
         share = share_of(found, *CHECKED)
         fits = share <= MOST_SHARE
         require(fits, f"is {share:.0%} of all time; a day that common needs a trigger (cron)")

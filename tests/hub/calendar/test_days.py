@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloud_hub.calendar.icalendar_file import CHARACTERS
+from cloud_hub.calendar.icalendar_file import CHARACTERS, REPEATING
 from cloud_hub.calendar.occurrence import Occurrence, joined, last_before, open_at, spans
-from cloud_hub.cli.policy_files import with_calendars
+from cloud_hub.cli.policy_files import MOST, with_calendars
 from cloud_hub.errors import Invalid
 from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
 from cloud_hub.policy.schema.parse import as_yaml, parse_policy
@@ -50,6 +51,12 @@ DTSTART;VALUE=DATE:20250101
 END:VEVENT
 END:VCALENDAR
 """
+
+
+def event(lines: str, *, start: str = "20261127T090000", times: int = 1) -> str:
+    """A calendar of events that begin then, with further lines."""
+    one = f"BEGIN:VEVENT\nUID:1\nSUMMARY:Sale\nDTSTART:{start}\n{lines}\nEND:VEVENT\n"
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{one * times}END:VCALENDAR\n"
 
 
 def unix(*date: int) -> float:
@@ -98,6 +105,51 @@ def test_events_of_a_file_have_their_own_zones_exceptions_and_moved_repeats() ->
     assert [o.date for o in days(ics=EVENTS, summary="Sale")] == ["2024-11-29", "2026-11-27"]
 
 
+READ = {
+    "a mark at the begin of the file": "\ufeff" + event("DURATION:PT9H"),
+    "one event three times": event("DURATION:PT9H", times=3),
+    "lines that end as in Windows": event("DURATION:PT9H").replace("\n", "\r\n"),
+    "its own zone in a calendar of another one": event(
+        "DURATION:PT9H\nX-A:1", start="20261127T090000"
+    )
+    .replace("DTSTART:", "DTSTART;TZID=Europe/Berlin:")
+    .replace("PRODID:", "X-WR-TIMEZONE:America/New_York\nPRODID:"),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_calendars_as_programs_write_them_are_read(case: str) -> None:
+    (found,) = days("Europe/Berlin", ics=READ[case])
+    assert (found.begin, found.end) == (unix(2026, 11, 27, 8), unix(2026, 11, 27, 17))
+
+
+def test_midnights_that_do_not_exist_or_come_twice_begin_a_day_once() -> None:
+    # In Cairo clocks go from 23:59 to 1:00, in Havana from 0:59 back to 0:00.
+    (cairo,) = days("Africa/Cairo", dates=("2026-04-24",))
+    (havana,) = days("America/Havana", dates=("2026-11-01",))
+    assert (cairo.begin, cairo.end) == (unix(2026, 4, 23, 22), unix(2026, 4, 24, 21))
+    assert (havana.begin, havana.end) == (unix(2026, 11, 1, 4), unix(2026, 11, 2, 5))
+
+
+def test_rules_that_never_come_up_are_found_out_soon() -> None:
+    """dateutil looks for them until the year 9999, each for seconds."""
+    began = time.process_time()
+    never = "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"
+    with pytest.raises(ContractError, match="never comes up"):
+        CalendarPolicy("UTC", (RareDay("d", rule=never, starts="1970-01-01"),))
+    lines = [f"DURATION:PT{n}H\nRRULE:{never};INTERVAL={n}" for n in range(1, 10)]
+    for each in lines:
+        assert [o.date for o in days(ics=event(each))] == ["2026-11-27"]
+    assert time.process_time() - began < 4.5  # one of them takes longer in dateutil alone
+
+
+def test_a_rule_that_comes_up_seldom_is_not_missed() -> None:
+    (found,) = days(rule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", years=(2026, 2029))
+    assert found.date == "2028-02-29"
+    friday13 = days(rule="FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", years=(2026, 2027))
+    assert [o.date for o in friday13] == ["2026-02-13", "2026-03-13", "2026-11-13"]
+
+
 def test_a_day_is_never_open_twice_and_the_last_one_is_known() -> None:
     a, b = Occurrence(0, 10, "d", "1"), Occurrence(5, 20, "d", "2")
     assert joined([b, a, a]) == [Occurrence(0, 20, "d", "1")]
@@ -142,6 +194,47 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"ics": EVENTS.replace("DTEND;TZID=America/New_York:20241129T180000\n", "")},
         "expected an end",
     ),
+    "an event every second for a century": (
+        {"ics": EVENTS.replace("FREQ=YEARLY;UNTIL=20261224", "FREQ=SECONDLY;UNTIL=21241224")},
+        "FREQ: expected one of",
+    ),
+    "an event of three years": (
+        {"ics": EVENTS.replace("VALUE=DATE:20241227", "VALUE=DATE:20271227")}, "at most 31 days",
+    ),
+    "an event that lasts for ages": ({"ics": event("DURATION:P999999999D")}, "at most 31 days"),
+    "an event of long ago": ({"ics": event("DURATION:PT1H", start="00010101T0000")}, "cannot be r"),
+    "an event in the year 1": (
+        {"ics": event("DURATION:PT1H", start="00010101T000000")}, "from 1970 to 2099, got 0001-01",
+    ),
+    "two begins": ({"ics": event("DURATION:PT1H\nDTSTART:20261127T090000")}, "DTSTART: expected o"),
+    "two rules": ({"ics": event("DURATION:PT1H" + 2 * "\nRRULE:FREQ=YEARLY")}, "RRULE: expected o"),
+    "a rule of what does not take place": (
+        {"ics": event("DURATION:PT1H\nEXRULE:FREQ=YEARLY")}, "EXRULE: is not read",
+    ),
+    "one change for all that follow": (
+        {"ics": event("DURATION:PT1H\nRECURRENCE-ID;RANGE=THISANDFUTURE:20261127T090000")},
+        "RANGE is not read",
+    ),
+    "a date left out of times": (
+        {"ics": event("DURATION:PT1H\nEXDATE;VALUE=DATE:20261127")}, "EXDATE: expected a date if",
+    ),
+    "a further time in a zone that nobody knows": (
+        {"ics": event("DURATION:PT1H\nRDATE;TZID=Mars/X:20261204T090000")}, "Mars/X is unknown",
+    ),
+    "a further time that is a period": (
+        {"ics": event("DURATION:PT1H\nRDATE;VALUE=PERIOD:20261204T090000Z/PT5H")}, "not periods",
+    ),
+    "too many that repeat": (
+        {"ics": event("DURATION:PT1H\nRRULE:FREQ=YEARLY", times=REPEATING + 1)}, "200 events that",
+    ),
+    "no content but a name": ({"ics": "\x00BEGIN"}, "expected an iCalendar file"),
+    "the last day of all": ({"dates": ("9999-12-31",)}, "from 1970 to 2099"),
+    "a begin of long ago": ({"rule": "FREQ=WEEKLY", "starts": "1900-01-01"}, "from 1970 to 2099"),
+    "no interval": ({"rule": FRIDAY + ";INTERVAL=0", "starts": "2026-01-01"}, "INTERVAL: expected"),
+    "a count below one": ({"rule": FRIDAY + ";COUNT=-1", "starts": "2026-01-01"}, "COUNT: expecte"),
+    "days that join for a quarter": (
+        {"rule": "FREQ=WEEKLY;BYMONTH=11,12,1;BYDAY=MO", "days": 8}, "lasts 99 days at once",
+    ),
     "an event every hour": ({"ics": EVENTS.replace("FREQ=YEARLY;U", "FREQ=HOURLY;U")}, "FREQ"),
     "a training every second": ({"rule": FRIDAY, "train_every_seconds": 1}, "at least 60 s"),
 }  # fmt: skip
@@ -160,6 +253,7 @@ def test_a_calendar_in_another_zone_is_taken_where_the_policy_says_so() -> None:
     assert found[0].begin == unix(2024, 12, 24, 5)
 
 
+MANY = [f"{{name: d{n}, dates: ['2026-01-01']}}" for n in range(101)]
 CONTRADICTIONS = {
     "calendar: {days: [{name: d, dates: ['2026-01-01'], train_every: 1h}]}": "no train",
     "triggers: [{name: t, when: {day: {name: x}}}]": "the calendar has no 'x'",
@@ -167,6 +261,7 @@ CONTRADICTIONS = {
         "different names"
     ),
     "calendar: {time_zone: Nowhere}": "such as Europe/Berlin",
+    f"calendar: {{days: [{', '.join(MANY)}]}}": "at most 100, got 101",
 }
 
 
@@ -203,7 +298,7 @@ def test_files_that_a_policy_names_travel_in_it_and_lines_stay(tmp_path: Path) -
     assert dates == ["2026-11-27", "2026-12-24"]
 
 
-@pytest.mark.parametrize("raw", [None, b"\xff\xfe"])
+@pytest.mark.parametrize("raw", [None, b"\xff\xfe", b" " * (MOST + 1)])
 def test_a_calendar_that_cannot_be_read_is_named(tmp_path: Path, raw: bytes | None) -> None:
     if raw is not None:
         (tmp_path / "shop.ics").write_bytes(raw)
