@@ -178,7 +178,7 @@ class Line:
         if run is None or train is None:
             return
         today = open_at(self.days, now)
-        fresh = self._fresh(run, today)
+        fresh = self._fresh(run, today, train.minimum_samples)
         if run.kind == "day" and today is None:
             self.pending = None
         elif self.trial is None and len(fresh[1]) >= train.minimum_samples:
@@ -187,16 +187,18 @@ class Line:
         elif self.trial is None and now - run.created > train.wait_seconds:
             self.pending = None
 
-    def _fresh(self, run: PendingRun, today: Occurrence | None) -> Rows:
-        """Rows of a run: of the day and the last like it, or of ordinary days."""
-        last = last_before(self.days, today) if today is not None else None
-        rare = spans(self.days)
+    def _fresh(self, run: PendingRun, today: Occurrence | None, needed: int) -> Rows:
+        """Rows of a run: of the day, while they are too few also of the last one; or ordinary."""
+        if today is None:
+            rare = spans(self.days)
+            return self._rows(lambda at: at >= run.since and not any(a <= at < b for a, b in rare))
+        fresh = self._rows(lambda at: at >= today.begin)
+        last = last_before(self.days, today)
+        if last is None or len(fresh[1]) >= needed:
+            return fresh
+        return self._rows(lambda at: at >= today.begin or at in last)
 
-        def chosen(at: float) -> bool:
-            if today is not None:
-                return at >= today.begin or (last is not None and at in last)
-            return at >= run.since and not any(begin <= at < end for begin, end in rare)
-
+    def _rows(self, chosen: Callable[[float], bool]) -> Rows:
         return _joined([rows for at, rows in self.seen if chosen(at)])
 
     def _train(self, run: PendingRun, fresh: Rows, today: Occurrence | None, now: float) -> None:

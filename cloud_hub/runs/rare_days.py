@@ -1,7 +1,8 @@
 """Rare days in a run: the rows that it gets, the mark on what it makes, and its end with the day.
 
-A run on a rare day is trained on rows of that day and of the last one like it. Any other run gets
-no rows of rare days: what is true on one of them misleads on all others.
+A run on a rare day is trained on rows of that day; while they are too few, also on those of the last
+one like it. No longer, for no two are quite alike, and the day's own rows must be able to say so.
+Any other run gets no rows of rare days: what is true on one of them misleads on all others.
 """
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ class RunDays:
         today = open_at(found, now)
         if today is None:
             fresh = self._telemetry.samples(run.model, since=run.since, without=spans(found))
-        else:
-            last = last_before(found, today)
-            also = [(last.begin, last.end)] if last is not None else []
-            # Of the day alone, whatever asked for the run: rows of before are of other days.
-            fresh = self._telemetry.samples(run.model, since=today.begin, also=also)
-        return _capped(fresh, policy)
+            return _capped(fresh, policy)
+        # Of the day alone, whatever asked for the run: rows of before are of other days.
+        fresh = _capped(self._telemetry.samples(run.model, since=today.begin), policy)
+        last = last_before(found, today)
+        needed = policy.train.minimum_samples if policy.train is not None else 0
+        if last is None or (fresh is not None and len(fresh) >= needed):
+            return fresh
+        both = self._telemetry.samples(run.model, since=today.begin, also=[(last.begin, last.end)])
+        return _capped(both, policy)
 
     def trained_on(self, run: RunRecord) -> Occurrence | None:
         """Return the rare day on which a run began to train, if there was one."""

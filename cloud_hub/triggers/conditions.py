@@ -135,10 +135,8 @@ def judge_day(rule: DayRule, facts: Facts, state: TriggerState) -> ConditionVerd
         begins = [each.begin for each in facts.days if each.day == rule.name]
         comes = _utc(min(begins)) if begins else None
         return ConditionVerdict(False, DayEvidence(rule.name, comes=comes))
-    # Since the last firing and not since the serving version, or a promotion would put it off. A
-    # firing that is still to come is of a clock that was ahead, and would silence the whole day.
-    fired = state.fired_at if (state.fired_at or 0.0) <= facts.now else None
-    due = max(day.begin, (fired or 0.0) + rule.every_seconds)
+    # Since the last firing and not since the serving version, or a promotion would put it off.
+    due = max(day.begin, (state.fired_at or 0.0) + rule.every_seconds)
     evidence = DayEvidence(rule.name, day.date, _utc(day.end), _utc(due))
     return ConditionVerdict(facts.now >= due, evidence)
 

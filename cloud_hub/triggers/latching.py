@@ -50,7 +50,7 @@ def evaluate(
         runs: times at which triggers started runs before that count against this rule (see
             :func:`counted`), Unix seconds.
     """
-    state = watched(rule.when, facts, _unlatched(state, facts.serving.version))
+    state = watched(rule.when, facts, _as_of(state, facts.now, facts.serving.version))
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
         return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
@@ -99,9 +99,15 @@ def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
     return rule.when.lasts() and state.fired_version == version and not state.rearmed
 
 
-def _unlatched(state: TriggerState, version: str) -> TriggerState:
-    """Forget for which version a rule fired once another one serves."""
-    return state if state.fired_version == version else replace(state, fired_version=None)
+def _as_of(state: TriggerState, now: float, version: str) -> TriggerState:
+    """Forget for which version a rule fired once another one serves, and times still to come: a
+    clock that was ahead for a while would keep a rule from firing for as long.
+    """
+    if state.fired_version != version:
+        state = replace(state, fired_version=None)
+    if (state.fired_at or 0.0) > now:
+        state = replace(state, fired_at=None)
+    return replace(state, held_since=None) if (state.held_since or 0.0) > now else state
 
 
 def _hindered(

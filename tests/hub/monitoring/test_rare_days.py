@@ -73,6 +73,24 @@ def test_the_next_such_day_is_held_against_the_last(serving: Hub) -> None:
     assert alarm.evidence["note"] == f"beside the sale of {DATE}"
 
 
+def test_a_last_day_of_which_too_little_is_known_is_named_and_not_compared(serving: Hub) -> None:
+    devices = fleet(serving, 0, 7)
+    seen(devices, range(2 * DAY, 2 * DAY + 1), 0.0)
+    week = 7 * DAY
+    alike = seen(devices, range(week, week + 3), 0.8)
+    assert alike == [("drift:f1", f"sale: not compared with the sale of {DATE}")]
+
+
+def test_a_clock_that_was_ahead_does_not_put_monitoring_off(serving: Hub) -> None:
+    devices = fleet(serving, 0)
+    devices.window(0, shift=0.0)
+    serving.monitoring.tick(devices.after(0) + 365 * 86_400)
+    for number in range(1, 4):
+        devices.window(number, shift=0.8)
+        serving.monitoring.tick(devices.after(number))
+    assert serving.monitoring.status("demo").watched_to == BEGIN + 4 * WINDOW
+
+
 def test_windows_of_a_rare_day_are_no_past_of_ordinary_ones() -> None:
     days = RareDays((Occurrence(100, 200, "sale", "x"),))
     windows = [(220, 240), (190, 205), (100, 120), (50, 60)]

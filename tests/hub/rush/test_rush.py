@@ -8,17 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sqlalchemy import select, update
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.runs.store import RunCause, RunRecord
+from cloud_hub.telemetry.tables import samples
 from tests.hub.runs.conftest import Ready, ready  # noqa: F401, the fixture
 from tests.hub.runs.retraining import data, finish
 
 DAY = 86_400.0
 NOW = datetime.datetime.now(datetime.UTC)
 YESTERDAY = (NOW - datetime.timedelta(days=1)).date().isoformat()
+TWO_WEEKS_AGO = (NOW - datetime.timedelta(days=14)).date().isoformat()
 MONTH_AGO = (NOW - datetime.timedelta(days=31)).date().isoformat()
 CALENDAR = f"""
 calendar:
@@ -84,7 +87,7 @@ def test_a_version_of_the_rush_is_marked_and_goes_back_when_the_day_is_over(
     assert "surely worse on the holdout" in mark.reason
     assert mark.checks
     statuses = {r.version: r.status for r in hub.registry.versions("demo")}
-    assert statuses == {"1.0": "serving", "2.0": "retired"}
+    assert statuses == {"1.0": "serving", "2.0": "rolled_back"}
     serial = hub.plans.current("demo").serial  # type: ignore[union-attr]
     hub.rush.tick(OVER + 1)
     assert hub.plans.current("demo").serial == serial  # type: ignore[union-attr]
@@ -160,7 +163,10 @@ def test_rows_of_rare_days_are_for_runs_of_rare_days(ready: Ready) -> None:  # n
     now = time.time()
     assert len(days.rows(run, now) or ()) == 300
     assert days.rows(run, OVER) is None
-    # Of the last such day: with the begin of the run after all rows, only ``also`` finds them.
+    # Of the day all rows count, whatever asked for the run, and only while they are too few also
+    # those of the last such day.
+    assert len(days.rows(replace(run, since=now), now) or ()) == 300
+    assert days.since(replace(run, since=now, until=now)) < now - 60
     next_one = (NOW + datetime.timedelta(days=40)).date().isoformat()
     dates = f'["{MONTH_AGO}", "{YESTERDAY}", "{next_one}"]'
     text = hub.registry.policy_text("demo")
@@ -168,3 +174,13 @@ def test_rows_of_rare_days_are_for_runs_of_rare_days(ready: Ready) -> None:  # n
     hub.policies.apply("demo", text, actor="test", override="tests")
     later = now + 40 * DAY
     assert len(days.rows(replace(run, since=later), later) or ()) == 300
+    text = text.replace(next_one, NOW.date().isoformat()).replace(YESTERDAY, TWO_WEEKS_AGO)
+    hub.policies.apply("demo", text.replace("days: 3", "days: 1"), actor="test", override="tests")
+    with hub.engine.begin() as db:  # 200 of the rows are of the last such day, 100 of this one
+        chosen = select(samples.c.id).order_by(samples.c.id).limit(200)
+        last = update(samples).where(samples.c.id.in_(chosen.scalar_subquery()))
+        db.execute(last.values(taken=now - 14 * DAY))
+    assert len(days.rows(run, now) or ()) == 300
+    enough = hub.registry.policy_text("demo").replace("minimum_samples: 200", "minimum_samples: 99")
+    hub.policies.apply("demo", enough, actor="test", override="tests")
+    assert len(days.rows(run, now) or ()) == 100

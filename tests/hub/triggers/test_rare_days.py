@@ -85,3 +85,21 @@ def test_expected_alarms_are_no_reason_to_retrain() -> None:
     assert rule is not None
     assert not judge_drift(rule, known).fired
     assert judge_drift(rule, replace(known, alarms=(replace(alarms[0], expected=None),))).fired
+
+
+def test_a_firing_that_is_still_to_come_does_not_silence_the_day() -> None:
+    ahead = TriggerState(fired_at=TODAY.begin + 365 * DAY)  # by a clock that was wrong for a while
+    assert look(TODAY.begin + 1, ahead).outcome == "fired"
+
+
+def test_a_rule_that_fired_on_the_day_is_armed_again_when_the_version_of_before_serves() -> None:
+    text = "sharing: {samples: true}\ntriggers: [{name: grown, when: {volume: {growth: 0.1}}}]"
+    (rule,) = parse_policy(text).rules
+    grown = Facts(TODAY.begin, 0.0, SERVING, new_rows=200)
+    fired = evaluate(rule, grown, TriggerState(), BudgetPolicy())
+    assert fired.outcome == "fired"
+    assert evaluate(rule, grown, fired.state, BudgetPolicy()).outcome == "latched"
+    rush = replace(grown, serving=VersionFacts("2.0", 0.0, 1_000_000))
+    between = evaluate(rule, rush, fired.state, BudgetPolicy())
+    assert between.outcome == "quiet"
+    assert evaluate(rule, grown, between.state, BudgetPolicy()).outcome == "fired"
