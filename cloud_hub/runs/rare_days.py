@@ -1,8 +1,8 @@
 """Rare days in a run: the rows that it gets, the mark on what it makes, and its end with the day.
 
-A run on a rare day is trained on rows of that day; while they are too few, also on those of the last
-one like it. No longer, for no two are quite alike, and the day's own rows must be able to say so.
-Any other run gets no rows of rare days: what is true on one of them misleads on all others.
+A run on a rare day is trained on rows of that day; while they are too few, also on those of the
+last one like it. No longer, for no two are quite alike, and the day's own rows must be able to say
+so. Any other run gets no rows of rare days: what is true on one of them misleads on all others.
 """
 
 from __future__ import annotations

@@ -93,8 +93,9 @@ def test_a_firing_that_is_still_to_come_does_not_silence_the_day() -> None:
 
 
 def test_a_rule_that_fired_on_the_day_is_armed_again_when_the_version_of_before_serves() -> None:
-    text = "sharing: {samples: true}\ntriggers: [{name: grown, when: {volume: {growth: 0.1}}}]"
-    (rule,) = parse_policy(text).rules
+    shared = "sharing: {samples: true, per_window: 9}\n"
+    text = "triggers: [{name: grown, when: {volume: {growth: 0.1}}, cooldown: 1h}]"
+    (rule,) = parse_policy(shared + text).rules
     grown = Facts(TODAY.begin, 0.0, SERVING, new_rows=200)
     fired = evaluate(rule, grown, TriggerState(), BudgetPolicy())
     assert fired.outcome == "fired"
@@ -102,4 +103,5 @@ def test_a_rule_that_fired_on_the_day_is_armed_again_when_the_version_of_before_
     rush = replace(grown, serving=VersionFacts("2.0", 0.0, 1_000_000))
     between = evaluate(rule, rush, fired.state, BudgetPolicy())
     assert between.outcome == "quiet"
-    assert evaluate(rule, grown, between.state, BudgetPolicy()).outcome == "fired"
+    again = replace(grown, now=TODAY.end)
+    assert evaluate(rule, again, between.state, BudgetPolicy()).outcome == "fired"
