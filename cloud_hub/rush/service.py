@@ -220,9 +220,10 @@ class Rush:
         statuses = {r.version: r.status for r in self._registry.versions(mark.model)}
         of_rush = {m.version for m in self._store.marks(mark.model) if m.outcome != "kept"}
         served = [p.serving.version for p in self._plans.history(mark.model, limit=HISTORY)]
-        for version in dict.fromkeys([mark.before, *served]):
-            fits = version not in of_rush and statuses.get(version, GONE) != GONE
-            if fits and self._is_whole(mark.model, version):
+        # The one of before may be of an earlier rush, if a person let that serve again.
+        others = [version for version in dict.fromkeys(served) if version not in of_rush]
+        for version in (mark.before, *others):
+            if statuses.get(version, GONE) != GONE and self._is_whole(mark.model, version):
                 return version
         return None
 

@@ -170,16 +170,17 @@ def run(effort: Effort) -> list[Row]:
 
 
 def _figures(rush: Rush, found: Found) -> list[Row]:
+    """Both days of every policy, means of all histories."""
     rows = []
     for name, histories in found.items():
-        for year, title in enumerate(("first", "second")):
-            each = [h[year] for h in histories]
-            on, after, week, forgot = (
-                float(np.mean([getattr(y, figure) for y in each]))
-                for figure in ("on", "after", "week", "forgot")
+        means = {
+            figure: " and ".join(
+                f"{np.mean([getattr(h[year], figure) for h in histories]):.1%}" for year in (0, 1)
             )
-            text = f"{on:.1%}, the day after {after:.1%}, the week {week:.1%}, forgot {forgot:+.1%}"
-            rows.append(Row(f"{rush.title}: {title} day, {name}", "", text))
+            for figure in ("on", "after", "week", "forgot")
+        }
+        text = "on the days {on}, the day after {after}, the week {week}, forgot {forgot}"
+        rows.append(Row(f"{rush.title}: {name}", "", text.format(**means)))
     return rows
 
 

@@ -114,6 +114,18 @@ def test_a_version_of_before_that_a_person_took_back_does_not_serve_again(
     assert (mark(hub, "2.0").outcome, mark(hub, "2.0").before) == ("went_back", "1.0")
 
 
+def test_a_version_of_an_earlier_rush_that_a_person_let_serve_again_is_gone_back_to(
+    serving: Hub, tmp_path: Path
+) -> None:
+    hub = serving
+    of_the_rush(hub, tmp_path, "2.0")
+    over(hub)
+    hub.plans.promote("demo", "2.0", actor="me", reason="I like it")
+    of_the_rush(hub, tmp_path, "3.0", run=2)
+    over(hub)
+    assert (serves(hub), mark(hub, "3.0").outcome) == ("2.0", "went_back")
+
+
 def test_without_a_version_to_go_back_to_it_stays_and_says_so(serving: Hub, tmp_path: Path) -> None:
     hub = serving
     of_the_rush(hub, tmp_path, "2.0")
