@@ -2,8 +2,7 @@
 
 Legal order of a rule's life: quiet → holding → fired → latched → (re-armed by hand, or another
 version serves) → quiet; also if the first one serves again later, as after a rare day. Rules over
-events (cron, interval, webhook) are never latched: each event
-is new.
+events (cron, interval, webhook) are never latched: each event is new.
 """
 
 from __future__ import annotations
