@@ -192,18 +192,27 @@ def _goals(rush: Rush, found: Found) -> list[Row]:
         _most(f"{title}, forgotten when the day is over, points", _forgotten(found), 0.5),
     ]
     if rush is STAYS:  # at most a day late: a seventh of what the old version loses in the week
-        late = _below(found, "week", years=(1,))
-        return [_most(f"{title}, the week after, points below {TRIGGERS}", late, 4.0)]
+        late, behind = _below(found, "week", years=(1,)), _behind(found, "week")
+        return [
+            _most(f"{title}, the week after, points below {TRIGGERS}", late, 4.0),
+            _most(f"{title}, the week after, points below the best", behind, 4.0, known=True),
+        ]
     if rush in (UNLIKE, NEITHER):
         on = _below(found, "on", years=(1,) if rush is UNLIKE else (0, 1))
-        return [_most(f"{title}, on the day, points below {TRIGGERS}", on, 1.0), *lost]
+        second = f"{title}, on the second day, points below the best"
+        return [
+            _most(f"{title}, on the day, points below {TRIGGERS}", on, 1.0),
+            _most(second, _behind(found, "on"), 1.0, known=rush is UNLIKE),
+            *lost,
+        ]
     gains = [
         _least(f"{title}, {name} day, won back of what {NOTHING} loses, percent", won, goal)
         for name, won, goal in zip(
             ("first", "second"), (_won(found, 0), _won(found, 1)), (50.0, 75.0), strict=True
         )
     ]
-    best = _least(f"{title}, second day, points above the best of the others", _above(found), 0.0)
+    above = [-points for points in _behind(found, "on")]
+    best = _least(f"{title}, second day, points above the best of the others", above, 0.0)
     return [*(gains if rush is not SMALL else []), best, *lost]
 
 
@@ -213,15 +222,12 @@ def _won(found: Found, year: int) -> list[float]:
     return [100 * (ours.on - none.on) / (none.best - none.on) for ours, none in pairs]
 
 
-def _above(found: Found) -> list[float]:
-    """Points above the policy that is best on the second day, on the mean of all histories."""
-    means = {
-        name: float(np.mean([h[1].on for h in histories]))
-        for name, histories in found.items()
-        if name != OURS
-    }
-    others = found[max(means, key=lambda name: means[name])]
-    return [100 * (a[1].on - b[1].on) for a, b in zip(found[OURS], others, strict=True)]
+def _behind(found: Found, figure: str) -> list[float]:
+    """Points below the other policy that is best in the second year, on the mean of histories."""
+    others = [histories for name, histories in found.items() if name != OURS]
+    best = max(others, key=lambda each: float(np.mean([getattr(h[1], figure) for h in each])))
+    pairs = zip(found[OURS], best, strict=True)
+    return [100 * (getattr(b[1], figure) - getattr(a[1], figure)) for a, b in pairs]
 
 
 def _below(found: Found, figure: str, years: Sequence[int] = (0, 1)) -> list[float]:
@@ -242,9 +248,10 @@ def _least(measured: str, values: Sequence[float], goal: float) -> Row:
     return Row(measured, f"≥ {goal:g}", _said(values, mean, half), mean >= goal, refuted)
 
 
-def _most(measured: str, values: Sequence[float], goal: float) -> Row:
+def _most(measured: str, values: Sequence[float], goal: float, *, known: bool = False) -> Row:
+    """``known``: that it is missed is known; the table says so, and no campaign fails by it."""
     mean, half, slack = _interval(values)
-    refuted = mean - slack > goal
+    refuted = mean - slack > goal and not known
     return Row(measured, f"≤ {goal:g}", _said(values, mean, half), mean <= goal, refuted)
 
 
