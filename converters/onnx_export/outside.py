@@ -200,9 +200,11 @@ def all_inside(proto: Any) -> Any:
 
 
 def size_of(proto: Any) -> int:
-    """Return the bytes of a ModelProto, values that are outside included."""
-    outside = sum(place(each)[2] for each in proto.graph.initializer if is_outside(each))
-    return int(proto.ByteSize()) + outside
+    """Return the bytes of the nodes and initializers of a ModelProto, wherever their values are."""
+    # Part by part: protobuf writes a whole message into memory in order to say how long it is.
+    graph = proto.graph
+    nodes = sum(node.ByteSize() for node in graph.node)
+    return nodes + sum(values_bytes(each) or each.ByteSize() for each in graph.initializer)
 
 
 def write_apart(proto: Any, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.onnx_export.outside import WEIGHTS
+from converters.quantization.watching import watching_session
 from edge_sdk.model.release import Feed
 
 METHODS: Final = {
@@ -50,6 +51,8 @@ def ranges(
             method,
             use_external_data_format=(path.parent / WEIGHTS).stat().st_size > 0,
         )
+        calibrator.model = None  # the whole model once more; what runs is the augmented file
+        calibrator.infer_session = watching_session(augmented)
         # The same number of rows each time: it goes by the model, not by the machine.
         count = min(len(feeds), max(FEWEST, NUMBERS // max(1, numbers)))
         chosen = feeds[:: max(1, len(feeds) // count)][:count]

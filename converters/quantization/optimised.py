@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from converters.memory import give_back
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
 from converters.onnx_export.outside import SMALLEST, size_of, write_apart
@@ -45,7 +45,7 @@ def optimised(proto: Any) -> Any | None:
         for key, value in _APART.items():
             options.add_session_config_entry(key, value)
         onnxruntime.InferenceSession(str(before), options, providers=["CPUExecutionProvider"])
-        give_back(proto.ByteSize())
+        trim(size_of(proto))
         made = onnx.load(str(after))
     domains = {entry.domain for entry in proto.opset_import}
     used = {node.domain for node in all_nodes(made.graph)}

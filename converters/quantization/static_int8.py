@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
-from converters.memory import give_back
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
-from converters.onnx_export.outside import size_of, write_apart
+from converters.onnx_export.copies import copy_of
+from converters.onnx_export.outside import WEIGHTS, size_of, write_apart
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
 from converters.quantization.prepared import activations, prepared
@@ -128,8 +129,11 @@ class _Quantizer:
         import onnx
         from onnxruntime import quantization
 
+        model = onnx.load(str(self.path))
+        # Its types are in it: else the quantizer would write it, and read it with more of them.
+        quantization.quant_utils.add_infer_metadata(model)
         quantizer = quantization.QDQQuantizer(
-            onnx.load(str(self.path)),
+            model,
             per_channel=True,
             reduce_range=True,
             weight_qType=quantization.QuantType.QInt8,
@@ -145,10 +149,10 @@ class _Quantizer:
         made = quantizer.model.model
         made = int8_storage(made) or made
         tidy(made)  # layers of one width have the same zero points
-        raw = made.SerializeToString()
-        del made, quantizer
-        give_back(len(raw))
-        return onnx.ModelProto.FromString(raw)
+        small = copy_of(made)  # what a message has dropped stays in its memory
+        del made, model, quantizer
+        trim(self.path.with_name(WEIGHTS).stat().st_size)
+        return small
 
 
 def _layers(named: Any) -> list[Any]:

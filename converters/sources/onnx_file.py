@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
-from converters.memory import give_back
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes, inner_graphs
 from converters.onnx_export.copies import without_weights
@@ -43,7 +43,7 @@ def load_file(path: Path) -> Any:
             onnx.checker.check_model(without_weights(proto).SerializeToString())
         _bring_in(proto, path)
         _check_places(proto, path.stat().st_size)
-        give_back(path.stat().st_size)
+        trim(path.stat().st_size)
     except ConversionError:
         raise
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own
