@@ -204,7 +204,7 @@ def size_of(proto: Any) -> int:
     # Part by part: protobuf writes a whole message into memory in order to say how long it is.
     graph = proto.graph
     nodes = sum(node.ByteSize() for node in graph.node)
-    return nodes + sum(values_bytes(each) or each.ByteSize() for each in graph.initializer)
+    return int(nodes + sum(values_bytes(each) or each.ByteSize() for each in graph.initializer))
 
 
 def write_apart(proto: Any, folder: Path) -> Path:

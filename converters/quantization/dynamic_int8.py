@@ -138,7 +138,7 @@ def _lstm(proto: Any, node: Any) -> list[Any]:
         quantized, scale = _gates(values_of(tensors[name]))
         unfold.append(helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT))
         zero = np.zeros(scale.shape, np.int8)
-        constants = {"int8": quantized, "half": scale, "zero": zero}
+        constants: dict[str, NDArray[Any]] = {"int8": quantized, "half": scale, "zero": zero}
         add_constants(proto, {f"{name}_{word}": array for word, array in constants.items()})
     made = helper.make_node(
         "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT

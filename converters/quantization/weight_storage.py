@@ -95,7 +95,7 @@ def _int8(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     steps, scale = quantize_to_half(turned.reshape(-1, count))
     quantized = np.ascontiguousarray(steps.reshape(turned.shape).transpose(np.argsort(order)))
     shape = [size if axis in axes else 1 for axis, size in enumerate(values.shape)]
-    constants = {f"{name}_int8": quantized, f"{name}_half": scale.reshape(shape)}
+    constants: Arrays = {f"{name}_int8": quantized, f"{name}_half": scale.reshape(shape)}
     return constants, [
         helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], to=FLOAT),
         helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT),
