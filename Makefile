@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers postgres \
-	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos random-pipelines tree-runtimes conformance wheels lock clean
+	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -27,7 +27,7 @@ help:  ## what there is
 	.venv-device/bin/python $(FROM_CHECKOUT) -e ./edge_sdk
 	@touch $@
 
-demo: .venv/demo  ## the whole product on the digits fleet, in about three minutes
+demo: .venv/demo  ## the whole product on the digits fleet, in about five minutes
 	$(BIN)/python -m examples.digits.demo
 
 test: .venv/dev  ## every test
@@ -90,6 +90,9 @@ lost-writes: .venv/dev  ## a device's power ends and what was not synced is lost
 
 hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, migrates
 	$(BIN)/python -m tests.campaigns.hub_kills --kills 200
+
+batch-kills: .venv/dev  ## 300 kills of batch jobs: of their workers, of the hub that starts them
+	$(BIN)/python -m tests.campaigns.batch_kills --kills 300
 
 chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
 	$(BIN)/python -m tests.campaigns.chaos

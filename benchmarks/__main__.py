@@ -10,7 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, large, packs, trees, variants, watching
+from benchmarks import (
+    batch,
+    entities,
+    features,
+    hub,
+    large,
+    loop,
+    packs,
+    trees,
+    validation,
+    variants,
+    watching,
+    ways,
+)  # fmt: skip
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -26,9 +39,20 @@ CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 LARGE: Final = "large"
 HUB: Final = "hub"
+BATCH: Final = "batch"
+ENTITIES: Final = "entities"
+WAYS: Final = "ways"
 WATCHING: Final = "watching"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, HUB)
+FEATURES: Final = "features"
+LOOP: Final = "loop"
+VALIDATION: Final = "validation"
+PARTS: Final = (
+    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH, ENTITIES,
+    WAYS, VALIDATION, LOOP,
+)  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
+FEW_ENTITIES: Final = 2_000
+MANY_ENTITIES: Final = 1_000_000
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
 MEASURED_ON: Final = "measured on"
@@ -114,8 +138,24 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if FEATURES in only:
+        tell = functools.partial(_tell, FEATURES)
+        parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
+    if LOOP in only:
+        parts[LOOP] = loop.measure(folder, effort, functools.partial(_tell, LOOP))
+    if VALIDATION in only:
+        parts[VALIDATION] = validation.measure(effort, functools.partial(_tell, VALIDATION))
+    if BATCH in only:
+        parts[BATCH] = batch.measure(folder / BATCH, effort, functools.partial(_tell, BATCH))
+    if ENTITIES in only:
+        release = release_of("forest-100", folder / ENTITIES)
+        size = FEW_ENTITIES if effort is QUICK else MANY_ENTITIES
+        tell = functools.partial(_tell, ENTITIES)
+        parts[ENTITIES] = entities.measure(release, folder / ENTITIES, size, effort, tell)
+    if WAYS in only:
+        parts[WAYS] = ways.measure(folder / WAYS, effort, functools.partial(_tell, WAYS))
     return parts
 
 

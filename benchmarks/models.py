@@ -38,6 +38,15 @@ def perceptron() -> tuple[Any, Any, Any]:
     return model.fit(X[:2_000], y[:2_000]), X[2_000:], y[2_000:]
 
 
+def larger_perceptron() -> tuple[Any, Any, Any]:
+    """30 features, two hidden layers of 256 and 128: of a cloud model's size."""
+    X, y = _thirty_features()
+    model = MLPClassifier((256, 128), max_iter=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X[:2_000], y[:2_000]), X[2_000:], y[2_000:]
+
+
 def forest() -> tuple[Any, Any, Any]:
     """A hundred trees on the bundled digits."""
     X, y = load_digits(return_X_y=True)

@@ -32,6 +32,13 @@ round.
 - *large*: each network is converted in a process of its own, with default options; the processor
   time of all its threads is what the conversion takes at most where nothing else runs, and its peak
   memory is VmHWM: Python, its packages and the rows included.
+- *Batch* jobs take turns with their peers, a few parts each: onnxruntime alone on the
+  same batches, whose feeds lie in memory and whose answers nobody keeps; `executemany` of the same
+  rows into the same table. *Processor time* beside it depends less on the machine's other work.
+  Look-ups are counted by the processor time of the hub's process, which is what one core gives.
+- *ways*: the larger MLP answers in the cloud, the smaller one on the device; the hub is a process
+  of its own, over HTTP on this machine. An answer a second of one core is per second of the
+  processor: of the device's process where it answers, else of the hub's.
 - The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
   is on which arm is decided by the plan.
 

@@ -16,10 +16,15 @@ from cloud_hub.api import audit, docs, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
+from cloud_hub.batch import routes as batch_routes
+from cloud_hub.batch.fast_path import EntityFastPath
 from cloud_hub.client.errors import HEADER
+from cloud_hub.database.engine import is_sqlite
+from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
+from cloud_hub.features import set_routes as feature_set_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
@@ -29,6 +34,8 @@ from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
+from cloud_hub.runs.code import routes as pipeline_routes
+from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
@@ -57,14 +64,17 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, pack_routes, form_routes, audit, health, docs,
+        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
+        feature_set_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
+        pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
+        pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
+    if is_sqlite(hub.engine):
+        app.add_middleware(EntityFastPath, hub=hub)
     app.add_middleware(_Signature)
     return app
 

@@ -12,20 +12,34 @@ from sqlalchemy import Engine
 
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
+from cloud_hub.batch.catalogue import Catalogue
+from cloud_hub.batch.generations import Generations
+from cloud_hub.batch.lookup import Lookups
+from cloud_hub.batch.publishing import DevicePacks
+from cloud_hub.batch.service import Batches
+from cloud_hub.batch.stores.opening import open_store
+from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.migrate import open_engine
+from cloud_hub.datasets.service import Datasets
+from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
+from cloud_hub.features.entities import StoredEntities
+from cloud_hub.features.history_store import FeatureHistory
 from cloud_hub.features.service import Features
+from cloud_hub.features.sets import FeatureSets
+from cloud_hub.features.skew_watch import SkewWatch
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.forms.service import Forms
 from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
-from cloud_hub.loop import Loop
+from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
@@ -35,12 +49,19 @@ from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
+from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
+from cloud_hub.runs.past import PastRuns, RunChanges
+from cloud_hub.runs.rare_days import NormalComparison, RunDays
+from cloud_hub.runs.rows import RunRows
 from cloud_hub.runs.service import Runs
+from cloud_hub.runs.steps.store import StepStore
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.rush.service import Rush
+from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
@@ -76,15 +97,15 @@ class Hub:
     ) -> None:
         data = settings.data
         self.settings, self.engine, self.repository = settings, engine, repository
-        self.limits = RateLimits(settings.rates)
-        self.keys = Keys(repository)
+        self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
         self.blobs = BlobStore(stores.blobs)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
-            offline_gate=lambda model, candidate: gate(model, candidate),
+            offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
         )  # fmt: skip
+        self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = Plans(
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
@@ -94,34 +115,85 @@ class Hub:
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
         self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
+        self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
-        self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
-        self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
+        self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self._open_feature_sets(stores)
+        self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
+        self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        runs, uses = RunStore(engine), GateUses(engine)
-        gate = OfflineGate(registry, plans, telemetry, uses)
-        self.runs = Runs(
-            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
-            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
-        )  # fmt: skip
+        self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
         )  # fmt: skip
-        train_problem = functools.partial(problem, workers)
-        self.policies = Policies(registry, plans, train_problem=train_problem)
+        self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
+
+    def _open_batches(self) -> None:
+        """Batch predictions; they are in the hub's database where that is PostgreSQL."""
+        data, engine = self.settings.data, self.engine
+        database = None if is_sqlite(engine) else self.settings.database_url
+        given = None if database is None else engine
+        stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
+        catalogue = Catalogue(engine)
+        self.generations = Generations(catalogue, stores)
+        self.batches = Batches(
+            data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
+            catalogue, self.generations, stores, BatchWorkers(data),
+        )  # fmt: skip
+        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
+        self.lookups = Lookups(
+            self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
+        )
+
+    def _open_runs(self, gate: OfflineGate) -> None:
+        """What makes new versions, and what takes those of rare days back."""
+        engine, audit, registry, plans = self.engine, self.audit, self.registry, self.plans
+        store, steps, marks = RunStore(engine), StepStore(engine), RushStore(engine)
+        self.pipelines = Pipelines(engine, audit, self.blobs)
+        rows = RunRows(store, steps, registry, self.datasets, self.validation)
+        training = TrainingRunner(
+            self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers,
+            self.feature_sets,
+        )  # fmt: skip
+        days = RunDays(registry, self.telemetry, marks)
+        changes = RunChanges(registry, self.pipelines, gate, days)
+        self.past_runs = PastRuns(
+            store, steps, training, self.pipelines, audit, registry, plans, changes
+        )
+        self.runs = Runs(
+            store, steps, training, audit, registry, self.datasets, plans, self.experiments,
+            days=days, changes=changes, offline_gate=gate, slots=self.settings.trainings,
+        )  # fmt: skip
+        self.rush = Rush(
+            engine, audit, registry, plans, self.experiments, marks,
+            compare=NormalComparison(registry, self.telemetry, gate, self.workers),
+            busy=self.runs.busy,
+        )  # fmt: skip
+
+    def _open_feature_sets(self, stores: ArtifactStores) -> None:
+        """Sets of features; their history is among the blobs, which no device reaches."""
+        self.feature_sets = FeatureSets(
+            self.settings.data, FeatureHistory(self.engine, stores.blobs), self.features,
+            self.audit, self.workers,
+        )  # fmt: skip
+        self.skew = SkewWatch(
+            self.engine, self.feature_sets, self.registry, self.plans, self.monitoring.raise_alarm
+        )
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
+        self.batches.stop()
         self.forms.stop()
+        self.feature_sets.wait(STOP_SECONDS)
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
@@ -219,10 +291,17 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
+        "rush": hub.rush.tick,
         "experiments": hub.experiments.tick,
+        "batch": hub.batches.tick,
+        "entities": hub.entity_packs.tick,
+        "features": hub.feature_sets.tick,
+        "skew": hub.skew.tick,
         "packs": hub.packs.tick,
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
+        "datasets": hub.datasets.clean,
+        "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
     }
 

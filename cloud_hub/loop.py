@@ -1,4 +1,4 @@
-"""The loop: renewals, plans, monitoring, triggers, runs, experiments, packs, again and again.
+"""The loop: renewals, plans, monitoring, triggers, runs, experiments, batches, packs, on and on.
 
 Only one process of a hub loops: it holds a lock. Parts are isolated from each other: the error of
 one is shown in the hub's health until it works again, and the others go on. They wait for each

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from converters.certification.parity import Tolerances
     from converters.conversion import convert
     from converters.errors import ConversionError
-    from converters.options import Calibration, Datasets, Metadata, Search
+    from converters.options import Calibration, Data, Metadata, Search
     from converters.preprocessing.picture import Picture
     from converters.preprocessing.spectrogram import Spectrogram
     from converters.preprocessing.tokenizer import Tokenizer
@@ -21,7 +21,7 @@ __all__ = [
     "Calibration",
     "CascadeTarget",
     "ConversionError",
-    "Datasets",
+    "Data",
     "Metadata",
     "OnnxLayout",
     "Picture",
@@ -36,7 +36,7 @@ _MODULES = {
     "Calibration": "converters.options",
     "CascadeTarget": "converters.release_spec",
     "ConversionError": "converters.errors",
-    "Datasets": "converters.options",
+    "Data": "converters.options",
     "Metadata": "converters.options",
     "OnnxLayout": "converters.sources.onnx_signature",
     "Picture": "converters.preprocessing.picture",

@@ -13,7 +13,8 @@ from converters.estimators.fitted_estimator import inspect_estimator
 from converters.estimators.model_file import load
 from converters.frameworks.exported_module import ExportedModule
 from converters.frameworks.frameworks import FILES, UNREAD, export_module, load_module
-from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
+from converters.memory import large_blocks_mapped
+from converters.options import Calibration, Data, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
 from converters.samples.rows import refuse_other_tables
@@ -45,7 +46,7 @@ def convert(
     name: str,
     out: str | Path,
     metadata: Metadata = Metadata(),
-    datasets: Datasets = Datasets(),
+    datasets: Data = Data(),
     search: Search = Search(),
     calibration: Calibration = Calibration(),
     layout: OnnxLayout = OnnxLayout(),
@@ -87,7 +88,7 @@ def convert(
         ConversionError: with the reasons; nothing was written.
     """
     options = Options(metadata, datasets, search, calibration, layout).with_keywords(keywords)
-    with _as_conversion_errors():
+    with _as_conversion_errors(), large_blocks_mapped(_bytes_of(model)):
         X, y = as_arrays(X), as_arrays(y)
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
@@ -158,6 +159,12 @@ def _exported(model: Any, tensors: Any) -> ExportedModule:
             f"of {type(model).__name__} into a Pipeline of scikit-learn"
         )
     return exported
+
+
+def _bytes_of(model: Any) -> int:
+    """Return the bytes of a model's file; 0 of one that is in memory."""
+    is_file = isinstance(model, str | Path) and Path(model).is_file()
+    return Path(model).stat().st_size if is_file else 0
 
 
 def _loaded(path: Path, *, trust: bool) -> Any:

@@ -53,7 +53,7 @@ class Metadata:
 
 
 @dataclass(frozen=True)
-class Datasets:
+class Data:
     """Data besides the rows that answers are checked on.
 
     Attributes:
@@ -182,7 +182,7 @@ class Options:
     """All groups together."""
 
     metadata: Metadata = Metadata()
-    datasets: Datasets = Datasets()
+    datasets: Data = Data()
     search: Search = Search()
     calibration: Calibration = Calibration()
     layout: OnnxLayout = OnnxLayout()

@@ -42,6 +42,10 @@ class DeviceConfig:
     """Predictions of each window, the newest ones, that are stored for labels that arrive after a
     restart; 0 stores none."""
 
+    free_bytes: int = 32 << 20
+    """Bytes of the disk that a pack of answers by entity leaves free; one that would not is not
+    downloaded, and the status says so."""
+
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""
 

@@ -22,7 +22,7 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.serving.opening import opened_features, opened_pack, opened_release
+from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.packs.entity_features import StoredFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.admission import OnUpdate
@@ -137,12 +139,14 @@ class EdgeDevice:
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
         hooks = (on_update, metered)
-        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock, *hooks)
+        callbacks = (self._activate, self._follow_plan, self._use_entities)
+        link = FleetLink(enrolment, config, *callbacks, clock, *hooks)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
         self._rollout = RolloutController(link, service, config)
         try:
+            link.entities.restore()
             self._rollout.start()
             if service.serving is None:
                 self.sync()
@@ -160,6 +164,7 @@ class EdgeDevice:
         *,
         pack: str | Path | None = None,
         features: str | Path | None = None,
+        entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
         config: DeviceConfig = DeviceConfig(),
@@ -172,6 +177,7 @@ class EdgeDevice:
             folder: release folder.
             pack: pack of precomputed answers.
             features: pack of batch features by entity.
+            entities: pack of answers by entity.
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
@@ -183,18 +189,11 @@ class EdgeDevice:
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
             StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function.
-            PackError: ``pack`` or ``features`` is for another release, damaged or expired.
+            PackError: ``pack`` or ``features`` is for another release, damaged or expired;
+                ``entities`` is for another model or damaged.
         """
-        return _OfflineDevice(
-            folder,
-            pack=pack,
-            features=features,
-            shadow=shadow,
-            interleave=interleave,
-            config=config,
-            energy=energy,
-            clock=clock,
-        )
+        files = OfflineFiles(pack, features, entities, shadow, interleave)
+        return _OfflineDevice(folder, files, config, energy, clock)
 
     def predict(
         self,
@@ -215,8 +214,10 @@ class EdgeDevice:
                 (dict of arrays by tensor name, or the array of the only one; with the axis of the
                 rows or without it). With ``entity`` a dict of the features that are
                 not stored, or that are newer than the stored ones.
-            entity: name of the entity whose stored features to join, such as ``"user-42"``. An
-                entity that is not stored gets the declared defaults.
+            entity: name of an entity, such as ``"user-42"``. Without ``x`` its precomputed answer
+                is given, if this device has one that has not expired. Else its stored features
+                are joined with ``x`` (an entity that has none gets their declared defaults) and
+                the model answers; where it cannot, the default of the batch job.
             unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
                 by key, a unit always gets the same version. It does not leave the device; sums
                 by one of 128 buckets of its hash do.
@@ -227,7 +228,7 @@ class EdgeDevice:
                 means not at all. After the deadline the on-device model answers.
 
         Returns:
-            The prediction; ``source`` says whether pack, model or cloud answered.
+            The prediction; ``source`` says whether pack, model, cloud or default answered.
 
         Raises:
             InputError: the input does not fit the model; the message names the feature.
@@ -238,12 +239,30 @@ class EdgeDevice:
         if serving is None or unit is not None:
             serving = service.serving_for(unit)
         if entity is not None:
-            x = serving.joined(entity, x)
+            if x is None:
+                stored = serving.precomputed(entity)
+                if stored is not None:
+                    return stored
+            stored, x = serving.by_entity(entity, x)
+            if stored is not None:
+                return stored
         if serving.stateful:
             return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+
+    def stored_features(self, entity: str) -> StoredFeatures:
+        """Return the stored features of an entity, with their age; nothing is counted.
+
+        Args:
+            entity: its name, such as ``"user-42"``.
+
+        Raises:
+            InputError: this device has no batch features, or they are damaged there.
+            ReleaseError: there is no release yet.
+        """
+        return self._service.current().stored(entity)
 
     def predict_ranking(
         self,
@@ -338,7 +357,7 @@ class EdgeDevice:
             label: the true class, or the true number for a regressor; of a multilabel model the
                 list of all true classes, perhaps none.
             reward: how good the outcome was; larger is better.
-            clicks: items of a ranking that were clicked on, perhaps none.
+            clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
 
         Raises:
             InputError: the prediction is unknown or too old, the label is not one of the classes,
@@ -471,6 +490,9 @@ class EdgeDevice:
         if self._rollout is not None:
             self._rollout.renew()
 
+    def _use_entities(self, pack: EntityPredictions | None) -> None:
+        self._service.use_entities(pack)
+
     def _send(self, bodies: list[Body]) -> None:
         """Put messages into the outbox, or into memory without a hub."""
         if self._link is None:
@@ -499,19 +521,12 @@ class _OfflineDevice(EdgeDevice):
     """Device without a hub; see :meth:`EdgeDevice.offline`."""
 
     def __init__(
-        self,
-        folder: str | Path,
-        *,
-        pack: str | Path | None,
-        features: str | Path | None,
-        shadow: str | Path | None,
-        interleave: str | Path | None,
-        config: DeviceConfig,
-        energy: Meter | None,
-        clock: Callable[[], float],
-    ) -> None:
+        self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
+        energy: Meter | None, clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
         check_opening(config)
+        shadow, interleave = files.shadow, files.interleave
         if shadow is not None and interleave is not None:
             raise StateError(
                 "expected a shadow or an interleaved release, got both: one experiment at a time"
@@ -519,11 +534,10 @@ class _OfflineDevice(EdgeDevice):
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
         release = opened_release(folder, config)
-        serving = service.open(
-            release, OFFLINE,
-            pack=opened_pack(pack, release), features=opened_features(features, release),
-        )  # fmt: skip
+        pack, features, entities = files.opened(release)
+        serving = service.open(release, OFFLINE, pack=pack, features=features)
         service.serve(serving)
+        service.use_entities(entities)
         if shadow is not None:
             service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
         if interleave is not None:

@@ -81,7 +81,7 @@ def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None
     ("folder", "users"),
     [
         ("cloud_hub.forms", set()),
-        ("cloud_hub.isolation", {"cloud_hub.runs"}),
+        ("cloud_hub.isolation", {"cloud_hub.features", "cloud_hub.runs"}),
         ("cloud_hub.flags", {"cloud_hub.fleet"}),
     ],
 )
@@ -143,11 +143,15 @@ def test_importing_little_loads_little(statement: str) -> None:
 PUBLIC = {
     "edge_sdk": ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"],
     "edge_sdk.config": ["DeviceConfig"],
-    "edge_sdk.entity": ["EntityFeatures", "entity_key", "write_entity_features"],
+    "edge_sdk.entity": [
+        *("EntityFeatures", "EntityPackInfo", "EntityPredictions", "EntityValues"),
+        *("entity_key", "entity_keys", "joined_items"),
+        *("write_entity_features", "write_entity_predictions"),
+    ],
     "edge_sdk.meters": ["Counter", "Counters", "InTime", "Meter", "Summed", "find_meter"],
     "edge_sdk.ranking": ["Item", "Ranking"],
     "converters": [
-        *("Calibration", "CascadeTarget", "ConversionError", "Datasets", "Metadata", "OnnxLayout"),
+        *("Calibration", "CascadeTarget", "ConversionError", "Data", "Metadata", "OnnxLayout"),
         *("Picture", "Search", "Spectrogram", "Tokenizer", "Tolerances", "convert"),
     ],
     "cloud_hub.client": ["AdminClient"],

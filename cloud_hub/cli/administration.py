@@ -6,10 +6,10 @@ from typing import Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, local_time, pairs
-from cloud_hub.cli.registration import ADMINISTER, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, local_time, pairs
+from cloud_hub.cli.shared.registration import ADMINISTER, command
 
 
 def add_commands(app: typer.Typer) -> None:

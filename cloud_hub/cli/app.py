@@ -11,13 +11,14 @@ import typer
 
 from cloud_hub.cli import (
     administration,
-    datasets,
+    calendars,
     devices,
     experiments,
     fleet,
     freshness,
     keys,
     monitoring,
+    pipelines,
     plans,
     policy,
     releases,
@@ -25,13 +26,14 @@ from cloud_hub.cli import (
     server,
     triggers,
 )
-from cloud_hub.cli.registration import HELP_OPTIONS
+from cloud_hub.cli.data import batch, datasets, features
+from cloud_hub.cli.shared.registration import HELP_OPTIONS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
-    runs, freshness, administration, keys,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, features,
+    batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, local_time, pairs, plural, warn
-from cloud_hub.cli.registration import SET_UP, WATCH, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, pairs, plural, warn
+from cloud_hub.cli.shared.registration import SET_UP, WATCH, command, group
 
 COLUMNS: Final = ("serial", "public_key", "secret")
 """Columns of a file of serial numbers; only the first has to be there."""

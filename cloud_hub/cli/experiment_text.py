@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from cloud_hub.cli.output import TextTable, View, local_time, plural
+from cloud_hub.cli.shared.output import TextTable, View, local_time, plural
 from cloud_hub.text.durations import format_duration
 
 Plain = Mapping[str, Any]

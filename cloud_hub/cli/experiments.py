@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cloud_hub.cli import types
 from cloud_hub.cli.experiment_text import (
     experiment_line,
     experiments_table,
@@ -15,9 +14,10 @@ from cloud_hub.cli.experiment_text import (
     report_view,
     status_text,
 )
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result
-from cloud_hub.cli.registration import ROLL_OUT, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.registration import ROLL_OUT, command, group
 
 Power = Annotated[
     float, typer.Option(metavar="SHARE", help="Chance to find a difference that is there.")

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, local_time, plural
-from cloud_hub.cli.registration import WATCH, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, plural
+from cloud_hub.cli.shared.registration import WATCH, command
+from cloud_hub.cli.shared.stored_features import stored_features_lines
 
 QUANTILES: Final = ("p50", "p95", "p99")
 SCREEN: Final = 15
@@ -47,6 +48,11 @@ def _telemetry_view(report: dict[str, Any], limit: int) -> View:
         view.append(f"the newest {limit} of {len(windows):,} windows; --limit shows more")
     made = sum(report["devices"].values())
     view.append(f"{plural(len(report['devices']), 'device')}, {plural(made, 'prediction')} ever")
+    names = ("stale", "defaulted")
+    view += stored_features_lines(
+        {name: sum(window[name] for window in windows) for name in names}
+        | {"predictions": sum(sum(window["predictions"].values()) for window in windows)}
+    )
     happened = Counter((event["version"], event["outcome"]) for event in report["events"])
     view += [
         f"{version} {outcome}: {plural(count, 'time')}"

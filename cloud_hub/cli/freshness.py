@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.npz import check_arrays
-from cloud_hub.cli.output import Result, progress
-from cloud_hub.cli.registration import RETRAIN, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, progress
+from cloud_hub.cli.shared.registration import RETRAIN, command
 
 if TYPE_CHECKING:
     from cloud_hub.freshness.analysis import LabelledHistory, Train
-
-ARRAYS = ("X", "y", "t")
 
 Rows = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=".npz with X [N, columns], y [N] and t [N] (Unix seconds); default: shared rows.",
+        help=".npz with X, y and t (Unix seconds), Parquet or CSV; default: shared rows.",
     ),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="Column of the labels in --rows; default: y."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", metavar="COLUMN", help="Column of the times in --rows; default: t."),
 ]
 Entry = Annotated[
     str | None,
@@ -74,6 +78,8 @@ def _freshness(
     hub: HubAddress,
     model: types.Model,
     rows: Rows = None,
+    label: Label = None,
+    time: Time = None,
     entry: Entry = None,
     alternative: Alternative = None,
     path: PythonPath = None,
@@ -96,7 +102,7 @@ def _freshness(
     other = _function(alternative, path) if alternative else None
     report = freshness(
         _function(entry, path),
-        _history(hub, model, rows),
+        _history(hub, model, rows, label, time),
         FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed),
         alternative=other,
         progress=progress,
@@ -133,20 +139,13 @@ def _function(entry: str, path: str | None) -> Train:
         ) from error
 
 
-def _history(hub: HubAddress, model: str, rows: Path | None) -> LabelledHistory:
-    import zipfile
-
-    import numpy as np
-
-    from cloud_hub.errors import Invalid
+def _history(
+    hub: HubAddress, model: str, rows: Path | None, label: str | None, time: str | None
+) -> LabelledHistory:
+    from cloud_hub.data.dataset import Dataset
     from cloud_hub.freshness.analysis import LabelledHistory
 
-    # Never allow_pickle below: the file may come from anywhere, and a pickle runs code.
-    raw = rows.read_bytes() if rows else hub.client().fetch(f"models/{model}/samples")
-    name = str(rows or "rows")
-    check_arrays(raw, ARRAYS, name)
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            return LabelledHistory.sorted(*(file[array] for array in ARRAYS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise Invalid(f"{name}: expected an .npz with X, y and t; {error}") from error
+    if rows is not None:
+        return LabelledHistory.of(Dataset.read(rows, label=label, time=time), str(rows))
+    shared = hub.client().fetch(f"models/{model}/samples", format="parquet")
+    return LabelledHistory.of(Dataset.from_bytes(shared), "shared rows")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.output import Result, TextTable, warn
-from cloud_hub.cli.registration import ADMINISTER, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.output import Result, TextTable, warn
+from cloud_hub.cli.shared.registration import ADMINISTER, command, group
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer

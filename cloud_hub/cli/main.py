@@ -16,7 +16,7 @@ from edge_sdk.cli.console import INTERRUPTED, may_be_piped, part_of, reason_of
 if TYPE_CHECKING:
     import typer
 
-    from cloud_hub.cli.registration import Invocation
+    from cloud_hub.cli.shared.registration import Invocation
 
 NAME: Final = "edge-hub"
 DONE: Final = 0

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, local_time, pairs, plural
-from cloud_hub.cli.registration import WATCH, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, local_time, pairs, plural
+from cloud_hub.cli.shared.registration import WATCH, command, group
+from cloud_hub.cli.shared.stored_features import stored_features_lines
 
 SHOWN: Final = {
     "drift": ("n", "ks", "psi", "p", "moved", "note"),
@@ -84,9 +85,12 @@ def _acknowledge(
 
 def status_text(status: Mapping[str, Any]) -> str:
     """The state of monitoring for people: alarms with their evidence, then every signal."""
+    stored = stored_features_lines(status["stored_features"])
     if status["watched_to"] is None and not status["signals"]:
-        return f"version {status['version']}: no window with enough observations yet"
+        nothing = f"version {status['version']}: no window with enough observations yet"
+        return "\n".join([nothing, *stored])
     lines = [f"version {status['version']}, watched to {local_time(status['watched_to'])}"]
+    lines += stored
     alarms = status["alarms"]
     lines.append(plural(len(alarms), "open alarm") if alarms else "no alarms")
     for alarm in alarms:
@@ -110,6 +114,7 @@ def history_text(rows: list[dict[str, Any]]) -> str:
 def _signal_line(row: Mapping[str, Any]) -> str:
     mark = "!" if row["alarming"] else " "
     figures = {name: row["figures"].get(name) for name in SHOWN[row["kind"]]}
+    figures["expected"] = row.get("expected")
     return f"{mark} {row['signal']:<32} {pairs(figures)}"
 
 
@@ -118,6 +123,8 @@ def _alarm_lines(alarm: Mapping[str, Any]) -> list[str]:
     evidence = dict(alarm["evidence"])
     parts = {name: evidence.pop(name, None) for name in ("devices", "cohorts", "groups", "output")}
     lines = [f"{alarm['signal']} since {local_time(alarm['raised_at'])}: {pairs(evidence)}"]
+    if alarm.get("expected"):
+        lines.append(f"    expected: {alarm['expected']}")
     lines += [f"    device {_device(device)}" for device in parts["devices"] or ()]
     lines += [f"    cohort {_cohort(cohort)}" for cohort in parts["cohorts"] or ()]
     lines += [f"    {_group_line(group)}" for group in parts["groups"] or ()]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, cell
-from cloud_hub.cli.registration import ROLL_OUT, command
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, cell
+from cloud_hub.cli.shared.registration import ROLL_OUT, command
 
 if TYPE_CHECKING:
     from cloud_hub.client.admin import AdminClient

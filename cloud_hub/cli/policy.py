@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.policy_files import with_calendars
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 CHANGES: Final = 3
 """Exit status of ``policy plan --exit-code`` when applying would change something."""
@@ -87,7 +88,7 @@ def read_policy(file: Path) -> tuple[bytes, str]:
     """Read a policy file, and refuse it here, with its lines, if it is no policy.
 
     Returns:
-        Its bytes and the model that it is for.
+        Its bytes, with the calendars that it names, and the model that it is for.
 
     Raises:
         Invalid: every mistake on a line of its own.
@@ -96,11 +97,11 @@ def read_policy(file: Path) -> tuple[bytes, str]:
     from cloud_hub.policy.schema.parse import parse_policy
     from cloud_hub.text.yaml import text_of
 
-    raw = file.read_bytes()
-    model = parse_policy(text_of(raw, str(file)), str(file)).model
+    text = with_calendars(text_of(file.read_bytes(), str(file)), file)
+    model = parse_policy(text, str(file)).model
     if model is None:
         raise Invalid(f"{file}:1: model: say which model the policy is for")
-    return raw, model
+    return text.encode(), model
 
 
 def _plan_text(plan: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloud_hub.cli.output import TextTable, View, local_time
+from cloud_hub.cli.shared.output import TextTable, View, local_time
 
 
 def releases_table(releases: list[dict[str, Any]]) -> TextTable:
@@ -18,12 +18,13 @@ def releases_table(releases: list[dict[str, Any]]) -> TextTable:
         "provider",
         "bytes",
         "score",
+        "rare day",
     )
     rows = [
         (
             release["version"]["version"], release["version"]["status"], variant["name"],
             variant["precision"], variant["target"], _short(variant["provider"]), variant["bytes"],
-            variant["score"],
+            variant["score"], _rare_day(release["rare_day"]),
         )
         for release in releases
         for variant in release["variants"]
@@ -44,9 +45,27 @@ def _heading(release: dict[str, Any]) -> str:
         f"licence {release['licence'] or 'not stated'}",
         f"certified on {release['rows']:,} check rows{_confidence(release['confidence'])}",
     ]
+    uses = release["datasets"].items()
+    if uses:
+        lines.append("; ".join(f"{use} on {', '.join(refs)}" for use, refs in sorted(uses)[::-1]))
     if version["override"]:
         lines.append(f"published past the offline gate: {version['override']}")
+    mark = release["rare_day"]
+    if mark:
+        why = mark["reason"] or "goes back by itself when the day is over"
+        lines.append(f"trained on the {_title(mark)}, after {mark['before']}: {why}")
     return "\n".join(lines)
+
+
+def _rare_day(mark: dict[str, Any] | None) -> str | None:
+    """The day on which a version was trained, and what becomes of the version."""
+    if mark is None:
+        return None
+    return f"{_title(mark)}, {(mark['outcome'] or 'goes back').replace('_', ' ')}"
+
+
+def _title(mark: dict[str, Any]) -> str:
+    return f"{mark['day']} of {mark['date']}"
 
 
 def _confidence(value: float | None) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, busy, local_time
-from cloud_hub.cli.registration import RELEASE, command, group
 from cloud_hub.cli.release_text import release_view, releases_table
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, busy, local_time
+from cloud_hub.cli.shared.registration import RELEASE, command, group
 from edge_sdk.system.files import READABLE, write_atomic
+
+if TYPE_CHECKING:
+    from cloud_hub.client import AdminClient
 
 Key = Annotated[
     Path | None,
@@ -33,6 +36,10 @@ TrainingState = Annotated[
 ]
 HtmlFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file.")
+]
+TrainedOn = Annotated[
+    list[str],
+    typer.Option(metavar="NAME@N", help="Dataset that it was trained on, once for each."),
 ]
 Promote = Annotated[bool, typer.Option("--promote", help="Let it serve everybody at once.")]
 
@@ -57,18 +64,33 @@ def _publish(
     key: Key = None,
     training_state: TrainingState = None,
     override: Override = None,
+    trained_on: TrainedOn = [],  # noqa: B006 (typer gives each call a list of its own)
     promote: Promote = False,
 ) -> Result:
     """Sign and publish a release folder."""
     client, key = hub.client(), _signing_key(key, hub.data)
+    _check_datasets(client, release, trained_on)
     state = training_state.read_bytes() if training_state else None
     with busy(f"uploading {release}"):
         record = client.publish(release, key, training_state=state, override=override)
+    if trained_on:
+        path = f"models/{record['model']}/versions/{record['version']}/datasets"
+        client.post(path, trained=trained_on)
     if promote:
         client.post(f"models/{record['model']}/promote", version=record["version"])
     # Signing is done here, so the private key never travels: only its id is worth telling.
     signed = {"key": str(key), "id": _key_id(key)}
     return Result({**record, "signed_by": signed}, lambda r: _publish_text(r, promote))
+
+
+def _check_datasets(client: AdminClient, folder: Path, refs: list[str]) -> None:
+    """Ask for each dataset before anything is published; raises HubFault for one that is none."""
+    from edge_sdk.model.release import Release
+
+    if refs:
+        model = Release.open(folder).manifest.model
+        for ref in refs:
+            client.get(f"models/{model}/datasets/{ref}")
 
 
 def _signing_key(key: Path | None, data: Path | None) -> Path:
@@ -125,10 +147,11 @@ def _list(hub: HubAddress, model: types.Model) -> Result:
 def _show(
     hub: HubAddress, model: types.Model, version: types.ModelVersion, html: HtmlFile = None
 ) -> Result:
-    """Show a release: its variants, why each is in it, why others are not."""
+    """Show a release: its data, its variants, why each is in it, why others are not."""
     client, path = hub.client(), f"models/{model}/versions/{version}"
     if html is None:
-        return Result(client.get(path), release_view)
+        shown = {**client.get(path), "datasets": client.get(f"{path}/datasets")}
+        return Result(shown, release_view)
     write_atomic(html, client.text(f"{path}/release.html").encode(), mode=READABLE)
     return Result({"wrote": str(html)}, lambda done: f"wrote {done['wrote']}")
 

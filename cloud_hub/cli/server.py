@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.output import Result
-from cloud_hub.cli.registration import ADMINISTER, SET_UP, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
 
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from cloud_hub.cli import types
-from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, TextTable, View, cell, local_time, plural
 from cloud_hub.cli.policy import read_policy
-from cloud_hub.cli.registration import RETRAIN, command, group
+from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.hub_address import HubAddress
+from cloud_hub.cli.shared.output import Result, TextTable, View, cell, local_time, plural
+from cloud_hub.cli.shared.registration import RETRAIN, command, group
 
 FIRINGS: Final = 10
 """Firings that ``status`` shows; ``--json`` has all."""

@@ -53,8 +53,12 @@ class AdminClient:
         self._verify = verify
 
     @classmethod
-    def of_data(cls, data: str | Path) -> AdminClient:
+    def of_data(cls, data: str | Path, *, timeout: float = 60.0) -> AdminClient:
         """Return the client of a hub whose data folder is on this machine.
+
+        Args:
+            data: the folder.
+            timeout: seconds for each request.
 
         Raises:
             Invalid: no hub was ever served from this folder.
@@ -69,7 +73,7 @@ class AdminClient:
             raise Invalid(
                 f"{folder}: expected the data folder of a hub on this machine; {error.strerror}"
             ) from error
-        client = cls(url, token)
+        client = cls(url, token, timeout=timeout)
         client._advice = f"start the hub: edge-hub serve {folder}"
         # No proxy of the environment stands before a hub on this machine.
         client._session.trust_env = False
@@ -82,6 +86,26 @@ class AdminClient:
     def fetch(self, path: str, **query: Any) -> bytes:
         """Return the bytes of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).content
+
+    def save(self, path: str, file: Path, **query: Any) -> int:
+        """Write the bytes of ``GET /v1/PATH`` to a file; return how many they are.
+
+        The file appears whole or not at all, however large it is.
+
+        Raises:
+            HubFault: the hub refuses or breaks off, or the file cannot be written.
+        """
+        new = file.with_name(f"{file.name}.new")
+        try:
+            with self._call("GET", path, query, stream=True) as response, new.open("wb") as target:
+                for chunk in response.iter_content(1 << 20):
+                    target.write(chunk)
+                length = target.tell()
+            new.replace(file)
+        except OSError as error:  # requests' errors are OSErrors too
+            new.unlink(missing_ok=True)
+            raise HubFault(f"{file}: not written; {error}") from error
+        return length
 
     def post(self, path: str, data: bytes | None = None, **query: Any) -> Any:
         """Return the JSON of ``POST /v1/PATH``, ``None`` if the response is empty.
@@ -96,6 +120,22 @@ class AdminClient:
         """
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
+
+    def response(
+        self, method: str, path: str, data: bytes | None = None, **query: Any
+    ) -> requests.Response:
+        """Return the whole response to a request below ``/v1/``, with its headers.
+
+        Args:
+            method: of HTTP.
+            path: below ``/v1/``.
+            data: body.
+            query: parameters; those that are ``None`` are left out.
+
+        Raises:
+            HubFault: the hub refuses, or cannot be reached.
+        """
+        return self._call(method, path, query, data)
 
     def text(self, path: str) -> str:
         """Return the text of ``GET /v1/PATH``; raises HubFault."""
@@ -182,8 +222,10 @@ class AdminClient:
         path: str,
         query: dict[str, Any],
         data: bytes | None = None,
+        *,
+        stream: bool = False,
     ) -> requests.Response:
-        response = self._send(method, path, query, data)
+        response = self._send(method, path, query, data, stream=stream)
         if not response.ok:
             raise HubFault(refused(self.url, response))
         return response
@@ -194,6 +236,8 @@ class AdminClient:
         path: str,
         query: Mapping[str, Any] = MappingProxyType({}),
         data: bytes | None = None,
+        *,
+        stream: bool = False,
     ) -> requests.Response:
         """Return a hub's response, refusals included; raises HubFault if somebody else gave it."""
         try:
@@ -203,6 +247,7 @@ class AdminClient:
                 params={name: value for name, value in query.items() if value is not None},
                 data=data,
                 timeout=self._timeout,
+                stream=stream,
                 verify=self._verify,  # passed here it wins over REQUESTS_CA_BUNDLE
                 allow_redirects=False,  # a login page elsewhere must not get the token
             )

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import message
+from cloud_hub.errors import Conflict
 from cloud_hub.features.table import FeatureTable
 from edge_sdk.contract.limits import LATEST, MODEL_BYTES
 
@@ -26,7 +27,10 @@ def status(request: Request, admin: Admin, model: KnownModel) -> Any:
         admin: who asks.
         model: name of the line.
     """
-    return asdict(hub_of(request).features.status(model))
+    hub = hub_of(request)
+    uses = [asdict(use) for use in hub.feature_sets.history.uses(model=model)]
+    sets = [each.ref for each in hub.feature_sets.of_model(model)]
+    return {**asdict(hub.features.status(model)), "sets": sets, "uses": uses}
 
 
 @router.post("/models/{model}/features")
@@ -47,6 +51,10 @@ async def put(
         replace: forget all other entities.
     """
     table = await message(request, FeatureTable, MODEL_BYTES)
+    sets = await run_in_threadpool(hub_of(request).feature_sets.of_model, model)
+    if sets:
+        names = ", ".join(each.declared.name for each in sets)
+        raise Conflict(f"{model}: gets its features from {names}; import rows of that set")
     status = await run_in_threadpool(
         hub_of(request).features.put,
         *(model, table),

@@ -78,7 +78,7 @@ class Features:
         self._audit = audit
         self._registry = registry
         self._plans = plans
-        self._built: dict[tuple[str, float], PackRef | None] = {}
+        self._built: dict[str, tuple[tuple[float, str], PackRef | None]] = {}
 
     def status(self, model: str) -> FeatureStatus:
         """Return the features of a model and the file of each release of its plan.
@@ -148,6 +148,49 @@ class Features:
         log.info("%s: %s published by %s", model, reason, actor)
         return self.status(model)
 
+    def give(self, model: str, table: FeatureTable, now: float, made_of: str = "") -> list[str]:
+        """Store the newest values of a model's sets, and let devices have them with the next plan.
+
+        Unlike :meth:`put`, a version takes those columns that it has, and there need not be one.
+
+        Args:
+            model: name of the line.
+            table: of all entities; others are forgotten.
+            now: Unix seconds: what came later is not in it.
+            made_of: names what the table was made of.
+
+        Returns:
+            The versions whose devices have them.
+
+        Raises:
+            Invalid: the version that serves cannot take them; nothing is stored.
+        """
+        plan = self._plans.current(model)
+        if plan is not None:
+            release = self._registry.release(model, plan.serving.version)
+            if known_columns(tuple(table.columns), release.manifest.signature):
+                self._registry.repository.signer(RELEASES)
+                with tempfile.TemporaryDirectory() as folder:
+                    info = FeatureInfo(dict(table.defaults), now, None)
+                    _write(Path(folder) / "try", release, table, info)
+        self._store.write(model, table, now=now, expires=None, replace=True, made_of=made_of)
+        if plan is not None:
+            reason = f"features of {len(table.entities)} entities"
+            self._plans.change(model, self._renewed, actor="hub", reason=reason)
+        # Last: whoever is killed before it gives them once more.
+        self._store.note_published(model, made_of)
+        return self.served(model)
+
+    def served(self, model: str) -> list[str]:
+        """Return the versions whose devices have features."""
+        plan = self._plans.current(model)
+        named = [] if plan is None else _references(plan)
+        return [ref.version for ref in named if ref.features is not None]
+
+    def info(self, model: str) -> FeatureInfo | None:
+        """Return the facts about what devices of a model were given last; ``None`` if nothing."""
+        return self._store.info(model)
+
     def reference(self, model: str, version: str) -> PackRef | None:
         """Return the signed file of features for a version, ``None`` if there are none for it.
 
@@ -160,10 +203,12 @@ class Features:
             return None
         manifest = self._registry.version(model, version).manifest
         # Every change of a plan asks for every release's file; only new values make a new one.
-        key = (manifest, info.updated_at)
-        if key not in self._built:
-            self._built[key] = self._build(model, version, info)
-        return self._built[key]
+        values = (info.updated_at, info.made_of)
+        before, built = self._built.get(manifest, (None, None))
+        if before != values:
+            built = self._build(model, version, info)
+            self._built[manifest] = (values, built)
+        return built
 
     def _check_columns(self, model: str, table: FeatureTable) -> None:
         """Raise Invalid unless new entities have the columns of those that are stored."""
@@ -213,6 +258,8 @@ def _write(path: Path, release: Release, table: FeatureTable, info: FeatureInfo)
             defaults={c.name: typed(c, [table.defaults[c.name]])[0] for c in columns},
             computed_by="batch features",
             expires=info.expires,
+            computed_at=table.computed_at,
+            stale_at=table.stale_at,
         )
     except PackError as error:
         raise Invalid(str(error)) from error

@@ -24,11 +24,15 @@ class FeatureTable:
         entities: N different names.
         columns: N values for each name of a column.
         defaults: for each column, the value of an entity that is not among them.
+        computed_at: N moments (Unix seconds) of the oldest value of each; none where unknown.
+        stale_at: N moments from which something of each is stale; none where nothing gets stale.
     """
 
     entities: tuple[str, ...]
     columns: Mapping[str, tuple[Value, ...]]
     defaults: Mapping[str, Value]
+    computed_at: tuple[int, ...] = ()
+    stale_at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         require(all(self.entities), "entities: expected names, one is empty")
@@ -37,6 +41,9 @@ class FeatureTable:
         require(bool(self.columns), "columns: expected at least one")
         without = sorted(set(self.columns) ^ set(self.defaults))
         require(not without, f"defaults: expected one for each column; look at {without}")
+        aged = {len(self.computed_at), len(self.stale_at)}
+        fits = aged in ({0}, {len(self.entities)})
+        require(fits, "computed_at, stale_at: expected one for each entity, or none at all")
         for name, values in self.columns.items():
             count = len(values)
             require(
@@ -72,6 +79,8 @@ def typed(column: Column, values: Sequence[Value]) -> list[Any]:
 def _number(column: Column, value: Value) -> float | int | None:
     if value is None or value == "":
         return None
+    if isinstance(value, int) and not column.dtype.startswith("float"):
+        return value  # beyond 2 ** 53 a float would be another number
     try:
         number = float(value)
     except ValueError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.freshness.plan import NEVER, PlannedTraining, RowWindow, TrainingPlan, plan
 from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, format_window
@@ -19,6 +20,9 @@ from cloud_hub.statistics.detectors.blocks import Estimate, block_mean
 from cloud_hub.text.durations import compact_duration
 
 Train = Callable[[TrainingContext], Any]
+TIMES: Final = "t"
+"""Column of the times where no other is said."""
+
 FEWEST_ROWS: Final = 20
 """Rows that a training window must have."""
 
@@ -28,9 +32,12 @@ RECENT_BLOCKS: Final = 12
 
 @dataclass(frozen=True)
 class LabelledHistory:
-    """Labelled rows in order of time: ``X`` [N, features], ``y`` [N], ``times`` [N] (Unix s)."""
+    """Labelled rows in order of time: ``X`` [N, features], ``y`` [N], ``times`` [N] (Unix s).
 
-    X: NDArray[Any]
+    ``X`` is an array or a DataFrame.
+    """
+
+    X: Any
     y: NDArray[Any]
     times: NDArray[np.float64]
 
@@ -56,12 +63,38 @@ class LabelledHistory:
         order = np.argsort(stamps, kind="stable")
         if len(X) != len(order) or len(y) != len(order):
             raise Invalid("rows: expected X, y and t of equal length")
-        return cls(np.asarray(X)[order], np.asarray(y)[order], stamps[order])
+        return cls(_picked(X, order), np.asarray(y)[order], stamps[order])
+
+    @classmethod
+    def of(cls, data: Dataset, name: str) -> LabelledHistory:
+        """Return the rows of a dataset in order of time.
+
+        Args:
+            data: rows with labels and times.
+            name: of the data, for messages.
+
+        Raises:
+            Invalid: no labels or no times.
+        """
+        if data.time is None and TIMES in data.names:
+            data = replace(data, time=TIMES)
+        labels, times = data.labels, data.times
+        if labels is None or times is None:
+            raise Invalid(
+                f"{name}: expected rows with labels and times: an .npz with X, y and t, or columns "
+                "y and t"
+            )
+        return cls.sorted(data.X, labels, times)
 
     def rows(self, window: RowWindow) -> LabelledRows:
         """Rows of a window."""
         inside = window.of(self.times)
-        return LabelledRows(self.X[inside], self.y[inside])
+        return LabelledRows(_picked(self.X, inside), self.y[inside])
+
+
+def _picked(X: Any, rows: Any) -> Any:
+    """Return rows of an array or a DataFrame."""
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
 
 
 @dataclass(frozen=True)

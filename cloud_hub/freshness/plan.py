@@ -23,6 +23,9 @@ NEVER: Final = float("inf")
 LONGEST_SHARE: Final = 0.5
 """Of the history, at most so much is kept to judge on."""
 
+MOST_TRAININGS: Final = 10_000
+"""Trainings of one schedule: what a person may wait for, not what fills the memory."""
+
 AGES: Final = 8
 """Points of the curve of ages."""
 
@@ -78,7 +81,7 @@ def plan(
         blocks: into how many parts the stretch is cut for intervals, at least.
 
     Raises:
-        Invalid: no schedule, or a history too short for the longest.
+        Invalid: no schedule, a history too short for the longest, or one that trains too often.
     """
     schedules = sorted({float(seconds) for seconds in every}, reverse=True)
     if not schedules or schedules[-1] <= 0:
@@ -95,6 +98,12 @@ def plan(
             f"a schedule of {compact_duration(schedules[0])}, got {format_duration(last - first)}"
         )
     stretch = RowWindow(last - length, last)
+    count = length / schedules[-1]
+    if count > MOST_TRAININGS:
+        raise Invalid(
+            f"every: expected at most {MOST_TRAININGS:,} trainings of a schedule, but every "
+            f"{compact_duration(schedules[-1])} takes {count:,.0f} on this history"
+        )
     size = stretch.begin - first - delay
     if size <= 0:
         raise Invalid(

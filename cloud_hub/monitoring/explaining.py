@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.fit import columns_for
+from cloud_hub.errors import HubFault
 from cloud_hub.monitoring.figures import NotExplained, OutputShift
 from cloud_hub.monitoring.findings import FleetWindow
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.statistics.detectors.output_shift import (
     explained,
     feature_part,
@@ -23,7 +25,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 
-NO_ROWS: Final = "no held-out rows; edge-hub dataset MODEL holdout FILE gives the hub some"
+NO_ROWS: Final = "no held-out rows; edge-hub data add MODEL holdout FILE gives the hub some"
 
 NO_TABLE: Final = "the inputs are no table, so there is no column whose part could be told"
 
@@ -37,7 +39,7 @@ def explain_drift(
 
     Args:
         release: the version that drifted.
-        held_out: rows [N, columns] to run the model on.
+        held_out: rows to run the model on.
         window: in which the features drifted.
         names: of the features.
 
@@ -49,17 +51,14 @@ def explain_drift(
     if held_out is None:
         return NotExplained(NO_ROWS)
     try:
-        name, outputs = _outputs(release, held_out.rows)
-    except EdgeError as error:
+        rows = columns_for(held_out, release.manifest.signature.columns, release.manifest.version)
+        name, outputs = _outputs(release, rows)
+    except (EdgeError, HubFault) as error:
         return NotExplained(f"the held-out rows do not fit this version: {error}")
     if name is None:
         return NotExplained("the model has neither confidences nor values")
     profile = {f.name: f for f in release.profile().features}
-    columns = {column.name: i for i, column in enumerate(release.manifest.signature.columns)}
-    parts = [
-        feature_part(n, places(profile[n], held_out.rows[:, columns[n]]), window.pooled(n), outputs)
-        for n in names
-    ]
+    parts = [feature_part(n, places(profile[n], rows[n]), window.pooled(n), outputs) for n in names]
     change = _observed_change(release, window, name)
     share = None if change is None else explained(parts, change)
     short = (replace(p, moved=_short(p.moved), supported=_short(p.supported)) for p in parts)
@@ -71,7 +70,7 @@ def explain_drift(
     )
 
 
-def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[np.float64]]:
+def _outputs(release: Release, rows: Mapping[str, Any]) -> tuple[str | None, NDArray[np.float64]]:
     signature = release.manifest.signature
     missing = release.manifest.training.get("missing") == "allowed"
     # The device's own runtime: an output here is the output that a device would give.
@@ -80,7 +79,9 @@ def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[
     if sure is not None:
         return "confidence", answers[sure.name].max(axis=1).astype(np.float64)
     if value is not None:
-        return "value", answers[value.name].reshape(len(rows), -1)[:, 0].astype(np.float64)
+        return "value", answers[value.name].reshape(len(answers[value.name]), -1)[:, 0].astype(
+            np.float64
+        )
     return None, np.zeros(0)
 
 

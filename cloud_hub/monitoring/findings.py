@@ -55,7 +55,7 @@ UNKNOWN = f"no verdict: fewer than {WINDOWS} earlier windows, which tell chance 
 class Finding:
     """One signal in one window. ``effect`` is its size, in the unit of its kind: of drift the
     larger of KS distance and corrected PSI, of devices the share that changed, else a difference of
-    shares.
+    shares. ``expected`` says why nobody need be alarmed: a rare day, on which it is usual.
     """
 
     signal: str
@@ -63,6 +63,7 @@ class Finding:
     alarming: bool
     effect: float
     figures: Figures
+    expected: str | None = None
 
 
 @dataclass(frozen=True)

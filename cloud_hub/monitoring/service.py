@@ -11,25 +11,30 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.monitoring import groups, labels, mean_error
+from cloud_hub.monitoring.rare_days import BACK, RareDays
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.telemetry.fleet_windows import FleetWindows
+from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
 from cloud_hub.telemetry.groups import GroupSums
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
+
+DAY: Final = 86_400.0
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +45,32 @@ LONGEST_WAIT: Final = 60.0
 @dataclass(frozen=True)
 class MonitoringStatus:
     """Monitoring of the serving version: ``watched_to`` is the end of the newest window that was
-    evaluated (Unix seconds), ``signals`` are its figures.
+    evaluated (Unix seconds), ``signals`` are its figures, ``stored_features`` says how fresh those
+    of the last day's predictions were.
     """
 
     version: str
     watched_to: int | None
     alarms: tuple[Alarm, ...]
     signals: tuple[FigureRecord, ...]
+    stored_features: StoredFeatureUse
 
 
 class Monitoring:
     """Monitoring of the serving versions of all models."""
 
     def __init__(
-        self, engine: Engine, audit: Audit, registry: Registry, plans: Plans, fleet: Fleet
+        self,
+        engine: Engine,
+        audit: Audit,
+        registry: Registry,
+        datasets: Datasets,
+        plans: Plans,
+        fleet: Fleet,
     ) -> None:
         self._audit = audit
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._fleet = fleet
         self._windows = FleetWindows(engine)
@@ -79,7 +93,7 @@ class Monitoring:
         version = self.serving(model)
         # Sooner than a window there is nothing new to evaluate.
         wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
-        if version is None or now - self._looked.get(model, 0.0) < wait:
+        if version is None or 0 <= now - self._looked.get(model, 0.0) < wait:
             return []
         self._looked[model] = now
         with self._lock:
@@ -88,22 +102,42 @@ class Monitoring:
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
         # Compared by id: the watcher also touches alarms that were open before.
         before = {alarm.id for alarm in self._store.alarms(model, version=version)}
-        self._watcher(model, version).watch(now)
+        self._watcher(model, version, now).watch(now)
         after = self._store.alarms(model, version=version)
         raised = [alarm for alarm in after if alarm.id not in before]
         for alarm in raised:
             detail = {"signal": alarm.signal, "version": version, "evidence": alarm.evidence}
+            detail |= {"expected": alarm.expected} if alarm.expected is not None else {}
             self._audit.record("hub", "alarm", model, detail)
             log.info("%s %s: alarm raised, %s", model, version, alarm.signal)
         return raised
 
-    def _watcher(self, model: str, version: str) -> Watcher:
+    def raise_alarm(
+        self, model: str, version: str, signal: str, evidence: Mapping[str, Any], now: float
+    ) -> None:
+        """Raise an alarm that another part of the hub has found; one that is open stays one.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            signal: ``KIND:NAME``, such as ``skew:orders``.
+            evidence: plain JSON.
+            now: Unix seconds.
+        """
+        if self._store.raise_alarm(model, version, signal, evidence, now):
+            detail = {"signal": signal, "version": version, "evidence": dict(evidence)}
+            self._audit.record("hub", "alarm", model, detail)
+            log.info("%s %s: alarm raised, %s", model, version, signal)
+
+    def _watcher(self, model: str, version: str, now: float) -> Watcher:
         release = self._registry.release(model, version)
-        policy = self._registry.policy(model).monitoring
+        policy = self._registry.policy(model)
         plan = self._plans.current(model)
         return Watcher(
-            self._windows, self._sums, self._store, self._registry, self._fleet, release, policy,
+            self._windows, self._sums, self._store, self._registry, self._datasets, self._fleet,
+            release, policy.monitoring,
             plan.reporting.largest_error if plan is not None else None,
+            RareDays(policy.calendar.occurrences(now - BACK, now + 1)),
         )  # fmt: skip
 
     def serving(self, model: str) -> str | None:
@@ -139,6 +173,7 @@ class Monitoring:
             watched_to=state.watched_to or None,
             alarms=tuple(self.alarms(model)),
             signals=tuple(in_order(shown, self._names(model, version))),
+            stored_features=self._windows.stored_features(model, version, after=time.time() - DAY),
         )
 
     def history(
@@ -211,7 +246,7 @@ class Monitoring:
         if kind == "concept":
             return  # its reference is in the state; see _restart_concept
         rows = self._store.figures(model, signal=signal, version=version, since=0.0, limit=1)
-        window = self._watcher(model, version).load(rows[0].start, rows[0].end)
+        window = self._watcher(model, version, time.time()).load(rows[0].start, rows[0].end)
         if not window.devices:
             raise Conflict(
                 f"{signal}: the reports of its newest window were rolled up; wait for the next"

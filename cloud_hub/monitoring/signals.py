@@ -11,6 +11,8 @@ from cloud_hub.text.spelling import did_you_mean, listed
 BY_NAME: Final = ("drift", "domain", "devices", "outlier")
 ALONE: Final = ("concept:errors", "concept:mae", "estimate:accuracy", "domain:low confidence")
 GROUPS: Final = ("fairness:", "selection:")
+SKEW: Final = "skew:"
+"""Of features between training and serving; measured elsewhere."""
 
 
 def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> str:
@@ -22,7 +24,7 @@ def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> s
         groups: groups that it declares, such as ``sex=f``.
     """
     kind, _, name = signal.partition(":")
-    if signal in ALONE or signal.startswith(GROUPS):
+    if signal in ALONE or signal.startswith((*GROUPS, SKEW)):
         return ""
     if (kind == "concept" and name in groups) or (kind == "drift" and _group_of(name) in groups):
         return ""

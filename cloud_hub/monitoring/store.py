@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,8 @@ class MonitoringState:
 @dataclass(frozen=True)
 class Alarm:
     """An alarm, open until somebody acknowledges it. ``start`` is that of its window; ``seen_at``
-    is when its signal was alarming last; times in Unix seconds.
+    is when its signal was alarming last; times in Unix seconds. ``expected`` says why nobody need
+    be alarmed: a rare day.
     """
 
     id: int
@@ -90,6 +91,7 @@ class Alarm:
     evidence: Document
     acknowledged_at: float | None = None
     acknowledged_by: str | None = None
+    expected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class FigureRecord:
     alarming: bool
     effect: float
     figures: Document
+    expected: str | None = None
 
 
 class MonitoringStore:
@@ -173,6 +176,23 @@ class MonitoringStore:
         with self._engine.connect() as db:
             return [Alarm(**row) for row in db.execute(query.order_by(alarms.c.id)).mappings()]
 
+    def raise_alarm(
+        self, model: str, version: str, signal: str, evidence: Mapping[str, Any], now: float
+    ) -> bool:
+        """Raise an alarm that windows do not show; return False if it is open already.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            signal: ``KIND:NAME``.
+            evidence: plain JSON.
+            now: Unix seconds.
+        """
+        kind = signal.partition(":")[0]
+        with self._engine.begin() as db:
+            named = {"model": model, "version": version}
+            return _latch(db, named, (signal, kind), evidence, int(now), now)
+
     def acknowledge(self, model: str, signal: str, actor: str, now: float) -> int:
         """Acknowledge the open alarms of a signal.
 
@@ -190,6 +210,27 @@ class MonitoringStore:
         )
         with self._engine.begin() as db:
             done = db.execute(change.values(acknowledged_at=now, acknowledged_by=actor))
+        return int(done.rowcount)
+
+    def close_expected(self, model: str, day: str, now: float) -> int:
+        """Acknowledge the open alarms of a model that were expected, for their day is over.
+
+        Or they would hide what is raised on other days.
+
+        Args:
+            model: name of the model.
+            day: why, in place of a person's name.
+            now: Unix seconds.
+
+        Returns:
+            Number of alarms that were open.
+        """
+        a = alarms.c
+        open_ = (a.model == model) & a.acknowledged_at.is_(None) & a.expected.is_not(None)
+        with self._engine.begin() as db:
+            done = db.execute(
+                update(alarms).where(open_).values(acknowledged_at=now, acknowledged_by=day)
+            )
         return int(done.rowcount)
 
     def figures(
@@ -313,12 +354,31 @@ def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) ->
 
 def _raise(db: Connection, named: dict[str, str], finding: Finding, start: int, now: float) -> None:
     """Add an alarm; one that is open already is only seen again."""
+    evidence = {"effect": finding.effect, **as_document(finding.figures)}
+    signal = (finding.signal, finding.kind)
+    _latch(db, named, signal, evidence, start, now, expected=finding.expected)
+
+
+def _latch(
+    db: Connection,
+    named: dict[str, str],
+    signal: tuple[str, str],
+    evidence: Mapping[str, Any],
+    start: int,
+    now: float,
+    *,
+    expected: str | None = None,
+) -> bool:
     a = alarms.c
     here = (a.model == named["model"]) & (a.version == named["version"])
-    here &= (a.signal == finding.signal) & a.acknowledged_at.is_(None)
+    here &= (a.signal == signal[0]) & a.acknowledged_at.is_(None)
+    if expected is None:
+        # What was expected and is so no more is another alarm.
+        ended = {"acknowledged_at": now, "acknowledged_by": "calendar: unlike the last such day"}
+        db.execute(update(alarms).where(here, a.expected.is_not(None)).values(**ended))
     # The latch: while an alarm is open, no second one of its signal is added.
     if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
-        return
-    evidence = {"effect": finding.effect, **as_document(finding.figures)}
-    row = {"signal": finding.signal, "kind": finding.kind, "evidence": evidence}
+        return False
+    row = {"signal": signal[0], "kind": signal[1], "evidence": dict(evidence), "expected": expected}
     db.execute(insert(alarms).values(**named, **row, raised_at=now, seen_at=now, start=start))
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, String, Table, Text
 
 from cloud_hub.database.engine import Whole, metadata
 
@@ -19,6 +19,7 @@ figures = Table(
     Column("alarming", Boolean, nullable=False),
     Column("effect", Float, nullable=False),
     Column("figures", JSON, nullable=False),
+    Column("expected", Text),
     Index("figures_by_time", "model", "version", "start"),
     Index("figures_by_signal", "model", "signal", "start"),
     Index("figures_by_age", "start"),
@@ -38,6 +39,7 @@ alarms = Table(
     Column("evidence", JSON, nullable=False),
     Column("acknowledged_at", Float),
     Column("acknowledged_by", String),
+    Column("expected", Text),
 )
 
 states = Table(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.monitoring import groups, labels, mean_error
+from cloud_hub.datasets.records import HOLDOUT
+from cloud_hub.monitoring import groups, labels, last_day, mean_error, rare_days
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.figures import DriftFigures
 from cloud_hub.monitoring.findings import (
@@ -26,11 +27,14 @@ from cloud_hub.monitoring.findings import (
     extend_streaks,
 )
 from cloud_hub.monitoring.past import DAY, chosen
+from cloud_hub.monitoring.rare_days import RareDays
 from cloud_hub.monitoring.scanning import scan
 from cloud_hub.statistics.detectors.concept import base_rate, settled
 from cloud_hub.statistics.detectors.seasonal import Usual, seasonal_reference, usual
 
 if TYPE_CHECKING:
+    from cloud_hub.calendar.occurrence import Occurrence
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
     from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -59,19 +63,23 @@ class Watcher:
         sums: GroupSums,
         store: MonitoringStore,
         registry: Registry,
+        datasets: Datasets,
         fleet: Fleet,
         release: Release,
         policy: MonitoringPolicy,
         largest_error: float | None = None,
+        days: RareDays = RareDays(),
     ) -> None:
         self._windows = windows
         self._sums = sums
         self._store = store
         self._registry = registry
+        self._datasets = datasets
         self._fleet = fleet
         self._release = release
         self._policy = policy
         self._largest_error = largest_error
+        self._days = days
         self._profile = release.profile()
         manifest = release.manifest
         self._of = (manifest.model, manifest.version)
@@ -85,6 +93,7 @@ class Watcher:
         )
         for start, end in itertools.islice(pools(closed, policy.minimum), AT_ONCE):
             self._evaluate(state, start, end, now)
+        self._close_expected(state, now)
         self._score_labels(state, now)
 
     def load(self, start: int, end: int) -> FleetWindow:
@@ -111,6 +120,7 @@ class Watcher:
             since=window.start - kept,
             before=window.start,
         )
+        spans = self._days.comparable(spans, window.start, window.end)
         before = reversed(spans[: self._policy.in_a_row - 1])
         past = chosen(
             spans, window.start, in_a_row=self._policy.in_a_row, devices=len(window.devices)
@@ -126,9 +136,13 @@ class Watcher:
         recent, past = self._earlier(window)
         references = replace(self._references(window), past=past)
         findings = evaluate(window, references, outputs=policy.outputs)
+        findings = self._beside_the_last_day(window, references, findings)
         if len(recent) == policy.in_a_row - 1:
             compared = self._profile.outputs if policy.outputs else ()
-            findings += scan([*recent, window], past, (*self._profile.features, *compared))
+            scanned = scan([*recent, window], past, (*self._profile.features, *compared))
+            day = self._days.of(start, end)
+            last = self._days.last(day) if day is not None else None
+            findings += rare_days.judged(scanned, day, last, None)
         state.watched_to, state.streaks = end, extend_streaks(state.streaks, findings)
         # A scan looks at so many windows by itself: the same devices changed in each of them.
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
@@ -141,6 +155,44 @@ class Watcher:
         self._store.save(*self._of, state, rows, [(f, start) for f in raised], now)
         self._store.forget(now - FIGURE_DAYS * DAY)
 
+    def _beside_the_last_day(
+        self, window: FleetWindow, references: References, findings: list[Finding]
+    ) -> list[Finding]:
+        """On a rare day, say which findings are as on the last one like it."""
+        day = self._days.of(window.start, window.end)
+        if day is None or not any(finding.alarming for finding in findings):
+            return findings
+        last = self._days.last(day)
+        counts = None if last is None else self._counts_of(last, day, window)
+        if last is None or counts is None:
+            return rare_days.judged(findings, day, last, None)
+        against = rare_days.references(references, counts)
+        compared = evaluate(window, against, outputs=self._policy.outputs)
+        return rare_days.judged(findings, day, last, compared)
+
+    def _counts_of(
+        self, last: Occurrence, day: Occurrence, window: FleetWindow
+    ) -> dict[str, NDArray[Any]] | None:
+        """Histograms of the last such day, at the same time of it where hours differ."""
+        sums = self._windows.by_version(self._of[0], start=int(last.begin), end=int(last.end))
+        profiles = {
+            version: self._registry.release(self._of[0], version).profile()
+            for version in {each.version for each in sums}
+        }
+        seasonal = self._policy.reference == "season"
+        offset = window.start - day.begin if seasonal else None
+        return last_day.counts(
+            sums, profiles, self._profile, least=self._policy.minimum,
+            at=last.begin + offset if offset is not None else None,
+        )  # fmt: skip
+
+    def _close_expected(self, state: MonitoringState, now: float) -> None:
+        """End the alarms of a rare day once all of its windows were evaluated."""
+        is_open = self._days.of(state.watched_to, state.watched_to + 1) is not None
+        # Read first: a tick that ends nothing writes nothing.
+        if not is_open and any(alarm.expected for alarm in self._store.alarms(self._of[0])):
+            self._store.close_expected(self._of[0], "calendar: the day is over", now)
+
     def _references(self, window: FleetWindow) -> References:
         others: dict[str, NDArray[Any]] = {}
         usual_effects: dict[str, Usual] = {}
@@ -148,6 +200,7 @@ class Watcher:
             past = self._windows.season(
                 *self._of, self._profile, at=window.start, weeks=SEASON_WEEKS
             )
+            past = self._days.ordinary(past, window.start, window.end)
             seasonal = seasonal_reference(past, window.start, least=self._policy.minimum)
             others |= seasonal or {}
             # Too little history for this hour: training is the reference, and only what is unusual
@@ -176,7 +229,7 @@ class Watcher:
         drifted = [name for name in new if name in names][:EXPLAINED]
         if not drifted:
             return list(raised)
-        held_out = self._registry.dataset(self._of[0], "holdout")
+        held_out = self._datasets.rows(self._of[0], HOLDOUT)
         shift = explain_drift(self._release, held_out, window, drifted)
         return [
             replace(f, figures=replace(f.figures, output=shift))

@@ -7,18 +7,19 @@ are tried once; another version of either model tries them again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import sqlite_utils
-from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
 from edge_sdk.model.release import Feed
 
-Rows = Mapping[bytes, NDArray[Any]]
-"""Rows [columns] by key."""
+Row = Sequence[Any]
+"""Plain values [columns] in the order of the model: numbers, texts, ``None`` for a missing one."""
+
+Rows = Mapping[bytes, Row]
+"""Rows by key."""
 
 Answer = Mapping[str, Any]
 """Plain JSON by name of the output."""
@@ -31,16 +32,16 @@ class Answered(NamedTuple):
     refused: dict[bytes, str]
 
 
-def answer_each(ask: Callable[[NDArray[Any]], Feed], rows: Rows) -> Answered:
+def answer_each(ask: Callable[[Sequence[Row]], Feed], rows: Rows) -> Answered:
     """Answer rows together, and where that fails those that can be answered.
 
     Args:
-        ask: gives outputs [N, ...] by name for rows [N, columns]; raises Invalid.
+        ask: gives outputs [N, ...] by name for N rows; raises Invalid.
         rows: at least one.
     """
     keys = list(rows)
     try:
-        outputs = ask(np.stack([rows[key] for key in keys]))
+        outputs = ask([rows[key] for key in keys])
     except Invalid as error:
         if len(keys) == 1:
             return Answered({}, {keys[0]: str(error)})
@@ -93,7 +94,7 @@ class Predictions:
             answered: what came of it.
         """
         answers = {
-            key: {"row": json.dumps(rows[key].tolist()), "answer": json.dumps(answer)}
+            key: {"row": json.dumps(list(rows[key])), "answer": json.dumps(answer)}
             for key, answer in answered.answers.items()
         }
         self._insert(self._answers, answers)

@@ -21,8 +21,10 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
+from cloud_hub.data.fit import columns_for, rows_for
+from cloud_hub.datasets.records import CATALOGUE
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.packs.predictions import Answer, Predictions, answer_each
+from cloud_hub.packs.predictions import Answer, Predictions, Row, answer_each
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.storage.private_files import private_file
@@ -34,7 +36,9 @@ from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
 
 if TYPE_CHECKING:
+    from cloud_hub.data.dataset import Dataset
     from cloud_hub.database.audit import Audit
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.inference.service import InferenceService
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import PackPolicy
@@ -83,7 +87,8 @@ class Packs:
     Args:
         data: folder of the hub.
         audit: where packs are noted.
-        registry: versions, policies, catalogues and the signed repository.
+        registry: versions, policies and the signed repository.
+        datasets: catalogues.
         plans: which name packs.
         telemetry: votes and shared rows of devices.
         serving: computes answers.
@@ -94,6 +99,7 @@ class Packs:
         data: Path,
         audit: Audit,
         registry: Registry,
+        datasets: Datasets,
         plans: Plans,
         telemetry: Telemetry,
         serving: InferenceService,
@@ -101,6 +107,7 @@ class Packs:
         self._path = data / "predictions.db"
         self._audit = audit
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._telemetry = telemetry
         self._serving = serving
@@ -167,9 +174,7 @@ class Packs:
         log.info("%s: pack of %d answers by %s published", model, record.entries, source)
         return record
 
-    def _wanted_rows(
-        self, model: str, release: Release, policy: PackPolicy
-    ) -> dict[bytes, NDArray[Any]]:
+    def _wanted_rows(self, model: str, release: Release, policy: PackPolicy) -> dict[bytes, Row]:
         """Return the rows behind the voted keys, as far as the hub has them."""
         voted = set(
             self._telemetry.voted_keys(
@@ -178,14 +183,11 @@ class Packs:
         )
         if not voted:
             return {}
-        wanted = {}
-        for data in (
-            self._registry.dataset(model, "catalogue"), self._telemetry.samples(model),
-        ):  # fmt: skip
-            if data is not None:
-                for key, row in zip(keys_of(release, data.rows), data.rows, strict=True):
-                    if key in voted:
-                        wanted[key] = row
+        known = self._datasets.rows(model, CATALOGUE)
+        wanted = {} if known is None else _voted_rows(release, known, voted)
+        if len(wanted) < len(voted):  # all that devices ever shared is much to read for nothing
+            shared = self._telemetry.samples(model)
+            wanted |= {} if shared is None else _voted_rows(release, shared, voted)
         return wanted
 
     def _is_out(
@@ -213,8 +215,8 @@ class Packs:
         release: Release,
         cloud: Release,
         source: str,
-        rows: dict[bytes, NDArray[Any]],
-    ) -> dict[bytes, NDArray[Any]]:
+        rows: dict[bytes, Row],
+    ) -> dict[bytes, Row]:
         """Have new rows answered; return ``rows`` without those that ``cloud`` fails on.
 
         Raises:
@@ -252,7 +254,7 @@ class Packs:
         plan: Plan,
         release: Release,
         source: str,
-        rows: dict[bytes, NDArray[Any]],
+        rows: dict[bytes, Row],
         outputs: dict[str, NDArray[Any]],
         policy: PackPolicy,
         now: float,
@@ -294,12 +296,32 @@ class Packs:
         return record
 
 
-def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
-    """Return the key of each row [N, columns], as a device that runs ``release`` computes it."""
-    signature = release.manifest.signature
-    feed = InputSchema(signature).batch(rows)
+def _voted_rows(release: Release, data: Dataset, voted: set[bytes]) -> dict[bytes, Row]:
+    """Return the rows that somebody asked for, by key, as plain values in the model's order."""
+    found: dict[bytes, int] = {}
+    for i, key in enumerate(keys_of(release, data)):
+        if key is not None and key in voted:
+            found[key] = i
+    if not found:
+        return {}
+    manifest = release.manifest
+    some = data.take(np.fromiter(found.values(), np.int64, len(found)))
+    rows = rows_for(some, manifest.signature.columns, manifest.version)
+    return dict(zip(found, rows, strict=True))
+
+
+def keys_of(release: Release, data: Dataset) -> list[bytes | None]:
+    """Return the key of each row [N], as a device that runs ``release`` computes it.
+
+    A row without one has a missing value where the model takes some.
+    """
+    manifest = release.manifest
+    signature = manifest.signature
+    missing = manifest.training.get("missing") == "allowed"
+    values = columns_for(data, signature.columns, manifest.version)
+    feed = InputSchema(signature, missing=missing).batch(values)
     canonicaliser = Canonicaliser(signature)
-    return [canonicaliser.feed_key(feed, i) for i in range(len(rows))]
+    return [canonicaliser.feed_key(feed, i) for i in range(len(data))]
 
 
 def _outputs(release: Release, answers: list[Answer]) -> dict[str, NDArray[Any]]:

@@ -207,15 +207,43 @@ class Plans:
             return self.change(
                 model, lambda plan: replace(plan, experiment=None), actor=actor, reason=reason
             )
-        serving, before = current.serving, self._served_before(current)
+        before = self._served_before(current)
         before = replace(before, features=self._features_of(model, before.version))
+        return self.go_back(current, before, actor=actor, reason=reason)
+
+    def go_back(
+        self,
+        seen: Plan,
+        before: ReleaseRef,
+        *,
+        actor: str,
+        reason: str,
+        evidence: Any = None,
+    ) -> Plan:
+        """Let a version of before serve, in place of one that is rolled back by that.
+
+        Args:
+            seen: the plan of which that was decided, without an experiment.
+            before: the version of before.
+            actor: who wants it.
+            reason: why, for the audit log.
+            evidence: figures that led to it, as plain JSON.
+
+        Raises:
+            Conflict: somebody changed the plan meanwhile.
+        """
+
+        def edit(plan: Plan) -> Plan:
+            if plan.serial != seen.serial:
+                raise Conflict(f"{plan.model}: the plan changed meanwhile, try again")
+            return replace(plan, serving=before)
+
+        model, serving = seen.model, seen.serving.version
         with transaction(self._engine):
-            plan = self.change(
-                model, lambda plan: replace(plan, serving=before), actor=actor, reason=reason
-            )
-            self._registry.set_status(model, serving.version, "rolled_back")
+            plan = self.change(model, edit, actor=actor, reason=reason, evidence=evidence)
+            self._registry.set_status(model, serving, "rolled_back")
             self._registry.set_status(model, before.version, "serving")
-            names = (model, serving.version, before.version, actor)
+            names = (model, serving, before.version, actor)
             afterwards(self._engine, lambda: log.info("%s %s rolled back to %s by %s", *names))
         return plan
 
@@ -318,7 +346,8 @@ class Plans:
         # Else two rollbacks would go to and fro between two versions that are both bad.
         passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
         passed.add(serving)
-        for plan in self.history(model):
+        # A rare day with a canary each hour makes hundreds of plans, of versions that went back.
+        for plan in self.history(model, limit=1_000):
             if plan.serving.version not in passed:
                 return plan.serving
         raise Conflict(

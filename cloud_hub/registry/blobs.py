@@ -39,6 +39,10 @@ class BlobStore:
         """Return whether the blob is there; raises ContractError for what is no SHA-256."""
         return self._store.exists(_name(digest))
 
+    def delete(self, digest: str) -> None:
+        """Remove a blob that nothing names any more; none is no error."""
+        self._store.delete(_name(digest))
+
     def get(self, digest: str) -> bytes:
         """Return the content of a blob; raises NotFound, ContractError for what is no SHA-256."""
         try:

@@ -9,11 +9,17 @@ from cloud_hub.web.pages import page_template
 
 if TYPE_CHECKING:
     from cloud_hub.registry.release_report import ReleaseReport
+    from cloud_hub.rush.store import RushMark
 
 
-def to_html(report: ReleaseReport) -> str:
-    """Render a report."""
-    return str(_template().render(r=report, v=report.version))
+def to_html(report: ReleaseReport, mark: RushMark | None = None) -> str:
+    """Render a report.
+
+    Args:
+        report: of the release.
+        mark: of a version that was trained on a rare day.
+    """
+    return str(_template().render(r=report, v=report.version, mark=mark))
 
 
 @functools.cache

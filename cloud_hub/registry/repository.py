@@ -32,6 +32,7 @@ from cloud_hub.registry.roles import DAY, LONG, PLANS, RELEASES, VALIDITY, WEEK,
 from cloud_hub.registry.signing import parse_releases, sha256_of
 from cloud_hub.storage.artifact_store import ArtifactStore, read
 from cloud_hub.storage.folder_store import FolderStore
+from edge_sdk.contract.entity_index import index_in_force
 from edge_sdk.contract.plan import Plan
 from edge_sdk.update.verified import SIGNED_AT
 
@@ -190,6 +191,36 @@ class Repository:
             plans = self.files.newest(PLANS)
             plans.signed.targets[path] = target
             self._publish_plans(plans)
+
+    def publish_entities(self, model: str, raw: bytes) -> None:
+        """Sign and publish which index of answers by entity is in force.
+
+        Args:
+            model: name of the line.
+            raw: an index that ``releases`` lists; empty for none.
+
+        Raises:
+            Conflict: nothing is signed for now.
+        """
+        path = index_in_force(model)
+        with self.locked():
+            plans = self.files.newest(PLANS)
+            if raw:
+                target = TargetFile.from_data(path, raw)
+                self.put_target(path, target, lambda _: raw)
+                plans.signed.targets[path] = target
+            else:
+                plans.signed.targets.pop(path, None)
+            self._publish_plans(plans)
+
+    def entities(self, model: str) -> bytes | None:
+        """Return the index of answers by entity that devices see; ``None`` if there is none."""
+        path = index_in_force(model)
+        target = self._sealed_plans().signed.targets.get(path)
+        if target is None:
+            return None
+        folder, _, name = path.rpartition("/")
+        return self.read_target(f"{folder}/{sha256_of(path, target)}.{name}")
 
     def has_plan(self, plan: Plan) -> bool:
         """Return true if devices see this very plan."""

@@ -1,9 +1,9 @@
-"""Signed files for devices; models, versions and uploads for administrators and publishers."""
+"""Signed files for devices; models and versions for administrators and publishers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,18 +11,22 @@ from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Member, hub_of
-from cloud_hub.api.dependencies import KnownModel, unknown
+from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher, for_administrators
 from cloud_hub.api.request_body import body_file, raw_body
+from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import NotFound
 from cloud_hub.registry.release_page import to_html
 from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.contract.names import check_digest
 
+if TYPE_CHECKING:
+    from cloud_hub.registry.release_report import ReleaseReport
+    from cloud_hub.rush.store import RushMark
+
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
-HOLDOUT = "holdout"
 
 
 @router.get("/metadata/{name}")
@@ -134,15 +138,23 @@ def models(request: Request, publisher: Publisher) -> list[Any]:
 
 @router.get("/models/{model}/versions")
 def versions(request: Request, publisher: Publisher, model: KnownModel) -> list[Any]:
-    """Return a model's versions, oldest first, each with the variants that its release holds."""
-    registry = hub_of(request).registry
-    return [asdict(registry.report(model, v.version)) for v in registry.versions(model)]
+    """Return a model's versions, oldest first, each with the variants that its release holds.
+
+    ``rare_day`` is the mark of a version that was trained on one.
+    """
+    hub = hub_of(request)
+    marks = hub.rush.marks(model)
+    return [
+        _marked(hub.registry.report(model, v.version), marks.get(v.version))
+        for v in hub.registry.versions(model)
+    ]
 
 
 @router.get("/models/{model}/versions/{version}")
 def version(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Any:
     """Return one version with its variants and the words of their certificates."""
-    return asdict(hub_of(request).registry.report(model, version))
+    hub = hub_of(request)
+    return _marked(hub.registry.report(model, version), hub.rush.marks(model).get(version))
 
 
 @router.get("/models/{model}/versions/{version}/release.html")
@@ -150,25 +162,11 @@ def release_page(
     request: Request, publisher: Publisher, model: KnownModel, version: str
 ) -> HTMLResponse:
     """The same as one page."""
-    return HTMLResponse(to_html(hub_of(request).registry.report(model, version)))
+    hub = hub_of(request)
+    mark = hub.rush.marks(model).get(version)
+    return HTMLResponse(to_html(hub.registry.report(model, version), mark))
 
 
-@router.post("/models/{model}/datasets/{kind}")
-async def add_dataset(request: Request, publisher: Publisher, model: str, kind: str) -> Any:
-    """Store rows for a model; answer with their number, and a ``warning`` if the model is new.
-
-    Args:
-        request: its body is an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
-        publisher: who uploads.
-        model: name of the line.
-        kind: ``holdout``, ``catalogue`` or ``train``.
-    """
-    if kind == HOLDOUT:
-        for_administrators(publisher, "dataset holdout")
-    raw = await raw_body(request, MODEL_BYTES)
-    registry = hub_of(request).registry
-    # Before the rows are added: a typo would be one of the models afterwards.
-    models = await run_in_threadpool(registry.models)
-    rows = await run_in_threadpool(registry.add_dataset, model, kind, raw)
-    new = {"warning": f"{unknown(model, models)}; the rows wait for its first version"}
-    return {"rows": rows} | ({} if model in models else new)
+def _marked(report: ReleaseReport, mark: RushMark | None) -> Document:
+    rare_day = as_document(mark) if mark is not None else None
+    return {**as_document(report), "rare_day": rare_day}

@@ -18,13 +18,11 @@ from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.registry import signing
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.release_report import ReleaseReport, release_report
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.roles import RELEASES
-from cloud_hub.registry.rows import check_rows
 from cloud_hub.registry.signing import parse_releases, sha256_of
-from cloud_hub.registry.tables import datasets, models, versions
+from cloud_hub.registry.tables import models, versions
 from cloud_hub.text.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KINDS: Final = ("holdout", "catalogue", "train")
 STATUSES: Final = ("published", "serving", "retired", "rolled_back")
 OfflineGate = Callable[[str, Release], object]
 """Checks a candidate for a model against what serves; raises :class:`GateRefused`."""
@@ -84,7 +81,7 @@ class Registry:
     Args:
         engine: of the hub's database.
         audit: where publications are noted.
-        blobs: uploads, datasets and training states.
+        blobs: uploads, rows of datasets and training states.
         repository: signed metadata and targets.
         cache: folder of release folders, made of blobs or targets when they are needed.
         offline_gate: asked before a version that no run has checked is taken in.
@@ -255,35 +252,6 @@ class Registry:
         log.info("%s %s published by %s", model, version, actor)
         return self.version(model, version)
 
-    def add_dataset(self, model: str, kind: str, raw: bytes) -> int:
-        """Store rows for a model; return how many there are.
-
-        Args:
-            model: name of the line; it may be new.
-            kind: one of :data:`KINDS`.
-            raw: an ``.npz``, see :class:`Dataset`.
-
-        Raises:
-            Invalid: unknown kind, not a dataset, or rows that do not fit the kind or the model.
-        """
-        if kind not in KINDS:
-            raise Invalid(f"kind: expected one of {KINDS}, got {kind!r}")
-        data = Dataset.from_bytes(raw)
-        newest_first = [self.release(model, v.version) for v in reversed(self.versions(model))]
-        check_rows(kind, data.rows, data.labels, newest_first)
-        row = {"model": model, "kind": kind, "blob": self.blobs.put(raw), "rows": len(data)}
-        self._ensure_model(model)
-        with self._engine.begin() as db:
-            db.execute(insert(datasets).values(**row, added_at=time.time()))
-        return len(data)
-
-    def dataset(self, model: str, kind: str) -> Dataset | None:
-        """Return the newest rows of a kind, ``None`` if there are none."""
-        query = select(datasets.c.blob).where(datasets.c.model == model, datasets.c.kind == kind)
-        with self._engine.connect() as db:
-            blob = db.execute(query.order_by(datasets.c.id.desc()).limit(1)).scalar()
-        return Dataset.from_bytes(self.blobs.get(blob)) if blob else None
-
     def policy(self, model: str) -> Policy:
         """Return the policy in force; the defaults until one was set."""
         return _parsed(self.policy_text(model))
@@ -307,7 +275,7 @@ class Registry:
             Invalid: the text is no policy.
         """
         policy = parse_policy(text)
-        self._ensure_model(model)
+        self.ensure_model(model)
         with self._engine.begin() as db:
             db.execute(update(models).where(models.c.model == model).values(policy=text))
         self._audit.record(actor, "policy", model, {"policy": text, "override": override})
@@ -358,7 +326,7 @@ class Registry:
     def _insert(
         self, manifest: Manifest, digest: str, actor: str, state: str | None, override: str | None
     ) -> None:
-        self._ensure_model(manifest.model)
+        self.ensure_model(manifest.model)
         row = {
             "model": manifest.model,
             "version": manifest.version,
@@ -376,7 +344,8 @@ class Registry:
         with self._engine.begin() as db:
             db.execute(insert(versions).values(**row))
 
-    def _ensure_model(self, model: str) -> None:
+    def ensure_model(self, model: str) -> None:
+        """Add a model unless it is there; raises Invalid for what is no name."""
         try:
             check_name("model", model)
         except ContractError as error:

@@ -1,4 +1,4 @@
-"""Models, versions, datasets."""
+"""Models and their versions."""
 
 from __future__ import annotations
 
@@ -28,15 +28,4 @@ versions = Table(
     Column("published_at", Float, nullable=False),
     Column("actor", String, nullable=False),
     Column("override", Text),
-)
-
-datasets = Table(
-    "datasets",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False, index=True),
-    Column("kind", String, nullable=False),
-    Column("blob", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("added_at", Float, nullable=False),
 )

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cloud_hub.errors import Invalid
+from cloud_hub.features.training import TrainingFeatures
+
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+
+    from cloud_hub.data.dataset import Dataset
 
 Mode = Literal["stateful", "stateless"]
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Labelled rows: ``X`` [N, features] in manifest order, ``y`` [N]."""
+    """Labelled rows: ``X`` [N, features] in manifest order, ``y`` [N].
 
-    X: NDArray[Any]
+    ``X`` is an array where the features are numbers without names of their own, else a pandas
+    DataFrame: texts are texts in it, categories categories.
+    """
+
+    X: Any
     y: NDArray[Any]
+
+    @classmethod
+    def of(cls, data: Dataset) -> LabelledRows:
+        """Return the rows of a dataset; raises Invalid if they have no labels."""
+        labels = data.labels
+        if labels is None:
+            raise Invalid("rows: expected labels y beside X, or a column that is the label")
+        return cls(data.X, labels)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -40,6 +59,9 @@ class TrainingContext:
         state: state of the parent's training to continue from, if there is any: the pickle of
             its estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
+        datasets: versions of datasets that it trains on, as ``NAME@N``.
+        rehearsal: which rows of ``fresh`` [N] are old ones, mixed in by the policy's ``rehearsal``.
+        store: sets of features of this model, as they were when the run began.
     """
 
     model: str
@@ -52,6 +74,28 @@ class TrainingContext:
     history: LabelledRows | None
     state: bytes | None
     seed: int
+    datasets: tuple[str, ...] = ()
+    rehearsal: NDArray[np.bool_] | None = None
+    store: TrainingFeatures = field(default_factory=TrainingFeatures)
+
+    def features(
+        self, labels: Any, *, as_of: str = "time", sets: Sequence[str] = (), ages: bool = False
+    ) -> Any:
+        """Return labels with what serving would have had at their moments.
+
+        Args:
+            labels: N rows, a DataFrame or columns by name, with the entity's column of each set.
+            as_of: column of moments: timestamps (UTC without a zone), or Unix seconds.
+            sets: names of sets; default all of this model.
+            ages: also a column ``SET@age``: how old the values were, in seconds.
+
+        Returns:
+            A DataFrame of N rows in their order: the labels, and a column for each feature.
+
+        Raises:
+            HubFault: the model has no such set, or the labels cannot be joined.
+        """
+        return self.store.features(labels, as_of=as_of, sets=sets, ages=ages)
 
     def parent_estimator(self) -> Any:
         """Return the parent's estimator, unpickled: the hub itself wrote it.

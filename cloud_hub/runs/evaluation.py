@@ -11,7 +11,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.fit import columns_for
+from cloud_hub.data.npz import check_arrays
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
-from cloud_hub.registry.dataset import Dataset, check_unpacked
 from cloud_hub.runs.answers import ReleaseAnswers
-from edge_sdk.model.release import Release, save_arrays
+from edge_sdk.contract.label_sets import LabelSet
+from edge_sdk.contract.manifest import Label
+from edge_sdk.model.release import Feed, Release, save_arrays
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.system.files import write_atomic
@@ -88,7 +92,7 @@ def evaluate_apart(
         for name, release in (("candidate", candidate), ("incumbent", incumbent)):
             shutil.copytree(release.folder, work / name)
         for name, data in {**rows, **({TIMED: timed} if timed is not None else {})}.items():
-            (work / f"{name}.npz").write_bytes(data.to_bytes())
+            data.write(work / f"{name}.parquet")
         log = work / "log.txt"
         process = workers.start(
             "cloud_hub.runs.evaluation", list(rows), work, log, LIMITS, foreign=True
@@ -108,19 +112,22 @@ def evaluate_apart(
 def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     """Return the losses of a release on labelled rows, through the device's own runtime."""
     signature = release.manifest.signature
-    outputs = Model.load(release).run(_schema(release).batch(data.rows))
-    assert data.labels is not None
+    outputs = Model.load(release).run(_batch(release, data))
+    labels = data.labels
+    assert labels is not None
     value, label = signature.output("value"), signature.output("label")
     if label is None and value is not None:
         predicted = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
-        return ReleaseAnswers(np.abs(predicted - data.labels.astype(np.float64)))
-    labels = signature.output("scores")
-    if labels is not None:
-        given = outputs[labels.name] >= signature.threshold
+        return ReleaseAnswers(np.abs(predicted - labels.astype(np.float64)))
+    sets = signature.output("scores")
+    if sets is not None:
         # A row is right where all its labels are: one loss a row, as the gate's tests need it.
-        return ReleaseAnswers((given != _table(data.labels, given)).any(axis=1).astype(np.float64))
+        given = _sets(outputs[sets.name] >= signature.threshold, signature.classes)
+        expected = [LabelSet.parse(str(text)) for text in labels]
+        wrong = [a != b for a, b in zip(given, expected, strict=True)]
+        return ReleaseAnswers(np.array(wrong, dtype=np.float64))
     assert label is not None
-    truth = data.labels.astype(str)
+    truth = labels.astype(str)
     loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
     scores = signature.output("probabilities")
     if scores is None:
@@ -131,20 +138,19 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
 
 
-def _table(labels: NDArray[Any], given: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the true labels of rows as a table [N, classes]; raises Invalid."""
-    if labels.shape != given.shape:
-        raise Invalid(
-            f"gate: expected y of shape {given.shape}, zeros and ones for each class, got "
-            f"{labels.shape}"
-        )
-    return labels.astype(bool)
+def _sets(given: NDArray[np.bool_], classes: Sequence[Label]) -> list[LabelSet]:
+    """Return the labels that a table [N, classes] says each row has."""
+    return [
+        LabelSet.of(name for name, has in zip(classes, row, strict=True) if has)
+        for row in given.tolist()
+    ]
 
 
 def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:
     """Median seconds that each release takes for one row, measured in turns."""
     models = [Model.load(release) for release in releases]
-    feeds = [_schema(release).batch(data.rows[:1]) for release in releases]
+    first = data.take(np.arange(1))
+    feeds = [_batch(release, first) for release in releases]
     seconds: list[list[float]] = [[] for _ in releases]
     # In turns: a machine that slows down meanwhile (heat, neighbours) slows both alike.
     for _ in range(ROUNDS):
@@ -155,22 +161,24 @@ def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def _schema(release: Release) -> InputSchema:
-    missing = release.manifest.training.get("missing") == "allowed"
-    return InputSchema(release.manifest.signature, missing=missing)
+def _batch(release: Release, data: Dataset) -> Feed:
+    manifest = release.manifest
+    missing = manifest.training.get("missing") == "allowed"
+    values = columns_for(data, manifest.signature.columns, manifest.version)
+    return InputSchema(manifest.signature, missing=missing).batch(values)
 
 
 def main(names: list[str]) -> None:
     """Evaluate the releases in the folders ``candidate`` and ``incumbent`` on the named rows."""
     folder = Path.cwd()
-    timed = folder / f"{TIMED}.npz"
+    timed = folder / f"{TIMED}.parquet"
     candidate = Release.open(folder / "candidate")
     candidate.golden()  # devices read it before they run anything
     done = evaluate(
         candidate,
         Release.open(folder / "incumbent"),
-        {name: Dataset.from_bytes((folder / f"{name}.npz").read_bytes()) for name in names},
-        Dataset.from_bytes(timed.read_bytes()) if timed.exists() else None,
+        {name: Dataset.read(folder / f"{name}.parquet") for name in names},
+        Dataset.read(timed) if timed.exists() else None,
     )
     write_atomic(folder / ANSWERS, _as_arrays(done))
 
@@ -189,7 +197,7 @@ def _as_arrays(done: Evaluation) -> bytes:
 def _parsed(raw: bytes, rows: Mapping[str, Dataset]) -> Evaluation:
     """Read what a worker answered; raises Invalid."""
     try:
-        check_unpacked(raw, _most_bytes(rows))
+        check_arrays(raw, _most_bytes(rows), ANSWERS)
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         pairs = {

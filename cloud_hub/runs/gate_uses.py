@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Sequence
 
-import numpy as np
 from sqlalchemy import Engine, func, insert, select
 
 from cloud_hub.database.engine import transaction
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import gate_uses
 from cloud_hub.statistics.reuse import Wear
@@ -21,7 +19,15 @@ class GateUses:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def wear(self, model: str, slice_: str, *, data: str = "", since: float = 0.0) -> Wear:
+    def wear(
+        self,
+        model: str,
+        slice_: str,
+        *,
+        data: str = "",
+        since: float = 0.0,
+        until: float = math.inf,
+    ) -> Wear:
         """Return what was asked of some rows before.
 
         Args:
@@ -29,10 +35,11 @@ class GateUses:
             slice_: ``fresh`` or ``history``.
             data: digest of the rows; empty for fresh ones, which are others each time.
             since: uses before it (Unix seconds) saw none of these rows.
+            until: uses after it saw none of them either.
         """
         u = gate_uses.c
         query = select(func.count(), func.sum(u.checks), func.sum(u.decided)).where(
-            u.model == model, u.slice == slice_, u.data == data, u.at > since
+            u.model == model, u.slice == slice_, u.data == data, u.at > since, u.at <= until
         )
         with self._engine.connect() as db:
             uses, checks, decided = db.execute(query).one()
@@ -64,11 +71,3 @@ class GateUses:
         row = {"model": model, "slice": slice_, "data": data, "version": version, "at": now}
         with transaction(self._engine) as db:
             db.execute(insert(gate_uses).values(**row, checks=len(checks), decided=decided))
-
-
-def fingerprint(data: Dataset) -> str:
-    """Return the digest of labelled rows; the same rows in another file have the same."""
-    digest = hashlib.sha256(np.ascontiguousarray(data.rows).tobytes())
-    if data.labels is not None:
-        digest.update(np.ascontiguousarray(data.labels.astype(str)).tobytes())
-    return digest.hexdigest()

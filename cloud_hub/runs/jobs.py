@@ -6,28 +6,38 @@ The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies 
 ::
 
     job.json                              the training to be done
-    fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
+    fresh.parquet held.parquet            rows that devices shared; ``held`` is for the gate alone
+    history.parquet                       the dataset ``train``
+    rehearsal.npy                         which rows of ``fresh`` are old ones
     parent.state                          state of the parent's training
+    features/                             sets of features (see cloud_hub.features.snapshot)
+    code.zip                              the training's code, where it is not the one in place
     out/                                  left by a command or a pipeline: model.*, state
-    release/ next.state result.json       taken from the worker, in this order
+    steps.json trained.* next.state       taken from the worker: its steps, what it trained
+    release/ result.json                  taken from the worker, last
     log.txt                               its output
     work                                  path of the worker's folder, while it runs
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset, stacked
+from cloud_hub.data.row_hashes import row_hashes
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
+from cloud_hub.runs.code.tree import unpack
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task
@@ -36,11 +46,50 @@ from edge_sdk.system.files import write_atomic
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
 
+FEATURES: Final = "features"
+"""Sets of features; :mod:`cloud_hub.features.snapshot` says what is in it."""
+FRESH: Final = "fresh.parquet"
+HELD: Final = "held.parquet"
+HISTORY: Final = "history.parquet"
+CHECK: Final = "check"
+"""Rows that a command or a pipeline leaves beside its model: a file of any kind, by this name."""
+
+REHEARSAL: Final = "rehearsal.npy"
+PARENT_STATE: Final = "parent.state"
+CODE: Final = "code.zip"
+KEPT_CODE: Final = "pipeline"
+"""Folder of the worker's in which kept code is put."""
+
+TRAINED: Final = "trained.json"
+MODEL: Final = "trained.model"
+TRAINED_CHECK: Final = "trained.parquet"
+NEXT_STATE: Final = "next.state"
+TRAINED_FILES: Final = (MODEL, TRAINED_CHECK, NEXT_STATE, TRAINED)
+"""What a conversion needs of a training, see :mod:`cloud_hub.runs.trained`."""
+
+ATTEMPT: Final = "attempt-{}"
+"""Folder of an attempt, in that of its run."""
+
 OUT: Final = "out"
 WORK: Final = "work"
 CLOUD: Final = "cloud"
+ROWS: Final = (FRESH, HELD, HISTORY, REHEARSAL, TRAINED_CHECK, f"{OUT}/{CHECK}*")
+"""Patterns of files with rows: kept as long as the policy keeps what devices shared."""
+
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 """Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
+
+
+class Attempted(Protocol):
+    """A run, as far as its folders go."""
+
+    @property
+    def id(self) -> int:
+        """Number of the run."""
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +101,8 @@ class TrainingJob:
     ``cloud`` is the folder of the release that a cascade is calibrated against; ``trust`` lets the
     model be a pickle, or hold types that skops does not know; ``classes`` are the parent's, in the
     order of the probabilities, and ``task`` is the parent's, for models that are files; ``groups``
-    are what the parent declares.
+    are what the parent declares; ``datasets`` are the versions that it trains on, as ``NAME@N``;
+    ``begin`` is the first step that is taken, and ``variants`` are those that a conversion tries.
     """
 
     model: str
@@ -72,16 +122,45 @@ class TrainingJob:
     classes: tuple[Label, ...] = ()
     task: Task = "classification"
     groups: tuple[GroupColumn, ...] = ()
+    datasets: tuple[str, ...] = ()
+    begin: str = "train"
+    variants: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What an attempt is given beside its job.
+
+    Attributes:
+        fresh: labelled rows that devices shared.
+        history: the dataset ``train``, if there is one.
+        state: state of the parent's training, if there is any.
+        rehearsal: old rows that are mixed into those that are trained on.
+        code: ZIP of the training's code, where another one is in place.
+        trained: folder of an earlier attempt, whose trained model is converted.
+        features: folder of an earlier attempt, whose sets of features are used again.
+    """
+
+    fresh: Dataset
+    history: Dataset | None = None
+    state: bytes | None = None
+    rehearsal: Dataset | None = None
+    code: bytes | None = None
+    trained: Path | None = None
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """End of a training: a release with its mode, or the reason why there is none."""
+    """End of a training: a release with its mode, or the reason why there is none; ``features``
+    are the sets that it joined, as ``NAME@N``.
+    """
 
     ok: bool
     reason: str
     mode: str = ""
     mode_reason: str = ""
+    features: tuple[str, ...] = ()
 
 
 def start(
@@ -117,25 +196,38 @@ def _started(
     *,
     foreign: bool,
 ) -> WorkerProcess:
-    for name in ("fresh.npz", "held.npz", "history.npz", "parent.state"):
+    for name in (FRESH, HELD, HISTORY, REHEARSAL, PARENT_STATE, *TRAINED_FILES):
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
     shutil.copytree(folder / OUT, work / OUT)
+    if (folder / FEATURES).exists():
+        shutil.copytree(folder / FEATURES, work / FEATURES)
     if job.cloud is not None:
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))
+    if (folder / CODE).exists():
+        job = _with_code(folder / CODE, work, job)
     write_atomic(work / "job.json", encode(job))
     return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
-        reads=_reads(job), foreign=foreign, seed=job.seed,
+        reads=_reads(job, work), foreign=foreign, seed=job.seed,
     )  # fmt: skip
 
 
-def _reads(job: TrainingJob) -> list[Path]:
+def _with_code(archive: Path, work: Path, job: TrainingJob) -> TrainingJob:
+    """Put kept code into the worker's folder, and return the job that calls it there."""
+    unpack(archive.read_bytes(), work / KEPT_CODE)
+    place = str(work / KEPT_CODE)
+    command = job.command and tuple(word.replace("{code}", place) for word in job.command)
+    return replace(job, path=str(work / KEPT_CODE / CODE_FOLDER), command=command)
+
+
+def _reads(job: TrainingJob, work: Path) -> list[Path]:
     """Files of the operator's: the code of the training, and what its command names."""
     paths = [Path(job.path)] if job.path is not None else []
     named = (Path(word) for word in job.command or ())
-    return [*paths, *(p for p in named if p.is_absolute() and p.is_file())]
+    paths += [path for path in named if path.is_absolute() and path.is_file()]
+    return [path for path in paths if not path.is_relative_to(work)]
 
 
 def clear_work(folder: Path) -> None:
@@ -148,47 +240,111 @@ def clear_work(folder: Path) -> None:
         noted.unlink()
 
 
-def prepare(
-    folder: Path, job: TrainingJob, fresh: Dataset, history: Dataset | None, state: bytes | None
-) -> None:
+def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
     """Write the files that the worker reads.
 
     Args:
-        folder: of the attempt; must not exist.
+        folder: of the attempt; it may hold sets of features.
         job: the training to be done.
-        fresh: labelled rows [N, columns] that devices shared.
-        history: the dataset ``train``, if there is one.
-        state: state of the parent's training, if there is any.
+        files: what it is given.
     """
     (folder / OUT).mkdir(parents=True)
-    assert fresh.labels is not None
-    held = held_back(fresh.rows)
-    parts = {
-        "fresh": Dataset(fresh.rows[~held], fresh.labels[~held]),
-        "held": Dataset(fresh.rows[held], fresh.labels[held]),
-    }
-    if history is not None and history.labels is not None:
-        parts["history"] = history
+    held = held_back(files.fresh)
+    parts = {FRESH: files.fresh.take(~held).labelled(), HELD: files.fresh.take(held)}
+    if files.rehearsal is not None:
+        parts[FRESH], old = mixed(parts[FRESH], files.rehearsal, job.seed)
+        write_atomic(folder / REHEARSAL, _array_bytes(old))
+    if files.history is not None and files.history.label is not None:
+        parts[HISTORY] = files.history
     for name, data in parts.items():
-        write_atomic(folder / f"{name}.npz", data.to_bytes())
-    if state is not None:
-        write_atomic(folder / "parent.state", state)
+        write_atomic(folder / name, data.labelled().to_bytes())
+    for name, raw in ((PARENT_STATE, files.state), (CODE, files.code)):
+        if raw is not None:
+            write_atomic(folder / name, raw)
+    if files.features is not None and (files.features / FEATURES).exists():
+        shutil.copytree(files.features / FEATURES, folder / FEATURES)
+    if files.trained is not None:
+        for name in TRAINED_FILES:
+            if (files.trained / name).exists():
+                shutil.copyfile(files.trained / name, folder / name)
     write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
 
 
-def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mark the rows [N] that are kept from training: by the hash of their values, so that copies of
-    one row never stand on both sides.
+def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
+    """Return both in random order, and which rows [N] are old.
+
+    Mixed, since a training that takes rows in their order would see the old ones last.
     """
-    limit = int(HELD_SHARE * 256)
+    order = np.random.default_rng(seed).permutation(len(fresh) + len(old))
+    return stacked([fresh, old]).take(order), order >= len(fresh)
+
+
+def _array_bytes(array: NDArray[np.bool_]) -> bytes:
+    raw = io.BytesIO()
+    np.save(raw, array, allow_pickle=False)
+    return raw.getvalue()
+
+
+def held_back(data: Dataset) -> NDArray[np.bool_]:
+    """Mark the rows [N] that are kept from training: by the hash of their features, so that copies
+    of one row never stand on both sides.
+    """
     # The first byte of a hash is uniform over 0 to 255.
-    first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
-    return np.array(first, dtype=np.int64) < limit
+    held: NDArray[np.bool_] = (row_hashes(data.features) >> np.uint64(56)) < HELD_SHARE * 256
+    return held
 
 
 def held_rows(folder: Path) -> Dataset:
-    """Return the rows that :func:`prepare` kept from training."""
-    return Dataset.from_bytes((folder / "held.npz").read_bytes())
+    """Return the rows that :func:`prepare` kept from training.
+
+    Raises:
+        Conflict: they were deleted, as the policy's retention says.
+    """
+    if not (folder / HELD).exists():
+        raise Conflict("its rows were deleted by retention; begin at collect")
+    return Dataset.read(folder / HELD)
+
+
+def forget_rows(folder: Path) -> bool:
+    """Delete the rows of the attempts at a run; tell whether there were any.
+
+    Args:
+        folder: of the run, with those of its attempts.
+    """
+    found = [path for name in ROWS for path in folder.glob(f"*/{name}")]
+    for path in found:
+        path.unlink(missing_ok=True)
+    for path in folder.glob(f"*/{FEATURES}"):
+        shutil.rmtree(path, ignore_errors=True)
+    return bool(found)
+
+
+def attempts_of(folder: Path, run: Attempted) -> list[Path]:
+    """Return the folders of the attempts at a run, the newest first.
+
+    Args:
+        folder: of the run, with those of its attempts.
+        run: its number, and the number of its attempts.
+    """
+    return [folder / ATTEMPT.format(number) for number in range(run.attempts, 0, -1)]
+
+
+def newest_trained(attempts: Sequence[Path], run: Attempted) -> Path:
+    """Return the folder of the newest attempt at a run that has a trained model.
+
+    A later one has none where the hub was killed before it was given the copy.
+
+    Args:
+        attempts: their folders, the newest first.
+        run: its number.
+
+    Raises:
+        NotFound: no attempt has one.
+    """
+    for folder in attempts:
+        if (folder / TRAINED).exists():
+            return folder
+    raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
 
 
 def find_model(folder: Path) -> Path | None:

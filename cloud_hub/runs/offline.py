@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.data.fit import fitted
+from cloud_hub.datasets.records import HOLDOUT
 from cloud_hub.errors import GateRefused
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.evaluation import Evaluation, evaluate
@@ -25,7 +28,7 @@ from cloud_hub.runs.gate import (
     judge,
     verdicts_on,
 )
-from cloud_hub.runs.gate_uses import GateUses, fingerprint
+from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.statistics.noninferiority import rows_needed
 from cloud_hub.statistics.reuse import Wear
 from edge_sdk.contract.groups import GroupColumn
@@ -33,9 +36,10 @@ from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
 
 if TYPE_CHECKING:
+    from cloud_hub.data.dataset import Dataset
+    from cloud_hub.datasets.service import Datasets
     from cloud_hub.plans.service import Plans
-    from cloud_hub.policy.schema.sections import GroupRule
-    from cloud_hub.registry.dataset import Dataset
+    from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
     from edge_sdk.contract.manifest import Manifest, Role, Signature
@@ -79,9 +83,15 @@ class OfflineGate:
     """Compares candidates with the serving version."""
 
     def __init__(
-        self, registry: Registry, plans: Plans, telemetry: Telemetry, uses: GateUses
+        self,
+        registry: Registry,
+        datasets: Datasets,
+        plans: Plans,
+        telemetry: Telemetry,
+        uses: GateUses,
     ) -> None:
         self._registry = registry
+        self._datasets = datasets
         self._plans = plans
         self._telemetry = telemetry
         self._uses = uses
@@ -102,6 +112,30 @@ class OfflineGate:
             raise GateRefused(f"{model} {candidate.manifest.version}: {failed}", as_table(checks))
         return checks
 
+    def inputs(
+        self, model: str, candidate: Release | None = None, *, forgetting: float | None = None
+    ) -> dict[str, Any]:
+        """Return what a verdict depends on, beside the rows of now.
+
+        Args:
+            model: name of the model, of which a version serves.
+            candidate: release to be compared with it; without one, what does not depend on it.
+            forgetting: in place of the policy's ``max_forgetting``.
+        """
+        plan, holdout = self._plans.current(model), self._datasets.newest(model, HOLDOUT)
+        serving = None if plan is None else self._registry.release(model, plan.serving.version)
+        own = {} if candidate is None else {"release": candidate.digest}
+        return {
+            **own,
+            "incumbent": None if serving is None else serving.digest,
+            "holdout": None if holdout is None else holdout.fingerprint,
+            "thresholds": asdict(self._policy(model, forgetting)),
+        }
+
+    def _policy(self, model: str, forgetting: float | None) -> GatePolicy:
+        policy = self._registry.policy(model).gate
+        return policy if forgetting is None else replace(policy, max_forgetting=forgetting)
+
     def check(
         self,
         model: str,
@@ -111,6 +145,7 @@ class OfflineGate:
         since: float = 0.0,
         required: bool = True,
         run: Evaluate = evaluate,
+        forgetting: float | None = None,
     ) -> list[Check]:
         """Return every check of a candidate; none if nothing serves yet.
 
@@ -121,20 +156,54 @@ class OfflineGate:
             since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
             required: fail without rows to compare on (a person may publish without any).
             run: runs both releases; in this process only what a publisher signed.
+            forgetting: in place of the policy's ``max_forgetting``.
         """
         plan = self._plans.current(model)
         if plan is None:
             return []
         incumbent = self._registry.release(model, plan.serving.version)
+        policy = self._policy(model, forgetting)
+        return self.compare(
+            model, candidate, incumbent, fresh, policy=policy, since=since, required=required,
+            run=run,
+        )  # fmt: skip
+
+    def compare(
+        self,
+        model: str,
+        candidate: Release,
+        incumbent: Release,
+        fresh: Dataset | None,
+        *,
+        policy: GatePolicy,
+        since: float,
+        until: float = math.inf,
+        required: bool,
+        run: Evaluate = evaluate,
+    ) -> list[Check]:
+        """Return every check of a candidate against an incumbent; one more use of the rows.
+
+        Args:
+            model: name of the model.
+            candidate: release to be judged.
+            incumbent: release that it is compared with.
+            fresh: labelled rows, if there are any; the holdout is the model's.
+            policy: the thresholds.
+            since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
+            until: uses after it saw other rows, too.
+            required: fail without rows to compare on.
+            run: runs both releases; in this process only what a publisher signed.
+        """
         if not _comparable(incumbent.manifest.signature, candidate.manifest.signature):
             note = "other inputs or answers: not compared"
             return [Check("columns", 0, None, None, None, None, not required, note)]
-        policy = self._registry.policy(model).gate
-        kinds = {"fresh": fresh, "history": self._registry.dataset(model, "holdout")}
+        kinds = {"fresh": fresh}
+        if policy.max_forgetting < 1:  # else there is nothing to ask, and asking wears the rows
+            kinds["history"] = self._holdout(model, candidate)
         rows = {
             name: data
             for name, data in kinds.items()
-            if data is not None and data.labels is not None and len(data)
+            if data is not None and data.label is not None and len(data)
         }
         timed = fresh if policy.max_slowdown is not None else None
         done = run(candidate, incumbent, rows, timed)
@@ -148,14 +217,22 @@ class OfflineGate:
         def judged(wear: Mapping[str, Wear]) -> list[Check]:
             return judge(slices, policy, costs, required=required, wear=wear)
 
-        return self._as_next_use(model, manifest.version, rows, since, judged)
+        return self._as_next_use(model, manifest.version, rows, (since, until), judged)
+
+    def _holdout(self, model: str, candidate: Release) -> Dataset | None:
+        """Return the rows of the holdout; note that the candidate was judged on them."""
+        record = self._datasets.newest(model, HOLDOUT)
+        if record is None or not record.blob:
+            return None
+        self._datasets.set_uses(model, candidate.manifest.version, "judged", [record.ref])
+        return self._datasets.open(record)
 
     def _as_next_use(
         self,
         model: str,
         version: str,
         rows: Mapping[str, Dataset],
-        since: float,
+        span: tuple[float, float],
         judged: Callable[[Mapping[str, Wear]], list[Check]],
     ) -> list[Check]:
         """Return the checks of a candidate by what was asked of the same rows before; note the use.
@@ -164,16 +241,18 @@ class OfflineGate:
             model: name of the model.
             version: of the candidate.
             rows: by slice.
-            since: when the oldest fresh one was predicted, Unix seconds.
+            span: uses between, in Unix seconds, have seen some of the fresh ones.
             judged: the gate's table, for the wear of each slice.
         """
         # A holdout is known by its content; fresh rows are others each time, but for those that an
         # earlier use since the oldest of them has seen.
-        data = {name: fingerprint(each) if name == HIDDEN else "" for name, each in rows.items()}
-        after = {name: 0.0 if name == HIDDEN else since for name in rows}
+        data = {name: each.fingerprint() if name == HIDDEN else "" for name, each in rows.items()}
+        seen = {name: (0.0, math.inf) if name == HIDDEN else span for name in rows}
         with self._lock:
             wear = {
-                name: self._uses.wear(model, name, data=data[name], since=after[name])
+                name: self._uses.wear(
+                    model, name, data=data[name], since=seen[name][0], until=seen[name][1]
+                )
                 for name in rows
             }
             checks = judged(wear)
@@ -186,11 +265,11 @@ class OfflineGate:
 
     def holdout_wear(self, model: str) -> HoldoutWear | None:
         """Return how worn the holdout of a model is; ``None`` if it has none."""
-        data = self._registry.dataset(model, "holdout")
+        data = self._datasets.rows(model, HOLDOUT)
         if data is None:
             return None
         policy = self._registry.policy(model).gate
-        wear = self._uses.wear(model, "history", data=fingerprint(data))
+        wear = self._uses.wear(model, "history", data=data.fingerprint())
         level = wear.level(policy.alpha)
         return HoldoutWear(
             model=model,
@@ -242,16 +321,15 @@ def group_names(
 
     Args:
         rule: of the policy.
-        data: rows [N, columns], and labels [N] if there are any.
-        columns: names of the columns, in order.
+        data: rows, with labels if there are any.
+        columns: names of the features, in order.
         declared: groups of the release.
     """
     if rule.by == "label":
-        several = data.labels is not None and data.labels.ndim > 1
-        return None if data.labels is None or several else data.labels.astype(str)
+        return None if data.labels is None else data.labels.astype(str)
     if rule.by not in columns:
         return None
-    values = data.rows[:, columns.index(rule.by)]
+    values = fitted(data, columns, "the rule").column(rule.by)
     grouped = {column.name: column for column in declared}
     if rule.edges:
         grouped = {rule.by: GroupColumn(rule.by, edges=rule.edges)}

@@ -1,8 +1,8 @@
 """Training in the user's own pipeline: the hub calls a webhook, the pipeline calls back.
 
 The hub posts the training to be done, with a token for this run alone. With it the pipeline fetches
-``fresh``, ``history`` and ``state``, leaves a model, and says that it is done. The model goes
-through the same conversion and the same gates as any other.
+``fresh``, ``history`` and ``state``, leaves a model, and says that it is done, and with which
+version of its code. The model goes through the same conversion and the same gates as any other.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
+    from cloud_hub.isolation.workers import Workers
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.runs.jobs import TrainingJob
 
@@ -30,24 +31,30 @@ ANSWER_SECONDS: Final = 10.0
 REASON: Final = 2_000
 """Characters of a pipeline's reason that are kept."""
 
-INPUTS: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}
+CODE: Final = 200
+"""Characters of the name of its code that are kept."""
+
+INPUTS: Final = {"fresh": jobs.FRESH, "history": jobs.HISTORY, "state": jobs.PARENT_STATE}
 OUTPUTS: Final = {
     "onnx": "model.onnx",
     "skops": "model.skops",
     "state": "state",
-    "check": "check.npz",
+    "check": jobs.CHECK,
 }
 """Files that a pipeline may leave. No pickles: who holds a run's token must not run code here."""
 
 
 @dataclass(frozen=True)
 class PipelineOutcome:
-    """End of a pipeline; ``reason`` is empty unless it failed."""
+    """End of a pipeline; ``reason`` is empty unless it failed, ``code`` what it trained with."""
 
     reason: str
+    code: str = ""
 
 
-def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> None:
+def call(
+    folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str, code: str | None = None
+) -> None:
     """Ask the user's pipeline to train.
 
     Args:
@@ -55,6 +62,7 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> Non
         job: the training to be done.
         policy: its webhook, and the token for that.
         reach: the hub's address as the pipeline sees it.
+        code: version of its code that the model is held at, by the pipeline's own name for it.
 
     Raises:
         HubFault: the pipeline cannot be reached, or refuses.
@@ -65,7 +73,7 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> Non
     body = {
         "run": job.run, "model": job.model, "mode": job.mode, "mode_reason": job.mode_reason,
         "parent": job.parent, "window": job.window, "seed": job.seed, "token": token,
-        "data": f"{base}/data", "result": f"{base}/result",
+        "data": f"{base}/data", "result": f"{base}/result", "code": code,
     }  # fmt: skip
     # Before the call: a pipeline may call back before it answers. Only the hash is stored.
     write_atomic(folder / "token", hashlib.sha256(token.encode()).hexdigest().encode())
@@ -77,6 +85,28 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> Non
         raise HubFault(f"train: {policy.webhook}: no answer ({type(error).__name__})") from error
     if not answer.ok:
         raise HubFault(f"train: {policy.webhook}: answered {answer.status_code}")
+
+
+def check_foreign(workers: Workers, policy: TrainPolicy) -> None:
+    """Raise HubFault if nothing on this machine keeps what a webhook's pipeline sends apart."""
+    if policy.webhook is not None and not workers.takes_foreign():
+        raise HubFault(
+            "train: what a pipeline sends is not loaded here, because nothing on this machine "
+            f"keeps it from the hub's secrets ({workers.isolation}); see docs/PIPELINES.md"
+        )
+
+
+def reach(data: Path, policy: TrainPolicy) -> str:
+    """Return the hub's address as a pipeline sees it; ``data`` is the hub's folder."""
+    path = data / "hub.url"
+    if policy.reach is None and not path.exists():
+        raise HubFault("train: the hub has no address yet; say train.reach in the policy")
+    return policy.reach or path.read_text().strip()
+
+
+def was_called(folder: Path) -> bool:
+    """Return whether an attempt was given to a pipeline."""
+    return (folder / "token").exists()
 
 
 def check_token(folder: Path, token: str) -> None:
@@ -115,8 +145,13 @@ def leave(folder: Path, kind: str, raw: bytes) -> None:
     write_atomic(folder / jobs.OUT / OUTPUTS[kind], raw)
 
 
-def finish(folder: Path, reason: str) -> None:
-    """Note that the pipeline is done, failed if there is a ``reason``.
+def finish(folder: Path, reason: str, code: str = "") -> None:
+    """Note that the pipeline is done.
+
+    Args:
+        folder: of the attempt.
+        reason: why it failed; empty if it did not.
+        code: version of the code that has trained, such as a commit; its own claim.
 
     Raises:
         Conflict: it did not fail, and left no model.
@@ -124,7 +159,8 @@ def finish(folder: Path, reason: str) -> None:
     if not reason and jobs.find_model(folder) is None:
         raise Conflict("run: leave a model before you say that it is done")
     if outcome(folder) is None:
-        write_atomic(folder / "said.json", encode(PipelineOutcome(printable(reason, REASON))))
+        said = PipelineOutcome(printable(reason, REASON), printable(code, CODE))
+        write_atomic(folder / "said.json", encode(said))
 
 
 def outcome(folder: Path) -> PipelineOutcome | None:

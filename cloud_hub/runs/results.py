@@ -12,7 +12,11 @@ from typing import Final
 
 from cloud_hub.errors import Invalid
 from cloud_hub.isolation.handback import Handback, opened, printable
+from cloud_hub.runs import jobs
 from cloud_hub.runs.jobs import JobResult, TrainingJob
+from cloud_hub.runs.steps.recorder import FILE as STEPS
+from cloud_hub.runs.steps.recorder import FILE_BYTES as STEPS_BYTES
+from cloud_hub.runs.steps.recorder import WorkerStep, claimed_steps
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.limits import (
@@ -26,7 +30,7 @@ from edge_sdk.contract.manifest import DOCUMENTS, MANIFEST, PROFILE, Manifest
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import folder_atomic, write_atomic
 
-RESULT, RELEASE, STATE = "result.json", "release", "next.state"
+RESULT, RELEASE = "result.json", "release"
 RESULT_BYTES: Final = 1 << 20
 REASON: Final = 2_000
 """Characters of a reason that a worker gives."""
@@ -64,11 +68,50 @@ def take(work: Path, folder: Path, job: TrainingJob) -> JobResult | None:
             reason=printable(result.reason, REASON),
             mode_reason=printable(result.mode_reason, REASON),
         )
+        take_trained(left, folder)
         if result.ok:
             _take_release(left, folder / RELEASE, job, result)
-            left.copy(STATE, folder / STATE, MODEL_BYTES)
     write_atomic(folder / RESULT, encode(result))  # last: with it the attempt is complete
     return result
+
+
+def take_trained(left: Handback, folder: Path) -> None:
+    """Copy the trained model, if there is one: bytes that only workers load.
+
+    Raises:
+        Invalid: it left something else than plain files.
+    """
+    complete = left.read(jobs.TRAINED, RESULT_BYTES) is not None
+    for name in (
+        jobs.TRAINED_FILES if complete else (jobs.NEXT_STATE,)
+    ):  # the description last: with it the model is complete
+        if not (folder / name).exists():
+            left.copy(name, folder / name, MODEL_BYTES)
+
+
+def take_steps(work: Path, folder: Path) -> None:
+    """Copy what a worker that has ended says of its steps; nothing if that is not readable.
+
+    Args:
+        work: folder of the worker.
+        folder: of the attempt.
+    """
+    try:
+        with opened(work) as left:
+            raw = left.read(STEPS, STEPS_BYTES)
+    except Invalid:
+        return
+    if raw is not None:
+        write_atomic(folder / STEPS, raw)
+
+
+def steps_of(folder: Path) -> list[WorkerStep]:
+    """Return the steps that the worker of an attempt says it took; none if that is no such list."""
+    path = folder / STEPS
+    try:
+        return claimed_steps(path.read_bytes() if path.exists() else None)
+    except ContractError:
+        return []
 
 
 def _take_release(left: Handback, to: Path, job: TrainingJob, result: JobResult) -> None:

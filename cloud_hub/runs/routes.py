@@ -13,9 +13,12 @@ from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.runs import pipeline
+from cloud_hub.runs.steps.names import step_of
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -46,7 +49,7 @@ def holdout(request: Request, admin: Admin, model: KnownModel) -> Document:
     """How worn the holdout of a model is."""
     wear = hub_of(request).runs.offline_gate.holdout_wear(model)
     if wear is None:
-        raise NotFound(f"{model}: has no holdout; edge-hub dataset {model} holdout FILE gives one")
+        raise NotFound(f"{model}: has no holdout; edge-hub data add {model} holdout FILE gives one")
     return as_document(wear)
 
 
@@ -57,9 +60,59 @@ def run_record(request: Request, publisher: Publisher, run: Number) -> Document:
 
 
 @router.get("/runs/{run}/log")
-def run_log(request: Request, publisher: Publisher, run: Number) -> dict[str, str]:
-    """Output of the worker of a run."""
-    return {"log": hub_of(request).runs.log(run)}
+def run_log(
+    request: Request, publisher: Publisher, run: Number, step: str | None = None
+) -> dict[str, str]:
+    """Output of the worker of a run, or the lines of one step."""
+    name = None if step is None else step_of(step)
+    return {"log": hub_of(request).runs.log(run, name)}
+
+
+@router.get("/runs/{run}/steps")
+def run_steps(
+    request: Request, publisher: Publisher, run: Number, attempt: Number | None = None
+) -> list[Document]:
+    """Steps of a run, of its last attempt unless one is named."""
+    runs = hub_of(request).runs
+    runs.get(run)
+    return as_documents(runs.steps.of_run(run, attempt))
+
+
+@router.get("/models/{model}/steps")
+def model_steps(
+    request: Request,
+    publisher: Publisher,
+    model: KnownModel,
+    step: str | None = None,
+    status: str | None = None,
+    key: str | None = None,
+) -> list[Document]:
+    """Steps of all runs of a model, those of a name, a status or a cache key."""
+    name = None if step is None else step_of(step)
+    steps = hub_of(request).runs.steps
+    return as_documents(steps.records(model=model, step=name, status=status, key=key))
+
+
+@router.get("/runs/{run}/comparison/{other}")
+def compare(request: Request, publisher: Publisher, run: Number, other: Number) -> Document:
+    """Two runs side by side."""
+    return as_document(hub_of(request).past_runs.compare(run, other))
+
+
+@router.post("/runs/{run}/resume")
+def resume(
+    request: Request, admin: Admin, run: Number, step: str | None = None, reason: str = ""
+) -> Document:
+    """Take up a run that failed, was rejected or cancelled."""
+    begin = None if step is None else step_of(step)
+    past = hub_of(request).past_runs
+    return as_document(past.resume(run, actor=admin, begin=begin, reason=reason))
+
+
+@router.post("/runs/{run}/repeat")
+def repeat(request: Request, admin: Admin, run: Number) -> Document:
+    """Make the bytes of a run once more."""
+    return as_document(hub_of(request).past_runs.repeat(run, actor=admin))
 
 
 @router.post("/runs/{run}/cancel")
@@ -75,10 +128,18 @@ def override(request: Request, admin: Admin, run: Number, reason: str) -> Docume
 
 
 @router.get("/runs/{run}/data/{name}")
-def data(request: Request, run: Number, name: str) -> FileResponse:
-    """Data that a pipeline trains on: ``fresh``, ``history``, ``state``."""
+def data(
+    request: Request,
+    run: Number,
+    name: str,
+    format: Format = "parquet",  # noqa: A002 (the parameter's name in the URL)
+) -> Response:
+    """Data that a pipeline trains on: rows ``fresh`` and ``history`` in a format, ``state``."""
     folder = _folder(request, run)
-    return FileResponse(pipeline.input_file(folder, name))
+    path = pipeline.input_file(folder, name)
+    if path.suffix != ".parquet" or format == "parquet":
+        return FileResponse(path)
+    return Response(written(Dataset.read(path), format), media_type="application/octet-stream")
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)
@@ -93,10 +154,10 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
 
 
 @router.post("/runs/{run}/result", status_code=204)
-def finish(request: Request, run: Number, reason: str = "") -> Response:
-    """Note that a pipeline is done; with a ``reason`` it failed."""
+def finish(request: Request, run: Number, reason: str = "", code: str = "") -> Response:
+    """Note that a pipeline is done, and with which ``code``; with a ``reason`` it failed."""
     folder = _folder(request, run)
-    pipeline.finish(folder, reason)
+    pipeline.finish(folder, reason, code)
     return Response(status_code=204)
 
 

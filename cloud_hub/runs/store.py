@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document, omitted
-from cloud_hub.database.engine import transaction
-from cloud_hub.errors import NotFound
+from cloud_hub.database.engine import reading, transaction
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.registry.tables import models
 from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import runs
 from cloud_hub.triggers.store import Firing
@@ -39,7 +42,11 @@ class RunCause:
 class RunRecord:
     """One run. Rows predicted from ``since`` to ``until`` are fresh; ``gate`` is the offline
     gate's table; ``mode_reason`` says why the mode is not the one that was asked for; ``isolation``
-    what its worker was kept from, as measured before it ran foreign code.
+    what its worker was kept from, as measured before it ran foreign code; ``datasets`` are the
+    versions that it trains on, as ``NAME@N``; ``validation`` the report on each of them;
+    ``pipeline`` is the number of the version of its code, ``parameters`` what the policy said,
+    ``repeats`` the run whose bytes it makes once more; ``begin`` is the step at which a run that
+    waits is taken up again, ``waits_since`` when a person had it wait for rows once more.
     """
 
     id: int
@@ -61,6 +68,13 @@ class RunRecord:
     gate: tuple[Check, ...]
     reason: str
     isolation: str
+    datasets: tuple[str, ...]
+    validation: tuple[Document, ...]
+    pipeline: int | None
+    parameters: Document
+    repeats: int | None
+    begin: str | None
+    waits_since: float | None
 
 
 class RunStore:
@@ -77,12 +91,12 @@ class RunStore:
             query = query.where(runs.c.model == model)
         if active:
             query = query.where(runs.c.status.in_(ACTIVE))
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             return [_record(row) for row in db.execute(query).mappings()]
 
     def get(self, id_: int) -> RunRecord:
         """Return one run; raises NotFound."""
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             row = db.execute(select(runs).where(runs.c.id == id_)).mappings().first()
         if row is None:
             raise NotFound(f"run {id_}: not found")
@@ -100,21 +114,50 @@ class RunStore:
             The run, and whether it is new.
         """
         # Two triggers of one tick, or a person and a trigger, must not start two runs.
-        with self._lock:
-            active = self.records(model, active=True)
+        with self._alone(model):
+            # A repetition changes nothing, so a trigger that joined it would be lost.
+            active = [r for r in self.records(model, active=True) if r.repeats is None]
             if active:
                 causes = [as_document(each) for each in (*active[0].causes, cause)]
                 self.note(active[0], causes=causes)
                 return self.get(active[0].id), False
-            now = time.time()
-            row = {"model": model, "causes": [as_document(cause)], "status": "waiting", "gate": []}
-            with self._engine.begin() as db:
-                query = insert(runs).values(**row, **new, created_at=now, updated_at=now)
-                key = db.execute(query).inserted_primary_key
-            assert key is not None
-            return self.get(int(key[0])), True
+            return self.add(model, cause, **new), True
 
-    def whole(self) -> AbstractContextManager[object]:
+    def add(self, model: str, cause: RunCause, **new: Any) -> RunRecord:
+        """Add a run with the columns ``new``; see :class:`RunRecord`."""
+        now = time.time()
+        row = {"model": model, "causes": [as_document(cause)], "status": "waiting", "gate": []}
+        with transaction(self._engine) as db:
+            query = insert(runs).values(**{**row, **new}, created_at=now, updated_at=now)
+            key = db.execute(query).inserted_primary_key
+        assert key is not None
+        return self.get(int(key[0]))
+
+    def take_up(self, run: RunRecord, **values: Any) -> RunRecord:
+        """Make a run that has ended active again, with the columns ``values``.
+
+        Raises:
+            Conflict: another run of the model is active.
+        """
+        with self._alone(run.model):
+            active = [r for r in self.records(run.model, active=True) if r.repeats is None]
+            if active:
+                raise Conflict(
+                    f"run {run.id}: run {active[0].id} of {run.model} is {active[0].status}; wait "
+                    "for its end, or cancel it"
+                )
+            self.note(run, **values)
+            return self.get(run.id)
+
+    @contextlib.contextmanager
+    def _alone(self, model: str) -> Iterator[None]:
+        """Keep other threads and other processes of the hub from the runs of a model."""
+        with self._lock, self.whole() as db:
+            # A write, since a read would keep nobody out of SQLite; it locks the row in PostgreSQL.
+            db.execute(update(models).where(models.c.model == model).values(model=model))
+            yield
+
+    def whole(self) -> AbstractContextManager[Connection]:
         """Return a context in which everything that is written is stored, or nothing."""
         return transaction(self._engine)
 
@@ -123,6 +166,22 @@ class RunStore:
         change = update(runs).where(runs.c.id == run.id)
         with transaction(self._engine) as db:
             db.execute(change.values(**values, updated_at=time.time()))
+
+    def move(self, run: RunRecord, **values: Any) -> RunRecord:
+        """Change columns of a run, unless it has another status by now than ``run`` says.
+
+        Returns:
+            The run as it is then.
+
+        Raises:
+            Conflict: somebody cancelled it meanwhile, or took it up.
+        """
+        mine = (runs.c.id == run.id, runs.c.status == run.status)
+        with transaction(self._engine) as db:
+            change = update(runs).where(*mine).values(**values, updated_at=time.time())
+            if not db.execute(change).rowcount:
+                raise Conflict(f"run {run.id}: is {self.get(run.id).status} by now")
+            return self.get(run.id)
 
 
 def cause_of(firing: Firing) -> RunCause:
@@ -140,4 +199,6 @@ def cause_of(firing: Firing) -> RunCause:
 def _record(row: Any) -> RunRecord:
     causes = tuple(RunCause(**cause) for cause in row["causes"])
     gate = tuple(Check(**check) for check in row["gate"])
-    return RunRecord(**{**row, "causes": causes, "gate": gate})
+    datasets, reports = tuple(row["datasets"] or ()), tuple(row["validation"] or ())
+    lists = {"causes": causes, "gate": gate, "datasets": datasets, "validation": reports}
+    return RunRecord(**{**row, **lists, "parameters": row["parameters"] or {}})

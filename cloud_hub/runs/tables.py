@@ -28,6 +28,13 @@ runs = Table(
     Column("gate", JSON, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("isolation", Text, nullable=False, default="", server_default=text("''")),
+    Column("datasets", JSON),
+    Column("validation", JSON),
+    Column("pipeline", Integer),
+    Column("parameters", JSON),
+    Column("repeats", Integer),
+    Column("begin", String),
+    Column("waits_since", Float),
 )
 
 gate_uses = Table(

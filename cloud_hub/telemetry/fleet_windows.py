@@ -7,6 +7,7 @@ the windows that are evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,16 @@ class Closed(NamedTuple):
     observations: int
 
 
+class VersionSums(NamedTuple):
+    """Histograms of all devices with one version that began then (Unix seconds), in the order of
+    its profile's features and outputs.
+    """
+
+    version: str
+    start: int
+    histograms: HistogramCounts
+
+
 class DeviceErrors(NamedTuple):
     """Errors of one device for its predictions of one window: how many, their sum in the unit of
     the target, and the sum of their squares.
@@ -39,6 +50,17 @@ class DeviceErrors(NamedTuple):
     measured: int
     total: float
     squares: float
+
+
+@dataclass(frozen=True)
+class StoredFeatureUse:
+    """``predictions`` of all devices; those of them for entities whose stored features were
+    ``stale``, and those that were ``defaulted``, because their entity had none.
+    """
+
+    predictions: int
+    stale: int
+    defaulted: int
 
 
 class FleetWindows:
@@ -65,6 +87,25 @@ class FleetWindows:
             .order_by(r.start)
         )
         return [Closed(start, end, int(n)) for start, end, n in self._all(query)]
+
+    def stored_features(self, model: str, version: str, *, after: float) -> StoredFeatureUse:
+        """Return how fresh the stored features of predictions were.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: windows that began then or later, Unix seconds.
+        """
+        r = reports.c
+        sums = [
+            func.sum(r.predictions),
+            *(func.sum(r.body[name].as_integer()) for name in ("stale", "defaulted")),
+        ]
+        query = select(*(func.coalesce(each, 0) for each in sums)).where(
+            r.model == model, r.version == version, r.start >= after
+        )
+        (row,) = self._all(query)
+        return StoredFeatureUse(*map(int, row))
 
     def by_device(
         self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int
@@ -102,6 +143,29 @@ class FleetWindows:
         columns = zip(*sums.values(), strict=True)
         by_name = {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
         return tuple(sums), by_name | {n: _of_all(sums, mine) for n, mine in grouped.items()}
+
+    def by_version(self, model: str, *, start: int, end: int) -> list[VersionSums]:
+        """Return what all devices reported with any version, by window or hour, rolled up or not.
+
+        Args:
+            model: name of the model.
+            start: first moment, Unix seconds.
+            end: moment after the last.
+        """
+        r = reports.c
+        query = (
+            select(r.version, r.start, r.body)
+            .where(r.model == model, r.start >= start, r.start < end, r.observations > 0)
+            .order_by(r.version, r.start)
+        )
+        sums: dict[tuple[str, int], HistogramCounts] = {}
+        for version, at, body in self._all(query):
+            histograms = histograms_of(body)
+            if (version, at) in sums:
+                sums[version, at].add(histograms)
+            else:
+                sums[version, at] = histograms
+        return [VersionSums(version, at, each) for (version, at), each in sums.items()]
 
     def season(
         self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int

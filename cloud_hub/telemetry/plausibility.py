@@ -177,6 +177,7 @@ def _counts(body: Windowed, carried: int) -> Iterator[tuple[str, int, int]]:
         yield "units", body.units, 0
         yield "degraded", body.degraded, 0
         yield "defaulted", body.defaulted, 0
+        yield "stale", body.stale, 0
     elif isinstance(body, FeedbackReport):
         yield "labelled", body.labelled, 0
         yield "measured", body.measured, 0

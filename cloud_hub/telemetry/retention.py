@@ -183,7 +183,7 @@ def merged_bodies(bodies: Sequence[Document]) -> dict[str, Any]:
     merged: dict[str, Any] = {"features": _summed_histograms(bodies), "outputs": NO_HISTOGRAMS}
     for name in ("predictions", "errors", "lost"):
         merged[name] = dict(sum((Counter(body.get(name, {})) for body in bodies), Counter()))
-    for name in ("observations", "degraded", "defaulted", "units"):
+    for name in ("observations", "degraded", "defaulted", "stale", "units"):
         merged[name] = sum(body.get(name, 0) for body in bodies)
     sources = {source for body in bodies for source in body.get("latency", {})}
     merged["latency"] = {

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Engine, RowMapping, Select, Table, func, select
+from sqlalchemy import Engine, RowMapping, Select, Table, func, not_, or_, select
 
-from cloud_hub.fleet.tables import identities
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.calendar.occurrence import Span
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.data.validation.origins import weights
+from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.telemetry.shared_rows import SharedRow, matrix, stackable
+from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -29,11 +30,12 @@ from cloud_hub.telemetry.tables import (
     votes,
 )
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
+    from edge_sdk.contract.manifest import Signature
     from edge_sdk.contract.messages import Upload, UploadReply
-    from edge_sdk.telemetry.histograms import HistogramCounts
 
 CLEAN_SECONDS: Final = 60.0
 """Seconds between two rounds of roll-ups and deletions."""
@@ -123,6 +125,35 @@ class Telemetry:
             for start, counts in sorted(sums.items())
         ]
 
+    def fleet_histograms(
+        self, model: str, version: str, *, since: float, most: float
+    ) -> dict[str, list[int]]:
+        """Return histograms by name over all devices, of which none weighs more than its share.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            since: only windows that began then or later, Unix seconds.
+            most: share of all observations that one device may have; what was rolled up has no
+                device any more, and counts as it is.
+        """
+        profile = self._registry.release(model, version).profile()
+        r = reports.c
+        here = (r.model == model) & (r.version == version) & (r.start >= since)
+        here &= (r.observations > 0) & r.device.not_in(_stopped())
+        made = select(r.device, func.sum(r.observations).label("made")).where(
+            here, r.device != ROLLED
+        )
+        counts = {row["device"]: int(row["made"]) for row in self._rows(made.group_by(r.device))}
+        part = weights(counts, most, self.vouchers(model))
+        features = (*profile.features, *profile.outputs)
+        whole = HistogramCounts.zeros(features)
+        total = np.zeros(whole.flat.shape)
+        for row in self._each(select(r.device, r.body).where(here)):
+            total += histograms_of(row["body"]).flat * part.get(row["device"], 1.0)
+        whole.flat[:] = total.round()
+        return {f.name: counts.tolist() for f, counts in zip(features, whole, strict=True)}
+
     def windows(
         self, model: str, *, since: float = 0.0, limit: int | None = None
     ) -> list[VersionWindow]:
@@ -141,28 +172,50 @@ class Telemetry:
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
 
-    def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none.
+    def samples(
+        self,
+        model: str,
+        *,
+        since: float = 0.0,
+        also: Sequence[Span] = (),
+        without: Sequence[Span] = (),
+    ) -> Dataset | None:
+        """Return labelled rows that devices shared; ``None`` if there are none.
+
+        With the time of each row, and the device that shared it. What devices shared that were
+        revoked or are stopped does not count.
 
         Only those with the columns of the newest version among them: others cannot be stacked.
+
+        Args:
+            model: name of the model.
+            since: those predicted since then, Unix seconds.
+            also: earlier times whose rows count too.
+            without: times whose rows do not count.
         """
-        rows = self._shared(model, since)
-        return Dataset(matrix(rows), np.array([row.label for row in rows])) if rows else None
-
-    def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
-        """Return when the rows of :meth:`samples` were predicted, Unix seconds, in its order."""
-        return np.array([row.taken for row in self._shared(model, since)], dtype=np.float64)
-
-    def _shared(self, model: str, since: float) -> list[SharedRow]:
         s = samples.c
-        query = select(s.version, s.row, s.label, s.taken)
-        query = query.where(s.model == model, s.taken >= since).order_by(s.id)
+        wanted = [s.taken >= since, *((s.taken >= begin) & (s.taken < end) for begin, end in also)]
+        refused = [(s.taken >= begin) & (s.taken < end) for begin, end in without]
+        query = select(s.version, s.row, s.label, s.taken, s.device)
+        query = query.where(s.model == model, or_(*wanted), *(not_(each) for each in refused))
+        query = query.where(s.device.not_in(_stopped())).order_by(s.id)
 
-        def columns_of(version: str) -> tuple[str, ...]:
-            signature = self._registry.release(model, version).manifest.signature
-            return tuple(column.name for column in signature.columns)
+        def signature_of(version: str) -> Signature:
+            return self._registry.release(model, version).manifest.signature
 
-        return stackable((SharedRow(**row) for row in self._each(query)), columns_of)
+        rows, signature = stackable((SharedRow(**row) for row in self._each(query)), signature_of)
+        return dataset_of(rows, signature) if rows else None
+
+    def vouchers(self, model: str) -> dict[str, str]:
+        """Return who vouched for each device of a model, by its name.
+
+        A token of many uses vouches for all that joined with it; other devices for themselves.
+        """
+        i = identities.c
+        query = select(i.device, i.vouched_by).join(devices, devices.c.device == i.device)
+        return {
+            r["device"]: r["vouched_by"] for r in self._rows(query.where(devices.c.model == model))
+        }
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
         """Return keys that enough different voters asked for, the one of most voters first.
@@ -233,6 +286,10 @@ class Telemetry:
 
 def _since(table: Table, model: str, since: float) -> Select[Any]:
     return select(table).where(table.c.model == model, table.c.start >= since)
+
+
+def _stopped() -> Select[Any]:
+    return select(identities.c.device).where(identities.c.standing != "active")
 
 
 def _sum(column: Any) -> Any:

@@ -17,6 +17,9 @@ from cloud_hub.telemetry.tables import ROLLED
 from edge_sdk.contract.window import LATENCY_BINS
 from edge_sdk.telemetry.resources import worst
 
+COUNTS: Final = ("degraded", "defaulted", "stale")
+"""Counts of a window report that add up, by the names that they have in a window too."""
+
 BINS_AN_OCTAVE: Final = 4
 """Latency histograms, as in the contract: bin ``i`` ends at ``2 ** ((i + 1) / 4)`` microseconds."""
 
@@ -44,6 +47,8 @@ class VersionWindow:
         lost: observations that devices dropped, by kind.
         latency_us: quantiles of latency, ``None`` if nothing was timed.
         degraded: predictions for which the cloud was wanted and not reachable.
+        defaulted: predictions for entities without stored features, which had the defaults.
+        stale: predictions with stored features that were older than declared.
         own_labelled: late labels of the on-device model's own answers; ``labelled`` those of all.
         measured: the model's own numbers whose label came, of a regressor.
         mae: mean absolute error of those, ``None`` without any; ``rmse`` the root of the mean
@@ -63,6 +68,8 @@ class VersionWindow:
     latency: Mapping[str, Sequence[int]]
     latency_us: LatencyQuantiles | None
     degraded: int
+    defaulted: int
+    stale: int
     labelled: int
     correct: int
     own_labelled: int
@@ -99,7 +106,7 @@ class _Sums:
     labels: Counter[str] = field(default_factory=Counter)
     error_sum: float = 0.0
     error_squares: float = 0.0
-    degraded: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     resources: Mapping[str, float] = field(default_factory=dict)
     energy: Mapping[str, float] | None = None
     devices: set[str] = field(default_factory=set)
@@ -119,7 +126,7 @@ class WindowSums:
         sums.lost.update(body.get("lost", {}))
         for source, counts in body.get("latency", {}).items():
             sums.latency[source] += np.asarray(counts)
-        sums.degraded += body.get("degraded", 0)
+        sums.counts.update({name: body.get(name, 0) for name in COUNTS})
         sums.resources = worst([sums.resources, body.get("resources", {})])
         sums.energy = merged_energy([sums.energy, body.get("energy")])
         # Rows that were rolled up do not say how many devices they are of.
@@ -157,7 +164,9 @@ def _window(key: WindowKey, sums: _Sums) -> VersionWindow:
         lost=dict(sums.lost),
         latency={source: counts.tolist() for source, counts in sums.latency.items()},
         latency_us=latency_quantiles(sum(sums.latency.values(), _zeros())),
-        degraded=sums.degraded,
+        degraded=sums.counts["degraded"],
+        defaulted=sums.counts["defaulted"],
+        stale=sums.counts["stale"],
         labelled=sums.labels["labelled"],
         correct=sums.labels["correct"],
         own_labelled=sums.labels["own_labelled"],

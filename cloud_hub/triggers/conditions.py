@@ -12,7 +12,14 @@ from typing import Final
 
 from cronsim import CronSim
 
-from cloud_hub.policy.schema.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
+from cloud_hub.calendar.occurrence import Occurrence
+from cloud_hub.policy.schema.conditions import (
+    Condition,
+    DayRule,
+    DriftRule,
+    PerformanceRule,
+    VolumeRule,
+)
 from cloud_hub.statistics.detectors import accuracy
 from cloud_hub.triggers.evidence import (
     AccuracyFigures,
@@ -20,6 +27,7 @@ from cloud_hub.triggers.evidence import (
     CallEvidence,
     CombinedEvidence,
     CronEvidence,
+    DayEvidence,
     DriftEvidence,
     Evidence,
     GroupAccuracy,
@@ -66,6 +74,8 @@ def judge(
         return judge_cron(condition.cron, facts, state)
     if condition.every_seconds is not None:
         return judge_interval(condition.every_seconds, facts, state)
+    if condition.day is not None:
+        return judge_day(condition.day, facts, state)
     if condition.webhook is not None:
         return judge_call(state)
     if condition.manual is not None:
@@ -110,6 +120,30 @@ def judge_cron(line: str, facts: Facts, state: TriggerState) -> ConditionVerdict
     # The next time after the anchor, not after now: a hub that was down does not miss its hour.
     due = next(CronSim(line, anchor)).timestamp()
     return ConditionVerdict(facts.now >= due, CronEvidence(line, _utc(due)))
+
+
+def judge_day(rule: DayRule, facts: Facts, state: TriggerState) -> ConditionVerdict:
+    """Judge ``day``: it is open, and the rule has not fired on it for a while.
+
+    Args:
+        rule: the day, and the time between two firings.
+        facts: everything that was known at ``facts.now``.
+        state: when the rule fired last.
+    """
+    day = open_day(rule, facts)
+    if day is None:
+        begins = [each.begin for each in facts.days if each.day == rule.name]
+        comes = _utc(min(begins)) if begins else None
+        return ConditionVerdict(False, DayEvidence(rule.name, comes=comes))
+    # Since the last firing and not since the serving version, or a promotion would put it off.
+    due = max(day.begin, (state.fired_at or 0.0) + rule.every_seconds)
+    evidence = DayEvidence(rule.name, day.date, _utc(day.end), _utc(due))
+    return ConditionVerdict(facts.now >= due, evidence)
+
+
+def open_day(rule: DayRule, facts: Facts) -> Occurrence | None:
+    """Return the occurrence of a rule's day that is open, if one is."""
+    return next((d for d in facts.days if d.day == rule.name and facts.now in d), None)
 
 
 def judge_call(state: TriggerState) -> ConditionVerdict:
@@ -188,8 +222,8 @@ def judge_volume(rule: VolumeRule, facts: Facts) -> ConditionVerdict:
 
 
 def judge_drift(rule: DriftRule, facts: Facts) -> ConditionVerdict:
-    """Judge ``drift``: monitoring has enough alarms that nobody has answered."""
-    alarms = [alarm for alarm in facts.alarms if alarm.kind in rule.kinds]
+    """Judge ``drift``: monitoring has enough alarms that nobody has answered or expected."""
+    alarms = [a for a in facts.alarms if a.kind in rule.kinds and a.expected is None]
     worst = sorted(alarms, key=_effect, reverse=True)[:SHOWN]
     shown = tuple(AlarmSummary(a.signal, _utc(a.raised_at), a.evidence) for a in worst)
     evidence = DriftEvidence(len(alarms), rule.signals, shown)

@@ -25,6 +25,19 @@ class CronEvidence:
 
 
 @dataclass(frozen=True)
+class DayEvidence:
+    """Evidence of ``day``: the day with its date and its end, if it is open, and when the next run
+    is due; else when it comes next, if it does within the time looked at. ISO 8601 in UTC.
+    """
+
+    day: str
+    open: str | None = omitted()
+    ends: str | None = omitted()
+    due: str | None = omitted()
+    comes: str | None = omitted()
+
+
+@dataclass(frozen=True)
 class CallEvidence:
     """Evidence of ``webhook``: number of calls since the last firing, time and body of the newest.
 
@@ -168,6 +181,7 @@ class HandEvidence:
 Evidence: TypeAlias = (
     IntervalEvidence
     | CronEvidence
+    | DayEvidence
     | CallEvidence
     | ManualEvidence
     | PerformanceEvidence

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from cloud_hub.calendar.occurrence import Occurrence
 from cloud_hub.database.documents import Document
 
 
@@ -66,13 +67,16 @@ Groups = Mapping[str, Mapping[str, tuple[LabelCounts, ...]]]
 
 @dataclass(frozen=True)
 class OpenAlarm:
-    """An alarm of monitoring, open from ``raised_at`` until it was acknowledged, if it was."""
+    """An alarm of monitoring, open from ``raised_at`` until it was acknowledged, if it was;
+    ``expected`` says why nobody need be alarmed: a rare day.
+    """
 
     signal: str
     kind: str
     raised_at: float
     acknowledged_at: float | None = None
     evidence: Document = field(default_factory=dict)
+    expected: str | None = None
 
     def open_at(self, now: float) -> bool:
         """Return whether nobody had acknowledged it at ``now`` (Unix seconds)."""
@@ -101,7 +105,8 @@ class Facts:
 
     ``labels`` and ``errors`` are in order of time, ``groups`` the labels of each group by column or
     attribute, ``batches`` the newest of all labels by device, as they came; ``alarms`` are open;
-    ``new_rows`` were shared since it was published.
+    ``new_rows`` were shared since it was published; ``days`` are rare ones, open or to
+    come.
     """
 
     now: float
@@ -113,6 +118,7 @@ class Facts:
     groups: Groups = field(default_factory=dict)
     batches: Batches = field(default_factory=dict)
     errors: tuple[ErrorCounts, ...] = ()
+    days: tuple[Occurrence, ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -127,12 +133,13 @@ class ServingHistory:
     """Versions with the times at which they began to serve, and the reports about each.
 
     ``serving`` and ``sampled`` (when they were available, how many shared rows) are ascending in
-    time, Unix seconds.
+    time, Unix seconds; ``days`` are rare ones.
     """
 
     serving: tuple[tuple[float, str], ...]
     versions: Mapping[str, VersionFacts]
     sampled: Sequence[tuple[float, int]] = ()
+    days: tuple[Occurrence, ...] = ()
 
     def at(self, now: float) -> Facts | None:
         """Return the facts as of ``now`` (Unix seconds); ``None`` if nothing served yet."""
@@ -158,11 +165,19 @@ class ServingHistory:
                 for by, groups in version.batches.items()
             },
             errors=tuple(window for window in version.errors if window.available_at <= now),
+            days=tuple(day for day in self.days if day.end > now),
         )
 
 
 def _available(windows: tuple[Came, ...], now: float) -> tuple[Came, ...]:
     return tuple(window for window in windows if window.available_at <= now)
+
+
+class StartedRun(NamedTuple):
+    """When a trigger started a run (Unix seconds), and the kind of its condition."""
+
+    at: float
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -192,9 +207,9 @@ class AccuracyWatch:
 class TriggerState:
     """State of a rule between two evaluations.
 
-    ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it
-    again since; ``held_since`` is when its condition began to hold without a break; ``watches`` are
-    its detectors, by condition.
+    ``fired_at`` and ``fired_version`` tell the last firing (``None`` once another version serves),
+    ``rearmed`` that somebody armed it again since; ``held_since`` is when its condition began to
+    hold without a break; ``watches`` are its detectors, by condition.
     """
 
     fired_at: float | None = None

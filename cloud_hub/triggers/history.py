@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Engine, func, select
 
+from cloud_hub.calendar.occurrence import Occurrence
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
 from cloud_hub.plans.error_bound import largest_error
@@ -48,6 +49,7 @@ class Histories:
         lag: float = 0.0,
         by: Collection[str] = (),
         lookback: float = 0.0,
+        days: tuple[Occurrence, ...] = (),
     ) -> ServingHistory:
         """Return what rules need to be judged at any moment from ``since`` on.
 
@@ -59,6 +61,7 @@ class Histories:
             by: columns and attributes whose groups rules look at.
             lookback: seconds before ``since`` from which on batches of labels are loaded; 0 if no
                 rule looks at labels.
+            days: rare ones, which some rules wait for.
         """
         served = self._timeline(model)
         # A version that another one replaced before ``since`` is not needed.
@@ -72,7 +75,7 @@ class Histories:
                 loaded = batches.load(model, name, columns=rows, attributes=set(by) - rows)
                 versions[name] = replace(version, batches=loaded)
         oldest = min((v.published_at for v in versions.values()), default=since)
-        return ServingHistory(served, versions, self._sampled(model, oldest, lag))
+        return ServingHistory(served, versions, self._sampled(model, oldest, lag), days)
 
     def _version(self, model: str, name: str, lag: float, by: Collection[str]) -> VersionFacts:
         record = self._registry.version(model, name)
@@ -84,7 +87,7 @@ class Histories:
             record.rows,
             labels=self._labels(model, name, lag),
             alarms=tuple(
-                OpenAlarm(a.signal, a.kind, a.raised_at, a.acknowledged_at, a.evidence)
+                OpenAlarm(a.signal, a.kind, a.raised_at, a.acknowledged_at, a.evidence, a.expected)
                 for a in alarms
             ),
             groups={each: self._groups(model, name, lag, each) for each in by},

@@ -8,8 +8,8 @@ from typing import Final
 
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
 from cloud_hub.triggers.evidence import Evidence
-from cloud_hub.triggers.facts import ServingHistory, TriggerState
-from cloud_hub.triggers.latching import evaluate
+from cloud_hub.triggers.facts import ServingHistory, StartedRun, TriggerState
+from cloud_hub.triggers.latching import counted, evaluate
 
 MOMENTS: Final = 2_000
 """Most moments that a dry run looks at."""
@@ -69,18 +69,19 @@ def replay(
     states = {rule.name: TriggerState() for rule in rules}
     firings: dict[str, list[Moment]] = {rule.name: [] for rule in rules}
     outcomes: dict[str, dict[str, int]] = {rule.name: {} for rule in rules}
-    runs: list[float] = []
+    runs: list[StartedRun] = []
     for i in range(int((until - since) / step) + 1):  # i * step: sums of steps would drift
         facts = history.at(since + i * step)
         if facts is None:
             continue
         for rule in rules:
-            decision = evaluate(rule, facts, states[rule.name], budget, runs)
+            decision = evaluate(rule, facts, states[rule.name], budget, counted(rule, runs))
             states[rule.name] = decision.state
             counts = outcomes[rule.name]
             counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
             if decision.outcome == "fired":
-                runs.append(facts.now)  # counts against the budget of every rule after it
+                # Counts against the budget of every rule after it.
+                runs.append(StartedRun(facts.now, rule.when.kind))
                 moment = Moment(facts.now, facts.serving.version, decision.verdict.evidence)
                 firings[rule.name].append(moment)
     return [Replay(r.name, tuple(firings[r.name]), outcomes[r.name]) for r in rules]

@@ -18,9 +18,10 @@ from cloud_hub.errors import Conflict, NotFound, Unauthenticated
 from cloud_hub.policy.service import digest
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
+from cloud_hub.triggers.conditions import open_day
 from cloud_hub.triggers.evidence import Evidence, HandEvidence
-from cloud_hub.triggers.facts import Call, Facts
-from cloud_hub.triggers.latching import Outcome, evaluate, is_latched, state_after_firing
+from cloud_hub.triggers.facts import Call, Facts, StartedRun
+from cloud_hub.triggers.latching import Outcome, counted, evaluate, is_latched, state_after_firing
 from cloud_hub.triggers.replay import Replay, replay, step_of
 from cloud_hub.triggers.store import EvaluationRecord, Firing, TriggerStore
 
@@ -36,13 +37,16 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""
 
+YEAR: Final = 366 * 86_400.0
+"""Seconds ahead in which rare days are looked for."""
+
 ACTOR: Final = "hub"
 
 OnFire = Callable[[Firing], None]
 """Starts what a firing asks for; called until it returns."""
 
-RunTimes = Callable[[str], Sequence[float]]
-"""Returns when triggers started runs of a model, Unix seconds."""
+RunTimes = Callable[[str], Sequence[StartedRun]]
+"""Returns when triggers started runs of a model, and the kinds of their conditions."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class Triggers:
     def _evaluate_if_due(self, model: str, now: float) -> None:
         policy = self._registry.policy(model)
         wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
-        if policy.triggers and now - self._looked.get(model, 0.0) >= wait:
+        # Not before the last look: a clock that was ahead would put it off by as much.
+        if policy.rules and not 0 <= now - self._looked.get(model, 0.0) < wait:
             self._looked[model] = now  # before it: a rule that fails is not evaluated every tick
             with self._lock:
                 self._evaluate(model, policy, now)
@@ -120,10 +125,10 @@ class Triggers:
         facts = self._facts(model, now)
         if facts is None:
             return []
-        rows = []
-        for rule in policy.triggers:
+        rows, started = [], self._run_times(model)
+        for rule in policy.rules:
             state = self._store.state(model, rule.name)
-            decision = evaluate(rule, facts, state, policy.budget, self._run_times(model))
+            decision = evaluate(rule, facts, state, policy.budget, counted(rule, started))
             rows.append(
                 RuleStatus(
                     trigger=rule.name,
@@ -270,10 +275,11 @@ class Triggers:
         policy = policy or self._registry.policy(model)
         window = policy.reporting.window_seconds  # a label is available at its end, not before
         history = self._histories.load(
-            model, since=since, lag=window, by=_groups_of(policy), lookback=_lookback_of(policy)
-        )
+            model, since=since, lag=window, by=_groups_of(policy), lookback=_lookback_of(policy),
+            days=policy.calendar.occurrences(since, until + YEAR),
+        )  # fmt: skip
         step = step_of(since, until, window)
-        rules = replay(policy.triggers, history, policy.budget, since=since, until=until, step=step)
+        rules = replay(policy.rules, history, policy.budget, since=since, until=until, step=step)
         return DryRun(since, until, step, tuple(rules))
 
     def _evaluate(self, model: str, policy: Policy, now: float) -> None:
@@ -281,9 +287,10 @@ class Triggers:
         if facts is None:
             return  # nothing serves yet
         policy_digest = digest(self._registry.policy_text(model))
-        for rule in policy.triggers:
+        started = self._run_times(model)
+        for rule in policy.rules:
             state = self._store.state(model, rule.name)
-            decision = evaluate(rule, facts, state, policy.budget, self._run_times(model))
+            decision = evaluate(rule, facts, state, policy.budget, counted(rule, started))
             evidence = decision.verdict.evidence
             fires = decision.outcome == "fired"
             firing = _firing(rule, facts, model, ACTOR, evidence) if fires else None
@@ -325,7 +332,8 @@ class Triggers:
     def _facts(self, model: str, now: float) -> Facts | None:
         policy = self._registry.policy(model)
         by, lookback = _groups_of(policy), _lookback_of(policy)
-        return self._histories.load(model, since=now, by=by, lookback=lookback).at(now)
+        days = policy.calendar.occurrences(now, now + YEAR)
+        return self._histories.load(model, since=now, by=by, lookback=lookback, days=days).at(now)
 
     def _rule(self, model: str, trigger: str) -> TriggerRule:
         rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
@@ -338,13 +346,13 @@ class Triggers:
 
 def _groups_of(policy: Policy) -> set[str]:
     """Return the columns and attributes whose groups some rule looks at."""
-    leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
+    leaves = [leaf for rule in policy.rules for leaf in rule.when.leaves()]
     return {leaf.performance.by for leaf in leaves if leaf.performance and leaf.performance.by}
 
 
 def _lookback_of(policy: Policy) -> float:
     """Return the longest time that a rule looks back on labels, in seconds; 0 if none does."""
-    leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
+    leaves = [leaf for rule in policy.rules for leaf in rule.when.leaves()]
     rules = [leaf.performance for leaf in leaves if leaf.performance]
     # Of mean errors all windows are loaded anyway, and no batches.
     return max((rule.lookback_seconds for rule in rules if rule.below is not None), default=0.0)
@@ -353,6 +361,7 @@ def _lookback_of(policy: Policy) -> float:
 def _firing(rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: Evidence) -> Firing:
     """``since`` is where the data that the rule looked at begins: newer rows count as fresh."""
     leaves = list(rule.when.leaves())
+    today = [day for leaf in leaves if leaf.day and (day := open_day(leaf.day, facts))]
     lookbacks = [leaf.performance.lookback_seconds for leaf in leaves if leaf.performance]
     begins = [facts.now - max(lookbacks)] if lookbacks else []
     if any(leaf.drift for leaf in leaves):
@@ -366,5 +375,8 @@ def _firing(rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: E
         actor=actor,
         evidence=as_document(evidence),
         mode=rule.mode,
-        since=max(facts.serving.published_at, min(begins, default=0.0)),
+        # Of a rare day all rows count each time: the version of an hour ago saw few of them.
+        since=today[0].begin
+        if today
+        else max(facts.serving.published_at, min(begins, default=0.0)),
     )

@@ -87,7 +87,7 @@ class BudgetLimits:
 
     def describe(self) -> str:
         """Return the budget for people: ``size ≤ 30 KB, flips ≤ 2%``."""
-        return ", ".join(f"{name} ≤ {limit_text(name, v)}" for name, v in self.limits.items())
+        return ", ".join(f"{name} ≤ {quantity_text(name, v)}" for name, v in self.limits.items())
 
     def tolerances(self, base: Tolerances) -> Tolerances:
         """Return ``base`` with the budget's limits in the place of its own."""
@@ -116,8 +116,8 @@ class BudgetLimits:
             "accuracy-drop": _shown(result.drop_bound, drop),
         }
         broken = [
-            f"{name} is {_format(measured[name], name)}, allowed {_format(limit, name)}"
-            + _advice(name, result, limit, terms)
+            f"{name} is {quantity_text(name, measured[name])}, allowed "
+            f"{quantity_text(name, limit)}{_advice(name, result, limit, terms)}"
             for name, limit in self.limits.items()
             if measured[name] > limit
         ]
@@ -137,16 +137,10 @@ def _advice(name: str, result: VariantResult, limit: float, terms: BudgetTerms) 
     return ": " + unshown("label flips", flips, terms.rows, limit, terms.alpha)
 
 
-def _format(value: float, name: str) -> str:
-    """Return a value with its unit; bytes whole."""
-    unit = _SMALLEST.get(name, "")
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:.4g} {unit}".rstrip()
-
-
-def limit_text(name: str, value: float) -> str:
-    """Return a limit of a budget, in its smallest unit, for people."""
+def quantity_text(name: str, value: float) -> str:
+    """Return a limit of a budget, or what was measured of it, with its unit, for people."""
     if name in ("size", "download"):
-        return f"{value / 1000:,g} KB" if value >= 1000 else f"{value:,g} B"
+        return f"{value / 1000:,.6g} KB" if value >= 1000 else f"{value:,.6g} B"
     if name in _SMALLEST:
-        return f"{value:,g} {_SMALLEST[name].replace('us', 'µs')}"
+        return f"{value:,.6g} {_SMALLEST[name].replace('us', 'µs')}"
     return f"{value:.6g}" if name == "difference" else f"{100 * value:.6g}%"

@@ -32,6 +32,10 @@ AS_SMALL: Final = 1.10
 """Files of at most this many times the bytes of the smallest are as small."""
 
 
+CLOSE: Final = 1.25
+"""Of two files that are as small, times whose ratio is at most this are measured again."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """The variant that a release serves.
@@ -101,6 +105,21 @@ def refused(
     return _slower(v, plain)
 
 
+def rivals(
+    results: Mapping[str, VariantResult],
+    limits: BudgetLimits | None = None,
+    terms: BudgetTerms = BudgetTerms(),
+) -> list[str]:
+    """Return variants among which a small difference of times chooses.
+
+    Arguments as for :func:`choose`.
+    """
+    plain = results[PLAIN]
+    small = _smallest([v for v in results.values() if not refused(v, plain, limits, terms)])
+    near = [v.name for v in small if v.row_us <= CLOSE * min(each.row_us for each in small)]
+    return near if len(near) > 1 else []
+
+
 def _slower(v: VariantResult, plain: VariantResult) -> str:
     for what, time, usual in (
         ("one row", v.row_us, plain.row_us),
@@ -115,7 +134,7 @@ def _slower(v: VariantResult, plain: VariantResult) -> str:
 
 
 def _smallest(fit: list[VariantResult]) -> list[VariantResult]:
-    smallest = min(v.bytes for v in fit)
+    smallest = min((v.bytes for v in fit), default=0)
     return [v for v in fit if v.bytes <= AS_SMALL * smallest]
 
 

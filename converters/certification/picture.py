@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from converters.certification.budget import limit_text
+from converters.certification.budget import quantity_text
 from converters.certification.choice import pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, VariantResult
@@ -164,6 +164,6 @@ def _title(limits: Mapping[str, float], quality: Quality) -> str:
         return text
     shown = {"size", *ON_THE_TIME, *(quality.named if quality.limit is not None else ())}
     unshown = sorted(set(limits) - shown)
-    others = ", ".join(f"{name} ≤ {limit_text(name, limits[name])}" for name in unshown)
+    others = ", ".join(f"{name} ≤ {quantity_text(name, limits[name])}" for name in unshown)
     drawn = "\nbudget in red (dotted: of the 99th percentile)" if set(limits) & shown else ""
     return text + drawn + (f"\nlimits without an axis: {others}" if others else "")

@@ -2,7 +2,8 @@
 
 Most choices are made by bytes and answers alone. Where a time decides, the median of
 :data:`TIMES` measurements does: what is refused for its time though it is smaller than the choice,
-and the choice itself, if it had to be fast enough.
+the choice itself, if it had to be fast enough, and what is as small as the choice and about as
+fast.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from converters.certification.budget import BudgetLimits, BudgetTerms
-from converters.certification.choice import PLAIN, choose, refused
+from converters.certification.choice import PLAIN, choose, refused, rivals
 from edge_sdk.contract.certificate import VariantResult
 
 TIMES: Final = 3
@@ -79,8 +80,8 @@ def decided_by_time(
     results: Mapping[str, VariantResult], limits: BudgetLimits | None, terms: BudgetTerms
 ) -> list[str]:
     """Return the variants whose times decide what is chosen; arguments as for :func:`settled`."""
-    if limits is not None and not LIMITS_OF_TIME & set(limits.limits):
-        return []
+    is_timed = limits is None or bool(LIMITS_OF_TIME & set(limits.limits))
+    near = rivals(results, limits, terms)
     plain, choice = results[PLAIN], choose(results, limits, terms)
     chosen = results[choice.name] if choice is not None else None
     names = []
@@ -90,7 +91,8 @@ def decided_by_time(
         at_once = replace(v, row_us=0.0, batch_row_us=0.0, load_ms=0.0, p99_us=0.0)
         fits, would_fit = (not refused(one, plain, limits, terms) for one in (v, at_once))
         smaller = chosen is None or v.bytes < chosen.bytes
-        if v is chosen or (would_fit and not fits and smaller):
+        refused_for_time = would_fit and not fits and smaller
+        if name in near or (is_timed and (v is chosen or refused_for_time)):
             names.append(name)
     return names
 

@@ -7,7 +7,7 @@ Invariants:
 * Medians are processor time of the one thread that a model runs in: on a machine that does nothing
   else that is the latency, and on others it is still the model's own. The 99th percentile is time
   as it passes.
-* Not more than two large models are in memory.
+* One large model is in memory at a time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from converters.memory import give_back
+from converters.memory import trim
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.session import Model, first_row, fixed_batch, row_count, take_rows
 
@@ -74,35 +74,58 @@ def measure(
         tell: called with the name of each, before it is measured.
     """
     (plain_name, plain_release), *others = releases.items()
+    if plain_release.model_path.stat().st_size > SMALL:
+        return _measure_large(releases, feed, tell)
     tell(plain_name)
     plain = _load(plain_release)
     one, some = _inputs(plain, feed)
-    singles = _turns([plain], one)
-    batches = singles if some is one else _turns([plain], some)
-    speeds = {plain_name: _speed(plain, singles[0], batches[0], one, some)}
+    speeds = {plain_name: _speed(plain, _Medians.of(plain, one, some), one)}
     kept = []  # what is freed would hide what the next one needs
-    large = plain_release.model_path.stat().st_size > SMALL
     for name, release in others:
         tell(name)
-        if large:  # loading takes several times the file: one after the other, the smaller first
-            del plain
-            give_back(plain_release.model_path.stat().st_size)
         other = _load(release)
-        if large:
-            plain = _load(plain_release)
+        kept.append(other)
         row = _ratio(_turns([plain, other], one))
         batch = row if some is one else _ratio(_turns([plain, other], some))
         base = speeds[plain_name]
-        speeds[name] = Speed(
-            base.row_us * row,
-            base.batch_row_us * batch,
-            other.load_ms,
-            _p99(other.model, one),
-            other.memory_kb,
-        )
-        if release.model_path.stat().st_size <= SMALL:
-            kept.append(other)
+        times = _Medians(base.row_us * row, base.batch_row_us * batch)
+        speeds[name] = _speed(other, times, one)
+    return speeds
+
+
+def _measure_large(
+    releases: Mapping[str, Release], feed: Feed, tell: Callable[[str], None]
+) -> dict[str, Speed]:
+    """Measure as :func:`measure`, with one model in memory at a time, arguments likewise.
+
+    The turn of each candidate has one of float32 before it and one behind it.
+    """
+    (plain_name, plain_release), *others = releases.items()
+    size = plain_release.model_path.stat().st_size
+    tell(plain_name)
+    plain = _load(plain_release)
+    one, some = _inputs(plain, feed)
+    base = before = _Medians.of(plain, one, some)
+    speeds = {plain_name: _speed(plain, base, one)}
+    for name, release in others:
+        tell(name)
+        del plain
+        trim(size)
+        other = _load(release)
+        times = _Medians.of(other, one, some)
+        speed = _speed(other, times, one)
         del other
+        trim(size)
+        plain = _load(plain_release)
+        after = _Medians.of(plain, one, some)
+        row = 2 * times.row_us / (before.row_us + after.row_us)
+        batch = 2 * times.batch_row_us / (before.batch_row_us + after.batch_row_us)
+        speeds[name] = replace(
+            speed, row_us=base.row_us * row, batch_row_us=base.batch_row_us * batch
+        )
+        before = after
+    del plain
+    trim(size)
     return speeds
 
 
@@ -113,7 +136,23 @@ class _Loaded:
     memory_kb: float
 
 
+@dataclass(frozen=True)
+class _Medians:
+    """Median µs of a call with one row, and µs a row of a call with many."""
+
+    row_us: float
+    batch_row_us: float
+
+    @classmethod
+    def of(cls, loaded: _Loaded, one: Feed, some: Feed) -> _Medians:
+        (singles,) = _turns([loaded], one)
+        (batches,) = [singles] if some is one else _turns([loaded], some)
+        rows = row_count(some, loaded.model.manifest.signature)
+        return cls(statistics.median(singles), statistics.median(batches) / rows)
+
+
 def _load(release: Release) -> _Loaded:
+    """Load a model as a device does, with what that takes."""
     before, started = resident_kb(), time.perf_counter()
     model = Model.load(release)
     seconds = time.perf_counter() - started
@@ -157,17 +196,9 @@ def _ratio(turns: list[list[float]]) -> float:
     return statistics.median(b / a for a, b in zip(plain, other, strict=True))
 
 
-def _speed(
-    plain: _Loaded, singles: list[float], batches: list[float], one: Feed, some: Feed
-) -> Speed:
-    rows = row_count(some, plain.model.manifest.signature)
-    return Speed(
-        statistics.median(singles),
-        statistics.median(batches) / rows,
-        plain.load_ms,
-        _p99(plain.model, one),
-        plain.memory_kb,
-    )
+def _speed(loaded: _Loaded, times: _Medians, one: Feed) -> Speed:
+    p99 = _p99(loaded.model, one)
+    return Speed(times.row_us, times.batch_row_us, loaded.load_ms, p99, loaded.memory_kb)
 
 
 def resident_kb() -> float:

@@ -1,4 +1,8 @@
-"""Held-out rows, labels and groups from an .npz archive, a .csv or a .parquet table."""
+"""Held-out rows, labels and groups from an .npz archive, CSV or a Parquet table.
+
+What a file is its first bytes say, not its name. In CSV an empty cell is a missing value, as are
+``NaN`` and ``nan``; ``NA`` is a text, and so are postcodes such as 01067: as the hub reads them.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +34,17 @@ def read_rows(path: Path, label: str | None, groups: Sequence[str]) -> HeldOutRo
     """Read a file of rows.
 
     Args:
-        path: an .npz archive with the array ``X``; every other name is read as a table.
+        path: an .npz archive with the array ``X``, Parquet or CSV.
         label: column or array of the labels; ``y`` by default, if there is one.
         groups: columns by which rows are grouped, with cut points for numbers (``age:30,60``).
 
     Raises:
         ConversionError: the file cannot be read, or lacks what is asked for.
     """
-    if path.suffix == ".npz":
+    begin = _first_bytes(path)
+    if begin[:2] == b"PK" or path.suffix == ".npz":
         return _from_arrays(path, label, groups)
-    frame = _read_table(path)
+    frame = _read_table(path, is_parquet=begin == b"PAR1")
     if label is not None and label not in frame.columns:
         columns = list(frame.columns)[:10]
         raise ConversionError(f"{path}: no column {label!r} (--label) among {columns}")
@@ -47,20 +52,36 @@ def read_rows(path: Path, label: str | None, groups: Sequence[str]) -> HeldOutRo
     return HeldOutRows(frame, y, list(groups))
 
 
-def _read_table(path: Path) -> Any:
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read; {_reason(error)}") from error
+
+
+def _read_table(path: Path, *, is_parquet: bool) -> Any:
     try:
         import pandas
     except ImportError as error:
         raise ConversionError(f"{path}: reading tables needs pandas; pip install pandas") from error
     try:
-        return pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
+        return pandas.read_parquet(path) if is_parquet else _read_csv(path)
     except ImportError as error:
         raise ConversionError(f"{path}: reading this needs pyarrow; pip install pyarrow") from error
     except (OSError, ValueError, KeyError) as error:
         raise ConversionError(
-            f"{path}: expected an .npz with X (and y), or a .csv or .parquet table; "
-            f"{_reason(error)}"
+            f"{path}: expected an .npz with X (and y), or a CSV or Parquet table; {_reason(error)}"
         ) from error
+
+
+def _read_csv(path: Path) -> Any:
+    import pandas
+
+    options: Any = {"keep_default_na": False, "na_values": ["", "NaN", "nan"]}
+    texts = pandas.read_csv(path, dtype=str, **options)
+    led = [name for name in texts if texts[name].str.match(r"\s*[-+]?0[0-9]", na=False).any()]
+    return pandas.read_csv(path, dtype=dict.fromkeys(led, str), **options)
 
 
 def _from_arrays(path: Path, label: str | None, groups: Sequence[str]) -> HeldOutRows:

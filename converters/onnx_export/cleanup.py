@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from converters.lowering.graph import rename
 from converters.onnx_export.constants import collect_constants, inner_graphs
+from converters.onnx_export.outside import digest
 
 
 def tidy(proto: Any) -> None:
@@ -65,11 +65,8 @@ def _merge_constants(graph: Any) -> None:
     first: dict[bytes, str] = {}  # by digest: the bytes would hold the whole model once more
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
-        # Compared without its name, by bytes: type and shape count too.
-        name, tensor.name = tensor.name, ""
-        digest = hashlib.sha256(tensor.SerializeToString(deterministic=True)).digest()
-        same = first.setdefault(digest, name)
-        tensor.name = name
+        name = tensor.name
+        same = first.setdefault(digest(tensor), name)
         if same != name and name not in outer:
             replacement[name] = same
     if replacement:

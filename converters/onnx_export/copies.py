@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
+
+from numpy.typing import NDArray
 
 LARGE: Final = 1_000
 """Numbers of a constant from which on it is a weight, and not a shape or an axis."""
@@ -50,3 +52,17 @@ def _set(message: Any, name: str, value: Any) -> None:
         getattr(message, name).MergeFrom(value)
     else:
         setattr(message, name, value)
+
+
+def add_constants(proto: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Add initializers to a model, arrays by name.
+
+    ``numpy_helper.from_array`` makes a message of its own, and adding that to another is three
+    copies of its values for a while.
+    """
+    from onnx import helper
+
+    for name, array in arrays.items():
+        tensor = proto.graph.initializer.add(name=name, dims=array.shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.raw_data = array.tobytes()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from converters.lowering.graph import rename
+from converters.onnx_export.outside import as_varint, raw_values, values_bytes
 
 GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
 INITIALIZER: Final = 5
@@ -86,12 +87,12 @@ def _write_joined(file: IO[bytes], model: bytes, tensors: Any, names: list[str])
     heads = [_initializer_head(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     sizes = [len(start) + tensor_bytes for start, tensor_bytes in heads]
     file.write(b"".join(before))
-    file.write(_as_varint(GRAPH << 3 | _BYTES))
-    file.write(_as_varint(len(head) + sum(sizes) + len(tail)))
+    file.write(as_varint(GRAPH << 3 | _BYTES))
+    file.write(as_varint(len(head) + sum(sizes) + len(tail)))
     file.write(head)
     for tensor, (start, _) in zip(tensors, heads, strict=True):
         file.write(start)
-        file.write(tensor.raw_data)
+        file.writelines(raw_values(tensor))
     file.write(tail)
     file.write(b"".join(after))
 
@@ -101,13 +102,13 @@ def _initializer_head(tensor: Any, name: str) -> tuple[bytes, int]:
 
     The values stand last, as they are: protobuf's own writer would need several times their size.
     """
-    values = len(tensor.raw_data)
-    rest = _without(tensor, ("raw_data",))
+    values = values_bytes(tensor)
+    rest = _without(tensor, ("raw_data", "external_data", "data_location"))
     rest.name = name
     start = rest.SerializeToString(deterministic=True)
     if values:
-        start += _as_varint(RAW_DATA << 3 | _BYTES) + _as_varint(values)
-    size = _as_varint(INITIALIZER << 3 | _BYTES) + _as_varint(len(start) + values)
+        start += as_varint(RAW_DATA << 3 | _BYTES) + as_varint(values)
+    size = as_varint(INITIALIZER << 3 | _BYTES) + as_varint(len(start) + values)
     return size + start, values
 
 
@@ -166,14 +167,5 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _field(number: int, kind: int, content: bytes) -> bytes:
-    size = _as_varint(len(content)) if kind == _BYTES else b""
-    return _as_varint(number << 3 | kind) + size + content
-
-
-def _as_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    size = as_varint(len(content)) if kind == _BYTES else b""
+    return as_varint(number << 3 | kind) + size + content

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from converters.certification.search import SearchPlan
 from converters.errors import ConversionError, first_line
+from converters.onnx_export.outside import load
 from converters.onnx_export.serialise import write
 from converters.quantization.guide import Guide
 from converters.quantization.precision import precision_of
@@ -79,10 +80,8 @@ class Candidates:
             NothingSmaller: this model has nothing that the variant could make smaller.
             LeftOut: it cannot be made of this model, or the target cannot run it.
         """
-        import onnx
-
         # Read anew for each variant: between two of them the model is not in memory.
-        proto = onnx.load(str(base.model_path))
+        proto = load(base.model_path)
         try:
             made = VARIANTS[name](proto, guide)
         except ConversionError as error:

@@ -24,7 +24,7 @@ from converters.certification.reference import Reference
 from converters.certification.search import SearchPlan
 from converters.documents.writing import documents
 from converters.errors import ConversionError
-from converters.memory import give_back
+from converters.memory import trim
 from converters.pipeline.candidates import Candidates
 from converters.pipeline.shipped import Shipped
 from converters.pipeline.trials import VariantSearch
@@ -69,7 +69,8 @@ class ReleasePipeline:
             candidates = self._candidates(proto, Path(folder))
             float32 = candidates.build_float32(proto)
             del proto  # a large one would be in memory a second time
-            give_back(float32.model_path.stat().st_size)
+            size = float32.model_path.stat().st_size
+            trim(size)
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)
@@ -82,6 +83,7 @@ class ReleasePipeline:
             self._announce(f"chose {choice.name}")
             built, chosen = trials.releases, trials.releases[choice.name]
             answers = source.run(chosen)
+            trim(size)
             manifest = self._manifest(chosen, results, verified, columns)
             if cloud is not None:
                 manifest = self._with_cascade(manifest, answers, cloud)
@@ -89,6 +91,7 @@ class ReleasePipeline:
             shipped = Shipped(source, reference, certificate, choice)
             files = shipped.files(chosen, built, self.plan.ship, answers)
             files[PROFILE] = source.profile(chosen, answers).to_json()
+            trim(size)
             manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
             texts = {n: raw for n, raw in files.items() if isinstance(raw, bytes)}
             files |= documents(self.spec, manifest, texts)

@@ -28,7 +28,7 @@ from converters.certification.row_counts import RowCounts
 from converters.certification.search import SearchPlan
 from converters.certification.settling import MeasuredTimes, settled
 from converters.errors import BudgetExceeded, ParityError, first_line
-from converters.memory import give_back
+from converters.memory import trim
 from converters.pipeline.candidates import Announce, Candidates, LeftOut, NothingSmaller
 from converters.quantization.guide import Guide
 from converters.quantization.variants import FROM_THE_EXPORT
@@ -87,7 +87,7 @@ class VariantSearch:
             One row of the certificate for each candidate that answers, by name.
         """
         self.releases[PLAIN] = float32
-        self._give_back()  # what comparing float32 took
+        self._trim()  # what comparing float32 took
         self._verdicts[PLAIN] = self._verdict(PLAIN, float32)
         guide = Guide(self.source.calibration(), self._badness, self.over)
         base = float32
@@ -132,10 +132,10 @@ class VariantSearch:
         else:
             self.releases[name] = release
         finally:
-            self._give_back()
+            self._trim()
 
-    def _give_back(self) -> None:
-        give_back(self.releases[PLAIN].model_path.stat().st_size)
+    def _trim(self) -> None:
+        trim(self.releases[PLAIN].model_path.stat().st_size)
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.left_out[name] = reason

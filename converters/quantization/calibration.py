@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from converters.onnx_export.outside import WEIGHTS
+from converters.quantization.watching import watching_session
 from edge_sdk.model.release import Feed
 
 METHODS: Final = {
@@ -20,8 +22,8 @@ NUMBERS: Final = 200_000_000
 """Activations that are looked at, about; at ten nanoseconds each, two seconds for a histogram."""
 
 FEWEST: Final = 16
-TOGETHER: Final = 8
-"""Rows whose activations are in memory at a time."""
+TOGETHER: Final = 8_000_000
+"""Activations that are in memory at a time, about."""
 
 
 def ranges(
@@ -30,7 +32,8 @@ def ranges(
     """Return the range of each tensor around some operators.
 
     Args:
-        path: of the float32 model, its nodes named and its tensors typed.
+        path: of the float32 model, as ``write_apart`` wrote it; its nodes have names, its tensors
+            types.
         operators: types of nodes.
         feeds: rows, one feed a row; of a large model only some of them are used.
         name: one of :data:`METHODS`.
@@ -41,12 +44,21 @@ def ranges(
     method = getattr(quantization.CalibrationMethod, METHODS[name])
     with tempfile.TemporaryDirectory() as folder:
         augmented = str(Path(folder) / "augmented.onnx")
-        calibrator = quantization.create_calibrator(path, list(operators), augmented, method)
+        calibrator = quantization.create_calibrator(
+            path,
+            list(operators),
+            augmented,
+            method,
+            use_external_data_format=(path.parent / WEIGHTS).stat().st_size > 0,
+        )
+        calibrator.model = None  # the whole model once more; what runs is the augmented file
+        calibrator.infer_session = watching_session(augmented)
         # The same number of rows each time: it goes by the model, not by the machine.
         count = min(len(feeds), max(FEWEST, NUMBERS // max(1, numbers)))
         chosen = feeds[:: max(1, len(feeds) // count)][:count]
-        for start in range(0, len(chosen), TOGETHER):
-            calibrator.collect_data(_reader(chosen[start : start + TOGETHER]))
+        rows = max(1, TOGETHER // max(1, numbers))
+        for start in range(0, len(chosen), rows):
+            calibrator.collect_data(_reader(chosen[start : start + rows]))
         return calibrator.compute_data()
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
-from converters.onnx_export.copies import copy_of
+from converters.onnx_export.copies import add_constants, copy_of
+from converters.onnx_export.outside import values_of
 from converters.quantization.weight_storage import FLOAT, int8_storage, quantize, quantize_to_half
 from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 
@@ -37,7 +38,7 @@ def int8_dynamic(proto: Any) -> Any | None:
         return None
     names = {tensor.name for tensor in chosen}
     for tensor in chosen:
-        copy.graph.initializer.extend(_quantized(tensor, turned=_is_turned(proto, tensor.name)))
+        add_constants(copy, _quantized(tensor, turned=_is_turned(proto, tensor.name)))
     nodes = []
     for node in copy.graph.node:
         weights = node.input[1] if len(node.input) > 1 else ""
@@ -94,16 +95,12 @@ def _product(node: Any, weights: str) -> list[Any]:
     ]
 
 
-def _quantized(tensor: Any, *, turned: bool) -> list[Any]:
-    """Return a weight matrix in int8, [inputs, outputs], and its scales."""
-    from onnx import numpy_helper
-
-    values = numpy_helper.to_array(tensor)
+def _quantized(tensor: Any, *, turned: bool) -> dict[str, NDArray[Any]]:
+    """Return a weight matrix in int8, [inputs, outputs], and its scales, by name."""
+    values = values_of(tensor)
     quantized, scale = quantize(values.T if turned else values, LARGEST_INT7)
-    return [
-        numpy_helper.from_array(np.ascontiguousarray(quantized), f"{tensor.name}_int8"),
-        numpy_helper.from_array(scale, f"{tensor.name}_scale"),
-    ]
+    name = tensor.name
+    return {f"{name}_int8": np.ascontiguousarray(quantized), f"{name}_scale": scale}
 
 
 def _is_plain(node: Any) -> bool:
@@ -127,7 +124,7 @@ def _lstm(proto: Any, node: Any) -> list[Any]:
 
     Before it stand nodes that unfold its scales, of which there is one for each row of each gate.
     """
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
     inputs = [*node.input, *[""] * (8 - len(node.input))]
@@ -138,13 +135,11 @@ def _lstm(proto: Any, node: Any) -> list[Any]:
         scales += [f"{name}_scale", f"{name}_zero"]
         if f"{name}_int8" in tensors:
             continue  # two nodes share it
-        quantized, scale = _gates(numpy_helper.to_array(tensors[name]))
+        quantized, scale = _gates(values_of(tensors[name]))
         unfold.append(helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT))
         zero = np.zeros(scale.shape, np.int8)
-        proto.graph.initializer.extend(
-            numpy_helper.from_array(array, f"{name}_{word}")
-            for word, array in (("int8", quantized), ("half", scale), ("zero", zero))
-        )
+        constants: dict[str, NDArray[Any]] = {"int8": quantized, "half": scale, "zero": zero}
+        add_constants(proto, {f"{name}_{word}": array for word, array in constants.items()})
     made = helper.make_node(
         "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT
     )

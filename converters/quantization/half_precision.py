@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from converters.onnx_export.outside import all_inside
 from converters.quantization.silence import silence
 
 
@@ -20,5 +21,5 @@ def float16(proto: Any) -> Any | None:
 
     with silence():
         return convert_float_to_float16(
-            proto, keep_io_types=True, op_block_list=None, disable_shape_infer=False
+            all_inside(proto), keep_io_types=True, op_block_list=None, disable_shape_infer=False
         )

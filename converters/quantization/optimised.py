@@ -11,8 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
+from converters.onnx_export.outside import SMALLEST, size_of, write_apart
+
+_APART: Final = {
+    "session.optimized_model_external_initializers_file_name": "after.weights",
+    "session.optimized_model_external_initializers_min_size_in_bytes": str(SMALLEST),
+}
+"""The weights of the result are written to a file of their own: in one message they would be in
+memory twice more."""
 
 STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml")
 
@@ -31,10 +40,12 @@ def optimised(proto: Any) -> Any | None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
-        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
-        onnx.save(proto, str(before))
+        before, after = write_apart(proto, Path(folder)), Path(folder) / "after.onnx"
         options.optimized_model_filepath = str(after)
+        for key, value in _APART.items():
+            options.add_session_config_entry(key, value)
         onnxruntime.InferenceSession(str(before), options, providers=["CPUExecutionProvider"])
+        trim(size_of(proto))
         made = onnx.load(str(after))
     domains = {entry.domain for entry in proto.opset_import}
     used = {node.domain for node in all_nodes(made.graph)}
@@ -48,4 +59,4 @@ def optimised(proto: Any) -> Any | None:
     made.ir_version = proto.ir_version
     tidy(made)
     fewer = len(list(all_nodes(made.graph))) < len(list(all_nodes(proto.graph)))
-    return made if fewer and made.ByteSize() <= 1.02 * proto.ByteSize() else None
+    return made if fewer and size_of(made) <= 1.02 * size_of(proto) else None

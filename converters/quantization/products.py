@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from converters.onnx_export.outside import values_of
+
 
 def turned(proto: Any) -> Any:
     """Write products with transposed weights as products with the transpose; changes ``proto``.
@@ -23,7 +25,7 @@ def turned(proto: Any) -> Any:
         tensor = tensors.get(name)
         if tensor is None or len(tensor.dims) != 2 or not all(_turns(n, name) for n in nodes):
             continue
-        values = np.ascontiguousarray(numpy_helper.to_array(tensor).T)
+        values = np.ascontiguousarray(values_of(tensor).T)
         tensor.CopyFrom(numpy_helper.from_array(values, name))
         for node in nodes:
             kept = [a for a in node.attribute if a.name != "transB"]

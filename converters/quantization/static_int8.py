@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
-from converters.memory import give_back
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.copies import copy_of
+from converters.onnx_export.outside import WEIGHTS, size_of, write_apart
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
 from converters.quantization.prepared import activations, prepared
@@ -36,7 +38,7 @@ COMPUTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
 
 LARGE: Final = 32 << 20
-"""Bytes of a model from which on memory matters."""
+"""Bytes of a model from which on dense layers alone are not worth learning ranges for."""
 
 BETWEEN: Final = (
     *("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Flatten"),
@@ -59,9 +61,7 @@ def int8_static(proto: Any, guide: Guide, name: str) -> Any | None:
     Raises:
         ConversionError: the model's operator set is too old.
     """
-    import onnx
-
-    if proto.ByteSize() >= LARGE and not any(
+    if size_of(proto) >= LARGE and not any(
         node.op_type in CONVOLUTIONS for node in proto.graph.node
     ):
         raise ConversionError(
@@ -79,8 +79,7 @@ def int8_static(proto: Any, guide: Guide, name: str) -> Any | None:
             f"{opset}: export it anew, or convert it with onnx.version_converter"
         )
     with silence(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "named.onnx"
-        onnx.save(named, str(path))
+        path = write_apart(named, Path(folder))
         numbers = activations(named)
         del named  # from here on it is read where it is needed: a large one is in memory once
         found = ranges(path, (*COMPUTED, *BETWEEN), guide.feeds, name, numbers)
@@ -130,8 +129,11 @@ class _Quantizer:
         import onnx
         from onnxruntime import quantization
 
+        model = onnx.load(str(self.path))
+        # Its types are in it: else the quantizer would write it, and read it with more of them.
+        quantization.quant_utils.add_infer_metadata(model)
         quantizer = quantization.QDQQuantizer(
-            onnx.load(str(self.path)),
+            model,
             per_channel=True,
             reduce_range=True,
             weight_qType=quantization.QuantType.QInt8,
@@ -147,10 +149,10 @@ class _Quantizer:
         made = quantizer.model.model
         made = int8_storage(made) or made
         tidy(made)  # layers of one width have the same zero points
-        raw = made.SerializeToString()
-        del made, quantizer
-        give_back(len(raw))
-        return onnx.ModelProto.FromString(raw)
+        small = copy_of(made)  # what a message has dropped stays in its memory
+        del made, model, quantizer
+        trim(self.path.with_name(WEIGHTS).stat().st_size)
+        return small
 
 
 def _layers(named: Any) -> list[Any]:

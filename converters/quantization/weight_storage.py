@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.onnx_export.copies import copy_of
+from converters.onnx_export.copies import add_constants, copy_of
+from converters.onnx_export.outside import values_of
 from converters.quantization.weights import Axes, matrices, weights, with_nodes
 
 FLOAT: Final = 1
@@ -54,38 +55,38 @@ def stored(proto: Any, formats: dict[str, str]) -> Any | None:
     """
     if not formats:
         return None
-    from onnx import numpy_helper
 
     copy = copy_of(proto, without=formats)
     nodes: list[Any] = []
     axes = weights(proto)
     for tensor in [tensor for tensor in proto.graph.initializer if tensor.name in formats]:
-        values = numpy_helper.to_array(tensor)
+        values = values_of(tensor)
         store = _FORMATS[formats[tensor.name]]
         constants, unfold = store(tensor.name, values, axes[tensor.name])
-        copy.graph.initializer.extend(constants)
+        add_constants(copy, constants)
         nodes += unfold
     # In front: a graph lists its nodes in an order in which they can be computed.
     return with_nodes(copy, [*nodes, *copy.graph.node])
 
 
-Stored = tuple[list[Any], list[Any]]
-"""Constants in the file, and nodes that make the matrix of them."""
+Arrays = dict[str, NDArray[Any]]
+Stored = tuple[Arrays, list[Any]]
+"""Constants in the file by name, and nodes that make the matrix of them."""
 
 
 def _float16(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     np.clip(half, -65_504, 65_504, out=half)  # the largest number of float16
     node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
-    return [numpy_helper.from_array(half, f"{name}_half")], [node]
+    return {f"{name}_half": half}, [node]
 
 
 def _int8(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     """One scale for each output, wherever the axes of outputs are."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     others = [axis for axis in range(values.ndim) if axis not in axes]
     order = [*others, *axes]
@@ -94,10 +95,7 @@ def _int8(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     steps, scale = quantize_to_half(turned.reshape(-1, count))
     quantized = np.ascontiguousarray(steps.reshape(turned.shape).transpose(np.argsort(order)))
     shape = [size if axis in axes else 1 for axis, size in enumerate(values.shape)]
-    constants = [
-        numpy_helper.from_array(quantized, f"{name}_int8"),
-        numpy_helper.from_array(scale.reshape(shape), f"{name}_half"),
-    ]
+    constants: Arrays = {f"{name}_int8": quantized, f"{name}_half": scale.reshape(shape)}
     return constants, [
         helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], to=FLOAT),
         helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT),
@@ -107,11 +105,11 @@ def _int8(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
 
 def _int4(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     """Two weights in a byte: a row in the low four bits, the next one in the high four."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     packed, scale = quantize_int4(values)
     blocks, columns = scale.shape[0], values.shape[1]
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: Arrays = {
         "packed": packed,
         "scale": scale[:, None],
         "sixteen": np.array(16, np.uint8),
@@ -138,7 +136,7 @@ def _int4(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
         helper.make_node("Reshape", [t["scaled"], t["flat"]], [t["padded"]]),
         helper.make_node("Slice", [t["padded"], t["from"], t["until"]], [name]),
     ]
-    return [numpy_helper.from_array(array, t[word]) for word, array in arrays.items()], nodes
+    return {t[word]: array for word, array in arrays.items()}, nodes
 
 
 _STEPS: Final = (

@@ -219,20 +219,34 @@ def _best_order(
     chosen: NDArray[Any], wanted: NDArray[np.int64], count: int
 ) -> NDArray[np.int64] | None:
     """Return the order in which the most labels are right, if that is no accident."""
-    from scipy.optimize import linear_sum_assignment
-
     counts = np.zeros((count, count), np.int64)
     np.add.at(counts, (chosen.astype(np.int64), wanted), 1)
+    most = int(min(counts.max(axis=0).sum(), counts.max(axis=1).sum()))  # of any order
+    if not _is_no_accident(counts, most):
+        return None
+    # Here, not above: it is 30 MiB of packages, and hardly a model comes this far.
+    from scipy.optimize import linear_sum_assignment
+
     columns, labels = linear_sum_assignment(counts, maximize=True)
-    rows, right = len(wanted), int(np.trace(counts))
-    other = int(counts[columns, labels].sum())
+    found = _is_no_accident(counts, int(counts[columns, labels].sum()))
+    return np.asarray(labels, np.int64) if found else None
+
+
+def _is_no_accident(counts: NDArray[np.int64], other: int) -> bool:
+    """Return whether so many labels that are right in another order show that it is the true one.
+
+    Args:
+        counts: rows by column of the largest score and true label, [classes, classes].
+        other: rows that are right in the other order.
+    """
+    rows, right = int(counts.sum()), int(np.trace(counts))
     # A model that always says the same would be right as often with one other label.
     constant = int(counts.sum(axis=0).max())
     if other < MOST * rows or 2 * right > other or other - constant < 0.1 * rows:
-        return None
+        return False
     # Of all orders one may fit by accident: Chernoff's bound of one, times their number.
-    chance = math.lgamma(count + 1) - rows * _divergence(other / rows, constant / rows)
-    return np.asarray(labels, np.int64) if chance < math.log(SURE) else None
+    chance = math.lgamma(len(counts) + 1) - rows * _divergence(other / rows, constant / rows)
+    return chance < math.log(SURE)
 
 
 def _divergence(share: float, expected: float) -> float:

@@ -73,7 +73,7 @@ def hold_to_module(exported: ExportedModule) -> float:
     feeds = list(exported.samples)
     if exported.batched:
         feeds.append({name: array[:1] for name, array in feeds[0].items()})
-    raw = RawModel(exported.proto.SerializeToString(), exported.kind)
+    raw = RawModel(exported.proto, exported.kind)
     found = 0.0
     for feed in feeds:
         actual = in_blocks(raw.run, feed, exported.fixed, filled=True)

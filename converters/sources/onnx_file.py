@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
-from converters.memory import give_back
+from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes, inner_graphs
 from converters.onnx_export.copies import without_weights
 from converters.onnx_export.export import clean
+from converters.onnx_export.outside import FLOAT, LARGE, is_outside, load, place, values_of
 from edge_sdk.contract.limits import MODEL_BYTES
 
 _TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
-LARGE: Final = 32 << 20
-"""Bytes of a file from which on memory matters."""
-
 _BOOL: Final = 9
-_EXTERNAL: Final = 1
-"""``TensorProto.EXTERNAL``: the values are in a file beside the model."""
 
 
 def load_file(path: Path) -> Any:
@@ -36,16 +33,17 @@ def load_file(path: Path) -> Any:
     import onnx
 
     try:
-        proto = onnx.load(str(path), load_external_data=False)
-        _refuse_large(path, path.stat().st_size + _external_bytes(proto, path.parent))
+        proto = load(path)
+        _refuse_large(path, path.stat().st_size + _external_bytes(proto, path))
         if path.stat().st_size < LARGE:
             # By its path: the checker then looks for the files beside it, too.
             onnx.checker.check_model(str(path))
         else:
             # Without its weights: the checker would hold four copies of them for a while.
             onnx.checker.check_model(without_weights(proto).SerializeToString())
-        onnx.load_external_data_for_model(proto, str(path.parent))
-        give_back(path.stat().st_size)
+        _bring_in(proto, path)
+        _check_places(proto, path.stat().st_size)
+        trim(path.stat().st_size)
     except ConversionError:
         raise
     except Exception as error:  # protobuf, onnx and the file system each have errors of their own
@@ -78,17 +76,47 @@ def _refuse_large(path: Path, size: int) -> None:
         )
 
 
-def _external_bytes(proto: Any, folder: Path) -> int:
+def _beside(proto: Any, path: Path) -> Iterator[tuple[Any, str]]:
+    """Yield the constants whose values are in files beside the model, with the names of these."""
+    for tensor in _tensors(proto):
+        if is_outside(tensor):
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            name = entries.get("location", "")
+            if name != str(path.resolve()):  # where ``load`` has left it
+                yield tensor, name
+
+
+def _bring_in(proto: Any, path: Path) -> None:
+    """Put values beside the model into it. onnx refuses files of other folders."""
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    for tensor, _ in _beside(proto, path):
+        load_external_data_for_tensor(tensor, str(path.parent))
+
+
+def _check_places(proto: Any, size: int) -> None:
+    """Check the values that were left in the file, which onnx has not seen.
+
+    Raises:
+        ValueError: there are more or fewer of them than the shape says.
+    """
+    for tensor in _tensors(proto):
+        if is_outside(tensor):
+            _, offset, length = place(tensor)
+            numbers = 4 * math.prod(tensor.dims)
+            if not 0 <= offset <= size - length or (
+                tensor.data_type == FLOAT and length != numbers
+            ):
+                raise ValueError(f"{tensor.name}: {length} bytes do not fit its shape")
+
+
+def _external_bytes(proto: Any, path: Path) -> int:
     """Return the bytes of values beside the model.
 
     Raises:
         ConversionError: a file that the model names is not there.
     """
-    files = set()
-    for tensor in _tensors(proto):
-        if tensor.data_location == _EXTERNAL:
-            entries = {entry.key: entry.value for entry in tensor.external_data}
-            files.add(entries.get("location", ""))
+    files, folder = {name for _, name in _beside(proto, path)}, path.parent
     for name in sorted(files):
         if not name or not (folder / name).is_file():
             raise ConversionError(
@@ -132,14 +160,12 @@ def _trains(node: Any, true: set[str]) -> bool:
 
 def _true_constants(proto: Any) -> set[str]:
     """Return the names of constants that are the boolean true."""
-    from onnx import numpy_helper
-
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in nodes_of(proto):
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
             tensors[node.output[0]] = node.attribute[0].t
     flags = {name: tensor for name, tensor in tensors.items() if tensor.data_type == _BOOL}
-    return {name for name, tensor in flags.items() if numpy_helper.to_array(tensor).all()}
+    return {name for name, tensor in flags.items() if values_of(tensor).all()}
 
 
 def _open_dimensions(proto: Any) -> None:

@@ -125,7 +125,9 @@ class Samples:
             for start in range(0, count, size):
                 if len(found) == most:
                     return found
-                found.append(self._taken(feed, _block(start, size, count)) | state)
+                whole = start + size <= count  # a slice is a view: indices would copy all samples
+                rows = slice(start, start + size) if whole else _block(start, size, count)
+                found.append(self._taken(feed, rows) | state)
         return found
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, first_line
+from converters.onnx_export.outside import loadable
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed
 from edge_sdk.model.session import session_options
@@ -16,7 +18,7 @@ class RawModel:
     """A model that is in no release yet.
 
     Args:
-        model: path of the file, or its bytes.
+        model: path of the file, or a ModelProto.
         name: for messages.
         domains: of its operators.
 
@@ -24,15 +26,16 @@ class RawModel:
         ConversionError: onnxruntime cannot load it.
     """
 
-    def __init__(self, model: Path | bytes, name: str, domains: Iterable[str] = ()) -> None:
+    def __init__(self, model: Any, name: str, domains: Iterable[str] = ()) -> None:
         import onnxruntime
 
-        source = str(model) if isinstance(model, Path) else model
         options = RuntimeOptions()
+        file = nullcontext(str(model)) if isinstance(model, Path) else loadable(model)
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                source, session_options(options, domains), providers=list(options.providers)
-            )
+            with file as source:
+                self._session: Any = onnxruntime.InferenceSession(
+                    source, session_options(options, domains), providers=list(options.providers)
+                )
         except Exception as error:  # onnxruntime has an error of its own for each kind of trouble
             raise ConversionError(
                 f"{name}: onnxruntime cannot load it; {first_line(error)}"

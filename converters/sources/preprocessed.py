@@ -81,7 +81,7 @@ def exported_file(path: Path, tensors: Tensors) -> ExportedModule:
         {name: column[i][None].astype(dtypes[name]) for name, column in columns.items()}
         for i in range(count)
     )
-    run = RawModel(proto.SerializeToString(), str(path)).run
+    run = RawModel(proto, str(path)).run
     return ExportedModule("onnx", proto, run, samples, float(np.finfo(np.float32).eps))
 
 
@@ -172,7 +172,7 @@ def _held(
     watched.CopyFrom(proto)
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in results.values())
     domains = [entry.domain for entry in proto.opset_import]
-    raw = RawModel(watched.SerializeToString(), exported.kind, domains)
+    raw = RawModel(watched, exported.kind, domains)
     found = 0.0, 0.0
     for i, (sample, tensors) in enumerate(zip(samples, _rows_of(exported), strict=True)):
         outputs = raw.run({before.name: sample})

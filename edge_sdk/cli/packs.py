@@ -34,12 +34,14 @@ def add_pack_commands(commands: CommandGroups, row: Callable[[str], Any]) -> Non
     get = _add(
         what,
         "get",
-        "look a row up",
+        "look a row up, or an entity",
         lambda arguments: _get(arguments, row),
         pack="a pack",
-        release="the release folder that it was made for",
     )
-    get.add_argument("row", help="a JSON array, or an object by column name")
+    text = "the release folder that it was made for; none for an entity"
+    get.add_argument("release", type=Path, nargs="?", help=text)
+    get.add_argument("row", nargs="?", help="a JSON array, or an object by column name")
+    get.add_argument("--entity", metavar="NAME", help="of a pack of answers by entity")
     what.group("update")
     diff = _add(
         what, "diff", "show what changed between two packs", _diff, old="a pack", new="the next one"
@@ -59,7 +61,7 @@ def add_pack_commands(commands: CommandGroups, row: Callable[[str], Any]) -> Non
 EXAMPLES: Final = {
     "info": "edge pack info answers.pack",
     "verify": "edge pack verify answers.pack",
-    "get": "edge pack get answers.pack digits-1.0/ '[5.1, 3.5, 1.4, 0.2]'",
+    "get": "edge pack get users.pack --entity user-42",
     "diff": "edge pack diff old.pack new.pack --out new.delta",
     "apply": "edge pack apply old.pack new.delta new.pack",
 }
@@ -79,7 +81,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from edge_sdk.contract.codec import to_plain
     from edge_sdk.packs.reader import Pack
 
-    with Pack.open(arguments.pack, now=0) as pack:  # an expired one may be looked at
+    with Pack.open(arguments.pack, now=-1.0) as pack:  # an expired one may be looked at
         header = to_plain(pack.header)
     if not arguments.json and header.get("expires") is not None:
         header["expires"] = local_time(header["expires"])
@@ -104,11 +106,16 @@ def _print_whole(count: int, header: PackHeader, arguments: argparse.Namespace) 
 
 
 def _get(arguments: argparse.Namespace, row: Callable[[str], Any]) -> int:
+    from edge_sdk.errors import InputError
     from edge_sdk.model.keys import Canonicaliser
     from edge_sdk.model.release import Release
     from edge_sdk.model.schema import InputSchema
     from edge_sdk.packs.reader import Pack
 
+    if arguments.entity is not None:
+        return _get_entity(arguments)
+    if arguments.release is None or arguments.row is None:
+        raise InputError("row", "expected a release folder and a row, or --entity NAME")
     release = Release.open(arguments.release, verify=False)
     signature = release.manifest.signature
     key = Canonicaliser(signature).feed_key(InputSchema(signature).row(row(arguments.row)))
@@ -121,6 +128,26 @@ def _get(arguments: argparse.Namespace, row: Callable[[str], Any]) -> int:
             print("edge: the pack has no answer for this row", file=sys.stderr)
         return 1
     show({name: array.tolist() for name, array in outputs.items()}, as_json=arguments.json)
+    return 0
+
+
+def _get_entity(arguments: argparse.Namespace) -> int:
+    """Show what is stored of an entity, its time over or not."""
+    from edge_sdk.packs.entity_predictions import EntityPredictions, entity_keys
+    from edge_sdk.packs.reader import Pack
+
+    with Pack.open(arguments.pack, now=-1.0) as opened:
+        model = opened.header.model
+    answers = EntityPredictions.open(arguments.pack, model)
+    entry = answers.pack.find(entity_keys([arguments.entity]).tobytes())
+    if entry < 0:
+        if arguments.json:
+            print_json(None)
+        else:
+            why = answers.pack.damage or f"{arguments.entity!r:.60} has no answer in the pack"
+            print(f"edge: {why}", file=sys.stderr)
+        return 1
+    show(answers.plain(entry), as_json=arguments.json)
     return 0
 
 

@@ -12,3 +12,7 @@ DIGEST_BYTES: Final = 12
 KEY_BYTES: Final = CHECK_BYTES + DIGEST_BYTES
 ENTITY: Final = "entity-v1"
 """Canonicaliser of entity features: the canonical bytes are the entity's name in UTF-8."""
+
+ENTITY_ANSWERS: Final = "entity-answers-v1"
+"""Canonicaliser of precomputed answers by entity: the same bytes under a name of their own, so that
+neither kind of pack is ever taken for the other."""

@@ -25,3 +25,8 @@ class LabelSet(str):
         made = cls(" + ".join(texts) or NONE)
         made.labels = texts
         return made
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSet:
+        """Return the set that a text lists in any order, as ``"dog + cat"`` does."""
+        return cls.of(() if text in ("", NONE) else (each.strip() for each in text.split(" + ")))

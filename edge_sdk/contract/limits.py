@@ -20,6 +20,16 @@ PACK_BYTES: Final = 64 << 30
 PACK_HEADER_BYTES: Final = 1 << 20
 """Header of a pack or of a delta."""
 
+VALUE_BYTES: Final = 1 << 30
+"""One value of a pack."""
+
+VALUE_AXES: Final = 16
+"""Of one output in it."""
+
+ENTITY_INDEX_BYTES: Final = 1 << 20
+ENTITY_SHARES: Final = 2_000
+"""Packs of one index: values of the attribute by which entities are shared out to devices."""
+
 NAME_CHARACTERS: Final = 64
 """Model names, arm names, experiment ids."""
 

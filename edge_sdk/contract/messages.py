@@ -43,7 +43,8 @@ class WindowReport:
     ``observations``; none while the window has too few observations to be uploaded (its counts then
     go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
-    ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
+    ``defaulted`` counts predictions for entities without stored features, ``stale`` those with
+    stored features that were older than declared. ``units`` counts keys
     of an A/B by key that this process saw for the first time, ``buckets`` what was asked by bucket
     of the keys. ``resources`` is a sample at the end of the window. ``groups`` has, by declared
     column, the predictions of each group since the device reported that column last, which may be
@@ -59,6 +60,7 @@ class WindowReport:
     observations: int = 0
     degraded: int = 0
     defaulted: int = 0
+    stale: int = 0
     units: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class WindowReport:
             self.observations,
             self.degraded,
             self.defaulted,
+            self.stale,
             self.units,
             *self.predictions.values(),
             *self.errors.values(),

@@ -38,9 +38,9 @@ from typing import Final, Literal
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.dtypes import FLOAT_CODES, ITEM_BYTES, NumericDtype
 from edge_sdk.contract.errors import ContractError, require
-from edge_sdk.contract.key import ENTITY, KEY_BYTES
-from edge_sdk.contract.limits import PACK_HEADER_BYTES
-from edge_sdk.contract.manifest import Role
+from edge_sdk.contract.key import ENTITY, ENTITY_ANSWERS, KEY_BYTES
+from edge_sdk.contract.limits import LATEST, PACK_HEADER_BYTES, VALUE_AXES, VALUE_BYTES
+from edge_sdk.contract.manifest import Label, Role
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
 
@@ -50,6 +50,13 @@ ALIGNMENT: Final = 64
 Encoding = Literal["float16", "uint8"]
 FLOATS: Final = tuple(FLOAT_CODES)
 """Dtypes that can be stored in a shorter encoding."""
+
+
+COMPUTED_AT: Final = "@computed_at"
+"""Field of entity features: when the oldest value of an entity was computed, Unix seconds."""
+
+STALE_AT: Final = "@stale_at"
+"""Field of entity features: when the first value of an entity gets stale, Unix seconds."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class ValueField:
 
     def __post_init__(self) -> None:
         require(all(n > 0 for n in self.shape), "shape: expected at least 1")
+        require(len(self.shape) <= VALUE_AXES, f"shape: expected at most {VALUE_AXES} axes")
         affine = self.encoding == "uint8"
         require((self.scale is not None) is affine, "scale: expected with uint8 and only there")
         require((self.offset is not None) is affine, "offset: expected with uint8 and only there")
@@ -98,6 +106,40 @@ class ValueField:
 
 
 @dataclass(frozen=True)
+class EntityPackInfo:
+    """What a pack of answers by entity says of all of them.
+
+    Attributes:
+        job: batch job that computed them.
+        generation: its number at the hub.
+        computed_at: Unix seconds.
+        classes: of a classifier, in the order of the probabilities; a stored label is an index.
+        threshold: of a multilabel model: the score from which a class is given.
+        top: most items of a ranked list; 0 for answers that are none. The field ``items`` holds
+            their names in UTF-8 with a NUL between two, padded with NULs; ``scores`` theirs.
+        share: the value of an attribute whose entities these are; ``None`` for all entities.
+        default: answer to other entities, a class or a number; ``None`` for none.
+        default_items: the same for ranked lists.
+    """
+
+    job: str
+    generation: int
+    computed_at: float
+    classes: tuple[Label, ...] = ()
+    threshold: float = 0.5
+    top: int = 0
+    share: str | None = None
+    default: Label | float | None = None
+    default_items: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name("job", self.job)
+        require(self.generation >= 0, "generation: expected at least 0")
+        require(0 <= self.computed_at <= LATEST, f"computed_at: expected 0 to {LATEST}")
+        require(self.top >= 0, "top: expected at least 0")
+
+
+@dataclass(frozen=True)
 class PackHeader:
     """Release that a pack is made for, and layout of its values.
 
@@ -108,6 +150,10 @@ class PackHeader:
     A pack of entity features (canonicaliser :data:`ENTITY`) holds inputs instead of answers: its
     fields are columns of the release. ``defaults`` gives each a value for entities that are not in
     it; a column of text is stored as an index into its ``categories``.
+
+    A pack of answers by entity (:data:`ENTITY_ANSWERS`) belongs to no release of the device:
+    ``version`` and ``manifest`` are those of the release that answered, and ``entities`` has what
+    makes predictions of the stored values.
     """
 
     model: str
@@ -124,6 +170,7 @@ class PackHeader:
     defaults: Mapping[str, float | int | bool | str | None] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     check_bits: int = 0
+    entities: EntityPackInfo | None = None
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
@@ -137,11 +184,16 @@ class PackHeader:
         fits = 0 <= self.check_bits <= self.directory_bits
         require(fits, "check_bits: expected 0 to directory_bits")
         require(bool(self.fields), "fields: expected at least one")
+        require(self.value_bytes <= VALUE_BYTES, f"fields: expected up to {VALUE_BYTES:,} bytes")
+        lasts = self.expires is None or 0 <= self.expires <= LATEST
+        require(lasts, f"expires: expected 0 to {LATEST}")
         names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
         expected = names if self.canonicaliser == ENTITY else set()
         require(set(self.defaults) == expected, f"defaults: expected those of {sorted(expected)}")
         require(set(self.categories) <= expected, "categories: expected those of columns")
+        by_entity = self.canonicaliser == ENTITY_ANSWERS
+        require((self.entities is not None) is by_entity, "entities: expected of answers by entity")
 
     @property
     def value_bytes(self) -> int:

@@ -31,4 +31,5 @@ WINDOW_FORMAT: Final = 2
 PACK_FORMAT: Final = 5
 """5 has checksums of the header and of each block of buckets; 4, without, is refused by name."""
 DELTA_FORMAT: Final = 1
+ENTITY_INDEX_FORMAT: Final = 1
 PATCH_FORMAT: Final = 1

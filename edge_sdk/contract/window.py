@@ -8,8 +8,8 @@ from typing import Final, Literal
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.names import CONTROL, Version, check_name
 
-Source = Literal["pack", "model", "cloud"]
-SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud")
+Source = Literal["pack", "model", "cloud", "default"]
+SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud", "default")
 
 LATENCY_BINS: Final = 64
 """Latency histograms: bin ``i`` holds ``[2**(i/4), 2**((i+1)/4))`` microseconds; the first also

@@ -37,7 +37,7 @@ from edge_sdk.experiments.base import (
     failing,
 )
 from edge_sdk.telemetry.label_join import ErrorRules, error_size, is_right
-from edge_sdk.telemetry.ring_records import RingColumns, RingRecord, comparable
+from edge_sdk.telemetry.ring_records import BY_ENTITY, RingColumns, RingRecord, comparable
 from edge_sdk.validation import LARGEST
 
 if TYPE_CHECKING:
@@ -205,7 +205,8 @@ class Shadow(RunningExperiment):
 
     def _offer(self, records: Sequence[RingRecord]) -> None:
         """Records of the monitoring ring, under its lock."""
-        self._enqueue([record for record in records if record.row is not None], QUEUE)
+        kept = [record for record in records if record.row not in (None, BY_ENTITY)]
+        self._enqueue(kept, QUEUE)
 
     def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
@@ -54,6 +55,7 @@ class ActiveReleases:
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
+        entities: answers by entity, which every release gives; see :meth:`use_entities`.
 
     Args:
         config: limits.
@@ -74,6 +76,7 @@ class ActiveReleases:
         label_store: LabelStore | None = None,
     ) -> None:
         self.serving: Predictor | None = None
+        self.entities: EntityPredictions | None = None
         self.running: RunningExperiment | None = None
         self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
@@ -119,19 +122,24 @@ class ActiveReleases:
         self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
-        return Predictor(
-            release,
-            terms,
-            tag=f"{self._boot}.{self._tags}",
-            pack=pack,
-            features=features,
-            cloud=cloud,
-            share=share,
-            monitoring=monitoring and self._config.monitoring,
-            options=RuntimeOptions.of(self._config),
-            clock=self.clock,
+        predictor = Predictor(
+            release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,
+            cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
+            options=RuntimeOptions.of(self._config), clock=self.clock,
             model=same.model if same is not None else None,
-        )
+        )  # fmt: skip
+        predictor.use_entities(self.entities)
+        return predictor
+
+    def use_entities(self, pack: EntityPredictions | None) -> None:
+        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
+
+        Such answers are of no release here, so they stay when another one serves.
+        """
+        with self._lock:
+            self.entities = pack
+            for predictor in self._servings():
+                predictor.use_entities(pack)
 
     def shadow(
         self,
@@ -171,6 +179,8 @@ class ActiveReleases:
         with self._lock:
             old, self.serving = self.serving, serving
             self._lost = None
+            if serving.entities is None or serving.entities.pack is not self.entities:
+                serving.use_entities(self.entities)  # replaced while this one was loaded
             self.run(None)
             if old is not None:
                 self._retire((old,))
@@ -269,7 +279,7 @@ class ActiveReleases:
         label = None if label is None else self._counted(label_of, label)
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
-        serving = next((s for s in self._servings() if s.tag == tag), None)
+        serving = self._serving_of(prediction)
         if self._label_store is not None:
             self._label_store.mark_used()
         if serving is None:
@@ -286,8 +296,7 @@ class ActiveReleases:
     ) -> None:
         """Join feedback with a prediction that no predictor made, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        store = self._label_store
-        serving = self.serving
+        store, serving = self._label_store, self.serving
         rules = ErrorRules() if serving is None else ErrorRules.of(serving.terms.reporting)
         if store is None or not self._counted(store.feedback, tag, number, label, reward, rules):
             raise self._refusal(
@@ -305,8 +314,11 @@ class ActiveReleases:
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks)
+            self._counted(self._shown.click, name, clicks, self._serving_of(name))
         return float(len(clicks) > 0)
+
+    def _serving_of(self, prediction: str) -> Predictor | None:
+        return next((s for s in self._servings() if s.tag == prediction.rpartition("-")[0]), None)
 
     def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
         """Return what ``call`` returns; if it refuses, that is counted."""
@@ -356,8 +368,9 @@ class ActiveReleases:
 
     def check_files(self) -> None:
         """Read some more of the files of what answers."""
-        for serving in self._answering():
-            serving.scrub.step()
+        for file in (self.entities, *(serving.scrub for serving in self._answering())):
+            if file is not None:
+                file.step()
 
     def damage(self) -> dict[str, dict[str, str]]:
         """Return what is damaged on the disk, by version and file."""
@@ -379,9 +392,8 @@ class ActiveReleases:
 
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""
-        for serving in self._servings():
-            serving.errors = 0
-        for serving in self.running.candidates.values() if self.running is not None else ():
+        beside = () if self.running is None else self.running.candidates.values()
+        for serving in (*self._servings(), *beside):
             serving.errors = 0
 
     def status(self) -> dict[str, Any]:

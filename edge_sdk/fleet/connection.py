@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import CheckIn, check_attributes
-from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.messages import Body, UpdateEvent, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
@@ -22,6 +22,7 @@ from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.update.entity_packs import STEP, EntityPacks, PackHolder
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import first_that_works
 from edge_sdk.update.slots import Slot, Slots
@@ -38,6 +39,7 @@ from edge_sdk.update.updater import Updater
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.update.admission import OnUpdate
 
 
@@ -64,6 +66,7 @@ class FleetLink:
         config: limits and intervals.
         activate: makes a slot serve; raises :class:`EdgeError`.
         on_plan: called after every plan that was fetched.
+        use_entities: answers entities from a pack from now on, or from none.
         clock: Unix seconds.
         on_update: the application's word on each update.
         metered: says whether the network costs by the byte.
@@ -75,6 +78,7 @@ class FleetLink:
         config: DeviceConfig,
         activate: Callable[[Slot], None],
         on_plan: Callable[[], None],
+        use_entities: Callable[[EntityPredictions | None], None],
         clock: Callable[[], float],
         on_update: OnUpdate | None = None,
         metered: Callable[[], bool] | None = None,
@@ -83,6 +87,8 @@ class FleetLink:
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self._on_plan = on_plan
+        self._use_entities = use_entities
+        self._clock = clock
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
@@ -125,24 +131,38 @@ class FleetLink:
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
         options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
+        slots = Slots(self.store.folder, lambda: self.store.on_disk, options.providers)
         self.updater = Updater(
-            self.identity.model,
-            self.store,
-            self.outbox,
-            Slots(self.store.folder, lambda: self.store.on_disk, options.providers),
-            trust,
-            self.client,
-            probe=lambda slot: _probe(slot, options),
-            activate=activate,
-            clock=clock,
-            config=config,
-            hooks=hooks,
-        )
+            self.identity.model, self.store, self.outbox, slots, trust, self.client,
+            probe=lambda slot: _probe(slot, options), activate=activate, clock=clock,
+            config=config, hooks=hooks,
+        )  # fmt: skip
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, describe=self.describe,
-            follow=self.follow, heartbeat=config.heartbeat_seconds, clock=clock,
+            follow=self.follow, entities=lambda: self.entities.follow(trust.entities()),
+            heartbeat=config.heartbeat_seconds, clock=clock,
+        )  # fmt: skip
+        self.entities = EntityPacks(
+            PackHolder(self.identity.model, self.identity.device, self.attributes),
+            self.store.folder, self.store, self.client, left=config.free_bytes,
+            use=self._use_entities, refusal=self.updater.download_refusal, told=self._report,
         )  # fmt: skip
         self.plan = self._stored_plan()
+
+    def _report(self, reason: str) -> None:
+        """Tell the hub why answers by entity did not come."""
+        current = self.updater.state.current
+        if current is not None:
+            at = int(self._clock())
+            event = UpdateEvent(
+                self.identity.model,
+                "fell_back",
+                current.version,
+                at,
+                step=STEP,
+                reason=reason[:500],
+            )
+            self.outbox.put([event])
 
     def desired_state(self, plan: Plan) -> DesiredState:
         """Return what ``plan`` wants of this device, without what failed on it."""
@@ -217,6 +237,7 @@ class FleetLink:
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),
             "failures": dict(self.updater.failed.all()),
+            "entities": self.entities.status(),
             "storage": self.store.health(),
         }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -32,6 +33,19 @@ _LENGTH: Final = struct.Struct("<I")
 _LITTLE: Final = sys.byteorder == "little"
 SIGN: Final = 0x80
 """Upper byte of a float that is -0.0, or so close to it that folding does not change it."""
+
+
+def short_sha256() -> Callable[[bytes], Any]:
+    """Return the quickest SHA-256 of a few dozen bytes.
+
+    That is the interpreter's own, where it has one: OpenSSL's is not set up before it is done.
+    """
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return hashlib.sha256
+    built_in: Callable[[bytes], Any] = sha256
+    return built_in
 
 
 def key_of(named: bytes) -> bytes:

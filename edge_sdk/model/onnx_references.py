@@ -12,14 +12,18 @@ Only the tags of protobuf are walked, and only where one of two words occurs in 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from edge_sdk.errors import ReleaseError
+from edge_sdk.model.protobuf_fields import fields
 
 _WORDS: Final = (b"location", b"EPContext")
 """Key of every reference to external data; operator of compiled graphs in other files."""
+
+_PIECE: Final = 1 << 20
+"""Bytes that are searched at a time."""
 
 _DEPTH: Final = 64
 """Graphs within graphs (loops, branches) that a file may nest."""
@@ -56,10 +60,7 @@ def check_self_contained(path: Path) -> None:
             if not path.stat().st_size:
                 return  # the runtime says what is wrong with it
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-                if any(raw.find(word) >= 0 for word in _WORDS):
-                    found = _reference(raw, 0, len(raw), "model", 0)
-                else:
-                    found = ""
+                found = _reference(raw, 0, len(raw), "model", 0) if _has_word(raw) else ""
     except OSError as error:
         raise ReleaseError(f"{path}: {error.strerror}") from error
     if found:
@@ -69,12 +70,23 @@ def check_self_contained(path: Path) -> None:
         )
 
 
+def _has_word(raw: mmap.mmap) -> bool:
+    """Return whether one of the words occurs in a file."""
+    for start in range(0, len(raw), _PIECE):
+        end = start + _PIECE + max(map(len, _WORDS))
+        if any(raw.find(word, start, end) >= 0 for word in _WORDS):
+            return True
+        if hasattr(raw, "madvise"):  # else the whole file would be in memory in the end
+            raw.madvise(mmap.MADV_DONTNEED, start, min(_PIECE, len(raw) - start))
+    return False
+
+
 def _reference(raw: mmap.mmap, start: int, end: int, kind: str, depth: int) -> str:
     """Return the first reference in the message ``raw[start:end]`` in words; empty if none."""
     if depth > _DEPTH:
         return f"graphs within graphs, more than {_DEPTH} deep"
     children = _CHILDREN.get(kind, {})
-    for number, wire, first, last in _fields(raw, start, end):
+    for number, wire, first, last in fields(raw, start, end):
         if first < 0:
             return "bytes that are no ONNX"
         if kind == _TENSOR and (number == _DATA or (number == _LOCATION and first == 1)):
@@ -86,37 +98,3 @@ def _reference(raw: mmap.mmap, start: int, end: int, kind: str, depth: int) -> s
             if found:
                 return found
     return ""
-
-
-def _fields(raw: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Fields of a message: number, wire type, and where the content begins and ends.
-
-    For a number the content is its value, given as the beginning; ``-1`` stands for damage.
-    """
-    at = start
-    while at < end:
-        tag, at = _varint(raw, at, end)
-        number, wire = tag >> 3, tag & 7
-        value = 0
-        if tag >= 0 and wire in (0, 2):
-            value, at = _varint(raw, at, end)
-        size = {0: 0, 1: 8, 2: value, 5: 4}.get(wire, -1)
-        if tag < 0 or value < 0 or size < 0 or at + size > end:
-            yield 0, 0, -1, -1
-            return
-        yield number, wire, at if wire == 2 else value, at + size
-        at += size
-
-
-def _varint(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    """Return a number of variable length and the place behind it; ``-1`` where there is none."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            break
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    return -1, end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +149,33 @@ def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[f
     def classified(scores: Sequence[float]) -> Prediction:
         largest = max(scores)
         # One addition chain finds any NaN or infinity; max() alone can pass over a NaN.
+        confidence = largest if isfinite(sum(scores)) else nan
+        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+
+    return classified
+
+
+class Vectors(NamedTuple):
+    """Vectors in a mapped file: entry ``i`` is ``unpack(data, begin + size * i)``."""
+
+    unpack: Callable[[Any, int], tuple[float, ...]]
+    data: Any
+    begin: int
+    size: int
+
+
+def stored_classifier(
+    origin: Origin, classes: Sequence[Label], stored: Vectors
+) -> Callable[[int], Prediction]:
+    """Return a function that makes the prediction of an entry's scores.
+
+    The same as :func:`classifier` of the unpacked entry, without the two calls between.
+    """
+    unpack, data, begin, size = stored
+
+    def classified(entry: int) -> Prediction:
+        scores = unpack(data, begin + size * entry)
+        largest = max(scores)
         confidence = largest if isfinite(sum(scores)) else nan
         return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import operator
 import reprlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,12 @@ class Origin:
     Attributes:
         tag: name of the serving release in this process, the first part of prediction ids.
         version: version of the release that answered; the cloud model's own for ``cloud``.
-        source: ``pack``, ``model`` or ``cloud``.
+        source: ``pack``, ``model``, ``cloud`` or ``default``.
         dtype: dtype of the probabilities.
         degraded: True if the cloud was wanted and could not answer.
         multilabel: the classes of a multilabel model, and the score from which each is given.
+        computed_at: when an answer by entity was computed, Unix seconds; ``None`` for others.
+        clock: function that returns Unix seconds, by which its age is counted.
     """
 
     tag: str
@@ -41,6 +44,18 @@ class Origin:
     dtype: str = "float32"
     degraded: bool = False
     multilabel: tuple[tuple[Label, ...], float] | None = None
+    computed_at: float | None = None
+    clock: Callable[[], float] = time.time
+
+
+class RankedItems(NamedTuple):
+    """A ranked list: the names of items, best first, and their scores.
+
+    A list that a policy declares as default has no scores.
+    """
+
+    items: tuple[str, ...]
+    scores: tuple[float, ...] = ()
 
 
 class Prediction:
@@ -49,7 +64,8 @@ class Prediction:
     Attributes:
         label: class, for classifiers; else ``None``. A multilabel model has :attr:`labels`.
         confidence: largest probability, in [0, 1]; ``None`` without probabilities.
-        value: number of a regressor; an array [targets] for several targets; else ``None``.
+        value: number of a regressor; an array [targets] for several targets; :class:`RankedItems`
+            where the answer is a ranked list; else ``None``.
         outputs: for models that are neither classifiers nor regressors every output tensor by
             name, without the batch axis; else empty.
     """
@@ -63,7 +79,7 @@ class Prediction:
         label: Label | None,
         confidence: float | None,
         scores: Sequence[float] | NDArray[Any] | None = None,
-        value: float | NDArray[Any] | None = None,
+        value: float | NDArray[Any] | RankedItems | None = None,
         outputs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._origin = origin
@@ -103,8 +119,20 @@ class Prediction:
         return None if labels is None else LabelSet.of(labels)
 
     @property
+    def ranked(self) -> RankedItems | None:
+        """Items and scores where the answer is a ranked list, else ``None``."""
+        return self.value if isinstance(self.value, RankedItems) else None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since an answer by entity was computed in the cloud; ``None`` for others."""
+        computed_at = self._origin.computed_at
+        # A clock that is behind the cloud's would make it less than nothing.
+        return None if computed_at is None else max(0.0, self._origin.clock() - computed_at)
+
+    @property
     def source(self) -> Source:
-        """Source of the answer: ``pack``, ``model`` or ``cloud``."""
+        """Source of the answer: ``pack``, ``model``, ``cloud``, or ``default`` as declared."""
         return self._origin.source
 
     @property

@@ -35,7 +35,7 @@ Feed = dict[str, NDArray[Any]]
 _INPUT: Final = "input:"
 _OUTPUT: Final = "output:"
 _TOLERANCE: Final = "tolerance"
-READ_ONCE: Final = 32 << 20
+READ_ONCE: Final = 16 << 20
 """Bytes of a model that are read, checked and handed to the runtime as one. A larger file is
 checked and then loaded by its path, so that it is not in memory once more while it is loaded.
 """

@@ -86,7 +86,8 @@ def _table(field: ValueField) -> NDArray[Any]:
     assert field.scale is not None
     assert field.offset is not None
     codes = np.arange(CODES + 1, dtype=np.float64)
-    return (field.offset + field.scale * codes).astype(field.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # what no writer of ours stores
+        return (field.offset + field.scale * codes).astype(field.dtype)
 
 
 def _spec(signature: Signature, name: str) -> OutputSpec:

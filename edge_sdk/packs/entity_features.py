@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
-from edge_sdk.contract.pack import PackHeader, ValueField
+from edge_sdk.contract.pack import COMPUTED_AT, STALE_AT, PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
 from edge_sdk.model.schema import InputSchema
@@ -43,6 +43,36 @@ def entity_key(entity: str) -> bytes:
         raise InputError("entity", f"entity: expected Unicode text; {error}") from error
 
 
+class JoinedFeatures(NamedTuple):
+    """A row by column name, of stored and streaming features.
+
+    ``is_stored`` is False for an entity that has the defaults. ``computed_at`` is when its oldest
+    value was computed, ``stale_at`` when its first value gets stale, both in Unix seconds; ``None``
+    where the file does not say.
+    """
+
+    row: dict[str, Any]
+    is_stored: bool
+    computed_at: int | None = None
+    stale_at: int | None = None
+
+
+class StoredFeatures(NamedTuple):
+    """What is stored of an entity.
+
+    Attributes:
+        row: values by column; the defaults where the entity is not stored.
+        is_stored: False where it is not.
+        age: seconds since its oldest value was computed; ``None`` where nothing says when.
+        stale: True if a value is older than its set declares as fresh.
+    """
+
+    row: dict[str, Any]
+    is_stored: bool
+    age: float | None
+    stale: bool
+
+
 class EntityFeatures:
     """Stored features of one release; :meth:`join` is safe from any number of threads.
 
@@ -55,7 +85,8 @@ class EntityFeatures:
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
-        self._defaults = dict(pack.header.defaults)
+        hidden = (COMPUTED_AT, STALE_AT)
+        self._defaults = {n: v for n, v in pack.header.defaults.items() if n not in hidden}
         self._categories = pack.header.categories
 
     @classmethod
@@ -88,6 +119,15 @@ class EntityFeatures:
         Raises:
             InputError: the name cannot be a key, or the file is damaged where the entity would be.
         """
+        joined = self.lookup(entity, streaming)
+        return joined.row, joined.is_stored
+
+    def lookup(self, entity: str, streaming: Mapping[str, Any]) -> JoinedFeatures:
+        """Return what :meth:`join` does, and how old it is.
+
+        Raises:
+            InputError: as :meth:`join`.
+        """
         at = self.pack.find(entity_key(entity))
         if at == IN_DAMAGED_BLOCK:
             # Defaults in place of what is stored would be a wrong answer that nobody sees.
@@ -97,9 +137,28 @@ class EntityFeatures:
                 "again at the next sync; until then pass the whole row",
             )
         stored = None if at < 0 else self.pack.entry(at)
-        row = self._defaults if stored is None else self._plain(stored)
-        # A new dict: the defaults are shared by all entities.
-        return {**row, **streaming}, stored is not None
+        if stored is None:
+            # A new dict: the defaults are shared by all entities.
+            return JoinedFeatures({**self._defaults, **streaming}, is_stored=False)
+        row = self._plain(stored)
+        computed, stale = row.pop(COMPUTED_AT, None), row.pop(STALE_AT, None)
+        row.update(streaming)
+        return JoinedFeatures(row, True, computed, stale)
+
+    def stored(self, entity: str, now: float) -> StoredFeatures:
+        """Return what is stored of an entity, and how old it is.
+
+        Args:
+            entity: its name.
+            now: Unix seconds.
+
+        Raises:
+            InputError: as :meth:`join`.
+        """
+        joined = self.lookup(entity, {})
+        age = None if joined.computed_at is None else now - joined.computed_at
+        stale = joined.stale_at is not None and now >= joined.stale_at
+        return StoredFeatures(joined.row, joined.is_stored, age, stale)
 
     def close(self) -> None:
         """Unmap the file."""
@@ -121,6 +180,8 @@ def write_entity_features(
     defaults: Mapping[str, Any],
     computed_by: str = "",
     expires: int | None = None,
+    computed_at: Sequence[int] = (),
+    stale_at: Sequence[int] = (),
 ) -> PackHeader:
     """Write stored features for ``release`` to ``path``.
 
@@ -132,6 +193,8 @@ def write_entity_features(
         defaults: value per stored column, for entities that are not stored.
         computed_by: name of the job that computed them, for the record.
         expires: Unix seconds after which devices stop using it.
+        computed_at: when the oldest value of each entity was computed, N times in Unix seconds.
+        stale_at: from when a value of each is stale; both are given, or neither.
 
     Raises:
         PackError: the release has no such column, values do not fit, a column has no default, or
@@ -156,6 +219,10 @@ def write_entity_features(
             categories[name], array = _indexed(array)
         stored.append(array)
         fields.append(ValueField(name, "other", array.dtype.name))  # type: ignore[arg-type]
+    moments = _moments(computed_at, stale_at, len(entities))
+    fields += [ValueField(name, "other", "int64") for name in moments]
+    stored += moments.values()
+    plain |= dict.fromkeys(moments)
     draft = draft_header(
         *(release, ENTITY, tuple(fields)),
         answered_by=computed_by,
@@ -164,7 +231,21 @@ def write_entity_features(
         categories=categories,
     )
     keys = np.frombuffer(b"".join(map(_key, entities)), np.uint8).reshape(-1, KEY_BYTES)
-    return write_entries(Path(path), draft, keys, dict(zip(columns, stored, strict=True)), stored)
+    return write_entries(
+        Path(path), draft, keys, dict(zip([*columns, *moments], stored, strict=True)), stored
+    )
+
+
+def _moments(
+    computed_at: Sequence[int], stale_at: Sequence[int], count: int
+) -> dict[str, NDArray[np.int64]]:
+    if not (computed_at or stale_at):
+        return {}
+    times = {COMPUTED_AT: computed_at, STALE_AT: stale_at}
+    for name, each in times.items():
+        if len(each) != count:
+            raise PackError(f"{name}: expected {count} moments, got {len(each)}")
+    return {name: np.asarray(each, np.int64) for name, each in times.items()}
 
 
 def _key(entity: str) -> bytes:

@@ -23,17 +23,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, ExpiredPack, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.outputs import Vectors
 from edge_sdk.packs.encoding import Read, reader
 from edge_sdk.packs.layout import block_crc, check_structure
 from edge_sdk.validation import path_of
@@ -43,9 +45,25 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 1 << 20
 ABSENT, IN_DAMAGED_BLOCK = -1, -2
-_UNCHECKED, _SOUND, _DAMAGED = 0, 1, 2
+_UNCHECKED, SOUND, _DAMAGED = 0, 1, 2
 _top = struct.Struct(">I").unpack_from
 """The upper 32 bits of a key, as a tuple of one."""
+
+
+class KeySearch(NamedTuple):
+    """Where the key of a checksum is searched, for paths that do so without a call.
+
+    Bucket ``check >> shift`` has the keys from ``directory[bucket]`` to the next, each of 16 bytes,
+    from the offset ``keys`` of the file. ``blocks[check >> block_shift]`` must be :data:`SOUND`,
+    else :meth:`Pack.find` says what there is.
+    """
+
+    find: Callable[[bytes, int, int], int]
+    keys: int
+    directory: memoryview
+    shift: int
+    blocks: bytearray
+    block_shift: int
 
 
 class Pack:
@@ -128,7 +146,7 @@ class Pack:
         damaged where it would be.
         """
         block = _top(key)[0] >> self._block_shift
-        if self._blocks[block] != _SOUND and not self._is_sound(block):
+        if self._blocks[block] != SOUND and not self._is_sound(block):
             return IN_DAMAGED_BLOCK
         return self._entry(key)
 
@@ -142,6 +160,13 @@ class Pack:
         """
         return self._data, self._sections.filter, self._filter_shift
 
+    @property
+    def search(self) -> KeySearch:
+        """What a path needs that looks whole keys up inline, as answers by entity do."""
+        return KeySearch(
+            self._find, self._keys_at, self._directory, self._shift, self._blocks, self._block_shift
+        )
+
     def finder(self, prefix: bytes) -> Callable[[int, bytes], int]:
         """Return a lookup by checksum and canonical bytes, which gives the entry or -1.
 
@@ -150,7 +175,7 @@ class Pack:
         """
         shift, directory, begin = self._shift, self._directory, self._keys_at
         data, find, sha256 = self._data, self._find, hashlib.sha256
-        blocks, block_shift, sound = self._blocks, self._block_shift, _SOUND
+        blocks, block_shift, sound = self._blocks, self._block_shift, SOUND
 
         def entry(check: int, canonical: bytes) -> int:
             bucket = check >> shift
@@ -175,19 +200,28 @@ class Pack:
         """Return the outputs of entry ``index`` by name."""
         return {name: read(index) for name, read in self._readers.items()}
 
-    def vectors(self, name: str) -> Callable[[int], tuple[float, ...]] | None:
-        """Return a reader of entries as tuples of Python floats, at half the cost of arrays.
+    def vectors(self, name: str) -> Vectors | None:
+        """Return how entries are read as tuples of Python floats, at half the cost of arrays.
 
         ``None`` unless the pack holds one output, ``name``, a vector of float32 or float64.
         """
         field = self.header.fields[0]
-        code = {"float32": "f", "float64": "d"}.get(field.stored)
-        plain = len(self.header.fields) == 1 and not field.encoding and len(field.shape) == 1
-        if not plain or field.name != name or code is None:
+        plain = len(self.header.fields) == 1 and field.stored in ("float32", "float64")
+        if not plain or field.name != name or field.encoding or len(field.shape) != 1:
             return None
-        data, begin, size = self._data, self._sections.values, field.size
-        unpack = struct.Struct(f"<{field.shape[0]}{code}").unpack_from
-        return lambda entry: unpack(data, begin + size * entry)
+        form = f"<{field.shape[0]}{FLOAT_CODES[field.stored]}"
+        return Vectors(struct.Struct(form).unpack_from, *self.place(name)[:-1])
+
+    def place(self, name: str) -> tuple[mmap.mmap, int, int, int]:
+        """Return where an output lies: the mapped file, the offset of its first value, the bytes
+        from one to the next, and those of each.
+        """
+        begin = self._sections.values
+        for field in self.header.fields:
+            if field.name == name:
+                return self._data, begin, self.header.value_bytes, field.size
+            begin += field.size
+        raise PackError(f"{self.path}: expected the output {name}")
 
     def _entry(self, key: bytes) -> int:
         """Return the index of ``key`` among the sorted keys; -1 if it is not there."""
@@ -204,16 +238,18 @@ class Pack:
         if self._blocks[block] == _UNCHECKED:
             # Two threads may do this at once, with the same result.
             sound = self._matches(block)
-            self._blocks[block] = _SOUND if sound else _DAMAGED
+            self._blocks[block] = SOUND if sound else _DAMAGED
             if not sound:
                 self.damage = f"{self.path}: block {block} is damaged (CRC-32 differs)"
-        return self._blocks[block] == _SOUND
+        return self._blocks[block] == SOUND
 
     def _matches(self, block: int) -> bool:
         places, header = self._sections, self.header
         step = 1 << (header.directory_bits - header.check_bits)
-        first, end = self._directory[block * step], self._directory[(block + 1) * step]
-        if not first <= end <= header.count:
+        buckets = np.asarray(self._directory[block * step : (block + 1) * step + 1])
+        first, end = int(buckets[0]), int(buckets[-1])
+        # A lie with a true checksum: what is found between two edges must be an entry.
+        if end > header.count or (buckets[1:] < buckets[:-1]).any():
             return False
         with memoryview(self._data) as raw:
             edges = places.directory + 4 * block * step
@@ -269,7 +305,7 @@ class Pack:
         if digest.hexdigest() != self.header.body:
             self.damage = self.damage or f"{self.path}: its content is damaged (SHA-256 differs)"
         else:
-            self._blocks[:] = bytes((_SOUND,)) * len(self._blocks)
+            self._blocks[:] = bytes((SOUND,)) * len(self._blocks)
 
     def close(self) -> None:
         """Unmap the file, or let it be unmapped when a lookup of another thread has ended."""

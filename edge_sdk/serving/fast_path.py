@@ -28,7 +28,7 @@ import numpy as np
 from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.keys import SIGN, Canonicaliser
-from edge_sdk.model.outputs import Answers, classifier
+from edge_sdk.model.outputs import Answers, classifier, stored_classifier
 from edge_sdk.model.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -195,8 +195,7 @@ def _stored(pack: Pack, answers: Answers) -> Callable[[int], Prediction]:
     vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
     if vector is None:
         return lambda entry: answers.from_pack(pack.entry(entry))
-    make = classifier(answers.pack, answers.classes)
-    return lambda entry: make(vector(entry))
+    return stored_classifier(answers.pack, answers.classes, vector)
 
 
 def _output_reader(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
@@ -11,6 +11,7 @@ from edge_sdk.model.release import Release
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
     from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
 
 
@@ -43,3 +44,32 @@ def opened_features(path: str | Path | None, release: Release) -> EntityFeatures
     from edge_sdk.packs.entity_features import EntityFeatures
 
     return EntityFeatures.open(path, release)
+
+
+def opened_entities(path: str | Path | None, release: Release) -> EntityPredictions | None:
+    """Return the answers by entity at ``path``, for the release's model; ``None`` for none."""
+    if path is None:
+        return None
+    from edge_sdk.packs.entity_predictions import EntityPredictions
+
+    return EntityPredictions.open(path, release.manifest.model)
+
+
+class OfflineFiles(NamedTuple):
+    """Files beside the release of a device without a hub; see :meth:`EdgeDevice.offline`."""
+
+    pack: str | Path | None
+    features: str | Path | None
+    entities: str | Path | None
+    shadow: str | Path | None
+    interleave: str | Path | None
+
+    def opened(
+        self, release: Release
+    ) -> tuple[Pack | None, EntityFeatures | None, EntityPredictions | None]:
+        """Return the packs of answers, of features and of answers by entity, opened."""
+        return (
+            opened_pack(self.pack, release),
+            opened_features(self.features, release),
+            opened_entities(self.entities, release),
+        )

@@ -40,12 +40,18 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_features import EntityFeatures, JoinedFeatures, StoredFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.serving.entity_answers import EntityAnswerer
     from edge_sdk.telemetry.groups import GroupValues
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
+
+
+def _nothing(entity: str) -> None:
+    """Give no precomputed answer: there are none here."""
 
 
 NOTHING_SERVES: Final = dict.fromkeys(
@@ -71,6 +77,9 @@ class Predictor:
         clock: function that returns Unix seconds.
 
     Attributes:
+        entities: precomputed answers by entity; ``None`` without any.
+        precomputed: looks one of these up, and counts it; ``None`` if there is none that may still
+            be given. Each is replaced by one assignment.
         errors: calls on which the model failed; the rollout resets it.
         model: loaded model.
         monitor: counts the predictions.
@@ -101,6 +110,9 @@ class Predictor:
         self.terms = terms
         self.tag = tag
         self.errors = 0
+        self.entities: EntityAnswerer | None = None
+        self.precomputed: Callable[[str], Prediction | None] = _nothing
+        self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
@@ -118,15 +130,9 @@ class Predictor:
         # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
-            release,
-            self._inputs,
-            Scope(tag, terms.experiment, terms.arm),
-            terms.reporting,
-            terms.sharing,
-            share=share,
-            enabled=monitoring,
-            clock=clock,
-        )
+            release, self._inputs, Scope(tag, terms.experiment, terms.arm), terms.reporting,
+            terms.sharing, share=share, enabled=monitoring, clock=clock,
+        )  # fmt: skip
 
     def status(self) -> dict[str, str | None]:
         """Return model, version, variant and terms; packs by the SHA-256 of their body."""
@@ -245,32 +251,103 @@ class Predictor:
         lists = [nothing if column is None else column.tolist() for column in columns]
         return lists[0], lists[1], lists[2]
 
+    def use_entities(self, pack: EntityPredictions | None) -> None:
+        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
+        if pack is None:
+            self.entities, self.precomputed = None, _nothing
+            return
+        from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
+
+        self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
+        self.precomputed = self.entities.stored
+
+    def by_entity(self, entity: str, streaming: Any) -> tuple[Prediction | None, Any]:
+        """Return the row that the model is to answer for an entity, or else another answer.
+
+        Args:
+            entity: its name, of which :attr:`precomputed` gave no answer if it comes alone.
+            streaming: features by column name that come with the call; ``None`` for none. With
+                them the model answers: what is precomputed does not know them.
+
+        Returns:
+            ``None`` and the row of stored and streaming features by column name. Or, where the
+            model cannot be asked, a prediction and ``None``: precomputed, or the default.
+
+        Raises:
+            InputError: there is none of these, or the name or ``streaming`` is none.
+        """
+        entities = self.entities
+        if entities is None:
+            return None, self.joined(entity, streaming)
+        try:
+            joined = self._join(entity, streaming)
+            self._inputs.check(joined.row)
+        except InputError as error:
+            return self._without_model(entity, streaming, entities, error), None
+        self._count_joined(joined)
+        return None, joined.row
+
+    def _without_model(
+        self, entity: str, streaming: Any, entities: EntityAnswerer, error: InputError
+    ) -> Prediction:
+        """Return the answer of an entity that the model cannot give; raise why, if there is none.
+
+        What comes with the call and does not fit is refused: another answer would hide that.
+        """
+        if streaming is None or error.kind == "entity":
+            try:
+                found = entities.stored(entity) or entities.default(entity)
+            except InputError as wrong_name:
+                self._count(wrong_name)
+                raise
+            if found is not None:
+                return found
+            error = InputError("entity", f"{entities.why_none(entity)}; {error}")
+        self._count(error)
+        raise error
+
     def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
         """Return the row of stored features of ``entity`` and ``streaming`` ones, by column name.
 
         Raises:
             InputError: there are no batch features here, or ``streaming`` is not a mapping.
         """
-        streaming = {} if streaming is None else streaming
         try:
-            if self._features is None:
-                damage = self.scrub.damage.get("features")
-                why = (
-                    f"its batch features are damaged ({damage})"
-                    if damage
-                    else ("this device has no batch features")
-                )
-                raise InputError("entity", f"{why}: pass the whole row")
-            if not isinstance(streaming, Mapping):
-                kind = type(streaming).__name__
-                raise InputError("shape", f"expected streaming features by column name, got {kind}")
-            row, is_stored = self._features.join(entity, streaming)
+            joined = self._join(entity, streaming)
         except InputError as error:
             self._count(error)
             raise
-        if not is_stored:
-            self.monitor.record_defaulted()
-        return row
+        self._count_joined(joined)
+        return joined.row
+
+    def _count_joined(self, joined: JoinedFeatures) -> None:
+        # An old value is better than none, but it is counted.
+        if not joined.is_stored or joined.stale_at is not None:
+            self.monitor.record_joined(joined.stale_at)
+
+    def stored(self, entity: str) -> StoredFeatures:
+        """Return what is stored of an entity, and how old it is.
+
+        Raises:
+            InputError: there are no batch features here, or none can be read.
+        """
+        return self._opened().stored(entity, self._clock())
+
+    def _join(self, entity: str, streaming: Any) -> JoinedFeatures:
+        """Return a row of stored and streaming features; raises InputError."""
+        if streaming is not None and not isinstance(streaming, Mapping):
+            kind = type(streaming).__name__
+            raise InputError("shape", f"expected streaming features by column name, got {kind}")
+        return self._opened().lookup(entity, {} if streaming is None else streaming)
+
+    def _opened(self) -> EntityFeatures:
+        """Return the batch features; raises InputError if there are none."""
+        if self._features is None:
+            why = "this device has no batch features"
+            if damage := self.scrub.damage.get("features"):
+                why = f"its batch features are damaged ({damage})"
+            raise InputError("entity", f"{why}: pass the whole row")
+        return self._features
 
     def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.
@@ -341,14 +418,9 @@ class Predictor:
     def _prepare(self) -> FastPath | None:
         if self._asks and self._rule.first:
             return None  # the cloud answers first: there is nothing to make fast
-        return prepare(
-            self.model,
-            self._schema,
-            self._answers,
-            self.monitor,
-            pack=self._pack,
-            settle=self._settle if self._asks else None,
-        )
+        settle = self._settle if self._asks else None
+        parts = (self.model, self._schema, self._answers, self.monitor)
+        return prepare(*parts, pack=self._pack, settle=settle)
 
     def _count(self, error: EdgeError) -> None:
         self.errors += isinstance(error, ReleaseError)

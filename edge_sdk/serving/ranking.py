@@ -151,13 +151,24 @@ class ShownRankings:
         if len(self._shown) > SHOWN:
             self._shown.popitem(last=False)
 
-    def click(self, name: str, clicks: Sequence[Item]) -> Shown:
+    def click(self, name: str, clicks: Sequence[Item], serving: Predictor | None = None) -> Shown:
         """Record the clicks on a ranking, once, and return the ranking.
+
+        Args:
+            name: of the ranking: the id of its prediction.
+            clicks: items that were clicked on.
+            serving: that made the prediction: a precomputed list is known to its monitor alone.
 
         Raises:
             InputError: it is unknown or forgotten, was clicked on before, or did not show an item.
         """
         shown = self._shown.get(name)
+        if shown is None and serving is not None:
+            serving.monitor.fold()  # what was answered a moment ago
+            items = serving.monitor.by_entity.items(name.rpartition("-")[2])
+            if items is not None:
+                shown = Shown(items)
+                self.put(name, shown)
         if shown is None:
             raise InputError(
                 "unknown_prediction", f"expected the id of a recent ranking, got {name!r:.60}"

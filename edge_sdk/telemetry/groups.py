@@ -155,6 +155,10 @@ class Grouping:
             codes[:, i] = next(by_app) if place is None else groups.codes(columns[place])
         return codes
 
+    def unknown(self, count: int) -> Codes:
+        """Return the groups of N inputs of which nothing is known."""
+        return np.tile(np.array([each.missing for each in self.columns], np.uint8), (count, 1))
+
     def batch(self, feed: Feed, groups: GroupValues | None, count: int) -> Codes:
         """Return the groups of the rows of a batch.
 

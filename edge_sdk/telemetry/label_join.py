@@ -31,11 +31,16 @@ Group = tuple[str, str]
 
 LABELLED: Final = 1
 REWARDED: Final = 2
+BY_ENTITY: Final = 4
+"""Bit of a prediction's state: the name of an entity was answered."""
 
 
 def bits_of(label: Any, reward: Any) -> int:
     """Return which of the two came, as bits of a prediction's state."""
     return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
+
+
+MOST_DIGITS: Final = 18
 
 
 class ErrorRules(NamedTuple):
@@ -260,13 +265,13 @@ class UnlabelledColumns:
         buckets = np.full(len(self), NO_BUCKET, np.uint8)
         self.answered = self.answered._replace(buckets=buckets)
 
-    def put(self, places: NDArray[np.int64], answered: AnswerColumns) -> None:
-        """Write ``answered`` over what is at ``places``."""
+    def put(self, places: NDArray[np.int64], answered: AnswerColumns, state: int) -> None:
+        """Write ``answered`` over what is at ``places``, all in the same state."""
         table: Iterable[NDArray[Any] | None] = self.answered
         for mine, theirs in zip(table, answered, strict=True):
             if mine is not None:
                 mine[places] = theirs
-        self.states[places] = 0
+        self.states[places] = state
 
     def __len__(self) -> int:
         return len(self.states)
@@ -348,11 +353,19 @@ class LabelJoin:
         """Count outcomes by bucket of the keys, from the next prediction on."""
         self._table.keep_buckets()
 
-    def add(self, numbers: Sequence[int], answered: AnswerColumns) -> None:
-        """Remember predictions; beyond the capacity the oldest are forgotten."""
+    def add(
+        self, numbers: Sequence[int], answered: AnswerColumns, *, by_entity: bool = False
+    ) -> None:
+        """Remember predictions; beyond the capacity the oldest are forgotten.
+
+        Args:
+            numbers: of them.
+            answered: what was answered.
+            by_entity: the names of entities were, each.
+        """
         named = np.asarray(numbers, dtype=np.int64)
         places = named % self._capacity
-        self._table.put(places, answered)
+        self._table.put(places, answered, BY_ENTITY if by_entity else 0)
         self._numbers[places] = named
 
     def add_batch(self, number: int, answered: AnswerColumns) -> None:
@@ -360,6 +373,11 @@ class LabelJoin:
         self._batches[number] = UnlabelledColumns(answered)
         while len(self._batches) > 1 and sum(map(len, self._batches.values())) > self._capacity:
             self._batches.pop(next(iter(self._batches)))
+
+    def is_by_entity(self, number: str) -> bool:
+        """Return whether a prediction is known, and answered the name of an entity."""
+        place = self._single(number) if _is_number(number) else None
+        return place is not None and bool(place.table.states[place.at] & BY_ENTITY)
 
     def find(self, number: str) -> Place:
         """Return the prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
@@ -369,9 +387,9 @@ class LabelJoin:
         """
         name, dot, index = number.partition(".")
         place = None
-        if name.isdecimal() and not dot:
+        if _is_number(name) and not dot:
             place = self._single(name)
-        elif name.isdecimal() and index.isdecimal():
+        elif _is_number(name) and _is_number(index):
             place = self._in_batch(number, self._batches.get(int(name)), int(index))
         if place is None:
             self.unmatched += 1
@@ -446,3 +464,8 @@ class LabelJoin:
         self.outcomes.clear()
         self.unmatched = 0
         return taken, unmatched
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text may be a number that was given; int() refuses very long ones."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS

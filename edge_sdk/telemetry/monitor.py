@@ -27,13 +27,22 @@ import numpy as np
 
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES
+from edge_sdk.telemetry.entity_feedback import EntityFeedback
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
-from edge_sdk.telemetry.label_check import check_label
+from edge_sdk.telemetry.label_check import LabelCheck
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
-from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
+from edge_sdk.telemetry.ring_records import (
+    AT,
+    BY_ENTITY,
+    ROW,
+    Columns,
+    RingColumns,
+    RingRecord,
+    batch_answers,
+)
 from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
@@ -64,6 +73,7 @@ class Monitor:
 
     Attributes:
         answered: a prediction was counted.
+        by_entity: knows what labels of answers by entity may be.
         grouping: the declared groups of the release.
         tensors: sums up inputs that are no table; ``None`` for tables and what is not watched.
 
@@ -92,39 +102,35 @@ class Monitor:
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
-        self._release = release
         self._profile = release.profile()
         self._bins = ProfileBins(self._profile)
-        self._inputs = inputs
-        manifest = release.manifest
-        self.tensors = TensorWatch.of(self._profile, manifest.signature) if enabled else None
-        self.grouping = Grouping(manifest.groups, manifest.signature.columns)
+        self._release, self._inputs = release, inputs
+        manifest, signature = release.manifest, release.manifest.signature
+        self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
+        self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope = scope
         self._reporting = reporting
-        shares = share and sharing.samples and _can_share(manifest)
-        self._sharing = sharing if shares else Sharing()
-        self._clock = clock
-        self._enabled = enabled
-        self._next_number = itertools.count(1).__next__
+        self._sharing = sharing if share and sharing.samples and _can_share(manifest) else Sharing()
+        self._clock, self._enabled = clock, enabled
+        self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
-        self._defaulted: deque[float] = deque(maxlen=capacity)
+        self._joined: deque[tuple[float, int | None]] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
         self._key: CallingKey | None = None
-        self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
         self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
-        self._highest, self._counted, self._lost = 0, 0, 0
-        self.answered = False
+        self._highest, self._counted, self._lost, self.answered = 0, 0, 0, False
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
         samples, rules = self._sharing.samples, ErrorRules.of(reporting)
+        self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
         self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
         self._current = self._start(clock())
 
@@ -173,23 +179,11 @@ class Monitor:
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
-        self._ring.append(
-            (
-                number,
-                self._clock(),
-                row,
-                label,
-                own,
-                prediction.value,
-                prediction.confidence,
-                origin.source,
-                origin.degraded,
-                latency,
-                groups,
-                None if self._key is None else self._key.bucket,
-                excerpt,
-            )
-        )
+        bucket = None if self._key is None else self._key.bucket
+        self._ring.append((
+            number, self._clock(), row, label, own, prediction.value, prediction.confidence,
+            origin.source, origin.degraded, latency, groups, bucket, excerpt,
+        ))  # fmt: skip
 
     def record_batch(
         self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
@@ -228,9 +222,11 @@ class Monitor:
         """Count a refused input or a failed call."""
         self._errors.append((self._clock(), kind, self._bucket()))
 
-    def record_defaulted(self) -> None:
-        """Count a prediction for an entity that has no stored features."""
-        self._defaulted.append(self._clock())
+    def record_joined(self, stale_at: int | None) -> None:
+        """Count a prediction for an entity whose stored features get stale at ``stale_at`` (Unix
+        seconds), ``None`` for an entity that has none.
+        """
+        self._joined.append((self._clock(), stale_at))
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
@@ -246,10 +242,11 @@ class Monitor:
             InputError: the prediction is unknown or forgotten, the label is none of the classes,
                 or it came already.
         """
-        if label is not None:
-            check_label(self._release.manifest, label)
         with self._lock:
             self._drain()
+            if label is not None:
+                named = self._label_join.is_by_entity(number)
+                (self.by_entity if named else self._labels).check(number, label)
             place = self._label_join.find(number)
             if label is not None:
                 self._label_join.label(place, label)
@@ -295,8 +292,7 @@ class Monitor:
         return outcomes, unmatched
 
     def _start(self, at: float) -> int:
-        length = self._reporting.window_seconds
-        return int(at // length) * length
+        return int(at // self._reporting.window_seconds) * self._reporting.window_seconds
 
     def _end(self, start: int) -> int:
         return start + self._reporting.window_seconds
@@ -331,8 +327,9 @@ class Monitor:
             window.errors[kind] += 1
             if kind == "model" and bucket is not None:
                 window.by_bucket().add_error(bucket)
-        for _ in range(len(self._defaulted)):
-            self._window(self._start(self._defaulted.popleft())).defaulted += 1
+        for _ in range(len(self._joined)):
+            at, stale_at = self._joined.popleft()
+            self._window(self._start(at)).add_joined(at, stale_at)
         for _ in range(len(self._units)):
             at, bucket = self._units.popleft()
             window = self._window(self._start(at))
@@ -352,9 +349,22 @@ class Monitor:
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        named = [record for record in records if record[ROW] is BY_ENTITY]
+        if named:
+            self._add_named(start, named)
+            records = [record for record in records if record[ROW] is not BY_ENTITY]
+        if records:
+            self._add_rows(start, records)
+
+    def _add_named(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        """Count answers by entity: there is no row that a histogram or a group could count."""
+        unknown = self.grouping.unknown(len(records)) if self.grouping else None
         columns = RingColumns.of(records)
-        self._highest = max(self._highest, *columns.number)
-        self.answered = True
+        self._add_answered(start, columns, unknown, None, by_entity=True)
+        self.by_entity.keep(columns.number, columns.value)
+
+    def _add_rows(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        columns = RingColumns.of(records)
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
         values = self._inputs.columns(columns.row)
@@ -365,18 +375,28 @@ class Monitor:
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
-        sources = columns.sources()
+        if self._reporting.votes:
+            window.add_marks(self._inputs.marks(columns.row))
+        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
+        self._add_answered(start, columns, codes, shared)
+
+    def _add_answered(
+        self,
+        start: int, columns: RingColumns, codes: Codes | None,
+        shared: list[tuple[Any, ...]] | None, *, by_entity: bool = False,
+    ) -> None:  # fmt: skip
+        """Count predictions by source and latency, and remember them for late labels."""
+        self._highest = max(self._highest, *columns.number)
+        self.answered = True
+        window, sources = self._window(start), columns.sources()
         latencies = np.asarray(columns.latency)
         window.add_latencies(sources, latencies)
         buckets = None if self._key is None else np.array(columns.bucket, np.uint8)
         if buckets is not None:
             window.by_bucket().add(buckets, sources == SOURCES.index("model"), latencies)
         window.degraded += sum(columns.degraded)
-        if self._reporting.votes:
-            window.add_marks(self._inputs.marks(columns.row))
-        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
         answers = columns.answers(start, sources, codes, shared, buckets)
-        self._label_join.add(columns.number, answers)
+        self._label_join.add(columns.number, answers, by_entity=by_entity)
 
     def _add_watched(
         self, window: WindowCounts, tensors: TensorWatch, columns: RingColumns
@@ -388,25 +408,14 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self,
-        at: float,
-        columns: Columns,
-        rows: BatchPrediction,
-        count: int,
-        groups: Codes | None,
-        bucket: int | None,
-    ) -> None:
+        self, at: float, columns: Columns, rows: BatchPrediction, count: int,
+        groups: Codes | None, bucket: int | None,
+    ) -> None:  # fmt: skip
         self.answered = True
-        window = self._window(self._start(at))
-        arrays = {"label": rows.compared, "confidence": rows.confidences, "value": rows.values}
-        outputs = {name: array for name, array in arrays.items() if array is not None}
         if self.tensors is not None:
             columns = self.tensors.columns(list(columns))
-        if len(rows):
-            window.add(self._bins, columns, outputs, len(rows))
-        if groups is not None:
-            window.groups.add(self._bins.outputs, groups, [outputs[n] for n in self._bins.names])
-        window.predictions[rows.source] += count
+        window = self._window(self._start(at))
+        window.add_batch(self._bins, columns, rows, count, groups)
         if bucket is not None:
             window.by_bucket().add_many(bucket, count)
 

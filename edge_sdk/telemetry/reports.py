@@ -84,6 +84,7 @@ class Reports:
             observations=histograms.observations if histograms else 0,
             degraded=counts.degraded,
             defaulted=counts.defaulted,
+            stale=counts.stale,
             units=counts.units,
             errors=dict(counts.errors),
             latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},

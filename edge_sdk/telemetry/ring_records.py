@@ -36,7 +36,7 @@ class RingRecord(NamedTuple):
         number: of the prediction, from 1.
         at: when it was made, Unix seconds.
         row: the input, as :class:`~edge_sdk.model.inputs.Inputs` keeps it; ``None`` for one that is
-            not kept.
+            not kept, :data:`BY_ENTITY` where the name of an entity was answered.
         label: that was answered.
         own: the on-device model's label; ``None`` where it was not asked.
         value: a regressor's number.
@@ -65,7 +65,11 @@ class RingRecord(NamedTuple):
     excerpt: Excerpt | None = None
 
 
+BY_ENTITY: Final = ("by entity",)
+"""Stands for the input of an answer to the name of an entity."""
+
 AT: Final = RingRecord._fields.index("at")
+ROW: Final = RingRecord._fields.index("row")
 
 
 class RingColumns(NamedTuple):

@@ -17,7 +17,9 @@ from edge_sdk.telemetry.latency import latency_bins
 
 if TYPE_CHECKING:
     from edge_sdk.contract.profile import ReferenceProfile
+    from edge_sdk.model.prediction import BatchPrediction
     from edge_sdk.telemetry.group_counts import GroupAccumulator
+    from edge_sdk.telemetry.groups import Codes
 
 MARKS_PER_WINDOW: Final = 20_000
 MARK_BYTES_PER_WINDOW: Final = 4 << 20
@@ -69,6 +71,7 @@ class WindowCounts:
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
     defaulted: int = 0
+    stale: int = 0
     units: int = 0
     keys: RequestsByBucket | None = None
 
@@ -90,6 +93,36 @@ class WindowCounts:
         bins.features.add(columns, counts.features)
         bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
         counts.observations += count
+
+    def add_batch(
+        self,
+        bins: ProfileBins, columns: Any, sample: BatchPrediction, count: int, groups: Codes | None,
+    ) -> None:  # fmt: skip
+        """Add a batch: a sample of its rows to the histograms, all to the predictions.
+
+        Args:
+            bins: of the profile.
+            columns: one sequence of values per feature, over the sample.
+            sample: answers to some rows, perhaps none.
+            count: of all rows.
+            groups: codes of declared groups of the sample, where the release has some.
+        """
+        named = {"label": sample.compared, "confidence": sample.confidences, "value": sample.values}
+        outputs = {name: array for name, array in named.items() if array is not None}
+        if len(sample):
+            self.add(bins, columns, outputs, len(sample))
+        if groups is not None:
+            self.groups.add(bins.outputs, groups, [outputs[name] for name in bins.names])
+        self.predictions[sample.source] += count
+
+    def add_joined(self, at: float, stale_at: int | None) -> None:
+        """Add a prediction at ``at`` with features that get stale at ``stale_at``, both in Unix
+        seconds; ``None`` for an entity that had the defaults.
+        """
+        if stale_at is None:
+            self.defaulted += 1
+        else:
+            self.stale += at >= stale_at
 
     def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
         """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""

@@ -107,6 +107,14 @@ class Gatekeeper:
             self._told(slot, serving, f"{step}: {wait.reason}, until {_moment(wait.until)}")
         return wait
 
+    def closed(self) -> str | None:
+        """Return why downloads of other things than releases wait; ``None`` if they need not.
+
+        The application is not asked: its word is for updates.
+        """
+        wait = decide(self._windows, self._limit, "download", self._now(None))
+        return None if wait is None else f"downloads wait ({wait.reason})"
+
     def done(self, slot: SlotRef) -> None:
         """Forget that a slot was put off: it is here, or nobody wants it any more."""
         self._waits.pop(slot.name, None)
@@ -130,11 +138,13 @@ class Gatekeeper:
     def _remember(self, put_off: dict[str, float]) -> None:
         self._store.put(_KEY, put_off)
 
-    def _conditions(self, slot: SlotRef) -> Conditions:
-        now = self._clock()
+    def _now(self, since: float | None) -> Conditions:
         floors = stored_floors(self._store.get("trust_floors")).get("time", ())
         signed = float(max((floor.value for floor in floors), default=0))
-        at = Conditions(now, signed, self._put_off().get(slot.name), self._metered())
+        return Conditions(self._clock(), signed, since, self._metered())
+
+    def _conditions(self, slot: SlotRef) -> Conditions:
+        at = self._now(self._put_off().get(slot.name))
         if at.since is not None and at.since > at.counted:
             # The clock went back: what was waited is not known, so it counts from now on.
             self._remember({**self._put_off(), slot.name: at.counted})

@@ -33,7 +33,7 @@ UNREADABLE: Final = (413, 422)
 @dataclass(frozen=True)
 class SyncResult:
     """The outcome of a sync. ``errors`` maps a part (``reports``, ``plan``, ``update``,
-    ``checkin``) to what went wrong with it; empty means that all went well.
+    ``entities``, ``checkin``) to what went wrong with it; empty means that all went well.
 
     ``retry_after`` are the seconds that a busy hub asks to wait; ``refused`` says how it sees an
     identity that it does not take (``pending``, ``revoked``, ``cloned``, ``unknown``).
@@ -65,6 +65,8 @@ class Syncer:
             :class:`EdgeError`.
         heartbeat: seconds after which an unchanged check-in is sent again.
         clock: Unix seconds.
+        entities: brings the answers by entity that the hub has for this device; raises
+            :class:`EdgeError`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Syncer:
         follow: Callable[[Plan], str],
         heartbeat: float,
         clock: Callable[[], float],
+        entities: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -85,6 +88,7 @@ class Syncer:
         self._trust = trust
         self._describe = describe
         self._follow = follow
+        self._entities = entities
         self._heartbeat = heartbeat
         self._clock = clock
         self._etag: str | None = None
@@ -112,6 +116,8 @@ class Syncer:
             self._waiting = plan if outcome == "waiting" else None
             if "update" in errors:
                 self.ask_again()
+        if "plan" not in errors and self._refreshed:
+            self._part(errors, "entities", self._entities)
         self._part(errors, "checkin", self._check_in)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
 
-from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
+from edge_sdk.contract.entity_index import EntityIndex, index_in_force, signed_index
+from edge_sdk.contract.limits import ENTITY_INDEX_BYTES, MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.names import check_digest
 from edge_sdk.contract.plan import Plan, ReleaseRef
@@ -58,6 +59,7 @@ class Trust:
             store, client, root, clock, cache=self._cache, delegated=DELEGATED
         )
         self._release_floor = 0
+        self._index: tuple[str, EntityIndex] | None = None
 
     def refresh(self) -> Plan | None:
         """Return the newest plan, verified; ``None`` while the model has none.
@@ -99,6 +101,35 @@ class Trust:
         """
         target = self._metadata.target(path)
         return FileRef(target.length, _sha256(target)) if target else None
+
+    def entities(self) -> EntityIndex | None:
+        """Return the index of answers by entity that is in force, as of the last refresh.
+
+        Returns:
+            ``None`` if the hub has none.
+
+        Raises:
+            HubError: the hub went away.
+            TrustError: no publisher signed it, it cannot be read, or is another model's.
+        """
+        path = index_in_force(self._model)
+        target = self._metadata.target(path)
+        if target is None:
+            return None
+        sha256 = _sha256(target)
+        if self._index is not None and self._index[0] == sha256:
+            return self._index[1]
+        published = self._metadata.target(signed_index(self._model, sha256))
+        if published is None or published.length != target.length or _sha256(published) != sha256:
+            raise TrustError(STEP, f"{path}: names answers that no publisher signed")
+        try:
+            index = EntityIndex.from_json(self._fetch(published, ENTITY_INDEX_BYTES))
+        except ContractError as error:
+            raise TrustError(STEP, f"{path}: cannot be read; {error}") from error
+        if index.model != self._model:
+            raise TrustError(STEP, f"{path}: expected one of {self._model}, got {index.model}")
+        self._index = (sha256, index)
+        return index
 
     def check_release(self, ref: ReleaseRef) -> FileRef:
         """Return the signed manifest of ``ref``.

@@ -43,6 +43,9 @@ Outcome = Literal["unchanged", "activated", "held", "waiting", "failed", "known_
 class Updater:
     """The update of one device.
 
+    Attributes:
+        download_refusal: says why nothing but releases may be downloaded now; ``None`` if it may.
+
     Args:
         model: of the device.
         store: keeps the state.
@@ -77,11 +80,10 @@ class Updater:
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
         self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
+        self.download_refusal = self._gate.closed
         self._downloader = Downloader(model, slots, trust, client, self._fell_back)
         self._repairs = Repairs(model, slots, trust, client)
-        self._slots = slots
-        self._probe = probe
-        self._activate = activate
+        self._slots, self._probe, self._activate = slots, probe, activate
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
         self._want: ReleaseRef | None = None

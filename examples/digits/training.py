@@ -87,7 +87,7 @@ def hasty(context: TrainingContext) -> Any:
     """
     newest = slice(len(context.fresh) // 2, None)
     X, y = context.fresh.X[newest], context.fresh.y[newest]
-    return first_model(Digits(X, y), context.seed, rounds=40)
+    return first_model(Digits(X, y), context.seed, rounds=40, step=1.5e-3)
 
 
 def quick(context: TrainingContext) -> Any:

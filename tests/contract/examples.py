@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.contract.entity_index import EntityIndex, EntityShare
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import (
     CheckIn,
@@ -21,6 +22,7 @@ from edge_sdk.contract.fleet import (
     EnrolRequest,
 )
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
+from edge_sdk.contract.key import ENTITY_ANSWERS
 from edge_sdk.contract.key_buckets import BUCKETS, BucketOutcomes, BucketRequests
 from edge_sdk.contract.manifest import (
     Budget,
@@ -46,7 +48,7 @@ from edge_sdk.contract.messages import (
     UploadReply,
     WindowReport,
 )
-from edge_sdk.contract.pack import PackHeader, ValueField
+from edge_sdk.contract.pack import EntityPackInfo, PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
@@ -394,6 +396,7 @@ EXAMPLES = {
     "window_report_packed": replace(REPORT, units=17),
     "window_report_by_key": REPORT_BY_KEY,
     "window_report_grouped": REPORT_OF_GROUPS,
+    "window_report_stale": replace(REPORT, stale=3),
     "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),
     "feedback_report": FEEDBACK,
     "feedback_report_by_key": FEEDBACK_BY_KEY,
@@ -431,5 +434,23 @@ EXAMPLES = {
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,
     "pack_header_checked": replace(PACK_HEADER, check_bits=1),
+    "pack_header_by_entity": replace(
+        PACK_HEADER,
+        canonicaliser=ENTITY_ANSWERS,
+        check_bits=1,
+        entities=EntityPackInfo(
+            "hotels", 17, 1_700_000_000.5, ("no", "yes"), share="eu", default="no"
+        ),
+    ),
+    "entity_index": EntityIndex(
+        "churn",
+        "hotels",
+        17,
+        "churn-large 2.0",
+        1_700_000_000.5,
+        1_700_014_400.5,
+        "region",
+        {"eu": EntityShare(FileRef(4096, OTHER), 40, OTHER, FileRef(96, OTHER))},
+    ),
     "delta_header": DELTA_HEADER,
 }

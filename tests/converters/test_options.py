@@ -14,7 +14,7 @@ from scipy import sparse
 from converters import (
     Calibration,
     ConversionError,
-    Datasets,
+    Data,
     Metadata,
     OnnxLayout,
     Search,
@@ -28,7 +28,7 @@ from tests.edge.builders import onnx_bytes
 from tests.edge.builders import rows as linear_rows
 
 X, Y = builders.iris()
-GROUPS = (Metadata, Datasets, Search, Calibration, OnnxLayout)
+GROUPS = (Metadata, Data, Search, Calibration, OnnxLayout)
 
 
 def model():
@@ -50,7 +50,7 @@ def test_a_group_and_its_keywords_make_the_same_release(tmp_path):
         name="m",
         out=tmp_path / "a",
         metadata=Metadata(version="1.1", parent="1.0", mode="stateful", licence="MIT"),
-        datasets=Datasets(data=(X[:100], Y[:100]), profile=X[:40]),
+        datasets=Data(data=(X[:100], Y[:100]), profile=X[:40]),
         search=Search(variants=["float32"], tolerances=Tolerances(flips=0.5)),
     ).manifest
     flat = convert(

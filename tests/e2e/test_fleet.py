@@ -286,7 +286,7 @@ def test_features_given_to_the_hub_are_joined_on_devices(
             device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")
         file = tmp_path / "users.csv"
         file.write_text("user,f0,f2\nuser-1,1.5,2.5\n")
-        command = ["features", "entities", "--put", str(file), "--default", "f0=0"]
+        command = ["features", "put", "entities", str(file), "--default", "f0=0"]
         assert edge_hub([*command, "--default", "f2=0", "--data", str(hub.data)]) == 0
         assert device.sync().update == "activated"
         joined = device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")

@@ -194,7 +194,7 @@ def test_commands_that_cannot_be_done_say_why(
         ("publish", str(tmp_path)): "expected a release folder",
         ("runs", "start", "idle"): "no train section",
         ("policy", "plan", str(tmp_path / "p.yaml")): "p.yaml: No such file",
-        ("dataset", "idle", "holdout", __file__): "this is no .npz",
+        ("data", "add", "idle", "holdout", __file__): "expected Parquet, an .npz, or CSV",
         ("triggers", "log", "idle", "--trigger", "x"): "no trigger 'x'; its policy has none",
     }
     for words, reason in refusals.items():
@@ -206,7 +206,7 @@ def test_commands_that_cannot_be_done_say_why(
 
 ABOUT_A_MODEL = [
     "plan M", "promote M 1.0", "rollback M", "canary M 1.0", "telemetry M", "policy show M",
-    "features M", "monitor status M", "monitor history M", "monitor acknowledge M drift:x",
+    "features status M", "monitor status M", "monitor history M", "monitor acknowledge M drift:x",
     "triggers status M", "triggers log M", "triggers fire M t", "triggers rearm M t",
     "triggers hook M t", "triggers dry-run M", "runs list M", "runs start M", "experiments list M",
     "freshness M", "packs M",

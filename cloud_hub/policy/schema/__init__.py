@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloud_hub.policy.schema.batch import BatchJob, BatchSource
 from cloud_hub.policy.schema.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
 from cloud_hub.policy.schema.sections import (
     BudgetPolicy,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.parse import parse_policy
 
 __all__ = [
+    "BatchJob",
+    "BatchSource",
     "BudgetPolicy",
     "ExperimentPolicy",
     "Condition",

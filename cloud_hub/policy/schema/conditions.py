@@ -88,10 +88,26 @@ class DriftRule:
 
 
 @dataclass(frozen=True)
+class DayRule:
+    """The rare day ``name`` of the policy's calendar is open, and ``every_seconds`` passed since
+    the rule fired on it. Runs that it starts are not of the budget: it starts at most ``runs`` each
+    time the day comes.
+    """
+
+    name: str
+    every_seconds: float = 3_600.0
+    runs: int = 24
+
+    def __post_init__(self) -> None:
+        require(self.every_seconds >= 60, "every: expected at least 60 s")
+        require(self.runs >= 1, "runs: expected at least 1")
+
+
+@dataclass(frozen=True)
 class Condition:
     """Exactly one of: a cron line (UTC), an interval since the serving version or the last firing,
-    a state of the model, a person (``manual``), somebody else's system (``webhook``), or several
-    conditions of which ``all`` or ``any`` must hold.
+    a state of the model, a rare ``day`` that is open, a person (``manual``), somebody else's system
+    (``webhook``), or several conditions of which ``all`` or ``any`` must hold.
     """
 
     cron: str | None = None
@@ -99,6 +115,7 @@ class Condition:
     performance: PerformanceRule | None = None
     volume: VolumeRule | None = None
     drift: DriftRule | None = None
+    day: DayRule | None = None
     manual: Literal[True] | None = None
     webhook: Literal[True] | None = None
     all: tuple[Condition, ...] | None = None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.sections import Policy
 from cloud_hub.text.durations import compact_duration
 from cloud_hub.text.yaml import SECONDS, read_yaml, write_yaml
+
+SHOWN: Final = 2_000
+"""Characters of a value that a line of a diff shows."""
 
 
 def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
@@ -97,5 +100,6 @@ def _named(item: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    text = write_yaml(value, default_flow_style=True, width=10_000)
-    return text.removesuffix("...\n").strip()
+    text = write_yaml(value, default_flow_style=True, width=1 << 20).removesuffix("...\n").strip()
+    # A calendar is a file of many lines: one sees that it changed, and not all of it.
+    return text if len(text) <= SHOWN else f"{text[:80]}… ({len(text):,} characters)"

@@ -6,13 +6,17 @@ that another section switches off, must not look as if it worked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from cloud_hub.policy.schema.conditions import Condition
+from cloud_hub.policy.schema.batch import BatchJob
+from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
+from cloud_hub.policy.schema.conditions import Condition, DayRule
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
+from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name
@@ -70,7 +74,8 @@ class TrainPolicy:
     ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. A training may
     take ``timeout_seconds`` and hold ``memory_mb`` in RAM. ``path`` is put before Python's own, or
     is where the command runs. A webhook gets the token that the hub's environment has as
-    ``token_env``, and reaches the hub at ``reach``.
+    ``token_env``, and reaches the hub at ``reach``. ``validation`` has the thresholds of the checks
+    of data before, ``rehearsal`` says how many old rows are among the fresh ones.
     """
 
     entry: str | None = None
@@ -85,6 +90,8 @@ class TrainPolicy:
     seed: int = 0
     token_env: str | None = None
     reach: str | None = None
+    validation: ValidationPolicy = ValidationPolicy()
+    rehearsal: RehearsalPolicy = RehearsalPolicy()
 
     def __post_init__(self) -> None:
         present = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]
@@ -266,17 +273,29 @@ class Policy:
     retention: Retention = Retention()
     triggers: tuple[TriggerRule, ...] = ()
     budget: BudgetPolicy = BudgetPolicy()
+    calendar: CalendarPolicy = CalendarPolicy()
     train: TrainPolicy | None = None
     gate: GatePolicy = GatePolicy()
     experiment: ExperimentPolicy = ExperimentPolicy()
+    batch: dict[str, BatchJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.model is not None:
             check_name("model", self.model)
-        names = [rule.name for rule in self.triggers]
+        for name in self.batch:
+            check_name("batch", name)
+        held = [name for name, job in self.batch.items() if job.entities is not None]
+        require(len(held) <= 1, f"batch: devices hold the entities of one job, got {held}")
+        names = [rule.name for rule in self.rules]
         require(len(set(names)) == len(names), "triggers: expected different names")
+        self._check_days()
         self._check_sharing()
         self._check_sources()
+
+    @property
+    def rules(self) -> tuple[TriggerRule, ...]:
+        """The rules that start runs: the triggers, and those of days that train more often."""
+        return (*self.triggers, *(_rule_of(day) for day in self.calendar.days if _trains(day)))
 
     @property
     def needs_accuracy(self) -> bool:
@@ -286,6 +305,21 @@ class Policy:
         tries = tries and self.experiment.metric == "accuracy"
         rules = (leaf.performance for leaf in leaves if leaf.performance is not None)
         return tries or any(rule.below is not None for rule in rules)
+
+    def _check_days(self) -> None:
+        """Refuse rules over days that the calendar does not have, and days that cannot train."""
+        names = [day.name for day in self.calendar.days]
+        for i, rule in enumerate(self.triggers):
+            missing = [x.day.name for x in rule.when.leaves() if x.day and x.day.name not in names]
+            require(
+                not missing,
+                f"triggers[{i}]: day: the calendar has no {missing[0]!r}, only {names}"
+                if missing
+                else "",
+            )
+        for day in self.calendar.days:
+            trains = self.train is not None or not _trains(day)
+            require(trains, f"calendar: {day.name} has train_every, but the policy has no train")
 
     def _check_sharing(self) -> None:
         """Refuse rules that wait for shared rows where none are shared."""
@@ -310,3 +344,14 @@ class Policy:
         require(votes, "packs: are built from votes, but reporting.votes is 0")
         clouded = self.cascade.mode != "cloud" or self.cloud is not None
         require(clouded, "cascade: mode is cloud, but the policy names no cloud model")
+
+
+def _trains(day: RareDay) -> bool:
+    return day.train_every_seconds is not None
+
+
+def _rule_of(day: RareDay) -> TriggerRule:
+    """The trigger that ``train_every`` of a day stands for."""
+    assert day.train_every_seconds is not None
+    condition = DayRule(day.name, day.train_every_seconds, day.runs)
+    return TriggerRule(f"day-{day.name}", Condition(day=condition), cooldown_seconds=0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 import time
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import initialise
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from converters import convert
 from examples.digits import training
@@ -38,8 +38,8 @@ def publish_first(story: Story) -> Outcome:
     model = training.first_model(story.train)
     release = story.convert(model, "1.0", story.train, cloud)
     for kind, rows in (("holdout", story.holdout), ("train", story.train)):
-        story.hub.post(f"models/digits/datasets/{kind}", Dataset(rows.X, rows.y).to_bytes())
-    recurring = Dataset(*catalogue(story.stream).values())
+        story.hub.post(f"models/digits/datasets/{kind}", Dataset.of(rows.X, rows.y).to_bytes())
+    recurring = Dataset.of(*catalogue(story.stream).values())
     story.hub.post("models/digits/datasets/catalogue", recurring.to_bytes())
     story.policy(POLICY.read_text())
     story.publish(release, pickle.dumps(model))

@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from hypothesis import strategies as st
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
@@ -280,7 +281,16 @@ def datasets() -> st.SearchStrategy[bytes]:
         {"X": x + 1e30, "y": np.full(5, 2**63, np.uint64)},
         {"X": x.astype(np.longdouble), "y": y},
     ]
-    files = [_npz(**each) for each in arrays]
+    files = [_npz(**each) for each in arrays] + [
+        Dataset.of(x, y).to_bytes(),
+        Dataset.read({"a": ["x", None], "b": [1.5, None], "y": [0, 1]}).to_bytes(),
+        b"a,b,y\n1,x,0\n2,,1\n",
+        b'a,b\n"1,2\n',
+        b"a\n" + b"9" * 500 + b"\n",
+        b"y\n1\n",
+        b"a,y\n" + b"\xff\xfe,1\n",
+        b"\xef\xbb\xbfa,y\n1,2\n",
+    ]
     return st.one_of(st.sampled_from(files), st.sampled_from(files).flatmap(cut_or_flipped))
 
 
@@ -355,7 +365,7 @@ def sources(hub: Hub, experiment: str | None) -> Mapping[str, st.SearchStrategy[
         "/experiments": yaml_of(EXPERIMENT),
         "/experiments/plan": yaml_of(EXPERIMENT),
         "/features": json_of(FEATURES),
-        "/datasets/{kind}": datasets(),
+        "/datasets/{name}": datasets(),
         "/call": json_of(CALL),
         "/versions/{version}": json_of(releases),
         "/result/{kind}": datasets(),

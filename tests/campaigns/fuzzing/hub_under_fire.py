@@ -14,11 +14,11 @@ import yaml
 from sqlalchemy import update
 
 from cloud_hub.app import create_app
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments.verdict.spec import parse_experiment
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub, initialise, open_hub
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import RateSettings, Settings
 from edge_sdk.contract.codec import encode, to_plain
 from edge_sdk.contract.fleet import CheckIn
@@ -148,8 +148,8 @@ def hub_under_fire(folder: Path, database: str | None = None) -> Iterator[UnderF
         for model in ("big", "demo"):
             hub.plans.promote(model, "1.0", actor="fuzz", reason="first")
         x = rows(60)
-        hub.registry.add_dataset("demo", "catalogue", Dataset(x, None).to_bytes())
-        hub.registry.add_dataset("demo", "holdout", Dataset(x, np.zeros(60, np.int64)).to_bytes())
+        hub.datasets.add("demo", "catalogue", Dataset.of(x, None), actor="test")
+        hub.datasets.add("demo", "holdout", Dataset.of(x, np.zeros(60, np.int64)), actor="test")
         fire = UnderFire(hub, create_app(hub), {"nobody": ()})
         fire.app.state.hub = hub
         admin = (settings.data / "admin.token").read_text().strip()

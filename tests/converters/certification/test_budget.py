@@ -81,7 +81,7 @@ def test_flips_within_a_budget_are_those_that_the_rows_can_show():
     few, enough = (result("float32", flips_bound=bound) for bound in (0.0015, 0.001))
     assert limits.exceeded(enough, terms) == ""
     broken = limits.exceeded(few, terms)
-    assert "flips is 0.0015, allowed 0.001: 0.00% label flips" in broken
+    assert "flips is 0.15%, allowed 0.1%: 0.00% label flips" in broken
     assert "2,995 rows would show it" in broken
     assert "no number of rows shows it" in BudgetLimits.parse("flips<=0%").exceeded(few, terms)
     drop = BudgetLimits.parse("accuracy-drop<=1%")

@@ -66,7 +66,7 @@ def test_a_limit_of_the_budget_that_is_broken_is_said_with_both_figures():
     choice = choose(results, BudgetLimits.parse("row<=50us size<=2KB"))
     assert choice.name == "float32"
     assert choice.because.startswith("the only file that keeps the budget row ≤ 50 µs, size ≤ 2 KB")
-    assert choice.not_chosen["int8"] == "it is over the budget: row is 60 us, allowed 50 us"
+    assert choice.not_chosen["int8"] == "it is over the budget: row is 60 µs, allowed 50 µs"
 
 
 TRUE_TIMES = (4.0, 10.0, 20.0)
@@ -142,10 +142,22 @@ def test_a_choice_that_is_not_slower_by_a_fluke_is_found_out():
     assert choose(settled(results, measure)).name == "float32"
 
 
+def test_two_that_are_as_small_and_about_as_fast_are_both_measured_again():
+    results = {v.name: v for v in (PLAIN, result("slow", 300, 9.0), result("int8", 301, 9.5, 0.01))}
+    run = {"float32": Measured(10.0, 1.0), "slow": Measured(10.0, 1.0), "int8": Measured(9.0, 1.0)}
+    measure, asked = measuring(run, run)
+    assert choose(results).name == "slow"
+    assert choose(settled(results, measure)).name == "int8"
+    assert asked == [("float32", "slow", "int8")] * 2
+
+
 SETTLED_ALREADY = {
     "nothing is smaller": ((PLAIN, result("int8", 990)), None),
     "nothing else is accepted": ((PLAIN, result("int8", 300, reason="flips")), None),
     "the budget limits no time": ((PLAIN, result("int8", 300, 90.0)), "size<=500B"),
+    "one that is as small is much slower, and the budget limits no time": (
+        (PLAIN, result("slow", 300, 90.0), result("int8", 301)), "size<=500B"
+    ),
     "what is slow is larger than the choice": (
         (PLAIN, result("big", 900, 500.0), result("int8", 300)), "size<=1KB difference<=1",
     ),

@@ -13,11 +13,18 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas
 import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from converters import convert
+from converters import ConversionError, convert
 from converters.cli import output
 from converters.cli.main import main
+from converters.cli.row_files import read_rows
+from converters.estimators.model_file import load
 from edge_sdk.cli.logs import configure_logging
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
 from edge_sdk.model.release import Release, write_release
@@ -134,6 +141,27 @@ def test_a_column_of_a_table_holds_the_labels(files, capsys):
     model = arguments(files, "named.joblib", "held.csv")
     assert main([*model, str(files / "r"), "--trust", "--label", "kind"]) == 0
     assert "score" in Release.open(files / "r").manifest.metrics
+
+
+def test_what_a_table_is_its_first_bytes_say_and_its_texts_stay_texts(tmp_path):
+    frame = pandas.DataFrame({"zip": ["01067", "80331"], "country": ["NA", None], "n": [1.5, None]})
+    frame.to_csv(tmp_path / "rows.txt", index=False)
+    frame.to_parquet(tmp_path / "rows.dat")
+    for name in ("rows.txt", "rows.dat"):
+        read = read_rows(tmp_path / name, None, []).X
+        assert read["zip"].tolist() == ["01067", "80331"]
+        assert read["country"].isna().tolist() == [False, True]
+        assert read["country"][0] == "NA"
+        assert read["n"].isna().tolist() == [False, True]
+    with pytest.raises(ConversionError, match=r"none\.csv: cannot be read; No such file"):
+        read_rows(tmp_path / "none.csv", None, [])
+
+
+def test_a_skops_file_of_a_model_of_texts_needs_no_trust(tmp_path):
+    texts = pandas.DataFrame({"city": np.array(["Bern", "Ulm"] * 20, dtype=object)})
+    fitted = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(texts, [0, 1] * 20)
+    (tmp_path / "texts.skops").write_bytes(skops.io.dumps(fitted))
+    assert load(tmp_path / "texts.skops").predict(texts[:2]).tolist() == [0, 1]
 
 
 REFUSED = {

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 from converters import ConversionError, convert
 from converters.certification.report import certificate_table
 from converters.quantization.variants import VARIANTS
+from converters.sources import onnx_source
 from edge_sdk import EdgeDevice
 from edge_sdk.update.probe import probe
 from tests.converters import networks
@@ -101,6 +102,29 @@ def test_a_simpler_graph_answers_as_the_file_does(tmp_path):
     if "optimised" in results(release):
         assert results(release)["optimised"].label_flips == 0
         assert results(release)["optimised"].max_difference < 1e-4
+
+
+def test_each_file_answers_to_all_samples_once(tmp_path, monkeypatch):
+    files, plain = [], onnx_source.answering
+
+    def answering(release):
+        files.append(release.model_path.read_bytes())
+        return plain(release)
+
+    monkeypatch.setattr(onnx_source, "answering", answering)
+    converted(networks.convolutional(), tmp_path)
+    assert len(files) >= 4
+    assert len(files) == len(set(files))
+
+
+def test_three_conversions_of_a_network_choose_the_same_file(tmp_path):
+    """Though they are timed on a machine that does other work, too."""
+    found = set()
+    for i in range(3):
+        (tmp_path / str(i)).mkdir()
+        release = converted(networks.convolutional(), tmp_path / str(i))
+        found.add((release.manifest.variant, release.model_path.read_bytes()))
+    assert len(found) == 1
 
 
 def test_what_was_not_tried_in_time_is_said(tmp_path):

@@ -50,7 +50,7 @@ def through(before, sample, shape=(None, None, None, None)):
     nodes, result = before.build()
     proto = put_before(nothing, nodes, result, before.given())
     onnx.checker.check_model(proto)
-    return RawModel(proto.SerializeToString(), "steps").run({before.name: sample})["y"][0]
+    return RawModel(proto, "steps").run({before.name: sample})["y"][0]
 
 
 @pytest.mark.parametrize("inner", ["picture", "pre_0", "pre_c0"])
@@ -68,7 +68,7 @@ def test_names_of_the_network_that_the_steps_use_too_are_told_apart(inner):
     before = Picture(training, **STEPS)
     proto = put_before(network, *before.build(), before.given())
     pixels = picture(60, 70)
-    made = RawModel(proto.SerializeToString(), "steps").run({before.name: pixels[None]})["y"][0]
+    made = RawModel(proto, "steps").run({before.name: pixels[None]})["y"][0]
     assert np.abs(made - training(pixels)).max() < 1.01 * STEP
 
 

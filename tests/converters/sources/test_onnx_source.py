@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -10,7 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
 from converters import ConversionError, convert
+from converters.sources.onnx_samples import Samples
 from edge_sdk import EdgeDevice
+from edge_sdk.contract.manifest import OutputSpec, Signature, TensorSpec
 from edge_sdk.update.probe import probe
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes
@@ -238,3 +242,15 @@ def test_what_only_hands_on_is_gone(picture_model, tmp_path):
     release = convert(picture_model, pictures(), name="m", out=tmp_path / "r", variants=["float32"])
     kinds = [node.op_type for node in onnx.load(release.model_path).graph.node]
     assert "Identity" not in kinds
+
+
+def test_rows_to_learn_ranges_from_are_no_copies() -> None:
+    outputs = (OutputSpec("y", "float32", (None, 1)),)
+    signature = Signature((TensorSpec("x", "float32", (None, 4)),), outputs)
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    singles = Samples(({"x": rows},), signature).singles(7)
+    assert [feed["x"].tolist() for feed in singles] == [rows[i : i + 1].tolist() for i in range(7)]
+    assert all(np.shares_memory(feed["x"], rows) for feed in singles)
+    blocks = replace(signature, inputs=(TensorSpec("x", "float32", (4, 4)),))
+    last = Samples(({"x": rows},), blocks).singles(3)[-1]["x"]
+    assert last.tolist() == rows[[8, 9, 9, 9]].tolist()

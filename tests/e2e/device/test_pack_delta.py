@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.data.dataset import Dataset
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
@@ -38,7 +38,7 @@ class Line:
         self._canonicaliser = Canonicaliser(release.manifest.signature)
         self._client = HubClient(hub.url, timeout=PATIENCE)
         join(self._client, hub.token(self.model), self.model)
-        catalogue = Dataset(ROWS, None).to_bytes()
+        catalogue = Dataset.of(ROWS, None).to_bytes()
         hub.admin.post(f"models/{self.model}/datasets/catalogue", catalogue)
         hub.admin.put(f"models/{self.model}/policy", POLICY)
 

@@ -182,3 +182,24 @@ def test_keys_of_entities_are_never_those_of_rows() -> None:
     assert entity_key("a") != entity_key("b")
     assert len(entity_key("a")) == 16
     assert rows(1)[0].tobytes() != entity_key("a")
+
+
+def test_old_features_are_answered_with_their_age_and_counted(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    aged = {"computed_at": [900, 950, 990, 1_000], "stale_at": [999, 1_000, 1_001, 2_000]}
+    written(tmp_path, release, **aged)
+    features = EntityFeatures.open(tmp_path / "features", release)
+    known = features.stored("user-1", 1_000.0)
+    assert known == ({"f0": 1.0, "f2": 0.5}, True, 100.0, True)
+    assert features.stored("stranger", 1_000.0) == (DEFAULTS, False, None, False)
+    terms = ServingTerms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+    serving = Predictor(release, terms, tag="t", clock=lambda: 1_000.0, features=features)
+    for user in (*USERS, "stranger"):
+        serving.predict(serving.joined(user, {"f1": 7.0, "f3": 8.0}))
+    (report,) = [b for b in serving.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)]
+    assert (report.stale, report.defaulted, report.predictions) == (2, 1, {"model": 5})
+
+
+def test_moments_of_another_number_than_entities_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="@stale_at: expected 4 moments, got 1"):
+        written(tmp_path, make_release(tmp_path), computed_at=[1] * 4, stale_at=[1])

@@ -11,7 +11,7 @@ import typer
 
 from cloud_hub.cli.app import NAME, create_app
 from cloud_hub.cli.main import main
-from cloud_hub.cli.registration import Invocation
+from cloud_hub.cli.shared.registration import Invocation
 
 ROOT = typer.main.get_command(create_app())
 

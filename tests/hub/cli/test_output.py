@@ -10,8 +10,7 @@ import pytest
 
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.cli.fleet import SCREEN, _telemetry_view
-from cloud_hub.cli.npz import check_arrays
-from cloud_hub.cli.output import (
+from cloud_hub.cli.shared.output import (
     Result,
     TextTable,
     cell,
@@ -21,7 +20,6 @@ from cloud_hub.cli.output import (
     rendered,
     short,
 )
-from cloud_hub.errors import Invalid
 
 ROWS = [("2026-11-29T12:30:00+00:00", "a" * 30, 1_234_567, "word " * 40)] * 3
 COLUMNS = ("time", "name", "count", "detail")
@@ -80,7 +78,7 @@ def test_telemetry_fits_on_a_screen() -> None:
     window = {
         "start": 0, "version": "1.0", "arm": "control", "devices": 3,
         "predictions": {"model": 8, "pack": 2}, "errors": {}, "own_labelled": 4, "own_correct": 3,
-        "measured": 4, "mae": 0.12345,
+        "measured": 4, "mae": 0.12345, "stale": 1, "defaulted": 0,
         "latency": {"model": [0] * 64}, "latency_us": {"p50": 2.0, "p95": 4.0, "p99": 8.0},
     }  # fmt: skip
     events = [{"version": "1.1", "outcome": "activated"}] * 40
@@ -93,6 +91,8 @@ def test_telemetry_fits_on_a_screen() -> None:
     assert lines == [
         "the newest 15 of 300 windows; --limit shows more",
         "2 devices, 15 predictions ever",
+        "stored features, 3,000 predictions: stale in 300 of them (10.0%), not there in 0 of them "
+        "(0.0%)",
         "1.1 activated: 40 times",
     ]
 
@@ -108,17 +108,3 @@ def test_guardrails_that_do_not_trip_read_as_quiet() -> None:
     assert status_text(record).splitlines()[1:] == ["  guardrails quiet: errors, wrong labels"]
     record["figures"] = {"guardrails": [{**guard, "trips": True}]}
     assert status_text(record).splitlines()[1:] == [f"  guardrail errors trips: {reason}"]
-
-
-def test_an_archive_that_lacks_an_array_is_told_with_what_is_in_it() -> None:
-    import io
-
-    import numpy as np
-
-    file = io.BytesIO()
-    np.savez(file, a=np.ones(2), y=np.ones(2))
-    reason = "rows.npz: expected an .npz with X and y; it has no X, only a, y"
-    with pytest.raises(Invalid, match=reason):
-        check_arrays(file.getvalue(), ["X", "y"], "rows.npz")
-    check_arrays(file.getvalue(), ["y"], "rows.npz")
-    check_arrays(b"no archive", ["X"], "rows.npz")

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cloud_hub.cli import registration
 from cloud_hub.cli.main import main
+from cloud_hub.cli.shared import registration
 from tests.waiting import PATIENCE
 
 

@@ -10,7 +10,7 @@ import requests
 import typer
 
 from cloud_hub.cli.main import main
-from cloud_hub.cli.types import amount, duration, name, version, whole
+from cloud_hub.cli.shared.types import amount, duration, name, version, whole
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
@@ -29,7 +29,7 @@ WORDS = {
     "enrol-token m --uses 0": "argument --uses: expected a whole number from 1 to 10000000",
     "enrol-token m --hours nan": "argument --hours: expected a number above 0",
     "enrol-token m --hours 1e300": "argument --hours: expected a number above 0, up to 87840",
-    "features m --hours -3": "argument --hours: expected a number above 0",
+    "features put m f.csv --hours -3": "argument --hours: expected a number above 0",
     "triggers log m --limit -1": "argument --limit: expected a whole number from 1 to 10000",
     "triggers fire m ../x": f"argument trigger: {NAME}",
     "triggers dry-run m --since soon": "argument --since: expected seconds, or 90s, 10m, 36h, 7d",
@@ -72,11 +72,11 @@ FILES = {
     "experiments plan bin": "bin: expected UTF-8",
     "experiments start nothing": "nothing: No such file",
     "triggers dry-run M --policy bin": "bin: expected UTF-8",
-    "features M --put nothing": "nothing: cannot read it; No such file",
-    "features M --hours 3": "say how a file is taken in; --put CSV",
-    "dataset M train empty": "this is no .npz",
+    "features put M nothing": "nothing: cannot read it; No such file",
+    "features import s nothing": "nothing: cannot read it; No such file",
+    "data add M train empty": "expected Parquet, an .npz, or CSV",
     "publish folder": "folder: expected a release folder",
-    "freshness M --rows empty --entry json:loads": "empty: expected an .npz with X, y and t",
+    "freshness M --rows empty --entry json:loads": "empty: expected Parquet, an .npz, or CSV",
 }
 
 

@@ -19,7 +19,17 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import make_url
 
 from cloud_hub.cli.main import main
@@ -28,6 +38,7 @@ from cloud_hub.database.engine import connect, metadata
 from cloud_hub.database.migrate import MigrationStatus, check, open_engine, upgrade
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault, NotFound
+from cloud_hub.fleet.tables import identities
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
 from tests.postgres import Cluster
@@ -99,11 +110,15 @@ def rows_of(settings: Settings, like: dict[str, list[str]] | None = None) -> dic
 
 
 def as_today(before: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The rows with what a migration changes in them: a number of failed devices is a share now."""
+    """The rows with what migrations change in them.
+
+    A number of failed devices is a share now, and uploads are versions of datasets.
+    """
     experiments = [
         re.sub(r"('max_failed_devices'): 1\b", r"\1: 0.05", row) for row in before["experiments"]
     ]
-    return {**before, "experiments": experiments}
+    kept = {name: rows for name, rows in before.items() if name != "datasets"}
+    return {**kept, "experiments": experiments}
 
 
 def _rows(db: Connection, table: Table, like: list[str] | None) -> list[str]:
@@ -152,6 +167,10 @@ def test_a_database_of_0_1_keeps_every_row_and_serves(frozen: Settings) -> None:
     assert [r.version for r in hub.registry.versions("demo")] == ["1.0", "1.1"]
     found = [(d.version, d.plan, d.standing) for d in hub.fleet.devices()]
     assert found == [("1.0", 1, "revoked")] * 2  # they had no key, and have to enrol again
+    assert [(d.ref, d.rows) for d in hub.datasets.records("demo")] == [("holdout@1", 4)]
+    assert hub.telemetry.samples("demo") is None  # rows of devices that are out train nothing
+    with hub.engine.begin() as db:
+        db.execute(update(identities).values(standing="active"))
     samples = hub.telemetry.samples("demo")
     assert samples is not None
     assert len(samples) == 8

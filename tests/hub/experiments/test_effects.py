@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloud_hub.cli.experiment_text import report_view
-from cloud_hub.cli.output import TextTable
+from cloud_hub.cli.shared.output import TextTable
 from cloud_hub.experiments.documents import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.report_sections import Report

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from cloud_hub.cli.main import main
@@ -43,6 +48,13 @@ def train(context: TrainingContext) -> Any:
 
 def tree(context: TrainingContext) -> Any:
     return DecisionTreeClassifier(max_depth=8, random_state=0).fit(context.fresh.X, context.fresh.y)
+
+
+def texts(context: TrainingContext) -> Any:
+    columns = ColumnTransformer(
+        [("n", SimpleImputer(), ["x0", "x1"]), ("t", OneHotEncoder(), ["city", "member"])]
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(context.fresh.X, context.fresh.y)
 
 
 def analyse(history: LabelledHistory, **more: Any) -> Freshness:
@@ -253,6 +265,11 @@ def test_rows_need_one_time_each(times: np.ndarray) -> None:
         LabelledHistory.sorted(np.zeros((4, 2)), np.zeros(4), times)
 
 
+def test_a_schedule_of_more_trainings_than_anybody_waits_for_is_refused() -> None:
+    with pytest.raises(Invalid, match="every 1s takes 5,184,000 on this history"):
+        plan(np.arange(0.0, 120 * DAY + 1, DAY), (30 * DAY, 1.0))
+
+
 def test_the_command_writes_its_report_and_says_its_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,6 +291,25 @@ def test_the_command_writes_its_report_and_says_its_verdict(
     assert "retrain" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_table_of_texts_booleans_and_missing_values_is_analysed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    history = drifting(0.5, a_day=30)
+    count = len(history.times)
+    frame = pd.DataFrame(history.X, columns=[f"x{i}" for i in range(history.X.shape[1])])
+    frame = frame.assign(city=["Bern", "Ulm"] * (count // 2), member=np.arange(count) % 3 == 0)
+    frame.loc[::50, "x0"] = np.nan
+    frame = frame.assign(outcome=np.where(history.y == 1, "yes", "no"))
+    frame["when"] = pd.to_datetime(history.times, unit="s")
+    rows = tmp_path / "rows"
+    frame.to_csv(rows, index=False) if kind == "csv" else frame.to_parquet(rows)
+    words = f"freshness demo --rows {rows} --label outcome --time when --every 30d,7d --json"
+    entry = ["--entry", "tests.hub.freshness.test_freshness:texts"]
+    assert main([*words.split(), *entry]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"]["answer"] == "pays"
+
+
 def test_names_in_a_report_are_escaped(tmp_path: Path) -> None:
     result = analyse(drifting(0.0, a_day=10))
     assert "<script>" not in page(result, "<svg/>", "<script>alert(1)</script>")
@@ -292,7 +328,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a report of another kind": (["freshness", "m", "--out", "r.pdf"], "ends in .html, .png or"),
     "rows that are none": (
         ["freshness", "m", "--entry", f"{__name__}:train", "--rows", __file__],
-        "expected an .npz with X, y and t",
+        "expected Parquet, an .npz, or CSV with a header",
     ),
 }  # fmt: skip
 

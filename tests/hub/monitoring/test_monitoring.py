@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cloud_hub.cli.monitoring import history_text, status_text
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.database.documents import as_document, as_documents
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
@@ -117,7 +118,7 @@ def test_what_was_rebased_is_normal_and_a_return_is_the_drift(fleet: Simulated) 
 def test_held_out_rows_tell_how_the_feature_moved_the_answers(fleet: Simulated) -> None:
     file = io.BytesIO()
     np.savez(file, X=rows(2_000, seed=11), y=np.zeros(2_000, np.int64))
-    fleet.hub.registry.add_dataset("demo", "holdout", file.getvalue())
+    fleet.hub.datasets.add("demo", "holdout", Dataset.from_bytes(file.getvalue()), actor="test")
     run(fleet, range(2), shift=0.8)
     told = fleet.hub.monitoring.alarms("demo")[0].evidence["output"]
     (part,) = told["parts"]

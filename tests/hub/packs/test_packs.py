@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from cloud_hub.packs.service import _as_declared
-from cloud_hub.registry.dataset import Dataset
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.manifest import OutputSpec
@@ -36,7 +36,7 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
     serving.plans.promote("big", "1.0", actor="test", reason="first")
     serving.registry.set_policy("demo", POLICY, "test")
     x = rows(20)
-    serving.registry.add_dataset("demo", "catalogue", Dataset(x, None).to_bytes())
+    serving.datasets.add("demo", "catalogue", Dataset.of(x, None), actor="test")
     canonicaliser = Canonicaliser(serving.registry.release("demo", "1.0").manifest.signature)
     keys = [canonicaliser.key(row.tobytes()).hex() for row in x]
     for number, device in enumerate(vouched(serving, 3)):
@@ -75,7 +75,7 @@ def touchy(hub: Hub, tmp_path: Path, rows_of: NDArray[np.float32]) -> list[str]:
     )
     hub.plans.promote("big", "1.1", actor="test", reason="touchy")
     hub.registry.set_policy("demo", POLICY, "test")
-    hub.registry.add_dataset("demo", "catalogue", Dataset(rows_of, None).to_bytes())
+    hub.datasets.add("demo", "catalogue", Dataset.of(rows_of, None), actor="test")
     canonicaliser = Canonicaliser(hub.registry.release("demo", "1.0").manifest.signature)
     return [canonicaliser.key(row.tobytes()).hex() for row in rows_of]
 

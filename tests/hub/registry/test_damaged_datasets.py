@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import HubFault, Invalid
-from cloud_hub.registry.dataset import Dataset
 
 X, Y = np.zeros((5, 4), np.float32), np.zeros(5, np.int64)
 

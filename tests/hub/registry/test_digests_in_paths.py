@@ -88,7 +88,10 @@ def test_every_place_that_takes_a_digest_refuses_what_is_none(inner: Hub, place:
 
 
 VERIFIED_BY = {
+    "cloud_hub.batch.publishing._place": "FileRef of a share, check_digest of its base, TargetFile",
+    "cloud_hub.cli.data.batch._pack": "the hub, which checked it as a FileRef",
     "cloud_hub.client.admin.upload": "made here, of the content",
+    "cloud_hub.features.history_store._name": "made here, of the content",
     "cloud_hub.forms.routes.form": "check_digest in front of it",
     "cloud_hub.forms.service": "digests of releases and packs, from verified metadata",
     "cloud_hub.forms.store.add": "made here, of the content",
@@ -99,9 +102,13 @@ VERIFIED_BY = {
     "cloud_hub.registry.service._reconcile": "sha256_of",
     "cloud_hub.packs.publishing.pack_file": "FileRef",
     "edge_sdk.contract.plan.target": "FileRef",
+    "edge_sdk.contract.entity_index.pack_path": "FileRef",
+    "edge_sdk.contract.entity_index.signed_index": "_sha256 on devices, TargetFile at the hub",
     "edge_sdk.contract.pack_delta.delta_target": "FileRef",
     "edge_sdk.contract.patch.form_path": "check_digest of the key, FileRef of the form",
     "edge_sdk.hub.client.download": "FileRef",
+    "edge_sdk.update.entity_packs._made": "FileRef",
+    "edge_sdk.update.entity_packs._file": "FileRef",
     "edge_sdk.update.forms._made": "FileRef",
     "edge_sdk.update.trust._fetch": "_sha256",
     "edge_sdk.update.slots": "SlotRef of a ReleaseRef, whose digests were checked",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tuf.api.metadata import TargetFile
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict, GateRefused, Invalid, NotFound
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry import signing
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows, softmax
@@ -142,7 +141,7 @@ def test_a_worse_version_by_hand_is_refused_with_the_table_unless_overridden(
 ) -> None:
     x = rows(200, seed=11)
     labels = softmax(x, 0).argmax(axis=1)
-    serving.registry.add_dataset("demo", "holdout", Dataset(x, labels).to_bytes())
+    serving.datasets.add("demo", "holdout", Dataset.of(x, labels), actor="test")
     worse = make_release(tmp_path, version="1.1", seed=5)
     with pytest.raises(GateRefused, match="forgetting") as caught:
         serving.registry.publish(worse, actor="ci")
@@ -154,13 +153,6 @@ def test_a_worse_version_by_hand_is_refused_with_the_table_unless_overridden(
     record = serving.registry.accept(raw, "demo", "1.1", actor="ann", override="I know better")
     assert record.override == "I know better"
     assert serving.audit.entries("demo")[-1].detail["override"] == "I know better"
-
-
-def test_rows_that_are_no_dataset_are_refused(inner: Hub) -> None:
-    with pytest.raises(Invalid, match="expected an .npz"):
-        inner.registry.add_dataset("demo", "holdout", b"not a zip")
-    with pytest.raises(Invalid, match="expected one of"):
-        inner.registry.add_dataset("demo", "secret", Dataset(np.ones((1, 4)), None).to_bytes())
 
 
 def test_promote_and_rollback_go_back_and_forth(serving: Hub, tmp_path: Path) -> None:

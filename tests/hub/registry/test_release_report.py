@@ -50,6 +50,7 @@ def test_versions_name_the_variants_with_precision_target_bytes_and_the_certific
 ) -> None:
     (version,) = published.hub.admin.get("models/m/versions")
     assert version == published.hub.admin.get("models/m/versions/1.0")
+    assert version["rare_day"] is None
     chosen, other = version["variants"]
     assert [chosen["name"], other["name"]] == [v.name for v in published.release.manifest.variants]
     for variant, own in zip(version["variants"], published.release.variants, strict=True):

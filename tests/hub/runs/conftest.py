@@ -30,9 +30,9 @@ def ready(inner: Hub, tmp_path: Path) -> Ready:
         path: Path | None = None,
     ) -> Hub:
         first = data(300, 1)
-        poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
+        poor = LogisticRegression().fit(first.X[:, ::-1], first.labels)
         release = convert(
-            poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
+            poor, first.X, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
         )
         inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
         inner.plans.promote("demo", "1.0", actor="test", reason="first")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import Hub
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.store import RunCause, RunRecord
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, SampleBatch, Upload
@@ -31,17 +31,20 @@ train:
 def data(count: int, seed: int) -> Dataset:
     random = np.random.default_rng(seed)
     X = random.normal(size=(count, 4)).astype(np.float32)
-    return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
+    return Dataset.of(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
 
 
-def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
-    fresh = data(count, seed)
-    assert fresh.labels is not None
+def share(
+    hub: Hub, count: int = 300, seed: int = 2, *, rows: Dataset | None = None, version: str = "1.0"
+) -> None:
+    fresh = data(count, seed) if rows is None else rows
+    labels = fresh.labels
+    assert labels is not None
     batch = SampleBatch(
-        "demo", "1.0",
-        tuple(tuple(row) for row in fresh.rows.tolist()),
-        tuple(fresh.labels.tolist()),
-        (NOW,) * count,
+        "demo", version,
+        tuple(tuple(row) for row in fresh.X.tolist()),
+        tuple(labels.tolist()),
+        (NOW,) * len(fresh),
     )  # fmt: skip
     message = Message("b1", seed, "samples", to_plain(batch))
     assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1

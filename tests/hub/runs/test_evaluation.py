@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.hub import Hub
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import evaluation
 from cloud_hub.runs.evaluation import evaluate, evaluate_apart
 from edge_sdk.model.release import Release, save_arrays
@@ -47,7 +47,7 @@ def test_a_candidate_that_breaks_its_worker_breaks_nothing_else(
         evaluate_apart(inner.workers, candidate, incumbent, {"fresh": data(60, 1)}, None)
 
 
-ROWS = {"fresh": Dataset(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))}
+ROWS = {"fresh": Dataset.of(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))}
 HONEST: dict[str, Any] = {
     "fresh.0.loss": np.zeros(3), "fresh.1.loss": np.ones(3),
     "fresh.0.probabilities": np.full((3, 2), 0.5), "fresh.0.truth": np.array([0, 1, -1]),

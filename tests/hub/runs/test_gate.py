@@ -12,11 +12,11 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import GateRefused, Invalid
 from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.evaluation import evaluate
 from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge
@@ -25,6 +25,7 @@ from cloud_hub.statistics.detectors.calibration import brier_rows, expected_cali
 from cloud_hub.statistics.reuse import Wear
 from converters import convert
 from edge_sdk.contract.groups import GroupColumn
+from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.model.release import Release
 
 COSTS = Costs(10, 10)
@@ -225,7 +226,7 @@ def test_scores_of_calibration_match_what_they_are_by_hand() -> None:
 
 
 def test_rows_are_grouped_by_label_by_value_and_between_edges() -> None:
-    data = Dataset(np.array([[1.0, 10], [2, 20], [2, 35]]), np.array([0, 1, 1]))
+    data = Dataset.of({"kind": [1.0, 2, 2], "age": [10, 20, 35]}, np.array([0, 1, 1]))
     names = ["kind", "age"]
     assert list(group_names(GroupRule("label"), data, names)) == ["0", "1", "1"]  # type: ignore[arg-type]
     assert list(group_names(GroupRule("kind"), data, names)) == ["1", "2", "2"]  # type: ignore[arg-type]
@@ -259,7 +260,8 @@ def line(inner: Hub, tmp_path: Path) -> Lines:
             convert(first, X, y, name="demo", out=tmp_path / "1.0"), actor="test"
         )
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        inner.registry.add_dataset("demo", "holdout", Dataset(X, y).to_bytes())
+        labels = y if y.ndim == 1 else sets_of(y)
+        inner.datasets.add("demo", "holdout", Dataset.of(X, labels), actor="test")
         inner.registry.set_policy("demo", f"gate: {gate}\n", "test")
         return convert(second, X, y, name="demo", version="2.0", out=tmp_path / "2.0")
 
@@ -280,7 +282,7 @@ def test_a_release_is_held_to_what_serves_with_groups_calibration_and_latency(
         "{groups: [{by: label}, {by: f2, edges: [0]}], max_calibration_rise: 0.0, max_slowdown: 9}"
     )
     candidate = line(good, blind, y, gate)
-    fresh = Dataset(*rows(2))
+    fresh = Dataset.of(*rows(2))
     checks = by_name(inner.runs.offline_gate.check("demo", candidate, fresh))
     assert not checks["fresh"].ok
     assert not checks["forgetting"].ok
@@ -291,6 +293,10 @@ def test_a_release_is_held_to_what_serves_with_groups_calibration_and_latency(
         inner.registry.publish(candidate, actor="me")
     inner.registry.publish(candidate, actor="me", override="a test")
     assert inner.registry.version("demo", "2.0").override == "a test"
+
+
+def sets_of(y: np.ndarray) -> list[str]:
+    return [LabelSet.of(np.flatnonzero(row)) for row in y]
 
 
 def test_models_of_several_labels_are_held_to_rows_whose_labels_are_all_right(
@@ -304,27 +310,28 @@ def test_models_of_several_labels_are_held_to_rows_whose_labels_are_all_right(
     check = by_name(inner.runs.offline_gate.check("demo", candidate, None))["forgetting"]
     assert (check.verdict, check.ok, check.rows) == ("worse", False, 400)
     right = [float((each.predict(X) == y).all(axis=1).mean()) for each in (good, blind)]
-    done = evaluate(candidate, inner.registry.release("demo", "1.0"), {"h": Dataset(X, y)}, None)
+    data = {"h": Dataset.of(X, sets_of(y))}
+    done = evaluate(candidate, inner.registry.release("demo", "1.0"), data, None)
     losses = [1 - side.loss.mean() for side in done.answers["h"]]
     assert losses == pytest.approx(right[::-1])
 
 
 LABELS_REFUSED = {
-    "one label a row": ("holdout", (400,), r"expected y \[N, 2\]"),
-    "another number of labels": ("holdout", (400, 3), r"expected y \[N, 2\]"),
-    "rows to train on": ("train", (400, 2), "does not train on them"),
+    "a label that the model has not": ("holdout", "0 + 7", "row 0 has '7'"),
+    "one number a row": ("holdout", 3, "row 0 has '3'"),
+    "rows to train on": ("train", "0 + 1", "does not train on them"),
 }
 
 
 @pytest.mark.parametrize("case", LABELS_REFUSED)
 def test_is_refused_as_labels_of_a_multilabel_model(case: str, inner: Hub, line: Lines) -> None:
-    kind, shape, reason = LABELS_REFUSED[case]
+    name, label, reason = LABELS_REFUSED[case]
     X, _ = rows(1)
     y = (X[:, :2] > 0).astype(np.int64)
     model = MultiOutputClassifier(LogisticRegression()).fit(X, y)
     line(model, model, y, "{}")
     with pytest.raises(Invalid, match=reason):
-        inner.registry.add_dataset("demo", kind, Dataset(X, np.ones(shape)).to_bytes())
+        inner.datasets.add("demo", name, Dataset.of(X, [label] * len(X)), actor="test")
 
 
 def test_models_that_answer_with_a_value_are_held_to_their_errors(inner: Hub, line: Lines) -> None:
@@ -361,7 +368,7 @@ def test_each_use_of_a_holdout_is_counted_and_another_holdout_is_new(
     assert (wear.uses, wear.rows, wear.alpha) == (3, 400, 0.05)
     assert wear.left == pytest.approx(0.05 / 4)
     assert wear.needed is not None
-    inner.registry.add_dataset("demo", "holdout", Dataset(*rows(7)).to_bytes())
+    inner.datasets.add("demo", "holdout", Dataset.of(*rows(7)), actor="test")
     fresh = gate.holdout_wear("demo")
     assert fresh is not None
     assert (fresh.uses, fresh.level) == (0, 0.025)
@@ -371,7 +378,7 @@ def test_fresh_rows_wear_only_by_uses_since_the_oldest_of_them(inner: Hub, line:
     X, y = rows(1)
     good = LogisticRegression().fit(X, y)
     candidate = line(good, good, y, "{max_fresh_drop: 0.05}")
-    fresh, gate = Dataset(*rows(2)), inner.runs.offline_gate
+    fresh, gate = Dataset.of(*rows(2)), inner.runs.offline_gate
     before = time.time()
     uses = [gate.check("demo", candidate, fresh, since=before)[0].use for _ in range(2)]
     later = gate.check("demo", candidate, fresh, since=time.time())[0].use

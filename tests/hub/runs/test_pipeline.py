@@ -17,7 +17,8 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.cli.main import main
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.data.dataset import Dataset
+from cloud_hub.errors import HubFault
 from converters import convert
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
@@ -81,8 +82,8 @@ def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "1
     release = convert(poor, X, y, name=model, out=folder / "1.0")
     hub.admin.publish(release.folder, hub.key)
     hub.admin.post(f"models/{model}/promote", version="1.0")
-    for kind in ("holdout", "train"):
-        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset(X, y).to_bytes())
+    for kind, data in (("holdout", rows(3)), ("train", (X, y))):
+        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset.of(*data).to_bytes())
     text = POLICY.format(model=model, url=url, timeout=timeout)
     hub.admin.put(f"models/{model}/policy", text.encode())
     hub.admin.post(f"models/{model}/runs")
@@ -110,7 +111,9 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     assert (job["model"], job["mode"], job["parent"]) == ("piped", "stateless", "1.0")
     web = requests.Session()
     web.headers.update({"Authorization": f"Bearer {job['token']}", "Connection": "close"})
-    history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=PATIENCE).content))
+    history = np.load(
+        io.BytesIO(web.get(f"{job['data']}/history?format=npz", timeout=PATIENCE).content)
+    )
     model = LogisticRegression().fit(history["X"], history["y"])
     early = web.post(job["result"], timeout=PATIENCE)
     assert (early.status_code, "leave a model" in early.json()["error"]) == (409, True)
@@ -123,6 +126,47 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     run = run_of(hub, "piped")
     assert (run["status"], run["version"]) == ("experiment", "2.0"), run["reason"]
     assert "no secret readable" in run["isolation"]  # of its conversion
+    assert run["pipeline"] is None  # it did not say with which code it had trained
+
+
+def left_by(hub: HubProcess, pipeline: Pipeline, number: int, code: str) -> dict[str, Any]:
+    """Have the pipeline train its job of a number and say that it did so with ``code``."""
+    job = wait_for(lambda: pipeline.jobs[number:], "the hub's call")[0]
+    own = {"Authorization": f"Bearer {job['token']}"}
+    raw = skops.io.dumps(LogisticRegression().fit(*rows(1)))
+    for kind, content in {"skops": raw, "check": npz(*rows(2))}.items():
+        url = f"{job['result']}/{kind}"
+        assert requests.put(url, data=content, headers=own, timeout=PATIENCE).status_code == 204
+    params = {"code": code}
+    assert requests.post(job["result"], params=params, headers=own, timeout=PATIENCE).ok
+    return job
+
+
+def test_code_elsewhere_has_the_versions_that_its_pipeline_names_and_is_gone_back_to(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    serve(hub, tmp_path, "named", pipeline.url)
+    assert left_by(hub, pipeline, 0, "git 3f2c")["code"] is None
+    run = run_of(hub, "named")
+    assert (run["status"], run["pipeline"]) == ("experiment", 1), run["reason"]
+    (version,) = hub.admin.get("models/named/pipelines")["versions"]
+    assert (version["elsewhere"], version["files"]) == ("git 3f2c", {})
+    (step,) = hub.admin.get("models/named/steps", step="train")
+    assert step["inputs"]["code"] == version["digest"]
+    hub.admin.post("models/named/pipelines/1/hold", reason="the newer one leaks")
+    hub.admin.post(f"experiments/{run['experiment']}/stop", reason="next")
+    wait_for(lambda: run_of(hub, "named")["status"] == "rolled_back", "the end of the first run")
+    hub.admin.post("models/named/runs")
+    assert left_by(hub, pipeline, 1, "git 9e1b")["code"] == "git 3f2c"
+
+    def failed() -> Any:
+        last = hub.admin.get("models/named/runs")[-1]
+        return last if last["status"] == "failed" else None
+
+    reason = wait_for(failed, "the end of the second run", every=0.1)["reason"]
+    assert "is held at pipeline 1, git 3f2c, but the webhook's trained with git 9e1b" in reason
+    with pytest.raises(HubFault, match="the code of pipeline 1 is elsewhere"):
+        hub.admin.fetch("models/named/pipelines/1/files")
 
 
 def test_whoever_has_not_the_runs_token_gets_nothing(

@@ -13,20 +13,32 @@ from fastapi.routing import APIRoute
 from cloud_hub.api.pipeline_token import publisher
 from cloud_hub.app import create_app
 from cloud_hub.client import AdminClient
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import Hub
-from cloud_hub.registry.dataset import Dataset
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
 OPEN = {
     "GET /v1/releases", "PUT /v1/blobs/{digest}", "HEAD /v1/blobs/{digest}", "GET /v1/models",
-    "POST /v1/models/{model}/versions/{version}", "POST /v1/models/{model}/datasets/{kind}",
+    "POST /v1/models/{model}/versions/{version}", "POST /v1/models/{model}/datasets/{name}",
     "GET /v1/models/{model}/runs", "POST /v1/models/{model}/runs", "GET /v1/runs/{run}",
     "GET /v1/runs/{run}/log", "GET /v1/models/{model}/versions",
     "GET /v1/models/{model}/versions/{version}",
     "GET /v1/models/{model}/versions/{version}/release.html",
+    "GET /v1/models/{model}/datasets",
+    "GET /v1/models/{model}/datasets/{ref}", "GET /v1/models/{model}/datasets/{ref}/diff",
+    "GET /v1/models/{model}/datasets/{ref}/validation",
+    "GET /v1/models/{model}/versions/{version}/datasets",
+    "POST /v1/models/{model}/versions/{version}/datasets",
+    "GET /v1/runs/{run}/steps", "GET /v1/runs/{run}/comparison/{other}",
+    "GET /v1/models/{model}/steps",
+    "GET /v1/models/{model}/pipelines", "GET /v1/models/{model}/pipelines/{number}",
+    "GET /v1/models/{model}/batch",
+    "GET /v1/models/{model}/entities", "POST /v1/models/{model}/entities",
+    "GET /v1/models/{model}/batch/{job}/generations",
+    "POST /v1/models/{model}/batch/{job}/generations", "GET /v1/generations/{id_}",
 }  # fmt: skip
 
 
@@ -64,7 +76,7 @@ def test_a_pipeline_publishes_what_the_releases_key_signed(
 ) -> None:
     release = make_release(tmp_path, model="from-ci")
     assert web.publish(release.folder, hub.key)["actor"] == "pipeline"
-    rows = Dataset(np.zeros((10, 4), np.float32), np.arange(10) % 2).to_bytes()
+    rows = Dataset.of(np.zeros((10, 4), np.float32), np.arange(10) % 2).to_bytes()
     assert web.post("models/from-ci/datasets/train", rows)["rows"] == 10
 
 

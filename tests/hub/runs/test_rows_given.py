@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
-from cloud_hub.registry.dataset import Dataset
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 Y = np.arange(6) % 2
 REFUSED: dict[str, tuple[str, Any, Any, str]] = {
     "no rows": ("train", X[:0], Y[:0], "expected at least one row"),
-    "a holdout without labels": ("holdout", X, None, "expected labels y beside X"),
-    "training rows without labels": ("train", X, None, "expected labels y beside X"),
-    "two labels a row": ("train", X, np.stack([Y, Y], 1), r"y \[N\], one label a row"),
-    "labels that are no numbers": ("train", X, np.where(Y, np.nan, 1.0), "row 1 has nan"),
+    "a holdout without labels": ("holdout", X, None, "expected labels"),
+    "training rows without labels": ("train", X, None, "expected labels"),
+    "two labels a row": ("train", X, np.stack([Y, Y], 1), r"expected one value a row, \[N\]"),
+    "labels that are no numbers": ("train", X, np.where(Y, np.nan, 1.0), "row 1 has none"),
     "a holdout of other columns": ("holdout", X[:, :3], Y, "1.0 does not take it; expected rows"),
     "a holdout of texts": ("holdout", X.astype(str), Y, "1.0 does not take it"),
     "a catalogue of other columns": ("catalogue", X[:, :3], None, "1.0 does not take it"),
@@ -29,8 +29,8 @@ REFUSED: dict[str, tuple[str, Any, Any, str]] = {
 def test_rows_that_nothing_could_be_done_with_are_refused(serving: Hub, case: str) -> None:
     kind, rows, labels, reason = REFUSED[case]
     with pytest.raises(Invalid, match=reason):
-        serving.registry.add_dataset("demo", kind, Dataset(rows, labels).to_bytes())
-    assert serving.registry.dataset("demo", kind) is None
+        serving.datasets.add("demo", kind, Dataset.of(rows, labels), actor="test")
+    assert serving.datasets.rows("demo", kind) is None
 
 
 ACCEPTED: dict[str, tuple[str, str, Any, Any]] = {
@@ -45,7 +45,8 @@ ACCEPTED: dict[str, tuple[str, str, Any, Any]] = {
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_rows_that_fit_are_kept(serving: Hub, case: str) -> None:
     model, kind, rows, labels = ACCEPTED[case]
-    assert serving.registry.add_dataset(model, kind, Dataset(rows, labels).to_bytes()) == 6
-    kept = serving.registry.dataset(model, kind)
+    added = serving.datasets.add(model, kind, Dataset.of(rows, labels), actor="test")
+    assert (added.ref, added.rows) == (f"{kind}@1", 6)
+    kept = serving.datasets.rows(model, kind)
     assert kept is not None
-    np.testing.assert_array_equal(kept.rows, rows)
+    np.testing.assert_array_equal(kept.X, rows)

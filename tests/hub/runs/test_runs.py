@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
 from cloud_hub.isolation.process_tree import family
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.store import RunCause
@@ -103,7 +103,7 @@ def test_a_stateful_run_that_began_anew_is_stateless_and_says_why(ready: Ready, 
 def test_new_columns_of_the_training_set_force_stateless(ready: Ready) -> None:
     hub = ready("good", "stateful")
     wider = np.zeros((10, 6), np.float32)
-    hub.registry.add_dataset("demo", "train", Dataset(wider, np.arange(10) % 2).to_bytes())
+    hub.datasets.add("demo", "train", Dataset.of(wider, np.arange(10) % 2), actor="test")
     run = request(hub)
     assert (run.version, run.mode) == ("2.0", "stateless"), run.reason
     assert run.mode_reason == "new features: dataset train has 6 columns, not 4"
@@ -244,7 +244,7 @@ def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) ->
         command=how.get("command"),
     )  # fmt: skip
     folder = tmp_path / "attempt-1"
-    jobs.prepare(folder, job, data(200, 2), None, None)
+    jobs.prepare(folder, job, jobs.RunFiles(data(200, 2)))
     assert worker.main(folder) == 1
     done = jobs.result(folder)
     assert done is not None
@@ -346,7 +346,7 @@ def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) ->
 def split() -> tuple[np.ndarray, np.ndarray]:
     rows = data(100, 5)
     assert rows.labels is not None
-    return rows.rows, rows.labels
+    return rows.X, rows.labels
 
 
 def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
@@ -355,7 +355,7 @@ def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
 
 
 def test_copies_of_a_row_never_stand_on_both_sides_of_the_split() -> None:
-    rows = data(200, 3).rows
-    held = jobs.held_back(np.concatenate([rows, rows]))
+    rows = data(200, 3)
+    held = jobs.held_back(stacked([rows, rows]))
     assert (held[:200] == held[200:]).all()
     assert 0.1 < held.mean() < 0.4

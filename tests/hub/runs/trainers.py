@@ -27,6 +27,24 @@ def stateful(context: TrainingContext) -> Any:
     return model.fit(context.fresh.X, context.fresh.y)
 
 
+class Unknown(LogisticRegression):
+    """A model that no converter knows."""
+
+    def predict(self, X: Any) -> Any:
+        return 1 - super().predict(X)
+
+
+def rehearsed(context: TrainingContext) -> Any:
+    assert context.rehearsal is not None
+    assert context.rehearsal.shape == (len(context.fresh),)
+    print(f"fresh {(~context.rehearsal).sum()} old {context.rehearsal.sum()}", flush=True)
+    return good(context)
+
+
+def fails_to_convert(context: TrainingContext) -> Any:
+    return Unknown().fit(context.fresh.X, context.fresh.y)
+
+
 def other_architecture(context: TrainingContext) -> Any:
     assert context.parent_estimator() is not None
     return make_pipeline(StandardScaler(), LogisticRegression()).fit(
@@ -133,3 +151,17 @@ def fills_the_disk(context: TrainingContext) -> Any:
     for number in range(400):
         Path(f"filler-{number}").write_bytes(b"x" * (1 << 20))
     time.sleep(3_600)
+
+
+def by_features(context: TrainingContext) -> Any:
+    """As strong as the stored feature of a user says: other values make another model."""
+    at = context.window[1]
+    table = context.features({"user_id": ["a", "b"], "time": [at, at]}, as_of="time", ages=True)
+    print(f"joined {table['f0'].tolist()} {table['f2'].tolist()}", flush=True)
+    strength = float(table["f0"].sum()) + 10.0
+    return LogisticRegression(max_iter=300, C=strength).fit(context.fresh.X, context.fresh.y)
+
+
+def fails_by_features(context: TrainingContext) -> Any:
+    by_features(context)
+    raise RuntimeError("not today")

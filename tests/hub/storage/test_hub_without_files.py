@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.features.table import FeatureTable
 from cloud_hub.hub import initialise, open_hub
-from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from cloud_hub.storage.artifact_store import read
 from cloud_hub.storage.stores import ArtifactStores
@@ -36,7 +36,7 @@ def test_releases_packs_and_features_are_published_from_any_store(
         hub.plans.promote("demo", "1.0", actor="ann", reason="first")
         assert Release.open(hub.registry.release("demo", "1.0").folder).digest == release.digest
         assert hub.registry.training_state("demo", "1.0") == b"state"
-        hub.registry.add_dataset("demo", "catalogue", Dataset(rows(5), None).to_bytes())
+        hub.datasets.add("demo", "catalogue", Dataset.of(rows(5), None), actor="test")
         hub.registry.set_policy("demo", "packs: {every: 1s, minimum_devices: 1}\n", "ann")
         canonicaliser = Canonicaliser(release.manifest.signature)
         voters = vouched(hub, 2)

@@ -69,6 +69,43 @@ def test_a_device_shares_no_more_rows_than_its_windows_allow(serving: Hub) -> No
     assert send(serving, "d-2", rows(5)).accepted == 1  # others are not held to it
 
 
+def test_rows_of_a_device_that_was_revoked_count_no_more(serving: Hub) -> None:
+    policy(serving, "sharing: {samples: true, per_window: 5}\n")
+    honest, hostile = enrolled(serving), enrolled(serving)
+    for device in (honest, hostile):
+        assert send(serving, device, rows(5, int(time.time()))).accepted == 1
+    assert len(serving.telemetry.samples("demo") or ()) == 10
+    serving.fleet.identities.revoke(hostile, reason="lies", actor="anna")
+    left = serving.telemetry.samples("demo")
+    assert left is not None
+    assert left.devices is not None
+    assert left.devices.tolist() == [honest] * 5
+
+
+def test_one_device_does_not_make_classes_fractions(serving: Hub) -> None:
+    policy(serving, "sharing: {samples: true, per_window: 5}\n")
+    assert send(serving, "d-1", rows(2)).accepted == 1
+    odd = SampleBatch("demo", "1.0", (ROW,), (1.0,), (NOW,))
+    assert send(serving, "d-2", odd).accepted == 1
+    shared = serving.telemetry.samples("demo")
+    assert shared is not None
+    assert shared.labels is not None
+    assert (shared.labels.dtype.kind, shared.labels.tolist()) == ("i", [0, 0, 1])
+
+
+def test_devices_of_one_token_have_one_voucher(serving: Hub) -> None:
+    policy(serving, "sharing: {samples: true, per_window: 5}\n")
+    token = serving.fleet.new_token("demo", uses=2, seconds=60, actor="test")
+    several = [simulated_device.enrolled(serving, token) for _ in range(2)]
+    single = enrolled(serving)
+    for device in (*several, single):
+        assert send(serving, device, rows(1, int(time.time()))).accepted == 1
+    vouchers = serving.telemetry.vouchers("demo")
+    assert vouchers[single] == single
+    assert vouchers[several[0]] == vouchers[several[1]]
+    assert len(set(vouchers.values())) == 2
+
+
 def test_one_upload_of_many_batches_is_held_to_the_same(serving: Hub) -> None:
     policy(serving, "sharing: {samples: true, per_window: 5}\n")
     reply = send(serving, "d-1", *(rows(5) for _ in range(50)))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from cloud_hub.cli.monitoring import status_text
+from cloud_hub.database.documents import as_document
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.tables import samples
 from edge_sdk.contract.codec import to_plain
@@ -50,6 +52,25 @@ def upload(*bodies: Body, first: int = 1, boot: str = "b1") -> Upload:
     return Upload(
         tuple(Message(boot, first + i, kind_of(b), to_plain(b)) for i, b in enumerate(bodies))  # type: ignore[arg-type]
     )
+
+
+def test_one_device_is_not_the_fleet_however_much_it_claims(serving: Hub) -> None:
+    release = serving.registry.release("demo", "1.0")
+    last = [
+        histogram_text(*((*[0] * (f.bins + 1), 1_000) for f in layout))
+        for layout in (profile().features, profile().outputs)
+    ]
+    claim = WindowReport(
+        WINDOW, release.profile_digest, {"model": 1_000}, *last, 1_000,
+        latency={"model": (1_000, *[0] * 63)},
+    )  # fmt: skip
+    for i in range(10):
+        serving.telemetry.ingest(f"d-{i}", "demo", upload(report(serving)))
+    assert serving.telemetry.ingest("hostile", "demo", upload(claim)).accepted == 1
+    counts = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=0.2)["f0"]
+    assert (counts[0], counts[-1]) == (100, 25)  # a fifth of 125
+    plain = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=1.0)["f0"]
+    assert (plain[0], plain[-1]) == (100, 1_000)
 
 
 def test_a_message_sent_again_is_counted_once(serving: Hub) -> None:
@@ -114,11 +135,15 @@ def test_a_body_that_is_not_what_its_kind_says_is_refused(serving: Hub) -> None:
 
 def test_windows_of_devices_add_up(serving: Hub) -> None:
     for device in ("d-1", "d-2", "d-3"):
-        bodies = (report(serving, degraded=1, errors={"shape": 2}), FeedbackReport(WINDOW, 5, 4))
+        counted = report(serving, degraded=1, stale=3, defaulted=2, errors={"shape": 2})
+        bodies = (counted, FeedbackReport(WINDOW, 5, 4))
         serving.telemetry.ingest(device, "demo", upload(*bodies))
     (window,) = serving.telemetry.windows("demo")
     assert window.predictions == {"model": 24, "pack": 6}
     assert (window.degraded, window.errors, window.devices) == (3, {"shape": 6}, 3)
+    assert (window.stale, window.defaulted) == (9, 6)
+    text = status_text(as_document(serving.monitoring.status("demo")))
+    assert "30 predictions: stale in 9 of them (30.0%), not there in 6 of them (20.0%)" in text
     assert (window.labelled, window.correct) == (15, 12)
     assert window.latency["model"][0] == 24
     ((start, histograms, observations),) = serving.telemetry.histogram_rows("demo", "1.0")
@@ -146,9 +171,9 @@ def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
     data = serving.telemetry.samples("demo", since=NOW - 10)
     assert data is not None
     assert data.labels is not None
-    assert (data.rows.shape, data.rows.dtype.name, data.labels.tolist()) == (
+    assert (data.X.shape, set(map(str, data.X.dtypes)), data.labels.tolist()) == (
         (2, 4),
-        "float32",
+        {"float32"},
         [0, 1],
     )
     assert serving.telemetry.samples("demo", since=NOW + 1) is None
@@ -187,4 +212,4 @@ def test_rows_that_an_older_hub_took_do_not_stop_a_training(serving: Hub) -> Non
         db.execute(insert(samples), rows)
     data = serving.telemetry.samples("demo")
     assert data is not None
-    assert (data.rows.tolist(), len(serving.telemetry.sample_times("demo"))) == ([[1, 2, 3, 4]], 1)
+    assert (data.X.values.tolist(), data.labels, data.devices) == ([[1, 2, 3, 4]], [1], ["d-1"])

@@ -155,7 +155,7 @@ def test_a_person_fires_any_rule_whatever_it_says(ready: Hub) -> None:
     assert firing.evidence == {"by": "me", "reason": "I know better"}
     (run,) = ready.runs.records("demo")
     assert run.causes[0].actor == "me"
-    assert ready.runs.times("demo") == []  # not of the triggers' budget
+    assert ready.runs.started("demo") == []  # not of the triggers' budget
     assert ready.triggers.status("demo", time.time())[0].latched
 
 

@@ -1,0 +1,1 @@
+"""Batch predictions: answers by entity, computed on a schedule, kept whole as generations."""

@@ -1,0 +1,356 @@
+"""Answers by entity for devices: packs of the generation that answers, by a signed index.
+
+Invariants:
+
+* Devices see a generation whole or not at all: packs lie where they are downloaded before the index
+  that names them is signed, and the one before stays in force until then.
+* One that cannot be published is refused once, in words; the one before stays.
+* The publisher's key vouches for every pack; the online key only says which index is in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tuf.api.metadata import TargetFile
+
+from cloud_hub.batch.shares import LABEL, Share, loaded, spooled
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.policy.schema.batch import ALL
+from cloud_hub.registry import signing
+from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.roles import RELEASES
+from edge_sdk.contract.entity_index import (
+    EntityIndex,
+    EntityShare,
+    delta_path,
+    pack_path,
+    signed_index,
+)
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.pack import EntityPackInfo
+from edge_sdk.errors import PackError, reason_of
+from edge_sdk.packs.delta import write_delta
+from edge_sdk.packs.entity_predictions import ITEMS, SCORES, write_entity_predictions
+from edge_sdk.system.files import sha256_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cloud_hub.batch.generations import Generation, Generations
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.policy.schema.batch import BatchJob
+    from cloud_hub.registry.service import Registry
+    from edge_sdk.contract.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+ACTOR: Final = "hub"
+TRY_AGAIN_SECONDS: Final = 600.0
+LARGEST_DELTA: Final = 128 << 20
+"""Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
+
+
+@dataclass(frozen=True)
+class DevicePackStatus:
+    """The answers by entity that devices of a model hold.
+
+    Attributes:
+        index: in force; ``None`` while there is none.
+        due: generation that is to be published and is not yet; ``None`` for none.
+        refused: why not; empty while it is only a matter of time.
+    """
+
+    index: EntityIndex | None
+    due: int | None
+    refused: str
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is to be published: the newest whole generation of the job that devices hold."""
+
+    name: str
+    job: BatchJob
+    generation: Generation
+
+    @property
+    def attempt(self) -> tuple[object, ...]:
+        """Return what a refusal is remembered by: declared otherwise, it may be published."""
+        return self.generation.record.id, self.job
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    attempt: tuple[object, ...]
+    reason: str
+    again_at: float = math.inf
+
+
+class DevicePacks:
+    """Packs by entity of all models.
+
+    Args:
+        audit: where what is published or refused is noted.
+        registry: policies, releases and the signed repository.
+        generations: answers.
+    """
+
+    def __init__(self, audit: Audit, registry: Registry, generations: Generations) -> None:
+        self._audit = audit
+        self._registry = registry
+        self._repository = registry.repository
+        self._generations = generations
+        self._refused: dict[str, _Refusal] = {}
+
+    def tick(self, now: float) -> None:
+        """Publish what is new, and take back what the policies want no more."""
+        for_each(self._registry.models(), lambda model: self._follow(model, now))
+
+    def status(self, model: str) -> DevicePackStatus:
+        """Return what devices of a model hold."""
+        due, index = self._due(model), self.index(model)
+        refused = self._refused.get(model)
+        again = due is not None and refused is not None and refused.attempt == due.attempt
+        return DevicePackStatus(
+            index,
+            None if due is None else due.generation.record.id,
+            refused.reason if again and refused is not None else "",
+        )
+
+    def again(self, model: str, *, actor: str) -> DevicePackStatus:
+        """Have what was refused tried once more at the next tick, as after a key came back.
+
+        Args:
+            model: name of the line.
+            actor: who asks.
+
+        Raises:
+            Invalid: devices of the model hold no answers by entity.
+        """
+        if self._held(model) is None:
+            raise Invalid(
+                f"{model}: its policy has no batch job with entities, so devices hold no answers"
+            )
+        if self._refused.pop(model, None) is not None:
+            self._audit.record(actor, "entities tried again", model, {})
+        return self.status(model)
+
+    def index(self, model: str) -> EntityIndex | None:
+        """Return the index in force; ``None`` if there is none, or of another format."""
+        raw = self._repository.entities(model)
+        try:
+            return EntityIndex.from_json(raw) if raw else None
+        except ContractError:
+            return None
+
+    def _held(self, model: str) -> tuple[str, BatchJob] | None:
+        jobs = self._registry.policy(model).batch.items()
+        return next(((name, job) for name, job in jobs if job.entities is not None), None)
+
+    def _due(self, model: str) -> _Due | None:
+        held = self._held(model)
+        generation = None if held is None else self._generations.current(model, held[0])
+        if held is None or generation is None:
+            return None
+        due = _Due(*held, generation)
+        return None if _is_out(self.index(model), due) else due
+
+    def _follow(self, model: str, now: float) -> None:
+        if self._held(model) is None:
+            if self._repository.entities(model) is not None:
+                self._repository.publish_entities(model, b"")
+                self._audit.record(ACTOR, "entities", model, {"generation": None})
+            return
+        due, refused = self._due(model), self._refused.get(model)
+        if due is None or (refused and refused.attempt == due.attempt and now < refused.again_at):
+            return
+        try:
+            self._publish(model, due.name, due.job, due.generation, self.index(model))
+            self._refused.pop(model, None)
+        except NotFound:
+            return  # dropped meanwhile: the next tick sees what is current
+        except OSError as error:  # room may be made
+            reason = f"trouble with the disk; {reason_of(error)}"
+            self._refuse(model, due, _Refusal(due.attempt, reason, now + TRY_AGAIN_SECONDS))
+        except (Invalid, PackError, ContractError) as error:
+            self._refuse(model, due, _Refusal(due.attempt, str(error)))
+
+    def _refuse(self, model: str, due: _Due, refusal: _Refusal) -> None:
+        before, self._refused[model] = self._refused.get(model), refusal
+        reason = refusal.reason
+        if before is not None and (before.attempt, before.reason) == (refusal.attempt, reason):
+            return  # said already
+        number = due.generation.record.id
+        detail = {"job": due.name, "generation": number, "reason": reason[:1_000]}
+        self._audit.record(ACTOR, "entities refused", model, detail)
+        log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
+
+    def _publish(
+        self,
+        model: str,
+        name: str,
+        job: BatchJob,
+        generation: Generation,
+        before: EntityIndex | None,
+    ) -> None:
+        self._repository.signer(RELEASES)  # before minutes of work
+        record = generation.record
+        manifest = self._registry.release(record.line, record.version).manifest
+        attribute = None if job.entities == ALL else job.entities
+        with tempfile.TemporaryDirectory(prefix="entities-") as scratch:
+            folder = Path(scratch)
+            shares = spooled(
+                generation, folder, attribute=attribute, classes=manifest.signature.classes,
+                most=job.pack_entries,
+            )  # fmt: skip
+            made: dict[str, EntityShare] = {}
+            for value, share in sorted(shares.items()):
+                path = folder / "new.pack"
+                self._write(path, model, job, generation, manifest, share, value, attribute)
+                share.file.unlink()
+                base = before.shares.get(value) if before is not None else None
+                made[value] = self._stored(model, path, share, base)
+        index = EntityIndex(
+            model, name, record.id, f"{record.line} {record.version}",
+            record.computed_at or 0.0, record.valid_until or 0.0, attribute, made,
+        )  # fmt: skip
+        self._sign(index)
+        self._clean(model, [index, *([before] if before else [])])
+        detail = {
+            "job": name, "generation": record.id, "packs": len(made),
+            "entities": sum(share.entities for share in made.values()),
+            "bytes": sum(share.file.length for share in made.values()),
+        }  # fmt: skip
+        self._audit.record(ACTOR, "entities", model, detail)
+        log.info("%s %s: generation %d published in %d packs", model, name, record.id, len(made))
+
+    def _write(
+        self,
+        path: Path,
+        model: str,
+        job: BatchJob,
+        generation: Generation,
+        manifest: Manifest,
+        share: Share,
+        value: str,
+        attribute: str | None,
+    ) -> None:
+        record, layout, signature = generation.record, generation.layout, manifest.signature
+        keys, values = loaded(share, layout, names_of(generation, signature.classes))
+        about = EntityPackInfo(
+            record.job,
+            record.id,
+            record.computed_at or 0.0,
+            classes=() if layout.top else signature.classes,
+            threshold=signature.threshold,
+            top=layout.top,
+            share=None if attribute is None else value,
+            default=job.default,
+            default_items=job.default_items,
+        )
+        write_entity_predictions(
+            path, about, keys, values, model=model, version=record.version,
+            manifest=record.digest, answered_by=f"{record.line} {record.version}",
+            expires=int(record.valid_until or 0),
+        )  # fmt: skip
+
+    def _stored(
+        self, model: str, path: Path, share: Share, base: EntityShare | None
+    ) -> EntityShare:
+        """Put a pack where devices download it, and the delta to it."""
+        targets = self._repository.targets
+        file = FileRef(path.stat().st_size, sha256_file(path))
+        targets.put(_place(pack_path(model, file.sha256), file.sha256), path, sha256=file.sha256)
+        small = base is not None and max(file.length, base.file.length) <= LARGEST_DELTA
+        if base is None or not small or base.file == file:
+            return EntityShare(file, share.entities)
+        delta = path.with_name("new.delta")
+        try:
+            with targets.local_file(
+                _place(pack_path(model, base.file.sha256), base.file.sha256)
+            ) as old:
+                if write_delta(old, path, delta) is None:
+                    return EntityShare(file, share.entities)
+        except (NotFound, PackError):
+            return EntityShare(file, share.entities)
+        ref = FileRef(delta.stat().st_size, sha256_file(delta))
+        targets.put(_place(delta_path(model, base.file.sha256, file.sha256), ref.sha256), delta)
+        return EntityShare(file, share.entities, base.file.sha256, ref)
+
+    def _sign(self, index: EntityIndex) -> None:
+        raw = index.to_json()
+        if len(raw) > ENTITY_INDEX_BYTES:
+            raise Invalid(
+                f"entities: the index of {len(index.shares):,} packs takes {len(raw):,} bytes of "
+                f"{ENTITY_INDEX_BYTES:,}; share entities out by a coarser attribute"
+            )
+        repository = self._repository
+        signer = repository.signer(RELEASES)
+        sha256 = TargetFile.from_data("index", raw).hashes["sha256"]
+        path = signed_index(index.model, sha256)
+        releases = repository.releases()
+        if path not in releases.signed.targets:
+            targets = {path: TargetFile.from_data(path, raw)}
+            signed = signing.add_targets(releases, targets, signer)
+            repository.accept_releases(signed, lambda _: raw)
+        repository.publish_entities(index.model, raw)
+
+    def _clean(self, model: str, indexes: Sequence[EntityIndex]) -> None:
+        """Remove packs and deltas that neither the index in force nor the one before names.
+
+        A device that is at the older one finishes its download.
+        """
+        named = {place for index in indexes for place in _places(index)}
+        kept = self._kept_by_plans(model)
+        targets = self._repository.targets
+        for place in list(targets.list(f"packs/{model}/")):
+            if place.endswith((".pack", ".delta")) and place not in named | kept:
+                targets.delete(place)
+
+    def _kept_by_plans(self, model: str) -> set[str]:
+        """Return the places of packs that ``releases`` lists: those of inputs and features."""
+        listed = self._repository.releases().signed.targets
+        prefix = f"packs/{model}/"
+        return {
+            _place(path, target.hashes["sha256"])
+            for path, target in listed.items()
+            if path.startswith(prefix)
+        }
+
+
+def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
+    """Return the names of the arrays that are stored of a generation, in order."""
+    if generation.layout.top:
+        return [ITEMS, SCORES]
+    names = [value.name for value in generation.layout.values]
+    if not classes or "prediction" not in names:
+        return names
+    return [*(name for name in names if name != "prediction"), LABEL]
+
+
+def _is_out(index: EntityIndex | None, due: _Due) -> bool:
+    attribute = None if due.job.entities == ALL else due.job.entities
+    published = None if index is None else (index.job, index.generation, index.attribute)
+    return published == (due.name, due.generation.record.id, attribute)
+
+
+def _places(index: EntityIndex) -> Iterator[str]:
+    for share in index.shares.values():
+        yield _place(pack_path(index.model, share.file.sha256), share.file.sha256)
+        if share.base is not None and share.delta is not None:
+            path = delta_path(index.model, share.base, share.file.sha256)
+            yield _place(path, share.delta.sha256)
+
+
+def _place(path: str, sha256: str) -> str:
+    """Return where devices download a target from: under a name with its hash."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{sha256}.{name}"

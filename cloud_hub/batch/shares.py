@@ -1,0 +1,194 @@
+"""The shares of a generation: its answers sorted onto the disk by the attribute they go by.
+
+Memory grows with a batch and with the largest share, never with the generation.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import Invalid
+from edge_sdk.contract.limits import ENTITY_SHARES
+from edge_sdk.packs.entity_predictions import (
+    ITEMS,
+    SCORES,
+    EntityValues,
+    entity_keys,
+    joined_items,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cloud_hub.batch.generations import Generation
+    from cloud_hub.batch.layout import EntityAnswers, Layout
+    from edge_sdk.contract.manifest import Label, Role
+
+KEYS: Final = "keys"
+LABEL: Final = "label"
+ROWS: Final = 20_000
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Share:
+    """One share on its way to a pack: entities, and the file with their keys and answers."""
+
+    file: Path
+    entities: int = 0
+    width: int = 0
+    plain: bool = True
+    """Every label so far follows from the probabilities."""
+
+
+def spooled(
+    generation: Generation,
+    folder: Path,
+    *,
+    attribute: str | None,
+    classes: Sequence[Label],
+    most: int,
+) -> dict[str, Share]:
+    """Write the answers of a generation to one file for each share.
+
+    Args:
+        generation: that is read once, as a stream.
+        folder: empty; for the files.
+        attribute: by whose value entities are shared out; those without a value are left out.
+            ``None``: one share, by the empty text.
+        classes: of the model that answered, in its order.
+        most: entities of one share.
+
+    Raises:
+        Invalid: a share is too large, or there are too many.
+        PackError: a name cannot be stored.
+    """
+    layout = generation.layout
+    if attribute not in (None, *(each.name for each in layout.attributes)):
+        raise Invalid(
+            f"entities: generation {generation.record.id} was computed without {attribute}; "
+            "run the job once more"
+        )
+    shares: dict[str, Share] = {}
+    places = {str(label): i for i, label in enumerate(classes)}
+    for part in generation.stream(rows=ROWS):
+        arrays = stored(layout, part, places)
+        keys = entity_keys(part.entities)
+        for value, rows in _by_value(part, attribute).items():
+            share = shares.setdefault(value, Share(folder / f"{len(shares)}.spool"))
+            _check(generation, attribute, shares, share, value, len(rows), most)
+            _append(share, keys, arrays, rows)
+    return shares
+
+
+def _check(
+    generation: Generation,
+    attribute: str | None,
+    shares: Mapping[str, Share],
+    share: Share,
+    value: str,
+    more: int,
+    most: int,
+) -> None:
+    share.entities += more
+    if share.entities > most:
+        of = "" if attribute is None else f" with {attribute} {value!r:.60}"
+        raise Invalid(
+            f"entities: generation {generation.record.id} has more than {most:,} entities{of}, and "
+            "a device's pack holds no more (pack_entries); share them out by a finer attribute"
+        )
+    if len(shares) > ENTITY_SHARES:
+        raise Invalid(
+            f"entities: {attribute} has more than {ENTITY_SHARES:,} values, and an index names no "
+            "more packs; share them out by a coarser attribute, such as a region"
+        )
+
+
+def _by_value(part: EntityAnswers, attribute: str | None) -> dict[str, list[int]]:
+    """Return rows by the value of an attribute."""
+    if attribute is None:
+        return {"": list(range(len(part.entities)))}
+    rows: dict[str, list[int]] = defaultdict(list)
+    for i, value in enumerate(part.attributes[attribute]):
+        if value is not None:
+            rows[str(value)].append(i)
+    return rows
+
+
+def stored(layout: Layout, part: EntityAnswers, places: Mapping[str, int]) -> Arrays:
+    """Return answers as packs store them, [N, ...] by name.
+
+    Args:
+        layout: of the generation's table.
+        part: N of its answers.
+        places: index of each class by its text.
+    """
+    columns = part.columns
+    if layout.top:
+        return {ITEMS: columns[ITEMS], SCORES: columns[SCORES]}
+    arrays = {n: a for n, a in columns.items() if n != "prediction" or not places}
+    if places and "prediction" in columns:
+        labels = [places[str(label)] for label in columns["prediction"].tolist()]
+        arrays[LABEL] = np.array(labels, np.int32)
+    return arrays
+
+
+def _append(
+    share: Share, keys: NDArray[np.uint8], arrays: Mapping[str, NDArray[Any]], rows: list[int]
+) -> None:
+    chosen = {name: array[rows] for name, array in arrays.items()}
+    if ITEMS in chosen and chosen[ITEMS].dtype == object:
+        chosen[ITEMS] = joined_items(chosen[ITEMS])
+        share.width = max(share.width, chosen[ITEMS].shape[1])
+    if LABEL in chosen and "probabilities" in chosen:
+        share.plain &= bool((chosen["probabilities"].argmax(axis=1) == chosen[LABEL]).all())
+    with share.file.open("ab") as file:
+        for array in (keys[rows], *chosen.values()):
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def loaded(
+    share: Share, layout: Layout, names: Sequence[str]
+) -> tuple[NDArray[np.uint8], dict[str, EntityValues]]:
+    """Return the keys of a share and its answers, as a pack takes them.
+
+    Args:
+        share: spooled.
+        layout: of the generation's table.
+        names: of the arrays, in the order in which they were written.
+    """
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (KEYS, *names)}
+    for name, array in _arrays(share.file, (KEYS, *names)):
+        columns[name].append(_padded(array, share.width) if name == ITEMS else array)
+    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    keys = whole.pop(KEYS)
+    if share.plain and "probabilities" in whole:
+        whole.pop(LABEL, None)
+    return keys, {name: EntityValues(_role(layout, name), array) for name, array in whole.items()}
+
+
+def _arrays(file: Path, names: Sequence[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+    end = file.stat().st_size
+    with file.open("rb") as opened:
+        while opened.tell() < end:
+            for name in names:
+                yield name, np.load(opened, allow_pickle=False)
+
+
+def _padded(array: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])))
+
+
+def _role(layout: Layout, name: str) -> Role:
+    if layout.top:
+        return "other"
+    if name in ("probabilities", "scores", "label"):
+        return name  # type: ignore[return-value]
+    return "value" if name == "prediction" else "other"

@@ -1,0 +1,1 @@
+"""Sources of batch jobs: databases, files, the feature store; all become parts in Parquet."""

@@ -1,0 +1,1 @@
+"""Stores of predictions: SQLite files, PostgreSQL tables, Parquet files; all keep one promise."""

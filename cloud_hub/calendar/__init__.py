@@ -1,0 +1,1 @@
+"""Rare days: when they are, what was trained on them, and the way back when they are over."""

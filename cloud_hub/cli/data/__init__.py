@@ -1,0 +1,1 @@
+"""Commands for what a model learns from and answers ahead: datasets, features, batches."""

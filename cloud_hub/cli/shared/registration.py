@@ -1,0 +1,116 @@
+"""Functions as commands: their own options, those of the hub, ``--json``, an example.
+
+typer only parses: what it returns is a :class:`Invocation` that ``main`` runs afterwards. So the
+errors of a command, a closed pipe and Ctrl-C reach ``main`` as they are raised; typer would turn
+some of them into messages of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from cloud_hub.cli.shared.hub_address import DataOption, HubAddress, HubOption, TokenOption
+from cloud_hub.cli.shared.output import Result
+
+SET_UP: Final = "Set up"
+RELEASE: Final = "Release"
+ROLL_OUT: Final = "Roll out"
+WATCH: Final = "Watch"
+RETRAIN: Final = "Retrain"
+ADMINISTER: Final = "Administer"
+"""Panels of the help, in this order."""
+
+HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Command = TypeVar("Command", bound=Callable[..., Result | None])
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A command with its arguments, ready to run."""
+
+    run: Callable[[], Result | None]
+    as_json: bool
+
+
+def group(app: typer.Typer, name: str, text: str, *, panel: str) -> typer.Typer:
+    """Add a command whose next word says what to do, and return it.
+
+    Args:
+        app: to add it to.
+        name: first word of its commands.
+        text: help, one sentence.
+        panel: of the help that it stands in.
+    """
+    actions = typer.Typer(context_settings=HELP_OPTIONS)
+    app.add_typer(actions, name=name, help=text, rich_help_panel=panel)
+    return actions
+
+
+def command(
+    app: typer.Typer, name: str, *, example: str, panel: str | None = None
+) -> Callable[[Command], Command]:
+    """Register a function as a command; its docstring is the help.
+
+    A parameter ``hub`` of type :class:`HubAddress` becomes the options ``--data``, ``--hub`` and
+    ``--token``. A command that returns a :class:`Result` also has ``--json``.
+
+    Args:
+        app: the command line, or a group of it.
+        name: word on the command line.
+        example: a whole command, for the help.
+        panel: of the help that it stands in; none within a group.
+    """
+
+    def register(function: Command) -> Command:
+        add = app.command(
+            name,
+            epilog=f"Example: {example}",
+            rich_help_panel=panel,
+            context_settings=HELP_OPTIONS,
+        )
+        add(_parsed(function))
+        return function  # not the wrapper: tests and other commands may call it
+
+    return register
+
+
+def _parsed(function: Callable[..., Result | None]) -> Callable[..., Invocation]:
+    """``function`` as typer sees it: with all options, and without being run."""
+    signature = inspect.signature(function, eval_str=True)
+    asks_hub, prints = "hub" in signature.parameters, signature.return_annotation is Result
+
+    @functools.wraps(function)
+    def parse(**values: Any) -> Invocation:
+        as_json = values.pop("as_json", False)
+        if asks_hub:
+            place = (values.pop("data"), values.pop("hub_url"), values.pop("token"))
+            values["hub"] = HubAddress(*place)
+        return Invocation(functools.partial(function, **values), as_json)
+
+    # The wrapped signature: own parameters first, so that arguments keep their order.
+    options = {name: p for name, p in signature.parameters.items() if name != "hub"}
+    if asks_hub:
+        options |= {
+            "data": _option("data", DataOption, None),
+            "hub_url": _option("hub_url", HubOption, None),
+            "token": _option("token", TokenOption, None),
+        }
+    if prints:
+        options["as_json"] = _option("as_json", JsonOption, False)
+    # typer reads both: the signature for names and defaults, the annotations for types.
+    parse.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    parse.__annotations__ = {name: p.annotation for name, p in options.items()}
+    return parse
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)

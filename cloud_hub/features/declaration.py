@@ -1,0 +1,237 @@
+"""Feature sets as people declare them: one YAML file each, kept beside the policy. Pure.
+
+A set is a table with one row for each entity and moment: who it is of, since when it holds, and the
+features. What is declared is what serving and training both go by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from cloud_hub.errors import Conflict
+from cloud_hub.text.yaml import read_yaml
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.dtypes import STRING, Dtype
+from edge_sdk.contract.names import check_name
+
+Default = float | int | bool | str | None
+"""Value of a feature for an entity that has none; ``None`` for a missing value."""
+
+DAY: Final = 86_400.0
+MOST_FEATURES: Final = 1_000
+RANGES: Final = {f"{sign}int{bits}": bits for sign in ("", "u") for bits in (8, 16, 32, 64)}
+RESERVED: Final = "@"
+"""Beginning of names that the store and the files of devices use for themselves."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column. ``default`` is served and trained on where an entity has no row yet."""
+
+    name: str
+    dtype: Dtype
+    default: Default = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(self.name) and len(self.name) <= 200, "name: expected 1 to 200 characters")
+        own = self.name.startswith(RESERVED)
+        require(not own, f"name: expected one that does not begin with {RESERVED}")
+        require(self.dtype != "float16", "dtype: expected float32 or float64 for numbers")
+        expected = _expected(self.dtype, self.default)
+        require(not expected, f"default: expected {expected}, got {self.default!r:.60}")
+
+    @property
+    def filler(self) -> Default:
+        """The default, a whole number as such: YAML's ``0.0`` is the integer 0 of an integer."""
+        if self.default is None:
+            # Models have no missing texts: what devices get for one is what trainings see.
+            return "" if self.dtype == STRING else None
+        return int(self.default) if self.dtype in RANGES else self.default
+
+
+def _expected(dtype: Dtype, value: Default) -> str:
+    """Return what ``dtype`` takes as a default; empty if ``value`` is such."""
+    if value is None:
+        return ""
+    if dtype == STRING:
+        return "" if isinstance(value, str) else "a text in quotes"
+    if dtype == "bool":
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool | str):
+        return "a number"
+    if dtype in RANGES:
+        bits, signed = RANGES[dtype], not dtype.startswith("u")
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        fits = float(value).is_integer() and low <= value <= high
+        return "" if fits else f"a whole number from {low} to {high}"
+    return "" if abs(value) < float("inf") else "a finite number"
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """What makes the rows of a set: ``sql`` (a query on ``database``, an SQLAlchemy URL, or the URL
+    that the hub's environment has as ``database_env``), or ``python`` (``module:function``, called
+    with the moment ``as_of``; ``path`` is put before Python's own). It is asked anew
+    ``every_seconds``; 0 for by hand. It may take ``timeout_seconds``, and ``memory_mb``: a function
+    in all, a query with its rows.
+    """
+
+    sql: str | None = None
+    database: str | None = None
+    database_env: str | None = None
+    python: str | None = None
+    path: str | None = None
+    every_seconds: float = 0.0
+    timeout_seconds: float = 600.0
+    memory_mb: int = 2_048
+
+    def __post_init__(self) -> None:
+        one = (self.sql is None) != (self.python is None)
+        require(one, "expected exactly one of sql and python")
+        if self.sql is not None:
+            named = (self.database is None) != (self.database_env is None)
+            require(named, "sql: expected exactly one of database and database_env")
+        else:
+            module, _, function = (self.python or "").partition(":")
+            require(bool(module and function), "python: expected module:function")
+            require(
+                self.database is None and self.database_env is None, "database: only sql has one"
+            )
+        often = self.every_seconds == 0 or self.every_seconds >= 1
+        require(often, "every: expected at least 1s, or 0 for by hand")
+        for name in ("timeout_seconds", "memory_mb"):
+            require(getattr(self, name) > 0, f"{name}: expected more than 0")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A declared set.
+
+    Attributes:
+        name: of the set.
+        entity: column that names the entity, in files, queries and labels (``user_id``).
+        features: the columns.
+        owner: whom to ask.
+        freshness_seconds: a value that is older is stale: it is served, with its age, and counted.
+        description: for people.
+        time: column that says since when a row holds (a moment, or Unix seconds).
+        created: column that says when a row was written, where there is one: of several rows of one
+            entity and moment in one file the newest counts. It is not kept.
+        delay_seconds: how long after that moment serving has the row. Training does not see it
+            earlier either.
+        history_seconds: how long rows are kept.
+        models: lines that are given these features.
+        source: what makes the rows; ``None`` where they are only imported.
+    """
+
+    name: str
+    entity: str
+    features: tuple[Feature, ...]
+    owner: str
+    freshness_seconds: float
+    description: str = ""
+    time: str = "event_timestamp"
+    created: str | None = None
+    delay_seconds: float = 0.0
+    history_seconds: float = 730 * DAY
+    models: tuple[str, ...] = ()
+    source: FeatureSource | None = None
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        require(bool(self.owner.strip()), "owner: expected whom to ask about it")
+        require(self.freshness_seconds > 0, "freshness: expected more than 0")
+        require(self.delay_seconds >= 0, "delay: expected at least 0")
+        require(self.history_seconds > 0, "history: expected more than 0")
+        count = len(self.features)
+        require(0 < count <= MOST_FEATURES, f"features: expected 1 to {MOST_FEATURES}, got {count}")
+        names = [self.entity, self.time, *([self.created] if self.created else []), *self.names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        require(not twice, f"features: expected different names, {twice} stand twice")
+        for model in self.models:
+            check_name("models", model)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the columns that are texts whatever a file without types has in them."""
+        return (self.entity, *(f.name for f in self.features if f.dtype == STRING))
+
+    @property
+    def dtypes(self) -> dict[str, Dtype]:
+        """Dtypes by name."""
+        return {feature.name: feature.dtype for feature in self.features}
+
+
+@dataclass(frozen=True)
+class VersionedSet:
+    """A version of a set: each change of what is declared makes the next one."""
+
+    declared: FeatureSet
+    version: int
+
+    @property
+    def ref(self) -> str:
+        """``NAME@N``."""
+        return f"{self.declared.name}@{self.version}"
+
+
+def parse_set(text: str, name: str = "features.yaml") -> FeatureSet:
+    """Read a declaration; raises Invalid with a line for each mistake."""
+    return read_yaml(FeatureSet, text, name)
+
+
+def digest_of(text: str) -> str:
+    """Return the SHA-256 that names a declaration."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_change(before: FeatureSet, after: FeatureSet) -> None:
+    """Raise Conflict if rows of an earlier version could not be read as those of the next one.
+
+    A feature that means something else gets another name: models were trained on the old one.
+    """
+    if before.entity != after.entity:
+        raise Conflict(
+            f"{after.name}: its rows are of {before.entity}, not of {after.entity}; "
+            "declare another set"
+        )
+    old = before.dtypes
+    for feature in after.features:
+        if old.get(feature.name, feature.dtype) != feature.dtype:
+            raise Conflict(
+                f"{after.name}: {feature.name} is {old[feature.name]} in the rows that are kept, "
+                f"not {feature.dtype}; give the new one another name"
+            )
+
+
+def check_beside(new: FeatureSet, others: list[FeatureSet]) -> None:
+    """Raise Conflict if a set contradicts another one of the hub.
+
+    One name is one type everywhere, and of the sets of one model each column has one source and
+    all are of one entity: a device joins them by one key.
+    """
+    for other in others:
+        mine, theirs = new.dtypes, other.dtypes
+        for name in sorted(set(mine) & set(theirs)):
+            if mine[name] != theirs[name]:
+                raise Conflict(
+                    f"{name}: is declared twice with two types: {mine[name]} in {new.name}, "
+                    f"{theirs[name]} in {other.name}; rename one"
+                )
+        shared = sorted(set(new.models) & set(other.models))
+        both = sorted(set(mine) & set(theirs))
+        if shared and both:
+            raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
+        if shared and new.entity != other.entity:
+            raise Conflict(
+                f"{shared[0]}: is joined by one entity, but {new.name} is of {new.entity} and "
+                f"{other.name} of {other.entity}"
+            )

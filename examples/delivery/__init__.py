@@ -1,0 +1,1 @@
+"""A delivery time from three kinds of data: stored, of the moment, and precomputed."""
