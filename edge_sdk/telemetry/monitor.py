@@ -246,7 +246,7 @@ class Monitor:
             self._drain()
             if label is not None:
                 named = self._label_join.is_by_entity(number)
-                (self.by_entity if named else self._labels).check(number, label)
+                (self.by_entity.labels_of(number) if named else self._labels).check(label)
             place = self._label_join.find(number)
             if label is not None:
                 self._label_join.label(place, label)
