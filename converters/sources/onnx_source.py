@@ -212,15 +212,10 @@ class OnnxSource:
         if not signature.batched or signature.state:
             return recorded_vectors(feed, model.run(feed, specs))
         # In portions: all rows in one call would keep the tensors of all of them.
-        head = replace(self._samples, feeds=(feed,))
-        parts = [(o, np.arange(n)) for _, o, n in head.calls(lambda x: model.run(x, specs))]
-        joined = {
-            spec.name: np.concatenate(
-                [o[spec.name].take(n, spec.batch) for o, n in parts], spec.batch
-            )
-            for spec in specs
-        }
-        return recorded_vectors(feed, joined)
+        head, axes = replace(self._samples, feeds=(feed,)), {s.name: s.batch for s in specs}
+        answered = head.answers(lambda x: model.run(x, specs), axes)
+        moved = {name: np.moveaxis(array, 0, axes[name]) for name, array in answered.items()}
+        return recorded_vectors(feed, {n: np.ascontiguousarray(a) for n, a in moved.items()})
 
 
 def _file_itself(path: Path) -> HeldFile:
