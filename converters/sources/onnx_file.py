@@ -78,11 +78,12 @@ def _refuse_large(path: Path, size: int) -> None:
 
 def _beside(proto: Any, path: Path) -> Iterator[tuple[Any, str]]:
     """Yield the constants whose values are in files beside the model, with the names of these."""
+    own = str(path.resolve())  # where ``load`` has left it
     for tensor in _tensors(proto):
         if is_outside(tensor):
             entries = {entry.key: entry.value for entry in tensor.external_data}
             name = entries.get("location", "")
-            if name != str(path.resolve()):  # where ``load`` has left it
+            if name != own:
                 yield tensor, name
 
 
