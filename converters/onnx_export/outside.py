@@ -18,15 +18,13 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.lowering.graph import FLOAT
 from converters.onnx_export.copies import copy_of
+from converters.onnx_export.protobuf_bytes import BYTES, GRAPH, INITIALIZER, RAW_DATA, field
 from edge_sdk.model.protobuf_fields import fields
 
-GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
-"""Fields of ModelProto, GraphProto and TensorProto."""
-
-FLOAT: Final = 1
 EXTERNAL: Final = 1
-"""``TensorProto.FLOAT`` and ``TensorProto.EXTERNAL``."""
+"""``TensorProto.EXTERNAL``."""
 
 LARGE: Final = 8 << 20
 """Bytes of a model from which on memory matters."""
@@ -70,29 +68,14 @@ def _without_values(raw: mmap.mmap, start: int, end: int, way: tuple[int, ...], 
     for number, wire, first, last in fields(raw, start, end):
         if first < 0:
             raise ValueError("bytes that are no ONNX")
-        if way and (number, wire) == (way[0], 2):
-            inner = _without_values(raw, first, last, way[1:], path)
-            parts += [_key(number), as_varint(len(inner)), inner]
+        if way and (number, wire) == (way[0], BYTES):
+            parts.append(field(number, BYTES, _without_values(raw, first, last, way[1:], path)))
         elif not way and number == RAW_DATA and last - first >= SMALLEST:
             parts.append(_reference(path, first, last - first).SerializeToString())
         else:
             parts.append(raw[at:last])
         at = last
     return b"".join(parts)
-
-
-def _key(number: int) -> bytes:
-    return as_varint(number << 3 | 2)
-
-
-def as_varint(value: int) -> bytes:
-    """Return an integer as protobuf writes it: seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def _reference(path: str, offset: int, length: int) -> Any:
@@ -150,12 +133,12 @@ def inside(tensor: Any) -> Any:
     """Return the tensor with its values in it; itself, if they are."""
     if not is_outside(tensor):
         return tensor
-    made = withoutplace(tensor)
+    made = without_values(tensor)
     made.raw_data = b"".join(raw_values(tensor))
     return made
 
 
-def withoutplace(tensor: Any) -> Any:
+def without_values(tensor: Any) -> Any:
     """Return a copy of a tensor that has no values, neither in it nor outside."""
     made = type(tensor)()
     made.dims.extend(tensor.dims)
@@ -253,7 +236,7 @@ def _put(tensor: Any, file: IO[bytes], smallest: int) -> Any:
     if length < smallest:
         return tensor
     file.seek(-(-file.tell() // PAGE) * PAGE)  # pages are what can be mapped
-    made = withoutplace(tensor)
+    made = without_values(tensor)
     made.MergeFrom(_reference(WEIGHTS, file.tell(), length))
     for piece in raw_values(tensor):
         file.write(piece)

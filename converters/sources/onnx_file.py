@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.lowering.graph import FLOAT
 from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes, inner_graphs
 from converters.onnx_export.copies import without_weights
 from converters.onnx_export.export import clean
-from converters.onnx_export.outside import FLOAT, LARGE, is_outside, load, place, values_of
+from converters.onnx_export.outside import LARGE, is_outside, load, place, values_of
 from edge_sdk.contract.limits import MODEL_BYTES
 
 _TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
