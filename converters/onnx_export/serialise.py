@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from converters.lowering.graph import rename
-from converters.onnx_export.outside import raw_values, values_bytes
+from converters.onnx_export.external_weights import raw_values, values_bytes
 from converters.onnx_export.protobuf_bytes import BYTES, GRAPH, INITIALIZER, RAW_DATA, field, head
 
 NODE, ATTRIBUTE, FLOATS, INTS = 1, 5, 7, 8

@@ -21,7 +21,7 @@ from converters.certification.reference import Reference, compare_tensors
 from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
 from converters.memory import trim
-from converters.onnx_export.outside import size_of
+from converters.onnx_export.external_weights import size_of
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
 from converters.sources.module_parity import HeldFile
