@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.features.history_store import SetTaken
 from cloud_hub.features.online import online_table
 from edge_sdk.contract.limits import LATEST
 
@@ -72,11 +71,10 @@ class Giving:
         made_of, sets = self.made_of(model), self._history.of_model(model)
         with self._history.opened(sets) as histories:
             table = online_table(histories, now)
-            taken = [SetTaken.of(each) for each in histories]
         if table is not None:
             versions = self._online.give(model, table, now, made_of)
             for version in versions:
-                self._history.note_uses(model, version, "served", taken, now)
+                self._history.note_uses(model, version, "served", histories, now)
 
     def give_new(self, model: str, now: float) -> None:
         """Give a model's values if they are others than those that were given last.
@@ -138,7 +136,6 @@ class Giving:
         if not new:
             return
         with self._history.opened(sets) as histories:
-            taken = [SetTaken.of(each) for each in histories]
-        for version in served:
-            self._history.note_uses(model, version, "served", taken, now)
+            for version in served:
+                self._history.note_uses(model, version, "served", histories, now)
         self._noted |= new

@@ -33,7 +33,7 @@ from cloud_hub.features.joining import JoinedRows, join
 from cloud_hub.features.python_source import called_rows
 from cloud_hub.features.row_files import write_parquet
 from cloud_hub.features.set_history import counting_rows
-from cloud_hub.features.snapshot import taken_in, write_snapshot
+from cloud_hub.features.snapshot import read_snapshot, write_snapshot
 from cloud_hub.features.sql_source import query_rows
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
@@ -296,9 +296,10 @@ class FeatureSets:
             model: name of the line.
             version: of the model.
             folder: in which :meth:`write_snapshot` wrote what it was given.
-            refs: of the sets that the training says it joined.
+            refs: of the sets that the training says it joined; it cannot name others.
         """
-        self.history.note_uses(model, version, "trained", taken_in(folder, refs), time.time())
+        joined = [each for each in read_snapshot(folder) if each.ref in refs]
+        self.history.note_uses(model, version, "trained", joined, time.time())
 
     def tick(self, now: float) -> None:
         """Ask sources that are due, give out what devices lack, forget what is too old.
