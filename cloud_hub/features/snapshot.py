@@ -55,7 +55,7 @@ def write_snapshot(folder: Path, histories: Sequence[SetHistory]) -> None:
     write_atomic(to / _SETS, json.dumps(listed).encode())
 
 
-def is_whole(folder: Path) -> bool:
+def has_snapshot(folder: Path) -> bool:
     """Return whether :func:`write_snapshot` got to its end in a folder."""
     return (folder / FOLDER / _SETS).exists()
 

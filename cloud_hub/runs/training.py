@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.errors import Invalid
-from cloud_hub.features.snapshot import digests_in, is_whole
+from cloud_hub.features.snapshot import digests_in, has_snapshot
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
@@ -122,7 +122,7 @@ class TrainingRunner:
         attempts = jobs.attempts_of(self.folder(run).parent, run)
         trained = jobs.newest_trained(attempts, run) if step == "convert" else None
         # Those of the run's beginning, as its rows are: the store has moved on since.
-        features = next((folder for folder in attempts if is_whole(folder)), None)
+        features = next((folder for folder in attempts if has_snapshot(folder)), None)
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
         with self._store.whole():  # or a hub that is killed here would know of no earlier step
             run = self._next_attempt(run)
