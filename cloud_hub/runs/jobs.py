@@ -26,7 +26,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,18 +78,6 @@ ROWS: Final = (FRESH, HELD, HISTORY, REHEARSAL, TRAINED_CHECK, f"{OUT}/{CHECK}*"
 
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 """Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
-
-
-class Attempted(Protocol):
-    """A run, as far as its folders go."""
-
-    @property
-    def id(self) -> int:
-        """Number of the run."""
-
-    @property
-    def attempts(self) -> int:
-        """How often it was begun."""
 
 
 @dataclass(frozen=True)
@@ -319,24 +307,24 @@ def forget_rows(folder: Path) -> bool:
     return bool(found)
 
 
-def attempts_of(folder: Path, run: Attempted) -> list[Path]:
+def attempts_of(folder: Path, count: int) -> list[Path]:
     """Return the folders of the attempts at a run, the newest first.
 
     Args:
         folder: of the run, with those of its attempts.
-        run: its number, and the number of its attempts.
+        count: of its attempts.
     """
-    return [folder / ATTEMPT.format(number) for number in range(run.attempts, 0, -1)]
+    return [folder / ATTEMPT.format(number) for number in range(count, 0, -1)]
 
 
-def newest_trained(attempts: Sequence[Path], run: Attempted) -> Path:
+def newest_trained(attempts: Sequence[Path], run: int) -> Path:
     """Return the folder of the newest attempt at a run that has a trained model.
 
     A later one has none where the hub was killed before it was given the copy.
 
     Args:
         attempts: their folders, the newest first.
-        run: its number.
+        run: its number, for messages.
 
     Raises:
         NotFound: no attempt has one.
@@ -344,7 +332,7 @@ def newest_trained(attempts: Sequence[Path], run: Attempted) -> Path:
     for folder in attempts:
         if (folder / TRAINED).exists():
             return folder
-    raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
+    raise NotFound(f"run {run}: its training left no model to convert; --from train")
 
 
 def find_model(folder: Path) -> Path | None:

@@ -119,8 +119,8 @@ class TrainingRunner:
         taken = self.rows.again(run, policy.rehearsal)
         # An evaluation takes the model as it was in memory, a certification the whole release.
         step = TOGETHER.get(begin, begin)
-        attempts = jobs.attempts_of(self.folder(run).parent, run)
-        trained = jobs.newest_trained(attempts, run) if step == "convert" else None
+        attempts = jobs.attempts_of(self.folder(run).parent, run.attempts)
+        trained = jobs.newest_trained(attempts, run.id) if step == "convert" else None
         # Those of the run's beginning, as its rows are: the store has moved on since.
         features = next((folder for folder in attempts if has_snapshot(folder)), None)
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
