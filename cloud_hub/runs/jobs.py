@@ -46,6 +46,7 @@ from edge_sdk.system.files import write_atomic
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
 
+JOB: Final = "job.json"
 FEATURES: Final = "features"
 """Sets of features; :mod:`cloud_hub.features.snapshot` says what is in it."""
 FRESH: Final = "fresh.parquet"
@@ -195,7 +196,7 @@ def _started(
         job = replace(job, cloud=str(work / CLOUD))
     if (folder / CODE).exists():
         job = _with_code(folder / CODE, work, job)
-    write_atomic(work / "job.json", encode(job))
+    write_atomic(work / JOB, encode(job))
     return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
         reads=_reads(job, work), foreign=foreign, seed=job.seed,
@@ -255,7 +256,7 @@ def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
         for name in TRAINED_FILES:
             if (files.trained / name).exists():
                 shutil.copyfile(files.trained / name, folder / name)
-    write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
+    write_atomic(folder / JOB, encode(job))  # last: a folder with a job is complete
 
 
 def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
@@ -333,6 +334,11 @@ def newest_trained(attempts: Sequence[Path], run: int) -> Path:
         if (folder / TRAINED).exists():
             return folder
     raise NotFound(f"run {run}: its training left no model to convert; --from train")
+
+
+def job_of(folder: Path) -> TrainingJob:
+    """Return the training to be done in a folder that was prepared."""
+    return decode(TrainingJob, (folder / JOB).read_bytes(), limit=1 << 20)
 
 
 def find_model(folder: Path) -> Path | None:

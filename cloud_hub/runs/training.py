@@ -20,7 +20,6 @@ from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.repetition import rehearsal_of, repeated_job
 from cloud_hub.runs.steps.names import TOGETHER, WORKER_STEPS, StepName, steps_before
 from cloud_hub.runs.worker_steps import train_inputs, worker_records
-from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class TrainingRunner:
             HubFault: its rows or its code are gone.
         """
         folder = self.folder(original)
-        job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+        job = jobs.job_of(folder)
         manifest = Release.open(folder / results.RELEASE).manifest
         code = self.pipelines.get(run.model, original.pipeline or 0)
         held = self.pipelines.held(run.model)
@@ -238,7 +237,7 @@ class TrainingRunner:
         if done is not None:
             begun = self._begun(run)
             if begun is not None:  # a hub that was killed had not noted what its worker did
-                job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+                job = jobs.job_of(folder)
                 self._note_steps(run, job, begun.inputs, done.reason)
             return done.reason
         if pipeline.was_called(folder):
@@ -314,7 +313,7 @@ class TrainingRunner:
         outcome = pipeline.outcome(folder)
         # A model is there: a worker converts it, with the limits of any other training.
         if outcome is not None and not outcome.reason:
-            job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+            job = jobs.job_of(folder)
             inputs = self._steps.get(run.id, "train").inputs
             if outcome.code or self.pipelines.held(run.model) is not None:
                 code = self.pipelines.declared(run.model, outcome.code)
