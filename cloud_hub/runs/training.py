@@ -166,8 +166,7 @@ class TrainingRunner:
         # Before anything of it is done: a hub that dies in between must not use a folder twice.
         with self._store.whole():
             self._steps.end_running(run.id, run.attempts, "interrupted", HUB_ENDED)
-            self._store.move(run, attempts=run.attempts + 1)
-        return self._store.get(run.id)
+            return self._store.move(run, attempts=run.attempts + 1)
 
     def _train(
         self, run: RunRecord, policy: TrainPolicy, taken: RowsTaken, now: float,
