@@ -205,7 +205,7 @@ class TrainingRunner:
         jobs.prepare(folder, job, files)
         name = None if code is None else code.elsewhere
         if policy.webhook is not None and begin == "train" and (code is None or name is not None):
-            pipeline.call(folder, job, policy, pipeline.reach(self._data, policy), name)
+            pipeline.call(folder, job, policy, pipeline.hub_url(self._data, policy), name)
         else:
             self._work(run, folder, job, policy, inputs)
 
