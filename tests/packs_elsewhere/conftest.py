@@ -1,0 +1,16 @@
+"""The readers, made once in a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.packs_elsewhere.readers import PackReader
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param("c", marks=pytest.mark.c), pytest.param("js", marks=pytest.mark.node)],
+)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PackReader:
+    """Each reader in turn."""
+    return PackReader.of(request.param, tmp_path_factory.mktemp("readers"))

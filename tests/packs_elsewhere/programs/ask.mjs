@@ -1,0 +1,175 @@
+// What the tests ask the JavaScript reader; ask.c says what each command is.
+import { readFileSync, writeSync } from "node:fs";
+import { EntityFeatures, EntityPredictions, InputError, Pack, PackError, Rows } from "../../../packs/js/index.js";
+
+const [command, path, ...rest] = process.argv.slice(2);
+const input = () => readFileSync(0);
+const FLOATS = ["float16", "float32", "float64"];
+const NO_NAME = -3;
+
+function write(data) {
+  const bytes = Buffer.from(data);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (error.code !== "EAGAIN") throw error; // a full pipe
+    }
+  }
+}
+
+// JSON with NaN and infinities, as Python reads and writes it, and with all digits of a BigInt.
+function json(value) {
+  if (typeof value === "number") return Object.is(value, -0) ? "-0.0" : String(value);
+  if (typeof value === "bigint") return String(value);
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return `[${Array.from(value, json)}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
+  return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}:${json(each)}`)}}`;
+}
+
+function describe({ header }) {
+  const { model, version, manifest, canonicaliser, answered_by, body, count, expires } = header;
+  const fields = header.fields.map(({ name, role, dtype, encoding, shape, maxError }) => ({
+    ...{ name, role, dtype, encoding, shape, max_error: maxError },
+    default: Object.hasOwn(header.defaults, name) ? header.defaults[name] : null,
+    categories: Object.hasOwn(header.categories, name) ? header.categories[name] : [],
+  }));
+  let entities = null;
+  if (header.entities) {
+    const { computedAt, defaultItems, ...others } = header.entities;
+    entities = { ...others, computed_at: computedAt, default_items: defaultItems };
+  }
+  const texts = { model, version, manifest, canonicaliser, answered_by, body };
+  write(`${json({ ...texts, count, expires, fields, entities })}\n`);
+}
+
+function lookUp(pack) {
+  const keys = input();
+  const { fields } = pack.header;
+  const width = 8 * fields.reduce((sum, { items }) => sum + items, 1);
+  const out = new DataView(new ArrayBuffer((width * keys.length) / 16));
+  let at = 0;
+  for (let i = 0; i < keys.length; i += 16) {
+    const entry = pack.find(keys.subarray(i, i + 16));
+    out.setBigInt64(at, BigInt(entry), true);
+    at += 8;
+    if (entry < 0) continue;
+    const values = pack.entry(entry);
+    for (const { name, dtype, shape } of fields) {
+      const value = values[name];
+      for (const each of shape.length ? value : [value]) {
+        if (FLOATS.includes(dtype)) out.setFloat64(at, each, true);
+        else out.setBigInt64(at, BigInt(each), true);
+        at += 8;
+      }
+    }
+  }
+  write(new Uint8Array(out.buffer, 0, at));
+}
+
+const half = (bits) => {
+  const size = (bits >> 10) & 31;
+  const rest = bits & 1023;
+  const value = size === 31 ? (rest ? NaN : Infinity) : size ? (1024 + rest) * 2 ** (size - 25) : rest * 2 ** -24;
+  return bits >> 15 ? -value : value;
+};
+const READ = {
+  float16: [2, (view, at) => half(view.getUint16(at, true))],
+  float32: [4, (view, at) => view.getFloat32(at, true)],
+  float64: [8, (view, at) => view.getFloat64(at, true)],
+  int8: [1, (view, at) => view.getInt8(at)],
+  uint8: [1, (view, at) => view.getUint8(at)],
+  int16: [2, (view, at) => view.getInt16(at, true)],
+  int32: [4, (view, at) => view.getInt32(at, true)],
+  int64: [8, (view, at) => view.getBigInt64(at, true)],
+  bool: [1, (view, at) => view.getUint8(at) !== 0],
+};
+
+function rows(canonicaliser, dtypes) {
+  const columns = dtypes.map((dtype, i) => ({ name: `c${i}`, dtype }));
+  const keys = new Rows(columns, canonicaliser !== "columns-v1");
+  if (keys.canonicaliser !== canonicaliser) throw new Error(keys.canonicaliser);
+  const bytes = input();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const out = [];
+  for (let at = 0; at < bytes.length; ) {
+    const row = dtypes.map((dtype) => {
+      if (dtype === "string") {
+        const length = view.getUint32(at, true);
+        at += 4 + length;
+        return bytes.subarray(at - length, at).toString("utf8");
+      }
+      const [size, read] = READ[dtype];
+      at += size;
+      return read(view, at - size);
+    });
+    const key = keys.key(row);
+    out.push(Buffer.from([key ? 1 : 0]), key ? Buffer.from(key) : Buffer.alloc(16));
+  }
+  write(Buffer.concat(out));
+}
+
+function names() {
+  const bytes = input();
+  const found = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes.readUInt32LE(at);
+    found.push(bytes.subarray(at + 4, at + 4 + length).toString("utf8"));
+    at += 4 + length;
+  }
+  return found;
+}
+
+function answer(pack, name) {
+  try {
+    const stored = pack.stored(name);
+    const given = stored ?? pack.default();
+    const { label = null, value = null, confidence, age, ranked } = given ?? {};
+    const entry = stored ? 0 : -1;
+    const items = ranked?.items ?? [];
+    const scores = items.map((_, i) => ranked.scores[i] ?? NaN);
+    return { entry, label, value, confidence: confidence ?? NaN, age: age ?? NaN, items, scores };
+  } catch (error) {
+    if (error instanceof InputError) return { entry: NO_NAME };
+    throw error;
+  }
+}
+
+function features(pack, name, now) {
+  try {
+    const { row, isStored, age } = pack.lookup(name, {}, now);
+    return { entry: isStored ? 0 : -1, ...row, "@age": age };
+  } catch (error) {
+    if (error instanceof InputError) return { entry: NO_NAME };
+    throw error;
+  }
+}
+
+function main() {
+  if (command === "rows") return rows(path, rest);
+  const data = readFileSync(path);
+  const now = Number(rest[0] ?? 0);
+  if (command === "describe") {
+    return describe(Pack.open(data, { now, manifest: rest[1], canonicaliser: rest[2] }));
+  }
+  if (command === "predict") {
+    const pack = EntityPredictions.open(data, rest[1], () => now);
+    return names().forEach((name) => write(`${json(answer(pack, name))}\n`));
+  }
+  if (command === "features") {
+    const pack = EntityFeatures.open(data, { now });
+    return names().forEach((name) => write(`${json(features(pack, name, now))}\n`));
+  }
+  const pack = Pack.open(data, { now: 0 });
+  if (command === "look-up") return lookUp(pack);
+  pack.verify();
+  return write("sound\n");
+}
+
+try {
+  main();
+} catch (error) {
+  if (!(error instanceof PackError)) throw error;
+  write(`${json({ error: error.message })}\n`);
+  process.exitCode = 1;
+}

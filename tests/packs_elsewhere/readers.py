@@ -1,0 +1,127 @@
+"""The readers in C and JavaScript as programs that answer questions; ``programs/ask.c`` says which.
+
+Each is compiled or run with what the machine has. Where that is missing a test is skipped, and says
+what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.structure import ROOT
+from tests.waiting import PATIENCE
+
+C: Final = ROOT / "packs" / "c"
+PROGRAMS: Final = Path(__file__).parent / "programs"
+SOURCES: Final = tuple(str(C / name) for name in ("edge_pack.c", "edge_json.c", "edge_key.c"))
+STRICT: Final = (
+    *("-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow"),
+    *("-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+)
+NEED: Final = {
+    "c": "the reader in C needs a C compiler: apt-get install gcc",
+    "js": "the reader in JavaScript needs Node.js: apt-get install nodejs",
+}
+NO_NAME: Final = -3
+
+
+def compiler() -> str | None:
+    """The system's C compiler."""
+    return shutil.which("cc") or shutil.which("gcc")
+
+
+def compiled(program: str, folder: Path, flags: Sequence[str] = STRICT) -> str:
+    """Compile a program of ``programs`` with the reader; returns its path."""
+    cc, out = compiler(), folder / program
+    if cc is None:
+        pytest.skip(NEED["c"])
+    source = str(PROGRAMS / f"{program}.c")
+    command = [cc, *flags, "-I", str(C), source, *SOURCES, "-lm", "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return str(out)
+
+
+def node() -> str:
+    """The path of Node.js."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip(NEED["js"])
+    return found
+
+
+@dataclass(frozen=True)
+class PackReader:
+    """A reader in another language.
+
+    Attributes:
+        language: ``c`` or ``js``.
+        command: program that answers questions.
+    """
+
+    language: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def of(cls, language: str, folder: Path) -> PackReader:
+        """Make the program, or skip the test that needs it."""
+        if language == "c":
+            return cls(language, (compiled("ask", folder),))
+        return cls(language, (node(), str(PROGRAMS / "ask.mjs")))
+
+    def ask(self, *arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run the program, which must not crash."""
+        done = subprocess.run(
+            [*self.command, *map(str, arguments)],
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+            env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
+        )
+        assert done.returncode in (0, 1), done.stderr.decode()
+        assert not done.stderr, done.stderr.decode()
+        return done
+
+    def describe(self, path: Path, now: int = 0, *wanted: str) -> dict[str, Any]:
+        """The header in plain values, or why the file does not open, under ``error``."""
+        return dict(json.loads(self.ask("describe", path, now, *wanted).stdout))
+
+    def look_up(self, path: Path, keys: bytes) -> bytes:
+        """Entries and values of keys of 16 bytes: int64 each, and doubles of floats."""
+        return self.ask("look-up", path, given=keys).stdout
+
+    def rows(self, canonicaliser: str, dtypes: Sequence[str], rows: bytes) -> list[bytes | None]:
+        """The key of each row, ``None`` where there is none."""
+        out = self.ask("rows", canonicaliser, *dtypes, given=rows).stdout
+        return [raw if status == 1 else None for status, raw in struct.iter_unpack("<b16s", out)]
+
+    def predictions(self, path: Path, model: str, names: Sequence[str], now: float) -> list[Any]:
+        """The answer to each entity."""
+        done = self.ask("predict", path, now, model, given=texts(names))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def features(self, path: Path, names: Sequence[str]) -> list[Any]:
+        """The features of each entity."""
+        done = self.ask("features", path, 0, given=texts(names))
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def verify(self, path: Path) -> str:
+        """``sound``, or what is not."""
+        return self.ask("verify", path).stdout.decode().strip()
+
+
+def texts(names: Iterable[str | bytes]) -> bytes:
+    """Texts, each after its length."""
+    raw = [name if isinstance(name, bytes) else name.encode() for name in names]
+    return b"".join(struct.pack("<I", len(each)) + each for each in raw)
