@@ -7,12 +7,11 @@ what is missing.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,65 +59,81 @@ def node() -> str:
     return found
 
 
-@dataclass(frozen=True)
 class PackReader:
-    """A reader in another language.
+    """A reader in another language, as a program that answers until it is closed.
 
-    Attributes:
+    Args:
         language: ``c`` or ``js``.
-        command: program that answers questions.
+        command: the program.
     """
 
-    language: str
-    command: tuple[str, ...]
+    def __init__(self, language: str, command: Sequence[str]) -> None:
+        self.language = language
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+        )
 
     @classmethod
     def of(cls, language: str, folder: Path) -> PackReader:
-        """Make the program, or skip the test that needs it."""
+        """Make the program and start it, or skip the test that needs it."""
         if language == "c":
-            return cls(language, (compiled("ask", folder),))
-        return cls(language, (node(), str(PROGRAMS / "ask.mjs")))
+            return cls(language, [compiled("ask", folder)])
+        return cls(language, [node(), str(PROGRAMS / "ask.mjs")])
 
-    def ask(self, *arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run the program, which must not crash."""
-        done = subprocess.run(
-            [*self.command, *map(str, arguments)],
-            input=given,
-            capture_output=True,
-            check=False,
-            timeout=PATIENCE,
-            env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
-        )
-        assert done.returncode in (0, 1), done.stderr.decode()
-        assert not done.stderr, done.stderr.decode()
-        return done
+    def close(self) -> None:
+        """End the program, which must have nothing to complain of, such as memory that leaked."""
+        self._process.communicate(timeout=PATIENCE)
+        complaint = self._complaint()
+        self._errors.close()
+        assert (self._process.returncode, complaint) == (0, "")
+
+    def _complaint(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read().decode()
+
+    def ask(self, *words: object, given: bytes = b"") -> bytes:
+        """Return the answer to a question; fails if the program ends instead."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        question = [struct.pack("<I", len(words)), texts(map(str, words)), texts([given])]
+        try:
+            self._process.stdin.write(b"".join(question))
+            self._process.stdin.flush()
+            (length,) = struct.unpack("<I", self._process.stdout.read(4))
+        except (OSError, struct.error):
+            self._process.wait(PATIENCE)
+            raise AssertionError(self._complaint()) from None
+        return self._process.stdout.read(int(length))
 
     def describe(self, path: Path, now: int = 0, *wanted: str) -> dict[str, Any]:
         """The header in plain values, or why the file does not open, under ``error``."""
-        return dict(json.loads(self.ask("describe", path, now, *wanted).stdout))
+        return dict(json.loads(self.ask("describe", path, now, *wanted)))
 
     def look_up(self, path: Path, keys: bytes) -> bytes:
         """Entries and values of keys of 16 bytes: int64 each, and doubles of floats."""
-        return self.ask("look-up", path, given=keys).stdout
+        return self.ask("look-up", path, given=keys)
 
     def rows(self, canonicaliser: str, dtypes: Sequence[str], rows: bytes) -> list[bytes | None]:
         """The key of each row, ``None`` where there is none."""
-        out = self.ask("rows", canonicaliser, *dtypes, given=rows).stdout
+        out = self.ask("rows", canonicaliser, *dtypes, given=rows)
         return [raw if status == 1 else None for status, raw in struct.iter_unpack("<b16s", out)]
 
-    def predictions(self, path: Path, model: str, names: Sequence[str], now: float) -> list[Any]:
+    def predictions(
+        self, path: Path, model: str, names: Sequence[str | bytes], now: float
+    ) -> list[Any]:
         """The answer to each entity."""
-        done = self.ask("predict", path, now, model, given=texts(names))
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        out = self.ask("predict", path, now, model, given=texts(names))
+        return [json.loads(line) for line in out.splitlines()]
 
-    def features(self, path: Path, names: Sequence[str]) -> list[Any]:
+    def features(self, path: Path, names: Sequence[str | bytes]) -> list[Any]:
         """The features of each entity."""
-        done = self.ask("features", path, 0, given=texts(names))
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        out = self.ask("features", path, 0, given=texts(names))
+        return [json.loads(line) for line in out.splitlines()]
 
     def verify(self, path: Path) -> str:
         """``sound``, or what is not."""
-        return self.ask("verify", path).stdout.decode().strip()
+        return self.ask("verify", path).decode().strip()
 
 
 def texts(names: Iterable[str | bytes]) -> bytes:

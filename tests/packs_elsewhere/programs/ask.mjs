@@ -1,26 +1,45 @@
 // What the tests ask the JavaScript reader; ask.c says what each command is.
-import { readFileSync, writeSync } from "node:fs";
-import { EntityFeatures, EntityPredictions, InputError, Pack, PackError, Rows } from "../../../packs/js/index.js";
+import { readFileSync, readSync, writeSync } from "node:fs";
+import * as packs from "../../../packs/js/index.js";
 
-const [command, path, ...rest] = process.argv.slice(2);
-const input = () => readFileSync(0);
+const { EntityFeatures, EntityPredictions, InputError, Pack, PackError, Rows } = packs;
+
 const FLOATS = ["float16", "float32", "float64"];
 const NO_NAME = -3;
 
-function write(data) {
-  const bytes = Buffer.from(data);
+function read(count) {
+  const bytes = Buffer.alloc(count);
+  for (let at = 0; at < count; ) {
+    try {
+      const more = readSync(0, bytes, at, count - at, null);
+      if (!more) process.exit(0); // no more questions
+      at += more;
+    } catch (error) {
+      if (error.code !== "EAGAIN") throw error; // nothing there yet
+    }
+  }
+  return bytes;
+}
+
+const readWord = () => read(read(4).readUInt32LE());
+
+function write(bytes) {
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(1, bytes, at);
     } catch (error) {
-      if (error.code !== "EAGAIN") throw error; // a full pipe
+      if (error.code !== "EAGAIN") throw error; // the pipe is full
     }
   }
 }
 
 // JSON with NaN and infinities, as Python reads and writes it, and with all digits of a BigInt.
 function json(value) {
-  if (typeof value === "number") return Object.is(value, -0) ? "-0.0" : String(value);
+  if (typeof value === "number") {
+    if (Object.is(value, -0)) return "-0.0";
+    // So that Python does not take it for an integer of these digits.
+    return Number.isInteger(value) && !Number.isSafeInteger(value) ? value.toExponential() : `${value}`;
+  }
   if (typeof value === "bigint") return String(value);
   if (Array.isArray(value) || ArrayBuffer.isView(value)) return `[${Array.from(value, json)}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
@@ -40,11 +59,10 @@ function describe({ header }) {
     entities = { ...others, computed_at: computedAt, default_items: defaultItems };
   }
   const texts = { model, version, manifest, canonicaliser, answered_by, body };
-  write(`${json({ ...texts, count, expires, fields, entities })}\n`);
+  return json({ ...texts, count, expires, fields, entities });
 }
 
-function lookUp(pack) {
-  const keys = input();
+function lookUp(pack, keys) {
   const { fields } = pack.header;
   const width = 8 * fields.reduce((sum, { items }) => sum + items, 1);
   const out = new DataView(new ArrayBuffer((width * keys.length) / 16));
@@ -64,7 +82,7 @@ function lookUp(pack) {
       }
     }
   }
-  write(new Uint8Array(out.buffer, 0, at));
+  return Buffer.from(out.buffer, 0, at);
 }
 
 const half = (bits) => {
@@ -85,11 +103,10 @@ const READ = {
   bool: [1, (view, at) => view.getUint8(at) !== 0],
 };
 
-function rows(canonicaliser, dtypes) {
+function rows(bytes, canonicaliser, ...dtypes) {
   const columns = dtypes.map((dtype, i) => ({ name: `c${i}`, dtype }));
   const keys = new Rows(columns, canonicaliser !== "columns-v1");
   if (keys.canonicaliser !== canonicaliser) throw new Error(keys.canonicaliser);
-  const bytes = input();
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out = [];
   for (let at = 0; at < bytes.length; ) {
@@ -99,18 +116,17 @@ function rows(canonicaliser, dtypes) {
         at += 4 + length;
         return bytes.subarray(at - length, at).toString("utf8");
       }
-      const [size, read] = READ[dtype];
+      const [size, get] = READ[dtype];
       at += size;
-      return read(view, at - size);
+      return get(view, at - size);
     });
     const key = keys.key(row);
     out.push(Buffer.from([key ? 1 : 0]), key ? Buffer.from(key) : Buffer.alloc(16));
   }
-  write(Buffer.concat(out));
+  return Buffer.concat(out);
 }
 
-function names() {
-  const bytes = input();
+function names(bytes) {
   const found = [];
   for (let at = 0; at < bytes.length; ) {
     const length = bytes.readUInt32LE(at);
@@ -145,31 +161,39 @@ function features(pack, name, now) {
   }
 }
 
-function main() {
-  if (command === "rows") return rows(path, rest);
+function answerTo(command, path, words, given) {
+  if (command === "rows") return rows(given, path, ...words);
   const data = readFileSync(path);
-  const now = Number(rest[0] ?? 0);
+  const now = Number(words[0] ?? 0);
   if (command === "describe") {
-    return describe(Pack.open(data, { now, manifest: rest[1], canonicaliser: rest[2] }));
+    return describe(Pack.open(data, { now, manifest: words[1], canonicaliser: words[2] }));
   }
   if (command === "predict") {
-    const pack = EntityPredictions.open(data, rest[1], () => now);
-    return names().forEach((name) => write(`${json(answer(pack, name))}\n`));
+    const pack = EntityPredictions.open(data, words[1], () => now);
+    return names(given).map((name) => json(answer(pack, name))).join("\n");
   }
   if (command === "features") {
     const pack = EntityFeatures.open(data, { now });
-    return names().forEach((name) => write(`${json(features(pack, name, now))}\n`));
+    return names(given).map((name) => json(features(pack, name, now))).join("\n");
   }
   const pack = Pack.open(data, { now: 0 });
-  if (command === "look-up") return lookUp(pack);
+  if (command === "look-up") return lookUp(pack, given);
   pack.verify();
-  return write("sound\n");
+  return "sound";
 }
 
-try {
-  main();
-} catch (error) {
-  if (!(error instanceof PackError)) throw error;
-  write(`${json({ error: error.message })}\n`);
-  process.exitCode = 1;
+for (;;) {
+  const words = Array.from({ length: read(4).readUInt32LE() }, () => readWord().toString());
+  const [command, path, ...rest] = words;
+  let made;
+  try {
+    made = Buffer.from(answerTo(command, path, rest, readWord()));
+  } catch (error) {
+    if (!(error instanceof PackError)) throw error;
+    made = Buffer.from(command === "verify" ? error.message : json({ error: error.message }));
+  }
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(made.length);
+  write(size);
+  write(made);
 }
