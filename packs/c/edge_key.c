@@ -30,7 +30,7 @@ uint16_t edge_half_of(double value)
     if (isnan(value)) return (uint16_t)(sign | 0x7E00);
     if (fabs(value) >= 65520) return (uint16_t)(sign | 0x7C00);
     frexp(value, &exponent);
-    if (exponent < -13) exponent = -13; /* subnormal */
+    if (exponent < -13 || value == 0) exponent = -13; /* subnormal, or 0, of which frexp says 0 */
     /* A mantissa that is rounded up to a power of two runs into the exponent, as it should. */
     int mantissa = (int)nearbyint(ldexp(fabs(value), 11 - exponent));
     return (uint16_t)(sign + (exponent + 13) * 1024 + mantissa);

@@ -39,7 +39,7 @@ FIELD_NAMES = st.lists(
 def drawn_keys(draw: st.DrawFn, most: int = 40) -> NDArray[np.uint8]:
     """Different keys [count, 16], many of which share their first bytes."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    count, kinds = draw(st.integers(0, most)), draw(st.sampled_from([1, 3, 256]))
+    count, kinds = draw(st.integers(0, most)), draw(st.sampled_from([1, 3, 255]))
     keys = random.integers(0, 256, (count, 16), np.uint8)
     keys[:, :4] %= kinds
     return np.unique(keys, axis=0)
@@ -108,6 +108,6 @@ def drawn_predictions(draw: st.DrawFn, path: Path) -> list[str]:
     info = EntityPackInfo("job", 1, draw(st.floats(0, 2e9)), **about)  # type: ignore[arg-type]
     write_entity_predictions(
         path, info, entity_keys(names), values, model="demo", version="1.0", manifest="a" * 64,
-        answered_by=draw(TEXTS), expires=draw(st.one_of(st.none(), st.integers(0, 2**31))),
+        answered_by=draw(TEXTS), expires=draw(st.one_of(st.none(), st.integers(1, 2**31))),
     )  # fmt: skip
     return names

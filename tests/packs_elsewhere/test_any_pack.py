@@ -33,10 +33,8 @@ from tests.packs_elsewhere.drawing import (
 from tests.packs_elsewhere.readers import PackReader
 from tests.packs_elsewhere.test_frozen import assert_answers, packed
 
-SOME = settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, *HealthCheck]
-)
-"""Each example starts a process."""
+ANY = settings(suppress_health_check=list(HealthCheck))
+"""A folder of the test may hold the files of all examples, each over the one before."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     return make_release(tmp_path_factory.mktemp("release"))
 
 
-@SOME
+@ANY
 @given(st.data())
 def test_keys_are_found_and_values_read_alike(
     reader: PackReader, release: Release, tmp_path: Path, data: st.DataObject
@@ -60,7 +58,7 @@ def test_keys_are_found_and_values_read_alike(
     assert reader.verify(path) == "sound"
 
 
-@SOME
+@ANY
 @given(st.data())
 def test_entities_have_the_same_answers(
     reader: PackReader, tmp_path: Path, data: st.DataObject
@@ -76,7 +74,7 @@ def test_entities_have_the_same_answers(
         assert_answers(answer, entity)
 
 
-@SOME
+@ANY
 @given(st.data())
 def test_entities_have_the_same_features(
     reader: PackReader, release: Release, tmp_path: Path, data: st.DataObject
@@ -107,7 +105,7 @@ def test_entities_have_the_same_features(
         assert same(answer, json.loads(json.dumps(expected[name]["row"])))
 
 
-@SOME
+@ANY
 @given(st.data())
 def test_rows_of_mixed_columns_have_the_same_keys(reader: PackReader, data: st.DataObject) -> None:
     dtypes = data.draw(st.lists(st.sampled_from([*DTYPES, "string"]), min_size=2, max_size=6))

@@ -10,7 +10,8 @@
  *                             of status and 16 of the key
  * predict PACK NOW MODEL      names after their length; a line of JSON for each
  * features PACK NOW           the same
- * verify PACK */
+ * verify PACK
+ * halves NONE                 doubles; for each the half (16 bits), and that as a double */
 #define _POSIX_C_SOURCE 200809L
 #include "edge_pack.h"
 #include <inttypes.h>
@@ -208,10 +209,23 @@ static void features(const edge_pack *pack)
     }
 }
 
+static void halves(void)
+{
+    for (double number; get(&number, sizeof number);) {
+        uint16_t half = edge_half_of(number);
+        double back = edge_half(half);
+        fwrite(&half, sizeof half, 1, out), fwrite(&back, sizeof back, 1, out);
+    }
+}
+
 static void answer(char **words, size_t count)
 {
     if (!strcmp(words[0], "rows")) {
         rows(words[1], words + 2, count - 2);
+        return;
+    }
+    if (!strcmp(words[0], "halves")) {
+        halves();
         return;
     }
     edge_error error;

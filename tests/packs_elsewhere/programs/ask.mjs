@@ -1,5 +1,6 @@
 // What the tests ask the JavaScript reader; ask.c says what each command is.
 import { readFileSync, readSync, writeSync } from "node:fs";
+import { half, halfOf } from "../../../packs/js/dtypes.js";
 import * as packs from "../../../packs/js/index.js";
 
 const { EntityFeatures, EntityPredictions, InputError, Pack, PackError, Rows } = packs;
@@ -85,12 +86,6 @@ function lookUp(pack, keys) {
   return Buffer.from(out.buffer, 0, at);
 }
 
-const half = (bits) => {
-  const size = (bits >> 10) & 31;
-  const rest = bits & 1023;
-  const value = size === 31 ? (rest ? NaN : Infinity) : size ? (1024 + rest) * 2 ** (size - 25) : rest * 2 ** -24;
-  return bits >> 15 ? -value : value;
-};
 const READ = {
   float16: [2, (view, at) => half(view.getUint16(at, true))],
   float32: [4, (view, at) => view.getFloat32(at, true)],
@@ -124,6 +119,16 @@ function rows(bytes, canonicaliser, ...dtypes) {
     out.push(Buffer.from([key ? 1 : 0]), key ? Buffer.from(key) : Buffer.alloc(16));
   }
   return Buffer.concat(out);
+}
+
+function halves(bytes) {
+  const out = Buffer.alloc((bytes.length / 8) * 10);
+  for (let i = 0; i < bytes.length / 8; i++) {
+    const bits = halfOf(bytes.readDoubleLE(8 * i));
+    out.writeUInt16LE(bits, 10 * i);
+    out.writeDoubleLE(half(bits), 10 * i + 2);
+  }
+  return out;
 }
 
 function names(bytes) {
@@ -163,6 +168,7 @@ function features(pack, name, now) {
 
 function answerTo(command, path, words, given) {
   if (command === "rows") return rows(given, path, ...words);
+  if (command === "halves") return halves(given);
   const data = readFileSync(path);
   const now = Number(words[0] ?? 0);
   if (command === "describe") {
