@@ -26,8 +26,9 @@ static int parse_text(json *from, edge_scalar *node)
         if (from->end - from->at > 4 && !memcmp(from->at, "u00", 3)) { /* writers need no other */
             const char code[3] = {from->at[3], from->at[4], 0};
             char *end;
-            *from->text = (char)strtoul(code, &end, 16), from->at += 5;
-            if (*end || *from->text <= 0) return 0; /* a NUL ends texts in C */
+            unsigned long character = strtoul(code, &end, 16);
+            if (*end || !character || character > 0x7F) return 0; /* a NUL ends texts in C */
+            *from->text = (char)character, from->at += 5;
         } else if (from->at < from->end && is_one_of(*from->at, NAMES))
             *from->text = MEANT[strchr(NAMES, *from->at++) - NAMES];
         else

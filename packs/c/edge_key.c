@@ -192,7 +192,7 @@ void edge_key_numbers(edge_key *key, edge_dtype dtype, const void *values, size_
     size_t bytes = DTYPES[dtype].bytes, used = 0;
     uint64_t sign = bytes ? UINT64_C(1) << (8 * bytes - 1) : 0;
     uint64_t infinity = sign - (sign >> DTYPES[dtype].exponent); /* 0 of integers */
-    uint8_t chunk[64];
+    uint8_t chunk[64] = {0};
     if (!bytes) key->result = EDGE_NO_NAME, count = 0;
     for (const uint8_t *at = values; count--; at += bytes) {
         uint64_t bits;

@@ -154,9 +154,10 @@ static int read_columns(edge_pack *pack, const edge_scalar *root, edge_error *er
              (names == &NOTHING || field->read > EDGE_FLOAT64),
              "%s: expected a default, and categories of an integer", field->name);
     }
-    NEED(columns == (pack->is_features ? (int64_t)pack->field_count : 0) && texts <= columns &&
-         columns == defaults->as.integer && texts == categories->as.integer,
-         "defaults, categories: expected those of the columns of entity features");
+    int kinds = 1 << defaults->kind | 1 << categories->kind;
+    NEED(!(kinds & ~(NUL | 1 << EDGE_OBJECT)) && columns == defaults->as.integer &&
+         columns == (pack->is_features ? (int64_t)pack->field_count : 0) && texts <= columns &&
+         texts == categories->as.integer, "defaults, categories: expected those of the columns");
     return 1;
 }
 

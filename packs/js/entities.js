@@ -173,7 +173,7 @@ export class EntityFeatures {
     return {
       row: { ...features, ...streaming },
       isStored: entry >= 0,
-      age: computedAt == null ? null : now - computedAt,
+      age: computedAt == null ? null : now - Number(computedAt),
       isStale: staleAt != null && now >= staleAt,
     };
   }

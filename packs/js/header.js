@@ -2,7 +2,7 @@
 import { DTYPES, FLOATS, plain } from "./dtypes.js";
 import { PackError } from "./errors.js";
 import { crc32 } from "./hashes.js";
-import { ENTITY, ENTITY_ANSWERS } from "./keys.js";
+import { ENTITY, ENTITY_ANSWERS, isUnicode } from "./keys.js";
 
 const MAGIC = "EDGEPACK";
 const FORMAT = 5;
@@ -14,7 +14,7 @@ function need(fits, message) {
   if (!fits) throw new PackError(message);
 }
 
-const isText = (value) => typeof value === "string" && !value.includes("\0");
+const isText = (value) => typeof value === "string" && !value.includes("\0") && isUnicode(value);
 const isWhole = (value, most = Infinity) =>
   (Number.isSafeInteger(value) || typeof value === "bigint") && value >= 0 && value <= most;
 const isNumber = (value) => Number.isFinite(value) || typeof value === "bigint";

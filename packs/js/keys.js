@@ -19,9 +19,12 @@ export function keyOf(named, length = named.length) {
   return key;
 }
 
+/** False for a text with half a character, a lone surrogate, which UTF-8 cannot hold. */
+export const isUnicode = (text) => !/\p{Surrogate}/u.test(text);
+
 /** A text as UTF-8; TextEncoder alone would put another character in place of half of one. */
 function utf8(what, text) {
-  if (/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/.test(text)) {
+  if (!isUnicode(text)) {
     throw new InputError(`${what}: expected Unicode text, got a lone surrogate`);
   }
   return encoder.encode(text);
