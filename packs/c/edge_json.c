@@ -16,23 +16,45 @@ static int take(json *from, char wanted)
     return from->at < from->end && *from->at == wanted ? from->at++, 1 : 0;
 }
 
-static int parse_text(json *from, edge_scalar *node)
+static int hexadecimal(json *from, uint32_t *code)
+{
+    char text[5] = "";
+    if (from->end - from->at < 4) return 0;
+    memcpy(text, from->at, 4), from->at += 4;
+    *code = (uint32_t)strtoul(text, NULL, 16);
+    return strspn(text, "0123456789abcdefABCDEF") == 4;
+}
+
+/* What stands after a backslash, as UTF-8. */
+static int escape(json *from)
 {
     static const char NAMES[] = "\"\\/bfnrt", MEANT[] = "\"\\/\b\f\n\r\t";
+    uint32_t code, low;
+    if (from->at == from->end) return 0;
+    char name = *from->at++;
+    if (is_one_of(name, NAMES)) return *from->text++ = MEANT[strchr(NAMES, name) - NAMES], 1;
+    if (name != 'u' || !hexadecimal(from, &code)) return 0;
+    if (code >> 10 == 0x36) { /* the first half of a pair */
+        if (from->end - from->at < 2 || memcmp(from->at, "\\u", 2)) return 0;
+        from->at += 2;
+        if (!hexadecimal(from, &low) || low >> 10 != 0x37) return 0;
+        code = 0x10000 + ((code & 0x3FF) << 10 | (low & 0x3FF));
+    }
+    if (!code || code >> 11 == 0x1B) return 0; /* a NUL, which ends texts in C; half a pair */
+    int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    uint32_t lead = more ? 0xF00u >> more & 0xFF : 0;
+    *from->text++ = (char)(lead | code >> 6 * more);
+    while (more--) *from->text++ = (char)(0x80 | (code >> 6 * more & 0x3F));
+    return 1;
+}
+
+static int parse_text(json *from, edge_scalar *node)
+{
     node->kind = EDGE_TEXT, node->as.text = from->text; /* never longer than it is written */
-    for (; from->at < from->end && *from->at != '"'; from->text++) {
+    while (from->at < from->end && *from->at != '"') {
         if ((unsigned char)*from->at < 0x20) return 0;
-        if ((*from->text = *from->at++) != '\\') continue;
-        if (from->end - from->at > 4 && !memcmp(from->at, "u00", 3)) { /* writers need no other */
-            const char code[3] = {from->at[3], from->at[4], 0};
-            char *end;
-            unsigned long character = strtoul(code, &end, 16);
-            if (*end || !character || character > 0x7F) return 0; /* a NUL ends texts in C */
-            *from->text = (char)character, from->at += 5;
-        } else if (from->at < from->end && is_one_of(*from->at, NAMES))
-            *from->text = MEANT[strchr(NAMES, *from->at++) - NAMES];
-        else
-            return 0;
+        if (*from->at != '\\') *from->text++ = *from->at++;
+        else if (from->at++, !escape(from)) return 0;
     }
     node->length = (uint32_t)(from->text - node->as.text), *from->text++ = 0;
     return from->at++ < from->end;

@@ -18,8 +18,7 @@ typedef struct {
 typedef struct { const edge_scalar *at; size_t count; } edge_list;
 
 /* Parse what is UTF-8 already, into at most `bytes` / 2 + 1 nodes and `bytes` + 1 bytes of texts.
- * 1; or 0 for what is no JSON, is nested deeper than 64, or has a NUL in a text. Of the escapes \u
- * those below \u0080 are read: the others are never needed, and packs have none. */
+ * 1; or 0 for what is no JSON, is nested deeper than 64, or has a NUL in a text. */
 int edge_json_parse(const char *json, size_t bytes, edge_scalar *nodes, char *texts);
 /* The node after a node and all that it holds. */
 const edge_scalar *edge_json_after(const edge_scalar *nodes, const edge_scalar *node);

@@ -18,7 +18,7 @@
 #endif
 #define NEED(fits, ...) do { if (!(fits)) return fail(error, __VA_ARGS__); } while (0)
 
-enum { PREFIX = 20, FORMAT = 5, HEADER_LIMIT = 1 << 20, VALUE_LIMIT = 1 << 28 };
+enum { PREFIX = 20, FORMAT = 5, HEADER_LIMIT = 1 << 20, VALUE_LIMIT = 1 << 30, AXES = 16 };
 enum { UNCHECKED, SOUND, BROKEN };
 static const edge_scalar NOTHING = {EDGE_NULL, 0, {0}};
 
@@ -131,12 +131,13 @@ static int read_field(edge_pack *pack, const edge_scalar *object, edge_error *er
          field->max_error >= 0, "%s: expected scale and offset of uint8 alone", field->name);
     for (size_t i = 0; i < field->shape.count; i++) {
         int64_t n = field->shape.at[i].as.integer;
-        NEED(n > 0 && (uint64_t)n <= VALUE_LIMIT / 8 / field->items,
-             "%s: expected sizes of 1 or more, and values below 256 MiB", field->name);
+        NEED(n > 0 && (uint64_t)n <= VALUE_LIMIT / field->items && field->shape.count <= AXES,
+             "%s: expected up to %d sizes of 1 or more, of 2^30 bytes", field->name, AXES);
         field->items *= (size_t)n;
     }
-    pack->value_bytes += field->items * edge_dtype_bytes(field->stored);
-    NEED(pack->value_bytes <= VALUE_LIMIT, "fields: expected values below 256 MiB");
+    size_t bytes = edge_dtype_bytes(field->stored);
+    NEED(field->items <= (VALUE_LIMIT - pack->value_bytes) / bytes, "fields: expected 2^30 bytes");
+    pack->value_bytes += field->items * bytes;
     return ++pack->field_count, 1;
 }
 
@@ -170,14 +171,16 @@ static int read_entities(edge_pack *pack, const edge_scalar *about, edge_error *
     const edge_field *items = edge_pack_field(pack, "items"), *at = pack->fields;
     const edge_field *scores = edge_pack_field(pack, "scores");
     NEED(!pack->top || (items && items->read == EDGE_UINT8 && items->shape.count == 1 && scores &&
-                        scores->read <= EDGE_FLOAT64 && scores->shape.count == 1),
-         "fields: expected items and scores of a ranked list");
+                        scores->read <= EDGE_FLOAT64 && scores->shape.count == 1 &&
+                        !scores->encoding), "fields: expected items and scores of a ranked list");
     for (; !pack->top && at < pack->fields + pack->field_count; at++) {
-        int is_scored = !strcmp(at->role, "probabilities") || !strcmp(at->role, "scores");
-        int is_label = !strcmp(at->role, "label"), is_single = at->items == 1;
-        NEED(!is_scored || (at->shape.count == 1 && at->items == pack->classes.count),
+        int is_several = !strcmp(at->role, "scores"), is_label = !strcmp(at->role, "label");
+        int is_scored = is_several || !strcmp(at->role, "probabilities");
+        int is_whole = at->read > EDGE_FLOAT64 && at->read < EDGE_BOOL;
+        NEED(!is_scored || (at->shape.count == 1 && at->items == pack->classes.count &&
+                            at->read <= EDGE_FLOAT64),
              "%s: expected one for each of %u classes", at->name, (unsigned)pack->classes.count);
-        NEED(!is_label || (pack->classes.count && is_single && at->read > EDGE_FLOAT64),
+        NEED(!is_label || (pack->classes.count && !at->shape.count && is_whole),
              "%s: expected the index of a class", at->name);
     }
     return 1;
@@ -196,6 +199,8 @@ static int read_header(edge_pack *pack, const char *text, size_t bytes, edge_err
     pack->is_features = !strcmp(pack->canonicaliser, "entity-v1");
     int is_predictions = !strcmp(pack->canonicaliser, "entity-answers-v1");
     NEED(strlen(pack->manifest) == 64 && strlen(pack->body) == 64, "manifest: expected a SHA-256");
+    NEED(pack->expires == INT64_MAX || (pack->expires >= 0 && pack->expires <= (int64_t)1 << 33),
+         "expires: expected Unix seconds, up to 2^33");
     NEED(pack->count >= 0 && pack->directory_bits >= 0 && pack->directory_bits <= 24 &&
          pack->filter_bits >= 0 && pack->filter_bits <= 29 && pack->check_bits >= 0 &&
          pack->check_bits <= pack->directory_bits, "count, bits: expected 0 to their limits");
@@ -299,7 +304,9 @@ static int is_sound(const edge_pack *pack, size_t block)
         size_t edges = (size_t)4 << (pack->directory_bits - pack->check_bits);
         const uint8_t *at = pack->directory + block * edges;
         size_t first = (size_t)little(at, 4), end = (size_t)little(at + edges, 4);
-        size_t bytes = pack->value_bytes, fits = first <= end && end <= (size_t)pack->count;
+        size_t bytes = pack->value_bytes, fits = end <= (size_t)pack->count;
+        /* A lie with a true checksum: what is found between two edges must be an entry. */
+        for (size_t i = 0; i < edges; i += 4) fits &= little(at + i, 4) <= little(at + i + 4, 4);
         uint32_t crc = edge_crc32(0, at, edges + 4);
         if (fits) crc = edge_crc32(crc, pack->keys + 16 * first, 16 * (end - first));
         if (fits) crc = edge_crc32(crc, pack->values + bytes * first, bytes * (end - first));
@@ -324,7 +331,6 @@ int64_t edge_pack_find(const edge_pack *pack, const uint8_t key[EDGE_KEY_BYTES])
     if (!is_sound(pack, top(check, pack->check_bits))) return EDGE_DAMAGED;
     const uint8_t *bucket = pack->directory + 4 * top(check, pack->directory_bits);
     int64_t entry = (int64_t)little(bucket, 4), end = (int64_t)little(bucket + 4, 4);
-    if (end > pack->count) return EDGE_DAMAGED;
     while (entry < end && memcmp(pack->keys + 16 * entry, key, 16)) entry++;
     return entry < end ? entry : EDGE_ABSENT;
 }
@@ -407,6 +413,13 @@ edge_scalar edge_pack_feature(const edge_pack *pack, int64_t entry, const edge_f
     return value;
 }
 
+double edge_pack_now(const edge_pack *pack, double clock, double *behind)
+{
+    if (clock >= pack->computed_at) return clock;
+    if (clock + *behind < pack->computed_at) *behind = pack->computed_at - clock;
+    return clock + *behind;
+}
+
 int64_t edge_pack_predict(const edge_pack *pack, const char *entity, size_t length, double now,
                           edge_prediction *out)
 {
@@ -414,13 +427,14 @@ int64_t edge_pack_predict(const edge_pack *pack, const char *entity, size_t leng
     int64_t entry = EDGE_ABSENT, classes = (int64_t)pack->classes.count;
     *out = (edge_prediction){NOTHING, NOTHING, NAN, NAN};
     if (edge_key_entity(pack->canonicaliser, entity, length, key) < 0) return EDGE_NO_NAME;
+    if (now < pack->computed_at) now = pack->computed_at;
     if (pack->job && now < (double)pack->expires) entry = edge_pack_find(pack, key);
     if (entry < 0) {
         int is_label = classes || pack->fallback.kind == EDGE_TEXT;
         if (!pack->default_items.count) *(is_label ? &out->label : &out->value) = pack->fallback;
         return entry;
     }
-    out->age = now > pack->computed_at ? now - pack->computed_at : 0;
+    out->age = now - pack->computed_at;
     for (size_t i = 0; !pack->top && i < pack->field_count; i++) {
         const edge_field *field = &pack->fields[i];
         if (!strcmp(field->role, "probabilities")) {

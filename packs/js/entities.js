@@ -20,6 +20,22 @@ const unixSeconds = () => Date.now() / 1000;
  * @property {number | null} age seconds since it was computed
  */
 
+/**
+ * A clock that is never before a moment that is known to be over. One without a battery starts
+ * years ago, and would make answers last for ever: it counts from that moment on, until it is set.
+ */
+function lateClock(clock, earliest) {
+  let behind = 0;
+  const late = () => {
+    const now = clock();
+    if (now >= earliest) return now;
+    if (now + behind < earliest) behind = earliest - now;
+    return now + behind;
+  };
+  late(); // it counts from now on
+  return late;
+}
+
 /** A pack of answers by entity. */
 export class EntityPredictions {
   /**
@@ -37,7 +53,9 @@ export class EntityPredictions {
   constructor(pack, clock = unixSeconds) {
     this.pack = pack;
     this.about = pack.header.entities;
-    this._clock = clock;
+    const { fields } = pack.header;
+    this._isSeveral = !this.about.top && fields.some(({ role }) => role === "scores");
+    this._clock = lateClock(clock, this.about.computedAt);
   }
 
   /**
@@ -68,6 +86,11 @@ export class EntityPredictions {
     const prediction = this._empty("default");
     if (items.length) return { ...prediction, ranked: { items: [...items], scores: [] } };
     if (answer === null) return null;
+    if (this._isSeveral) {
+      // That class, and no other.
+      const scores = Float32Array.from(classes, (name) => (name === answer ? 1 : 0));
+      return { ...prediction, probabilities: scores, labels: classes.filter((_, i) => scores[i]) };
+    }
     const isLabel = classes.length > 0 || typeof answer === "string";
     return { ...prediction, [isLabel ? "label" : "value"]: answer };
   }

@@ -8,6 +8,9 @@ const MAGIC = "EDGEPACK";
 const FORMAT = 5;
 const PREFIX = 20;
 const LIMIT = 1 << 20;
+const LATEST = 2 ** 33;
+const VALUE_BYTES = 2 ** 30;
+const AXES = 16;
 const ROLES = ["label", "probabilities", "scores", "value", "embedding", "other"];
 
 function need(fits, message) {
@@ -81,7 +84,8 @@ function checked(root) {
     need(isText(header[name]), `${name}: expected a text`);
   }
   need(isDigest(header.manifest) && isDigest(header.body), "manifest, body: expected a SHA-256");
-  need(header.expires === null || isWhole(header.expires), "expires: expected Unix seconds");
+  const lasts = header.expires === null || isWhole(header.expires, LATEST);
+  need(lasts, "expires: expected Unix seconds, up to 2^33");
   need(isWhole(header.count, 2 ** 40), "count: expected 0 or more");
   need(isWhole(header.directory_bits, 24), "directory_bits: expected 0 to 24");
   need(isWhole(header.filter_bits, 29), "filter_bits: expected 0 to 29");
@@ -95,7 +99,7 @@ function checked(root) {
     return field;
   });
   header.valueBytes = begin;
-  need(Number.isSafeInteger(begin * header.count), "fields: expected values that fit into a file");
+  need(begin <= VALUE_BYTES, "fields: expected values of up to 2^30 bytes");
   checkColumns(header);
   const byEntity = header.canonicaliser === ENTITY_ANSWERS;
   need(byEntity === (header.entities !== null), "entities: expected of answers by entity");
@@ -109,8 +113,8 @@ function readField(given, begin) {
   const maxError = given.max_error ?? 0;
   need(isText(name) && ROLES.includes(role), "fields: expected a name and a role");
   need(typeof dtype === "string" && DTYPES[dtype], `${name}: expected a dtype`);
-  const isShape = Array.isArray(shape) && shape.every((n) => isWhole(n, 2 ** 40) && n > 0);
-  need(isShape, `${name}: expected a shape of sizes of at least 1`);
+  const isShape = Array.isArray(shape) && shape.every((n) => isWhole(n, VALUE_BYTES) && n > 0);
+  need(isShape && shape.length <= AXES, `${name}: expected up to ${AXES} sizes of at least 1`);
   const isKnown = [null, "float16", "uint8"].includes(encoding);
   need(isKnown, `${name}: expected the encoding float16 or uint8`);
   need(encoding === null || FLOATS.includes(dtype), `${name}: expected an encoding of floats`);
@@ -120,9 +124,9 @@ function readField(given, begin) {
   need(isNumber(maxError) && maxError >= 0, `${name}: expected an error of at least 0`);
   const items = shape.reduce((a, b) => a * b, 1);
   const bytes = items * DTYPES[encoding ?? dtype].bytes;
-  need(Number.isSafeInteger(bytes), `${name}: expected a shape that fits into a file`);
+  need(bytes <= VALUE_BYTES, `${name}: expected values of up to 2^30 bytes`);
   return {
-    ...{ name, role, dtype, shape, encoding, maxError, items, bytes, begin },
+    ...{ name, role, dtype, shape, encoding, maxError: Number(maxError), items, bytes, begin },
     scale: coded ? Number(scale) : null,
     offset: coded ? Number(offset) : null,
   };
@@ -179,16 +183,17 @@ function checkAnswers({ classes, top }, fields) {
   if (top) {
     const items = fields.find(({ name }) => name === "items");
     const scores = fields.find(({ name }) => name === "scores");
-    const fits = items?.dtype === "uint8" && items.shape.length === 1 && scores?.shape.length === 1;
+    const isList = (field) => field?.shape.length === 1 && field.encoding === null;
+    const fits = isList(items) && isList(scores) && items.dtype === "uint8";
     need(fits && FLOATS.includes(scores.dtype), "expected items and scores of a ranked list");
     return;
   }
   for (const { name, role, shape, items, dtype } of fields) {
     if (role === "probabilities" || role === "scores") {
-      const fits = shape.length === 1 && items === classes.length;
+      const fits = shape.length === 1 && items === classes.length && FLOATS.includes(dtype);
       need(fits, `${name}: expected one for each of ${classes.length} classes`);
     } else if (role === "label") {
-      const fits = classes.length > 0 && items === 1 && !FLOATS.includes(dtype);
+      const fits = classes.length > 0 && !shape.length && ![...FLOATS, "bool"].includes(dtype);
       need(fits, `${name}: expected the index of a class`);
     }
   }

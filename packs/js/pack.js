@@ -95,7 +95,6 @@ export class Pack {
     if (this._blocks[block] !== SOUND && !this._isSound(block)) return IN_DAMAGED_BLOCK;
     const bucket = at.directory + 4 * top(check, header.directory_bits);
     const end = view.getUint32(bucket + 4, true);
-    if (end > header.count) return IN_DAMAGED_BLOCK;
     for (let entry = view.getUint32(bucket, true); entry < end; entry++) {
       const place = at.keys + KEY_BYTES * entry;
       let i = 0;
@@ -165,7 +164,13 @@ export class Pack {
     const edges = at.directory + length * block;
     const first = view.getUint32(edges, true);
     const end = view.getUint32(edges + length, true);
-    if (first > end || end > header.count) return false;
+    // A lie with a true checksum: what is found between two edges must be an entry.
+    if (end > header.count) return false;
+    for (let i = edges, last = first; i < edges + length; i += 4) {
+      const next = view.getUint32(i + 4, true);
+      if (next < last) return false;
+      last = next;
+    }
     const { valueBytes } = header;
     let crc = crc32(bytes, 0, edges, edges + length + 4);
     crc = crc32(bytes, crc, at.keys + KEY_BYTES * first, at.keys + KEY_BYTES * end);

@@ -69,7 +69,7 @@ def drawn_pack(draw: st.DrawFn, path: Path, release: Release) -> NDArray[np.uint
             array = np.clip(array, -6e4, 6e4).astype(dtype)
         specs.append(OutputSpec(name, dtype, (None, *shape)))  # type: ignore[arg-type]
         arrays[name] = array
-    expires = draw(st.one_of(st.none(), st.integers(1, 2**53)))
+    expires = draw(st.one_of(st.none(), st.integers(1, 2**33)))
     made = with_outputs(release, *specs)
     write(path, made, keys, **arrays, encodings=encodings, expires=expires)
     return keys

@@ -76,7 +76,8 @@ int main(int argc, char **argv)
 {{
     edge_pack *pack = argc > 1 ? edge_pack_open(argv[1], NULL, NULL) : NULL;
     if (!pack) return 1;
-    {body}
+    {{
+{body}    }}
     edge_pack_close(pack);
     return 0;
 }}

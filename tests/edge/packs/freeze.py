@@ -101,7 +101,7 @@ def labels(path: Path, release: Release) -> None:
 def scores(path: Path, release: Release) -> None:
     """A multilabel model's."""
     values = {"s": EntityValues("scores", np.array([[0.2, 0.8], [0.6, 0.7]] + [[0, 0]] * 3, "f4"))}
-    written(path, NAMES, values, classes=("a", "b"), threshold=0.6)
+    written(path, NAMES, values, classes=("a", "b"), threshold=0.6, default="b")
 
 
 def numbers(path: Path, release: Release) -> None:
@@ -234,9 +234,11 @@ def main() -> None:
             path = FROZEN / f"{name}.pack"
             if not path.exists():
                 make(path, release)
+                path.chmod(0o644)
+                print(f"froze {path.name}")
+            if not path.with_suffix(".json").exists():
                 text = json.dumps(expected(path), ensure_ascii=False)
                 path.with_suffix(".json").write_text(f"{text}\n")
-                print(f"froze {path.name}")
     path = FROZEN / "keys.json"
     if not path.exists():
         path.write_text(f"{json.dumps(keys(), ensure_ascii=False)}\n")

@@ -23,8 +23,16 @@ def look_up(pack: Pack, key: bytes) -> dict[str, list[Any]] | None:
 class Uncounted:
     """A monitor that counts nothing."""
 
+    @property
+    def by_entity(self) -> Uncounted:
+        """The one of answers by entity."""
+        return self
+
+    def use(self, *_: Any, **__: Any) -> None:
+        """Leave the classes out."""
+
     def record(self, *_: Any) -> None:
-        """Leave it out."""
+        """Leave the answer out."""
 
 
 def predictions(opened: EntityPredictions, entities: Sequence[str], now: float) -> dict[str, Any]:
@@ -45,6 +53,7 @@ def _prediction(answerer: EntityAnswerer, entity: str) -> dict[str, Any] | None:
     return {
         "stored": stored is not None,
         "label": given.label,
+        "labels": None if given.labels is None else list(given.labels),
         "value": value,
         "confidence": NAN if given.confidence is None else given.confidence,
         "age": NAN if given.age is None else given.age,

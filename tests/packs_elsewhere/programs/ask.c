@@ -158,6 +158,31 @@ static void rows(const char *canonicaliser, char **dtypes, size_t count)
     }
 }
 
+static const edge_field *several(const edge_pack *pack)
+{
+    for (size_t i = 0; !pack->top && i < pack->field_count; i++)
+        if (!strcmp(pack->fields[i].role, "scores")) return &pack->fields[i];
+    return NULL;
+}
+
+static void print_labels(const edge_pack *pack, int64_t entry, edge_scalar fallback)
+{
+    const edge_field *scores = several(pack);
+    int count = 0;
+    if (!scores || (entry < 0 && fallback.kind == EDGE_NULL)) {
+        fprintf(out, "null");
+        return;
+    }
+    fputc('[', out);
+    for (size_t i = 0; entry >= 0 && i < pack->classes.count; i++) {
+        if (edge_pack_real(pack, entry, scores, i) < pack->threshold) continue;
+        if (count++) fputc(',', out);
+        print_scalar(pack->classes.at[i]);
+    }
+    if (entry < 0) print_scalar(fallback);
+    fputc(']', out);
+}
+
 static void predict(const edge_pack *pack, double now)
 {
     char *name;
@@ -168,7 +193,10 @@ static void predict(const edge_pack *pack, double now)
         size_t count = edge_pack_items(pack, entry, NULL, 0);
         edge_item *items = malloc((count ? count : 1) * sizeof *items);
         edge_pack_items(pack, entry, items, count);
-        fprintf(out, "{\"entry\":%" PRId64 ",\"label\":", entry), print_scalar(answer.label);
+        edge_scalar label = answer.label;
+        if (several(pack)) label.kind = EDGE_NULL; /* it is one of any number of labels */
+        fprintf(out, "{\"entry\":%" PRId64 ",\"label\":", entry), print_scalar(label);
+        fprintf(out, ",\"labels\":"), print_labels(pack, entry, answer.label);
         fprintf(out, ",\"value\":"), print_scalar(answer.value);
         fprintf(out, ",\"confidence\":"), print_real(answer.confidence);
         fprintf(out, ",\"age\":"), print_real(answer.age);

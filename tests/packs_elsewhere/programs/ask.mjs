@@ -145,11 +145,12 @@ function answer(pack, name) {
   try {
     const stored = pack.stored(name);
     const given = stored ?? pack.default();
-    const { label = null, value = null, confidence, age, ranked } = given ?? {};
+    const { label = null, labels = null, value = null, confidence, age, ranked } = given ?? {};
     const entry = stored ? 0 : -1;
     const items = ranked?.items ?? [];
     const scores = items.map((_, i) => ranked.scores[i] ?? NaN);
-    return { entry, label, value, confidence: confidence ?? NaN, age: age ?? NaN, items, scores };
+    const numbers = { confidence: confidence ?? NaN, age: age ?? NaN, scores };
+    return { entry, label, labels, value, items, ...numbers };
   } catch (error) {
     if (error instanceof InputError) return { entry: NO_NAME };
     throw error;

@@ -48,9 +48,24 @@ function mutant(file) {
   return kind === 7 ? out.subarray(0, roll(out.length)) : out;
 }
 
+// Make the checksum of each block again, as far as the directory leads to places in the file.
+function mend({ header, _sections: at }, bytes) {
+  const length = 4 * 2 ** (header.directory_bits - header.check_bits);
+  for (let block = 0; block < 2 ** header.check_bits; block++) {
+    const edges = at.directory + length * block;
+    const [first, end] = [edges, edges + length].map((place) => bytes.readUInt32LE(place));
+    if (first > end || end > header.count) continue;
+    let crc = crc32(bytes, 0, edges, edges + length + 4);
+    crc = crc32(bytes, crc, at.keys + 16 * first, at.keys + 16 * end);
+    const { valueBytes } = header;
+    crc = crc32(bytes, crc, at.values + valueBytes * first, at.values + valueBytes * end);
+    bytes.writeUInt32LE(crc, at.checks + 4 * block);
+  }
+}
+
 function useAll(bytes) {
   const pack = Pack.open(bytes, { now: 0 });
-  pack._isSound = () => true; // what a block's checksum hides is looked at too
+  if (roll(2)) mend(pack, bytes);
   for (let at = pack._sections.keys, n = 0; n < Math.min(pack.size, 8); n++, at += 16) {
     pack.get(bytes.subarray(at, at + 16));
   }
