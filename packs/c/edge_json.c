@@ -42,7 +42,7 @@ static int escape(json *from)
     }
     if (!code || code >> 11 == 0x1B) return 0; /* a NUL, which ends texts in C; half a pair */
     int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    uint32_t lead = more ? 0xF00u >> more & 0xFF : 0;
+    uint32_t lead = more ? 0xF00u >> (more + 1) & 0xFF : 0;
     *from->text++ = (char)(lead | code >> 6 * more);
     while (more--) *from->text++ = (char)(0x80 | (code >> 6 * more & 0x3F));
     return 1;

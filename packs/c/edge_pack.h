@@ -15,6 +15,7 @@ typedef struct {
     edge_dtype read, stored; /* as it is given, and as it is in the file */
     edge_list shape;         /* integers */
     size_t items, begin;     /* product of the shape; offset in a value */
+    size_t bytes;            /* of one item, as it is in the file */
     double scale, offset, max_error;
     edge_scalar fallback;    /* of a column: for entities that are not in the file */
     edge_list categories;    /* of a column of text */

@@ -1,5 +1,5 @@
 /** Keys of packs: made of a row of declared columns, or of the name of an entity. */
-import { DTYPES, FLOATS, rounded } from "./dtypes.js";
+import { DTYPES, rounded } from "./dtypes.js";
 import { InputError } from "./errors.js";
 import { crc32, sha256 } from "./hashes.js";
 
@@ -78,7 +78,9 @@ export class Rows {
     /** Name of the rule; a pack has the same one. */
     this.canonicaliser = dense ? `dense-${columns[0].dtype}-v1` : "columns-v1";
     this._names = new Set(columns.map(({ name }) => name));
-    const sizes = columns.map(({ dtype }) => (dtype === STRING ? 4 : DTYPES[dtype].bytes));
+    this._dtypes = columns.map(({ dtype }) => (dtype === STRING ? null : DTYPES[dtype]));
+    this._texts = [...columns.keys()].filter((i) => this._dtypes[i] === null);
+    const sizes = this._dtypes.map((dtype) => dtype?.bytes ?? 4);
     /** Bytes without those of the texts. */
     this._fixed = sizes.reduce((a, b) => a + b, this.canonicaliser.length + 1);
     this._reserve(this._fixed);
@@ -107,23 +109,20 @@ export class Rows {
    */
   key(row) {
     const values = this._inOrder(row);
-    const raw = this.columns.map((column, i) =>
-      column.dtype === STRING ? text(column, values[i]) : null,
-    );
-    let length = this._fixed;
-    for (const each of raw) if (each) length += each.length;
+    const raw = this._texts.map((i) => text(this.columns[i], values[i]));
+    const length = raw.reduce((sum, each) => sum + each.length, this._fixed);
     if (length > this._named.length) this._reserve(2 * length);
     let at = this.canonicaliser.length + 1;
-    for (let i = 0; i < raw.length; i++) {
-      const column = this.columns[i];
-      if (raw[i]) {
-        this._view.setUint32(at, raw[i].length, true);
-        this._named.set(raw[i], at + 4);
-        at += 4 + raw[i].length;
+    for (let i = 0, next = 0; i < values.length; i++) {
+      const dtype = this._dtypes[i];
+      if (dtype === null) {
+        const each = raw[next++];
+        this._view.setUint32(at, each.length, true);
+        this._named.set(each, at + 4);
+        at += 4 + each.length;
         continue;
       }
-      const dtype = DTYPES[column.dtype];
-      const number = checked(column, dtype, values[i]);
+      const number = checked(this.columns[i], dtype, values[i]);
       if (number === null) return null;
       dtype.set(this._view, at, number);
       at += dtype.bytes;
@@ -168,19 +167,21 @@ function text({ name, lacking }, value) {
  * A value as its column has it; null if it is not finite. Refuses what a cast would change beyond
  * rounding a float, as edge_sdk does.
  */
-function checked({ name, dtype }, { least, most }, value) {
-  const refuse = () => new InputError(`feature '${name}': expected ${dtype}, got ${shown(value)}`);
+function checked(column, { least, most }, value) {
   const given = value ?? NaN;
-  if (!["number", "boolean", "bigint"].includes(typeof given)) throw refuse();
-  if (FLOATS.includes(dtype)) {
-    const number = Number(given);
+  const kind = typeof given;
+  if (kind !== "number" && kind !== "boolean" && kind !== "bigint") throw refusal(column, value);
+  const number = kind === "number" ? given : Number(given);
+  if (least === undefined) {
     if (!Number.isFinite(number)) return null;
-    const stored = rounded(dtype, number);
-    if (!Number.isFinite(stored)) throw refuse();
+    const stored = rounded(column.dtype, number);
+    if (!Number.isFinite(stored)) throw refusal(column, value);
     return stored === 0 ? 0 : stored; // -0 counts as 0
   }
-  const number = Number(given);
-  if (typeof given !== "bigint" && !Number.isInteger(number)) throw refuse();
-  if (given < least || given > most) throw refuse();
-  return dtype === "int64" ? BigInt(given) : number;
+  if (kind !== "bigint" && !Number.isInteger(number)) throw refusal(column, value);
+  if (given < least || given > most) throw refusal(column, value);
+  return column.dtype === "int64" ? BigInt(given) : number;
 }
+
+const refusal = ({ name, dtype }, value) =>
+  new InputError(`feature '${name}': expected ${dtype}, got ${shown(value)}`);
