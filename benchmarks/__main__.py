@@ -135,9 +135,7 @@ def _parts(
         release = release_of("forest-100", folder / ELSEWHERE)
         size = min(MANY_ENTITIES, max(entries))
         tell = functools.partial(_tell, ELSEWHERE)
-        parts[ELSEWHERE] = packs_elsewhere.measure(
-            release, folder / ELSEWHERE, size, effort, tell
-        )
+        parts[ELSEWHERE] = packs_elsewhere.measure(release, folder / ELSEWHERE, size, effort, tell)
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     if VARIANTS in only:

@@ -79,9 +79,9 @@ edge_scalar edge_pack_feature(const edge_pack *pack, int64_t entry, const edge_f
 typedef struct { edge_scalar label, value; double confidence, age; } edge_prediction;
 int64_t edge_pack_predict(const edge_pack *pack, const char *entity, size_t length, double now,
                           edge_prediction *out);
-/* What `now` is by a clock that may be behind: one without a battery starts years ago, and would make
- * answers last for ever. It counts from the moment that they were computed on, as from the first
- * call, until it has been set. `behind` is 0 at first, and kept between calls. */
+/* What `now` is by a clock that may be behind: one without a battery starts years ago, and would
+ * make answers last for ever. From the first call on it counts from the moment that they were
+ * computed, until it has been set. `behind` is 0 at first, and kept between calls. */
 double edge_pack_now(const edge_pack *pack, double clock, double *behind);
 /* Write up to `most` items of a ranked list, best first, and return how many there are. Names end
  * without a NUL. Those for other entities, of a negative entry, have no score: NaN. */

@@ -1,11 +1,13 @@
 """Random keys and rows, looked up and made in C and JavaScript as in Python: no difference.
 
-``python -m tests.packs_elsewhere.random_keys --keys 1000000`` (``make packs-elsewhere``).
+``python -m tests.packs_elsewhere.random_keys --keys 1000000 --mutants 1000000`` (``make
+packs-elsewhere``) takes a million; the mutants are of the frozen packs, read by C under sanitizers.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,8 +22,9 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release
 from tests.edge.packs.builders import value_release, write
+from tests.edge.packs.freeze import FROZEN
 from tests.packs_elsewhere.comparing import looked_up
-from tests.packs_elsewhere.readers import PackReader
+from tests.packs_elsewhere.readers import PackReader, compiled
 
 AT_ONCE: Final = 100_000
 """Keys of one question."""
@@ -109,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare; 0 if there is no difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--mutants", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     worst = 0
@@ -122,6 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         counts = f"{arguments.keys:,} keys: {of_keys} differences; as many rows: {of_rows}"
         print(f"{language}: {counts}", flush=True)
         worst = max(worst, of_keys, of_rows)
+    if arguments.mutants:
+        with tempfile.TemporaryDirectory() as folder:
+            packs = map(str, sorted(FROZEN.glob("*.pack")))
+            numbers = [str(arguments.mutants), str(arguments.seed + 1)]
+            done = subprocess.run([compiled("fuzz", Path(folder)), *numbers, *packs], check=False)
+        worst = max(worst, abs(done.returncode))
     return int(worst > 0)
 
 

@@ -142,5 +142,3 @@ def drawn_value(dtype: str) -> st.SearchStrategy[Any]:
         bits.map(lambda raw: np.frombuffer(raw, dtype)[0]),
         st.sampled_from(special).map(lambda value: np.array(value, dtype)[()]),
     )
-
-

@@ -15,7 +15,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
 from tests.edge.builders import make_release
 from tests.edge.packs.freeze import FROZEN
-from tests.packs_elsewhere.readers import C, NEED, SOURCES, STRICT, compiler, node
+from tests.packs_elsewhere.readers import NEED, SOURCES, STRICT, C, compiler, node
 from tests.structure import ROOT
 from tests.waiting import PATIENCE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
 import subprocess
 import zlib
@@ -22,7 +21,7 @@ from edge_sdk.packs.entity_predictions import EntityPredictions
 from edge_sdk.packs.reader import Pack
 from tests.edge.packs.freeze import FROZEN, NAMES, PACKS
 from tests.packs_elsewhere.comparing import looked_up, plain_header, same
-from tests.packs_elsewhere.readers import C, PROGRAMS, PackReader, compiled, node
+from tests.packs_elsewhere.readers import PROGRAMS, PackReader, compiled, node
 from tests.waiting import PATIENCE
 
 PACK_FILES: Final = [str(FROZEN / f"{name}.pack") for name in PACKS]
@@ -214,7 +213,7 @@ def test_of_a_header_that_was_tampered_with_all_say_the_same(
     assert "error" not in said, (said, above, last, place[last])
     with Pack.open(path, now=0) as pack:
         assert same(said, json.loads(json.dumps(plain_header(pack))))
-        keys = [bytes(key) for key in pack.keys()]
+        keys = [*map(bytes, pack.keys())]
         assert reader.look_up(path, b"".join(keys)) == looked_up(pack, keys)
 
 
@@ -226,7 +225,7 @@ def test_a_damaged_block_answers_nothing_and_the_others_do(
     path = tmp_path / "pack"
     path.write_bytes(raw)
     with Pack.open(path, now=0) as pack:
-        keys = [bytes(key) for key in pack.keys()]
+        keys = [*map(bytes, pack.keys())]
         assert reader.look_up(path, b"".join(keys)) == looked_up(pack, keys)
         assert pack.damage is not None
     assert "damaged" in reader.verify(path)

@@ -189,7 +189,8 @@ static void predict(const edge_pack *pack, double now)
     size_t length;
     while ((name = read_text(&length))) {
         edge_prediction answer;
-        int64_t entry = edge_pack_predict(pack, name, length, now, &answer);
+        double behind = 0, late = edge_pack_now(pack, now, &behind);
+        int64_t entry = edge_pack_predict(pack, name, length, late, &answer);
         size_t count = edge_pack_items(pack, entry, NULL, 0);
         edge_item *items = malloc((count ? count : 1) * sizeof *items);
         edge_pack_items(pack, entry, items, count);
