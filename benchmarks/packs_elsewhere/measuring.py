@@ -169,7 +169,7 @@ def _findings(
     claims = tuple(GoalRow.of(HIT, float(np.median(in_c)), f"{size:,} entries") for _ in in_c[:1])
     notes = (
         f"a turn looks {count:,} keys up in random order and reads ten numbers of each; a row has "
-        f"{columns} float32 columns, of which SHA-256 makes the key; percentiles are of the rounds, "
-        "and of the processor's time",
+        f"{columns} float32 columns, of which SHA-256 makes the key; percentiles are of the "
+        "rounds, and of the processor's time",
     )
     return Findings(tuple(timings), claims, facts, notes)

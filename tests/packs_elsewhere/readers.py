@@ -69,7 +69,7 @@ class PackReader:
 
     def __init__(self, language: str, command: Sequence[str]) -> None:
         self.language = language
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the program)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )

@@ -1,4 +1,4 @@
-"""Files that are damaged, or made to lead a reader astray: refused, or read as Python reads them."""
+"""Files that are damaged, or lead a reader astray: refused, or read as Python reads them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a file that is cut": ("dtypes", lambda raw: raw[:-64]),
     "a file with more": ("dtypes", lambda raw: raw + bytes(64)),
     "one entry more": ("dtypes", edited(lambda h: h.update(count=h["count"] + 9))),
-    "so many entries that their bytes wrap around": ("dtypes", edited(lambda h: h.update(count=2**60))),
+    "so many entries that their bytes wrap around": (
+        "dtypes", edited(lambda h: h.update(count=2**60))
+    ),
     "a negative count": ("dtypes", edited(lambda h: h.update(count=-1))),
     "a count that is no integer": ("dtypes", edited(lambda h: h.update(count="4"))),
     "a directory of 25 bits": ("dtypes", edited(lambda h: h.update(directory_bits=25))),
@@ -119,12 +121,15 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a default of an answer": ("dtypes", edited(lambda h: h.update(defaults={"bool": True}))),
     "a column without a default": ("features", edited(lambda h: h["defaults"].pop("age"))),
     "categories of no column": ("features", edited(lambda h: h.update(categories={"x": []}))),
-    "categories that are no texts": ("features", edited(lambda h: h.update(categories={"city": [1]}))),
+    "categories that are no texts": (
+        "features", edited(lambda h: h.update(categories={"city": [1]}))
+    ),
     "answers by entity that do not say what they are": (
         "labels", edited(lambda h: h.pop("entities"))
     ),
     "what answers by entity are, of a pack of others": (
-        "dtypes", edited(lambda h: h.update(entities={"job": "a", "generation": 1, "computed_at": 1}))
+        "dtypes",
+        edited(lambda h: h.update(entities={"job": "a", "generation": 1, "computed_at": 1})),
     ),
     "fewer classes than probabilities": ("probabilities", entities(classes=["a"])),
     "labels without classes": ("labels", entities(classes=[])),
@@ -133,13 +138,17 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lists without items": ("numbers", entities(top=2)),
     "a header that is no object": ("dtypes", lambda raw: with_header(raw, b"[1]")),
     "a header that is no JSON": ("dtypes", text(b'"count":', b'"count" ')),
-    "a header with more behind it": ("dtypes", lambda raw: with_header(raw, json.dumps(header_of(raw)).encode() + b"1")),
+    "a header with more behind it": (
+        "dtypes", lambda raw: with_header(raw, json.dumps(header_of(raw)).encode() + b"1")
+    ),
     "a header that is not UTF-8": ("dtypes", text(b'"answered_by":"', b'"answered_by":"\xff')),
     "a text with a NUL": ("dtypes", text(b'"answered_by":"', b'"answered_by":"\\u0000')),
     "half a character": ("dtypes", text(b'"answered_by":"', b'"answered_by":"\\ud800')),
     "a control character in a text": ("dtypes", text(b'"answered_by":"', b'"answered_by":"\n')),
     "a number that JSON has not": ("dtypes", text(b'"max_error":0.0', b'"max_error":NaN')),
-    "nesting without an end": ("dtypes", text(b'"answered_by":', b'"x":' + b"[" * 100_000 + b',"answered_by":')),
+    "nesting without an end": (
+        "dtypes", text(b'"answered_by":', b'"x":' + b"[" * 100_000 + b',"answered_by":')
+    ),
 }  # fmt: skip
 
 
