@@ -39,13 +39,14 @@ def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc")
 
 
-def compiled(program: str, folder: Path, flags: Sequence[str] = STRICT) -> str:
-    """Compile a program of ``programs`` with the reader; returns its path."""
+def compiled(program: str, folder: Path, reader: Path = C) -> str:
+    """Compile a program of ``programs`` with the reader of a folder; returns its path."""
     cc, out = compiler(), folder / program
     if cc is None:
         pytest.skip(NEED["c"])
     source = str(PROGRAMS / f"{program}.c")
-    command = [cc, *flags, "-I", str(C), source, *SOURCES, "-lm", "-o", str(out)]
+    sources = [source, *(str(reader / Path(each).name) for each in SOURCES)]
+    command = [cc, *STRICT, "-I", str(reader), *sources, "-lm", "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return str(out)

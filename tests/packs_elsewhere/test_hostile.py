@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import zlib
@@ -21,7 +22,7 @@ from edge_sdk.packs.entity_predictions import EntityPredictions
 from edge_sdk.packs.reader import Pack
 from tests.edge.packs.freeze import FROZEN, NAMES, PACKS
 from tests.packs_elsewhere.comparing import looked_up, plain_header, same
-from tests.packs_elsewhere.readers import PROGRAMS, PackReader, compiled, node
+from tests.packs_elsewhere.readers import PROGRAMS, C, PackReader, compiled, node
 from tests.waiting import PATIENCE
 
 PACK_FILES: Final = [str(FROZEN / f"{name}.pack") for name in PACKS]
@@ -276,3 +277,25 @@ def fuzzed(command: list[str], count: int) -> subprocess.CompletedProcess[str]:
         [*command, str(count), "1", *PACK_FILES],
         capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
+
+
+REMOVED: Final = {
+    "an entry of a category": "(uint64_t)value.as.integer >= texts->count",
+    "an entry behind the last": "end <= (size_t)pack->count",
+}
+"""Checks of the reader in C without which bytes outside of the file would be read."""
+
+
+@pytest.mark.c
+@pytest.mark.parametrize("what", REMOVED)
+def test_without_one_of_its_checks_the_mutants_would_lead_c_astray(
+    what: str, tmp_path: Path
+) -> None:
+    source, check = (C / "edge_pack.c").read_text(), REMOVED[what]
+    assert source.count(check) == 1
+    weaker = source.replace(check, "0" if ">=" in check else "1")
+    for path in C.glob("edge_*.[ch]"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "edge_pack.c").write_text(weaker)
+    done = fuzzed([compiled("fuzz", tmp_path, reader=tmp_path)], 20_000)
+    assert "AddressSanitizer" in done.stderr or "runtime error" in done.stderr
