@@ -25,6 +25,7 @@ from benchmarks import (
     ways,
 )  # fmt: skip
 from benchmarks.models import MODELS, release_of
+from benchmarks.packs_elsewhere import measuring as packs_elsewhere
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import FULL, QUICK, Effort
@@ -35,6 +36,7 @@ from edge_sdk.errors import BenchError
 
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
+ELSEWHERE: Final = "packs-elsewhere"
 CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 LARGE: Final = "large"
@@ -47,8 +49,8 @@ FEATURES: Final = "features"
 LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH, ENTITIES,
-    WAYS, VALIDATION, LOOP,
+    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH,
+    ENTITIES, WAYS, VALIDATION, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -129,6 +131,11 @@ def _parts(
         parts[PACKS] = packs.measure(
             release, folder, sorted(entries), effort, functools.partial(_tell, PACKS)
         )
+    if ELSEWHERE in only:
+        release = release_of("forest-100", folder / ELSEWHERE)
+        size = min(MANY_ENTITIES, max(entries))
+        tell = functools.partial(_tell, ELSEWHERE)
+        parts[ELSEWHERE] = packs_elsewhere.measure(release, folder / ELSEWHERE, size, effort, tell)
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     if VARIANTS in only:
