@@ -1,5 +1,5 @@
-"""The releases that answer on one device: the one that serves, those that it replaced, and the
-candidates of an experiment beside it.
+"""The releases of one model that answer on a device: the one that serves, those that it replaced,
+and the candidates of an experiment beside it.
 
 Invariants:
 
@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -50,7 +51,7 @@ RETIRED: Final = 4
 
 
 class ActiveReleases:
-    """The servings of one device.
+    """The servings of one model on a device.
 
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
@@ -64,6 +65,7 @@ class ActiveReleases:
         energy: what the device draws.
         clock: Unix seconds.
         label_store: predictions of earlier starts that wait for labels, where there is a database.
+        tags: numbers, of which each predictor's ids have one of their own; models share them.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ActiveReleases:
         energy: EnergyUse,
         clock: Callable[[], float],
         label_store: LabelStore | None = None,
+        tags: Iterator[int] | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
@@ -85,7 +88,7 @@ class ActiveReleases:
         self._boot = boot
         self._keep = keep
         self.clock = clock
-        self._tags = 0
+        self._tags = itertools.count(1) if tags is None else tags
         self._retired: deque[tuple[Predictor, ...]] = deque()
         self._lock = threading.RLock()
         self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
@@ -119,11 +122,10 @@ class ActiveReleases:
         Raises:
             ReleaseError: the model does not load.
         """
-        self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
         predictor = Predictor(
-            release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,
+            release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
             options=RuntimeOptions.of(self._config), clock=self.clock,
             model=same.model if same is not None else None,
@@ -316,6 +318,19 @@ class ActiveReleases:
         with self._lock:
             self._counted(self._shown.click, name, clicks, self._serving_of(name))
         return float(len(clicks) > 0)
+
+    def made(self, prediction: str) -> bool:
+        """Return whether one of these releases made the prediction or ranking of this id."""
+        return self._serving_of(prediction) is not None
+
+    def share_meter(self, why: str) -> None:
+        """Report no joules from now on: the meter is the whole device's, and others answer too.
+
+        Args:
+            why: for the status.
+        """
+        with self._collecting:
+            self._energy = type(self._energy)(None, why)
 
     def _serving_of(self, prediction: str) -> Predictor | None:
         return next((s for s in self._servings() if s.tag == prediction.rpartition("-")[0]), None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from cloud_hub.database.engine import metadata
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import (
     Conflict,
     Forbidden,
@@ -26,7 +27,7 @@ from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolReply
+from edge_sdk.contract.fleet import CheckIn, EnrolReply, ModelState
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.hub.device_key import DeviceKey
 from tests.simulated_device import MemoryChain, enrolled, vouched
@@ -36,11 +37,11 @@ KEY = DeviceKey(bytes(range(32)))
 
 
 def token(hub: Hub, **terms: object) -> str:
-    return hub.fleet.tokens.make(TokenTerms("demo", **terms), actor="ann")[0][1]  # type: ignore[arg-type]
+    return hub.fleet.tokens.make(TokenTerms(("demo",), **terms), actor="ann")[0][1]  # type: ignore[arg-type]
 
 
 def enrol(hub: Hub, made: str | None, key: DeviceKey = KEY, **more: object) -> EnrolReply:
-    return hub.fleet.enrol(made, key.enrolment("demo", made, **more))  # type: ignore[arg-type]
+    return hub.fleet.enrol(made, key.enrolment(("demo",), made, **more))  # type: ignore[arg-type]
 
 
 def chain(hub: Hub, key: DeviceKey = KEY) -> MemoryChain:
@@ -91,20 +92,20 @@ FORGED = {
 @pytest.mark.parametrize("case", FORGED)
 def test_an_enrolment_that_was_changed_on_its_way_is_refused(inner: Hub, case: str) -> None:
     made = token(inner)
-    request, changes = KEY.enrolment("demo", made), dict(FORGED[case])
+    request, changes = KEY.enrolment(("demo",), made), dict(FORGED[case])
     sent = changes.pop("token", made)
     with pytest.raises(Unauthenticated, match="signature: not made with the device's key"):
         inner.fleet.enrol(str(sent), replace(request, **changes))  # type: ignore[arg-type]
     assert inner.fleet.devices() == []
 
 
-def test_a_device_serves_one_model_and_speaks_the_protocol_of_now(inner: Hub) -> None:
-    enrol(inner, token(inner))
-    ((_, other),) = inner.fleet.tokens.make(TokenTerms("other"), actor="ann")
-    with pytest.raises(Conflict, match="serves demo, not other"):
-        inner.fleet.enrol(other, KEY.enrolment("other", other))
-    with pytest.raises(Conflict, match="protocol: expected 2, got 1"):
-        inner.fleet.enrol(other, replace(KEY.enrolment("other", other), protocol=1))
+def test_a_device_speaks_the_protocol_of_now(inner: Hub) -> None:
+    made = token(inner)
+    with pytest.raises(Conflict, match="protocol: expected 3, got 2"):
+        inner.fleet.enrol(made, replace(KEY.enrolment(("demo",), made), protocol=2))
+    device = EnrolledDevice(enrol(inner, made).device, ("demo",))
+    with pytest.raises(Conflict, match="protocol: expected 3, got 2"):
+        inner.fleet.check_in(device, CheckIn(protocol=2))
 
 
 def test_a_credential_is_void_once_there_is_a_newer_one_or_it_expired(
@@ -296,8 +297,8 @@ def test_attributes_that_a_token_fixes_cannot_be_changed_by_its_devices(inner: H
     assert reply.attributes == {"region": "eu"}
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "7"}
-    said = CheckIn("demo", "1.0", 1, {"region": "us", "shop": "8"})
-    inner.fleet.check_in(reply.device, said)
+    said = CheckIn({"demo": ModelState("1.0", 1)}, {"region": "us", "shop": "8"})
+    inner.fleet.check_in(EnrolledDevice(reply.device, ("demo",)), said)
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "8"}
 
@@ -379,7 +380,10 @@ def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
         for i, (kind, body) in enumerate(zip(kinds, bodies, strict=True), 1)
     )
     for name in (device, other):
-        assert serving.telemetry.ingest(name, "demo", Upload(messages)).accepted == 2
+        assert (
+            serving.telemetry.ingest(EnrolledDevice(name, ("demo",)), Upload(messages)).accepted
+            == 2
+        )
     serving.fleet.forget(device, reason="its owner left", actor="ann")
     left = {}
     with serving.engine.connect() as db:
