@@ -26,6 +26,7 @@ from edge_sdk.errors import EdgeError, InputError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.model_calls import ModelCalls
+from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
@@ -313,6 +314,7 @@ class EdgeDevice(ModelCalls):
             **({} if self._own is None else models[self._own.name]),
             "offline": self._link is None,
             "resources": self._resources.sample(),
+            "memory": self._memory.status(),
             "models": models,
         }
         if self._link is not None:
@@ -385,6 +387,7 @@ class EdgeDevice(ModelCalls):
         self._models = {}
         self._own = None
         self._tags = itertools.count(1)
+        self._memory = ModelMemory(config.memory_bytes)
         self._local_reports = deque(maxlen=LOCAL_REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()  # sync() may be called while the sync thread runs
@@ -399,8 +402,9 @@ class EdgeDevice(ModelCalls):
 
             labels = LabelStore(self._link.store, self._config.kept_predictions)
         service = ActiveReleases(
-            self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags
-        )
+            self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
+            self._memory,
+        )  # fmt: skip
         # A new dictionary: the threads that go through this one do not see it change.
         self._models = {**self._models, name: DeviceModel(name, service)}
         if len(self._models) > 1:

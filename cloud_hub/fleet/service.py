@@ -125,7 +125,7 @@ class Fleet:
             grant = self._grant(db, token, replace(request, models=tuple(more)), known)
             check_one_more(known, grant)
             self._enter(db, known, grant, request)
-            return known, (*models, *more)
+            return known, tuple(sorted((*models, *more)))
 
     def _join_first(
         self, db: Connection, token: str | None, request: EnrolRequest
@@ -136,7 +136,7 @@ class Fleet:
         if grant.serial is not None:
             self.serials.joined(db, grant.serial, device)
         self._enter(db, identity, grant, request)
-        return identity, grant.models
+        return identity, tuple(sorted(grant.models))
 
     def _enter(
         self, db: Connection, identity: IdentityRecord, grant: Grant, request: EnrolRequest

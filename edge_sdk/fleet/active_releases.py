@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
@@ -66,6 +67,7 @@ class ActiveReleases:
         clock: Unix seconds.
         label_store: predictions of earlier starts that wait for labels, where there is a database.
         tags: numbers, of which each predictor's ids have one of their own; models share them.
+        memory: that the models of the device share.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ActiveReleases:
         clock: Callable[[], float],
         label_store: LabelStore | None = None,
         tags: Iterator[int] | None = None,
+        memory: ModelMemory | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
@@ -90,6 +93,8 @@ class ActiveReleases:
         self.clock = clock
         self._tags = itertools.count(1) if tags is None else tags
         self._retired: deque[tuple[Predictor, ...]] = deque()
+        self._memory = memory
+        self._activity: dict[Predictor, object] = {}
         self._lock = threading.RLock()
         self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
         self._energy = energy
@@ -128,7 +133,7 @@ class ActiveReleases:
             release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
             options=RuntimeOptions.of(self._config), clock=self.clock,
-            model=same.model if same is not None else None,
+            model=same.model if same is not None else None, memory=self._memory,
         )  # fmt: skip
         predictor.use_entities(self.entities)
         return predictor
@@ -380,6 +385,15 @@ class ActiveReleases:
             return None
         alone = serving if self.running is None else None
         return self._energy.collect(alone, _window(serving, now), final=final)
+
+    def note_use(self) -> None:
+        """Tell the memory that the models share which have answered since the last call."""
+        if self._memory is None or not self._memory.limit:
+            return
+        before, self._activity = self._activity, {s: s.monitor.activity for s in self._answering()}
+        for serving, activity in self._activity.items():
+            if before.get(serving) != activity:
+                self._memory.used(serving.model)
 
     def check_files(self) -> None:
         """Read some more of the files of what answers."""

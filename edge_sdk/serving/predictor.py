@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.contract.window import Window
-from edge_sdk.errors import EdgeError, InputError, ReleaseError
+from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
 from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
@@ -74,6 +75,7 @@ class Predictor:
         monitoring: False to count nothing.
         options: threads and providers of the session.
         model: the release's model if it is loaded already; predictors of one release share it.
+        memory: that its model shares with those of others.
         clock: function that returns Unix seconds.
 
     Attributes:
@@ -103,6 +105,7 @@ class Predictor:
         monitoring: bool = True,
         options: RuntimeOptions = RuntimeOptions(),
         model: Model | None = None,
+        memory: ModelMemory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         manifest = release.manifest
@@ -115,7 +118,8 @@ class Predictor:
         self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
-        self.model = model or Model.load(release, options)
+        self.model = model or Model.load(release, options, memory)
+        self.model.on_unload(self._unbind)
         self._pack, self._features = pack, features
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"
@@ -164,7 +168,7 @@ class Predictor:
         try:
             fast: FastPath | None = self._local.fast
         except AttributeError:
-            fast = self._local.fast = self._prepare()
+            fast = self._bound()
         if fast is not None:
             try:
                 prediction = fast(
@@ -422,8 +426,26 @@ class Predictor:
         parts = (self.model, self._schema, self._answers, self.monitor)
         return prepare(*parts, pack=self._pack, settle=settle)
 
+    def _bound(self) -> FastPath | None:
+        """Return the fast path of the calling thread, which had none."""
+        # Taken before: if the model is unloaded meanwhile, what is bound to it goes with this one.
+        local = self._local
+        try:
+            fast = local.fast = self._prepare()
+        except EdgeError as error:
+            self._count(error)
+            raise
+        return fast
+
+    def _unbind(self) -> None:
+        """Give up the buffers of all threads: the model is unloaded."""
+        self._local = threading.local()
+
     def _count(self, error: EdgeError) -> None:
-        self.errors += isinstance(error, ReleaseError)
+        if isinstance(error, ReloadError):
+            self.scrub.add(self.release.variant.model, str(error))  # the disk is to blame
+        else:
+            self.errors += isinstance(error, ReleaseError)
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
     def _ask_model_and_cloud(

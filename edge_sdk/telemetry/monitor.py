@@ -125,6 +125,7 @@ class Monitor:
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
         self._highest, self._counted, self._lost, self.answered = 0, 0, 0, False
+        self._last_batch = 0
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
@@ -196,7 +197,7 @@ class Monitor:
             batch: all rows.
             groups: codes of all rows, [N, columns].
         """
-        batch._number = next(self._batch_numbers)
+        batch._number = self._last_batch = next(self._batch_numbers)
         if self._enabled:
             bucket = self._bucket()
             batch._remembered = functools.partial(self._remember, bucket=bucket)
@@ -227,6 +228,11 @@ class Monitor:
         seconds), ``None`` for an entity that has none.
         """
         self._joined.append((self._clock(), stale_at))
+
+    @property
+    def activity(self) -> tuple[int, ...]:
+        """Return figures that differ from those of before if it has recorded anything since."""
+        return self._highest, len(self._ring), self._last_batch
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
