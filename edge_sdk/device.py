@@ -18,13 +18,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
-from edge_sdk.errors import EdgeError, InputError, StateError
+from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
+from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles, opened_release
@@ -109,8 +110,6 @@ class EdgeDevice(ModelCalls):
     """
 
     _link: FleetLink | None
-    _own: DeviceModel | None
-    _models: dict[str, DeviceModel]
     _last_sync: SyncResult | None
     _local_reports: deque[Body]
     _repeaters: list[Repeater]
@@ -148,11 +147,11 @@ class EdgeDevice(ModelCalls):
             for name in link.identity.models:
                 self._follow(name, link)
             self._choose(model)
-            if not all(each.serves for each in self._models.values()):
+            if not all(each.serves for each in self._models):
                 self.sync()
         except BaseException:
             with contextlib.suppress(EdgeError):
-                for each in self._models.values():
+                for each in self._models:
                     each.leave()
             link.store.close()
             raise
@@ -202,7 +201,7 @@ class EdgeDevice(ModelCalls):
     @property
     def models(self) -> tuple[str, ...]:
         """Return the names of the models on this device."""
-        return tuple(self._models)
+        return self._models.names
 
     def model(self, name: str) -> DeviceModel:
         """Return one of the models on this device, to predict with it and to give it feedback.
@@ -213,13 +212,7 @@ class EdgeDevice(ModelCalls):
         Raises:
             InputError: it is not on this device.
         """
-        try:
-            return self._models[name]
-        except (KeyError, TypeError):
-            more = "" if self._link is None else "; EdgeDevice.join adds one"
-            raise InputError(
-                "model", f"expected one of {', '.join(self._models)}, got {name!r:.60}{more}"
-            ) from None
+        return self._models[name]
 
     def join(
         self, model: str, token: str | None = None, *, serial: str | None = None
@@ -268,7 +261,8 @@ class EdgeDevice(ModelCalls):
             InputError: the prediction is unknown or too old, the label is not one of the classes,
                 an item was not shown, or the outcome was reported before.
         """
-        model = self._maker_of(str(prediction))
+        store = None if self._link is None else self._link.store
+        model = self._models.maker_of(str(prediction), store)
         model.feedback(prediction, label=label, reward=reward, clicks=clicks)
 
     def reports(self) -> list[Body]:
@@ -279,7 +273,7 @@ class EdgeDevice(ModelCalls):
         """
         if self._link is not None:
             raise StateError("this device has a hub: its reports wait in the outbox for it")
-        for model in self._models.values():
+        for model in self._models:
             model.collect()
         reports = list(self._local_reports)
         self._local_reports.clear()
@@ -300,7 +294,7 @@ class EdgeDevice(ModelCalls):
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
-                for model in self._models.values():
+                for model in self._models:
                     model.explain_absence(f"the last sync reported {result.errors}")
             return result
 
@@ -309,13 +303,11 @@ class EdgeDevice(ModelCalls):
 
         That of each model is in ``models``, by name; that of the device's own stands beside it.
         """
-        models = {name: model.status() for name, model in self._all()}
         status = {
-            **({} if self._own is None else models[self._own.name]),
+            **self._models.status(),
             "offline": self._link is None,
             "resources": self._resources.sample(),
             "memory": self._memory.status(),
-            "models": models,
         }
         if self._link is not None:
             last = self._last_sync
@@ -341,7 +333,7 @@ class EdgeDevice(ModelCalls):
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
             try:
-                for _, model in self._all():
+                for model in self._models:
                     model.collect()
                     model.end()
                 self._link.hand_over(deadline.left())
@@ -349,13 +341,12 @@ class EdgeDevice(ModelCalls):
                 self._link.store.close()
                 if synced:
                     self._sync_lock.release()
-        for _, model in self._all():
+        for model in self._models:
             model.end()
 
     def __repr__(self) -> str:
-        own = self._own if self._own is not None else list(self._models.values())
         where = "offline" if self._link is None else self._link.client.url
-        return f"<EdgeDevice {own}, {where}>"
+        return f"<EdgeDevice {self._models}, {where}>"
 
     def __enter__(self) -> Self:
         return self
@@ -384,8 +375,7 @@ class EdgeDevice(ModelCalls):
         self._boot = boot
         self._link = link
         self._schedule = schedule
-        self._models = {}
-        self._own = None
+        self._models = DeviceModels()
         self._tags = itertools.count(1)
         self._memory = ModelMemory(config.memory_bytes)
         self._local_reports = deque(maxlen=LOCAL_REPORTS)
@@ -396,55 +386,34 @@ class EdgeDevice(ModelCalls):
 
     def _add(self, name: str) -> DeviceModel:
         """Add a model that answers nothing yet."""
-        labels = None
-        if self._link is not None:
-            from edge_sdk.telemetry.label_store import LabelStore
-
-            labels = LabelStore(self._link.store, self._config.kept_predictions)
+        labels = None if self._link is None else self._link.labels(self._config)
         service = ActiveReleases(
             self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
             self._memory,
         )  # fmt: skip
-        # A new dictionary: the threads that go through this one do not see it change.
-        self._models = {**self._models, name: DeviceModel(name, service)}
-        if len(self._models) > 1:
-            for model in self._models.values():
-                model.share_meter(SHARED_METER)
+        self._models.add(DeviceModel(name, service))
+        if len(self._models.names) > 1:
+            self._meter.give_up(SHARED_METER)
         return self._models[name]
 
     def _follow(self, name: str, link: FleetLink) -> None:
-        self._add(name).follow(link, self._config)
+        """Follow the plan of a model from now on, and serve what the last run left."""
+        from edge_sdk.fleet.rollout import RolloutController
+
+        model = self._add(name)
+        own = link.add(name, model.following)
+        service, ask_again = model._service, link.syncer.ask_again
+        model.follow(own, RolloutController(own, service, self._config, ask_again))
 
     def _choose(self, name: str | None) -> None:
         """Make a model the device's own: the one of that name, or the only one."""
-        only = next(iter(self._models)) if len(self._models) == 1 else None
-        chosen = only if name is None else name
-        if chosen is None:
-            self._service = _NoOwnModel(self)  # type: ignore[assignment]
-            self._sequence = Stream(self._service.current)
-            return
-        self._own = self._models[chosen]
-        self._service, self._sequence = self._own._service, self._own._sequence
-
-    def _all(self) -> list[tuple[str, DeviceModel]]:
-        return list(self._models.items())
-
-    def _maker_of(self, prediction: str) -> DeviceModel:
-        """Return the model that made a prediction; of an earlier start, perhaps, the store knows.
-
-        One that nobody knows is for the device's own model to refuse, or for the first.
-        """
-        models = self._models
-        for model in models.values():
-            if model.made(prediction):
-                return model
-        if self._link is not None and len(models) > 1:
-            from edge_sdk.telemetry.label_store import model_of
-
-            name = model_of(self._link.store, prediction)
-            if name in models:
-                return models[name]
-        return self._own or next(iter(models.values()))
+        self._models.choose(name)
+        own = self._models.own
+        if own is None:
+            self._service = NoOwnModel(self._models)  # type: ignore[assignment]
+            self._sequence = Stream(lambda: self._service.current())
+        else:
+            self._service, self._sequence = own._service, own._sequence
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -463,37 +432,13 @@ class EdgeDevice(ModelCalls):
 
     def _fold(self) -> float:
         """Run one round of the telemetry thread; return the seconds until the next."""
-        failure = None
-        for _, model in self._all():
-            try:
-                model.fold()
-            except Exception as error:  # the windows of the others are due all the same
-                failure = error
-        if failure is not None:
-            raise failure
+        self._models.fold()
         return self._config.fold_seconds
 
     def _sync_again(self) -> float:
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
         return self._schedule.after(self.sync())
-
-
-class _NoOwnModel:
-    """Stands for the releases of a device of several models that was opened without naming one."""
-
-    def __init__(self, device: EdgeDevice) -> None:
-        self._device = device
-
-    def __getattr__(self, name: str) -> NoReturn:
-        models = ", ".join(self._device.models)
-        raise InputError(
-            "model", f"this device has several models, {models}: say device.model(NAME)"
-        )
-
-    def current(self) -> NoReturn:
-        """Refuse, as everything else here does."""
-        self.__getattr__("current")
 
 
 class _OfflineDevice(EdgeDevice):

@@ -66,6 +66,7 @@ def check_models(models: Sequence[str]) -> None:
     Raises:
         ContractError: the message says which.
     """
+    require(not isinstance(models, str), f"models: expected a list of names, got {models!r:.60}")
     require(len(models) <= MODELS, f"models: expected at most {MODELS}, got {len(models)}")
     for name in models:
         check_name("model", name)
@@ -219,7 +220,7 @@ def _purposeful(purpose: str, *content: object) -> bytes:
 
 
 @dataclass(frozen=True)
-class ModelState:
+class ReportedState:
     """The state of one model on a device.
 
     Attributes:
@@ -255,7 +256,7 @@ class CheckIn:
         protocol: version of this conversation.
     """
 
-    models: Mapping[str, ModelState] = field(default_factory=dict)
+    models: Mapping[str, ReportedState] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     waiting: int = 0
     sharing: bool = False

@@ -16,16 +16,18 @@ from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.errors import EdgeError
 from edge_sdk.fleet.enrolment import enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity
-from edge_sdk.fleet.model_link import Following, ModelLink, Shared
+from edge_sdk.fleet.model_link import ModelLink, Shared
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.telemetry.label_store import LabelStore
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.syncer import Syncer
 from edge_sdk.update.trust import Trust
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.fleet.following import Following
     from edge_sdk.update.admission import OnUpdate
 
 
@@ -144,6 +146,10 @@ class FleetLink:
         self.models[model] = ModelLink(model, self._shared, following)
         self.syncer.ask_again()
         return self.models[model]
+
+    def labels(self, config: DeviceConfig) -> LabelStore:
+        """Return predictions that wait for labels in the database; one for each model."""
+        return LabelStore(self.store, config.kept_predictions)
 
     def describe(self) -> CheckIn:
         """Return the check-in of this device as things stand."""

@@ -8,12 +8,10 @@ from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:  # some bring requests and tuf
-    from edge_sdk.config import DeviceConfig
     from edge_sdk.fleet.active_releases import ActiveReleases
-    from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.following import Following
     from edge_sdk.fleet.model_link import ModelLink
     from edge_sdk.fleet.rollout import RolloutController
-    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.update.slots import Slot
 
 _log = Log(__name__)
@@ -40,21 +38,23 @@ class DeviceModel(ModelCalls):
         super().__init__(service)
         self.name = name
 
-    def follow(self, fleet: FleetLink, config: DeviceConfig) -> None:
+    @property
+    def following(self) -> Following:
+        """Return what is done here as the model's plan is followed."""
+        from edge_sdk.fleet.following import Following
+
+        return Following(self._activate, self._follow_plan, self._service.use_entities)
+
+    def follow(self, link: ModelLink, rollout: RolloutController) -> None:
         """Follow the model's plan from now on, and serve what the last run left.
 
         Args:
-            fleet: the device's link with its hub.
-            config: limits of a release on trial.
+            link: of the model with the hub.
+            rollout: keeps what answers in step with the plan.
         """
-        from edge_sdk.fleet.model_link import Following
-        from edge_sdk.fleet.rollout import RolloutController
-
-        following = Following(self._activate, self._follow_plan, self._use_entities)
-        self._link = fleet.add(self.name, following)
-        self._rollout = RolloutController(self._link, self._service, config, fleet.syncer.ask_again)
-        self._link.entities.restore()
-        self._rollout.start()
+        self._link, self._rollout = link, rollout
+        link.entities.restore()
+        rollout.start()
 
     @property
     def serves(self) -> bool:
@@ -79,15 +79,11 @@ class DeviceModel(ModelCalls):
 
     def made(self, prediction: str) -> bool:
         """Return whether this model made the prediction or ranking of this id, in this process."""
-        return self._service.made(prediction)
+        return self._service.maker_of(prediction) is not None
 
     def explain_absence(self, reason: str) -> None:
         """Name the reason why nothing serves, for the error that predictions then raise."""
         self._service.explain_absence(reason)
-
-    def share_meter(self, why: str) -> None:
-        """Report no joules: the meter is the whole device's, and other models answer too."""
-        self._service.share_meter(why)
 
     def collect(self) -> None:
         """Keep the messages of all windows, which end now."""
@@ -115,6 +111,3 @@ class DeviceModel(ModelCalls):
     def _follow_plan(self) -> None:
         if self._rollout is not None:
             self._rollout.renew()
-
-    def _use_entities(self, pack: EntityPredictions | None) -> None:
-        self._service.use_entities(pack)

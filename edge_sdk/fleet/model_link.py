@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.contract.fleet import ModelState as ReportedState
+from edge_sdk.contract.fleet import ReportedState
 from edge_sdk.contract.messages import UpdateEvent
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, StateError
@@ -29,9 +29,9 @@ from edge_sdk.update.updater import Updater
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.fleet.following import Following
     from edge_sdk.hub.client import HubClient
     from edge_sdk.hub.outbox import Outbox
-    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.state_db import StateDatabase
     from edge_sdk.update.gatekeeper import UpdateHooks
     from edge_sdk.update.trust import Trust
@@ -64,21 +64,6 @@ class Shared:
     config: DeviceConfig
     clock: Callable[[], float]
     hooks: UpdateHooks
-
-
-@dataclass(frozen=True)
-class Following:
-    """What is done as a model's plan is followed.
-
-    Attributes:
-        activate: makes a slot serve; raises :class:`EdgeError`.
-        on_plan: called after every plan that was fetched.
-        use_entities: answers entities from a pack from now on, or from none.
-    """
-
-    activate: Callable[[Slot], None]
-    on_plan: Callable[[], None]
-    use_entities: Callable[[EntityPredictions | None], None]
 
 
 class ModelLink:

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -29,6 +30,7 @@ class ModelMemory:
         self.limit = limit
         # A dictionary keeps its order: what was used last stands last.
         self._loaded: WeakKeyDictionary[Model, int] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[object, object] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def loaded(self, model: Model, size: int) -> None:
@@ -47,12 +49,18 @@ class ModelMemory:
         for other in gone:
             other.unload()
 
-    def used(self, model: Model) -> None:
-        """Note that a model has answered: it is unloaded after those that have not since."""
+    def note(self, activities: Iterable[tuple[object, Model, object]]) -> None:
+        """Note which models have answered: they are unloaded after those that have not since.
+
+        Args:
+            activities: who asks a model, the model, and what differs once it has been asked.
+        """
         with self._lock:
-            size = self._loaded.get(model)
-            if size is not None:
-                self._touch(model, size)
+            for who, model, activity in activities:
+                size = self._loaded.get(model)
+                if size is not None and self._seen.get(who) != activity:
+                    self._touch(model, size)
+                self._seen[who] = activity
 
     def status(self) -> dict[str, int]:
         """Return how many models are loaded, the bytes of their files, and the limit (0: none)."""

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ReleaseError, ReloadError, RuntimeMissing
-from edge_sdk.model.memory import ModelMemory
 from edge_sdk.model.options import RuntimeOptions
 
 try:
@@ -33,6 +32,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
@@ -101,25 +101,29 @@ class Model:
 
     Args:
         release: whose model it is.
-        options: of the session.
+        session: loaded.
+        make: makes another session, as :meth:`load` does; without it this one stays in memory.
         memory: is told of every loading, and unloads models that are too many.
-
-    Raises:
-        ReleaseError: it does not load; see :meth:`load`.
     """
 
-    def __init__(self, release: Release, options: RuntimeOptions, memory: ModelMemory) -> None:
+    def __init__(
+        self,
+        release: Release,
+        session: Any,
+        make: Callable[[], Any] | None = None,
+        memory: ModelMemory | None = None,
+    ) -> None:
         self.manifest: Manifest = release.manifest
-        self._release, self._load_options, self._memory = release, options, memory
+        self._make, self._memory, self._bytes = make, memory, release.model_bytes
         self._loading = threading.Lock()
         self._on_unload: list[WeakMethod[Callable[[], None]]] = []
-        self._session: Any = _session(release, options)
-        self._call = _plain_call(self._session)
+        self._session = session
+        self._call = _plain_call(session)
         signature = release.manifest.signature
         self._names = [spec.name for spec in signature.outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
-        memory.loaded(self, release.model_bytes)
+        self._tell_memory()
 
     @classmethod
     def load(
@@ -139,7 +143,8 @@ class Model:
             ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
                 other inputs than the manifest.
         """
-        return cls(release, options, memory or ModelMemory(0))
+        make = functools.partial(_session, release, options)
+        return cls(release, make(), make, memory)
 
     @property
     def is_loaded(self) -> bool:
@@ -157,6 +162,8 @@ class Model:
 
     def unload(self) -> None:
         """Free the session once no call needs it any more; the next call makes another."""
+        if self._make is None:
+            return
         with self._loading:
             self._session, self._call = None, self._load_and_call
         for reference in self._on_unload:
@@ -168,16 +175,20 @@ class Model:
         """Return the session, made again if it was freed."""
         with self._loading:
             session = self._session
-            if session is not None:
+            if session is not None or self._make is None:
                 return session
             try:
-                session = _session(self._release, self._load_options)
+                session = self._make()
             except ReleaseError as error:
                 # It has answered: what is wrong now, its file is.
                 raise ReloadError(str(error)) from error
             self._session, self._call = session, _plain_call(session)
-        self._memory.loaded(self, self._release.model_bytes)
+        self._tell_memory()
         return session
+
+    def _tell_memory(self) -> None:
+        if self._memory is not None:
+            self._memory.loaded(self, self._bytes)
 
     def _load_and_call(self, *arguments: Any) -> Any:
         return _plain_call(self._loaded())(*arguments)

@@ -30,7 +30,7 @@ import numpy as np
 
 from cloud_hub.client import AdminClient
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, ModelState
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.plan import Plan, assign
 from edge_sdk.contract.window import Window
@@ -107,7 +107,7 @@ class Device:
         """Take a plan, and say so."""
         self.plan = plan
         version = assign(plan, self.name, self.attributes).release.version
-        self.client.checkin(CheckIn({MODEL: ModelState(version, plan.serial)}, self.attributes))
+        self.client.checkin(CheckIn({MODEL: ReportedState(version, plan.serial)}, self.attributes))
 
     def answer(self, turn: int, at: int, requests: int, profiles: Mapping[str, str]) -> None:
         """A window of requests with late labels, as the version that serves here answers them.

@@ -20,7 +20,7 @@ from edge_sdk.contract.fleet import (
     CredentialRequest,
     EnrolReply,
     EnrolRequest,
-    ModelState,
+    ReportedState,
 )
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.key import ENTITY_ANSWERS
@@ -421,12 +421,12 @@ EXAMPLES = {
     "credential_request": CredentialRequest("device-1", 3, "2c" * 16, "3d" * 64),
     "credential_reply": CredentialReply("secret", 3_600.0),
     "check_in": CheckIn(
-        {"churn": ModelState("1.0", 7, OTHER, failed=(OTHER,)), "fraud": ModelState()},
+        {"churn": ReportedState("1.0", 7, OTHER, failed=(OTHER,)), "fraud": ReportedState()},
         {"region": "eu"},
         waiting=3,
         sharing=True,
     ),
-    "check_in_holding": CheckIn({"churn": ModelState("1.0", 7, holds=("1.1",))}),
+    "check_in_holding": CheckIn({"churn": ReportedState("1.0", 7, holds=("1.1",))}),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,

@@ -11,7 +11,7 @@ from edge_sdk.contract.fleet import (
     CredentialRequest,
     EnrolReply,
     EnrolRequest,
-    ModelState,
+    ReportedState,
     credential_bytes,
     enrolment_bytes,
 )
@@ -88,7 +88,7 @@ def test_models_are_refused_if_they_are(case: str) -> None:
         EnrolReply("d-1", "{}", models)
     if len(set(models)) == len(models):
         with pytest.raises(ContractError, match=reason):
-            CheckIn({name: ModelState() for name in models})
+            CheckIn({name: ReportedState() for name in models})
 
 
 def test_a_signature_of_one_purpose_is_none_of_another() -> None:

@@ -21,7 +21,7 @@ from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn, CloudRequest, EnrolRequest, ModelState
+from edge_sdk.contract.fleet import CheckIn, CloudRequest, EnrolRequest, ReportedState
 from edge_sdk.contract.groups import GroupCounts
 from edge_sdk.contract.messages import (
     Body,
@@ -344,7 +344,7 @@ FEATURES: dict[str, Any] = {
 }
 
 CHECKIN = to_plain(
-    CheckIn({"demo": ModelState("1.0", 1, "aa" * 32, failed=("bb" * 32,))}, {"region": "eu"})
+    CheckIn({"demo": ReportedState("1.0", 1, "aa" * 32, failed=("bb" * 32,))}, {"region": "eu"})
 )
 CALL = {"build": 17, "who": "ci", "tags": ["a", {"b": 1.5}]}
 

@@ -84,7 +84,7 @@ def test_a_release_damaged_on_the_device_gives_way_to_the_one_before_and_comes_b
         publish("damaged", "1.1", seed=8)
         device.sync()
         assert device._link is not None
-        slot = device._own._link.updater.slot()
+        slot = device._models.own._link.updater.slot()
     assert slot is not None
     (slot.release / "model.onnx").unlink()
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:

@@ -13,7 +13,7 @@ from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn, ModelState
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.key_buckets import BUCKETS, BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
@@ -39,7 +39,7 @@ class Device:
         assert self.plan is not None
         given = self.given
         said = CheckIn(
-            {"demo": ModelState(given.release.version, self.plan.serial)}, self.attributes
+            {"demo": ReportedState(given.release.version, self.plan.serial)}, self.attributes
         )
         self.hub.fleet.check_in(EnrolledDevice(self.name, ("demo",)), said)
         if given.arm != "control" and given.experiment:

@@ -17,7 +17,7 @@ from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec, StageSpec
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, ModelState
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.messages import (
     FeedbackReport,
     Message,
@@ -154,7 +154,7 @@ def test_a_device_cannot_choose_its_arm_by_its_attributes(tried: Hub) -> None:
     for device in devices:
         device.sync()
     liar = next(d for d in devices if d.given.arm == "control" and d.attributes["region"] == "us")
-    said = CheckIn({"demo": ModelState("1.1", 99)}, {"region": "eu"})
+    said = CheckIn({"demo": ReportedState("1.1", 99)}, {"region": "eu"})
     tried.fleet.check_in(EnrolledDevice(liar.name, ("demo",)), said)
     liar.attributes = {"region": "eu"}
     assert liar.given.arm == "candidate"

@@ -27,7 +27,7 @@ from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolReply, ModelState
+from edge_sdk.contract.fleet import CheckIn, EnrolReply, ReportedState
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.hub.device_key import DeviceKey
 from tests.simulated_device import MemoryChain, enrolled, vouched
@@ -82,7 +82,7 @@ def test_two_enrolments_of_one_key_at_once_make_one_device(inner: Hub) -> None:
 
 FORGED = {
     "another token": {"token": "enrol_other"},
-    "another model": {"model": "other"},
+    "another model": {"models": ("other",)},
     "other attributes": {"attributes": {"region": "eu"}},
     "a serial": {"serial": "SN-1"},
     "another key": {"public_key": DeviceKey.generate().public},
@@ -297,7 +297,7 @@ def test_attributes_that_a_token_fixes_cannot_be_changed_by_its_devices(inner: H
     assert reply.attributes == {"region": "eu"}
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "7"}
-    said = CheckIn({"demo": ModelState("1.0", 1)}, {"region": "us", "shop": "8"})
+    said = CheckIn({"demo": ReportedState("1.0", 1)}, {"region": "us", "shop": "8"})
     inner.fleet.check_in(EnrolledDevice(reply.device, ("demo",)), said)
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "8"}
@@ -307,7 +307,7 @@ def test_a_registered_device_joins_by_key_or_by_its_one_time_secret(inner: Hub) 
     other = DeviceKey.generate()
     entries = (SerialEntry("SN-1", public_key=KEY.public), SerialEntry("SN-2"))
     registered = inner.fleet.serials.register(
-        Registration("demo", entries, {"plant": "a"}), actor="ann"
+        Registration(("demo",), entries, {"plant": "a"}), actor="ann"
     )
     assert registered[0] == entries[0]
     secret = registered[1].secret
@@ -333,7 +333,7 @@ def test_a_registered_device_joins_by_key_or_by_its_one_time_secret(inner: Hub) 
 
 def test_a_serial_is_registered_anew_until_a_device_has_joined_with_it(inner: Hub) -> None:
     def register(*entries: SerialEntry) -> list[SerialEntry]:
-        return inner.fleet.serials.register(Registration("demo", entries), actor="ann")
+        return inner.fleet.serials.register(Registration(("demo",), entries), actor="ann")
 
     (old,), (new,) = register(SerialEntry("SN-1")), register(SerialEntry("SN-1"))
     with pytest.raises(Unauthenticated):
@@ -361,7 +361,7 @@ def test_an_entry_that_means_nothing_is_refused(case: str) -> None:
     with pytest.raises(Invalid, match=reason):
         SerialEntry(**{"serial": "SN-1", **changes})
     with pytest.raises(Invalid, match="serial SN-1: is there twice"):
-        Registration("demo", [SerialEntry("SN-1")] * 2)
+        Registration(("demo",), [SerialEntry("SN-1")] * 2)
 
 
 def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
@@ -398,7 +398,7 @@ def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
 
 
 def test_tokens_are_listed_without_the_secret_and_revoked_by_their_id(inner: Hub) -> None:
-    made = inner.fleet.tokens.make(TokenTerms("demo", seconds=60), actor="ann", count=3)
+    made = inner.fleet.tokens.make(TokenTerms(("demo",), seconds=60), actor="ann", count=3)
     enrolled(inner, made[0][1])
     listed = inner.fleet.tokens.list("demo")
     assert [record.id for record in listed] == sorted(id_ for id_, _ in made[1:])
@@ -415,7 +415,7 @@ def test_tokens_are_listed_without_the_secret_and_revoked_by_their_id(inner: Hub
 def test_no_secret_is_in_the_database(inner: Hub, tmp_path: Path) -> None:
     made = token(inner)
     (entry,) = inner.fleet.serials.register(
-        Registration("demo", [SerialEntry("SN-1")]), actor="ann"
+        Registration(("demo",), [SerialEntry("SN-1")]), actor="ann"
     )
     own = MemoryChain(KEY, enrol(inner, made).device)
     given_out = credential(inner, own)
