@@ -17,6 +17,7 @@ from benchmarks import (
     hub,
     large,
     loop,
+    many_models,
     packs,
     trees,
     validation,
@@ -45,11 +46,12 @@ BATCH: Final = "batch"
 ENTITIES: Final = "entities"
 WAYS: Final = "ways"
 WATCHING: Final = "watching"
+MANY: Final = "many-models"
 FEATURES: Final = "features"
 LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH,
+    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, MANY, FEATURES, HUB, BATCH,
     ENTITIES, WAYS, VALIDATION, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
@@ -145,6 +147,9 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if MANY in only:
+        tell = functools.partial(_tell, MANY)
+        parts[MANY] = many_models.measure(folder / MANY, effort, tell)
     if FEATURES in only:
         tell = functools.partial(_tell, FEATURES)
         parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)

@@ -6,6 +6,7 @@
     ├── ContractError       a message or file is not what the contract says
     ├── InputError          an argument or an input that a call cannot take
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
+    │   └── ReloadError     a model was unloaded, and its file cannot be read again
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
     │   └── ExpiredPack     it was good, until its time was over
@@ -44,6 +45,7 @@ __all__ = [
     "PackError",
     "PatchError",
     "ReleaseError",
+    "ReloadError",
     "RuntimeMissing",
     "StateError",
     "TrustError",
@@ -74,6 +76,10 @@ class InputError(EdgeError):
 
 class ReleaseError(EdgeError):
     """A release is missing, corrupt, or does not run on this machine."""
+
+
+class ReloadError(ReleaseError):
+    """A model was unloaded for others, and cannot be loaded again: its file was damaged since."""
 
 
 class RuntimeMissing(EdgeError, ImportError):

@@ -43,7 +43,8 @@ from edge_sdk.validation import path_of
 _log = Log(__name__)
 
 KEPT: Final = frozenset({"hub", "root", "trust_floors", "plan", "update"})
-"""Names of values that are there twice; the identity sees to its own second copy."""
+"""Values that are there twice, by the last part of their name; the identity sees to its own second
+copy."""
 
 _GENERATION: Final = "generation"
 """Number of the last change of a value of :data:`KEPT`."""
@@ -137,7 +138,7 @@ class StateDatabase:
 
     def get(self, name: str) -> Any:
         """Return the JSON value under ``name``, or ``None``."""
-        if name in KEPT:
+        if _is_kept(name):
             with self._guard:
                 text = self._kept.values.get(name)
                 return None if text is None else json.loads(text)
@@ -154,7 +155,7 @@ class StateDatabase:
         sql = "INSERT OR REPLACE INTO value VALUES (?, ?)"
         with self.transaction() as db:
             db.execute(sql, (name, text))
-            if name in KEPT:
+            if _is_kept(name):
                 generation = self._kept.generation + (not self._changed)
                 self._kept = Kept(generation, {**self._kept.values, name: text})
                 self._changed = True
@@ -347,7 +348,7 @@ class StateDatabase:
         """Return what the database has; generation -1 if that cannot be read."""
         try:
             rows = dict(self._db.execute("SELECT name, content FROM value").fetchall())
-            values = {name: rows[name] for name in KEPT & set(rows)}
+            values = {name: text for name, text in rows.items() if _is_kept(name)}
             for text in values.values():
                 json.loads(text)
             return Kept(int(rows.get(_GENERATION, 0)), values)
@@ -379,3 +380,7 @@ class StateDatabase:
             write_kept(self._copy, self._kept)
         except OSError as error:
             self._note(_COPY, f"{reason_of(error)}; {_DATABASE} alone has the newest state")
+
+
+def _is_kept(name: str) -> bool:
+    return name.rpartition("/")[2] in KEPT

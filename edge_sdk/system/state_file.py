@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 _WAITING: Final = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,6 +47,8 @@ _CHECK: Final = "ALTER TABLE outbox ADD COLUMN crc INTEGER;"
 _BUCKET: Final = "ALTER TABLE waiting ADD COLUMN bucket INTEGER NOT NULL DEFAULT 255;"
 """Of the key that a prediction was made for; 255 for none."""
 
+_MODEL: Final = "ALTER TABLE failure ADD COLUMN model TEXT NOT NULL DEFAULT '';"
+
 _SCHEMA: Final = f"""
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 {_OUTBOX}
@@ -60,6 +62,7 @@ CREATE TABLE failure (
 {_GROUPS}
 {_CHECK}
 {_BUCKET}
+{_MODEL}
 """
 _MIGRATIONS: Final = {
     1: "ALTER TABLE failure ADD COLUMN experiment TEXT;",
@@ -67,6 +70,7 @@ _MIGRATIONS: Final = {
     3: _GROUPS,
     4: _CHECK,
     5: _BUCKET,
+    6: _MODEL,
 }
 """Statements that bring a database of an older version to the next one."""
 
