@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections import deque
@@ -22,11 +23,13 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.processes.attached import RemoteCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.logs import Log
+from edge_sdk.system.operating_system import call_in_child, keep_for_ever
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import StoredFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
+    from edge_sdk.processes.owner import Owner
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.admission import OnUpdate
@@ -92,8 +96,8 @@ class EdgeDevice:
             or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
             a sync, so it must not call :meth:`sync` or :meth:`close`.
         metered: function that returns True while the network costs by the byte: updates wait.
-        background: True to sync and to collect telemetry on daemon threads; without it call
-            :meth:`sync`.
+        background: True to sync, to collect telemetry and to serve other processes of this device
+            (:meth:`attach`) on daemon threads; without it call :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
 
     Raises:
@@ -109,6 +113,7 @@ class EdgeDevice:
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
     _local_reports: deque[Body]
+    _owner: Owner | None
 
     def __init__(
         self,
@@ -194,6 +199,23 @@ class EdgeDevice:
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
         return _OfflineDevice(folder, files, config, energy, clock)
+
+    @classmethod
+    def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
+        """Return the device in ``state``, which another process runs and goes on running.
+
+        Each call is answered there, with its model, pack, experiments and telemetry: ids of
+        predictions are good in every process. When that process is started again, later calls
+        reach it. :meth:`stream` and :meth:`reports` are for the process itself.
+
+        Args:
+            state: the device's state folder.
+            timeout: seconds to wait for a process that runs it.
+
+        Raises:
+            StateError: none does, or it was opened with ``background=False``.
+        """
+        return _AttachedDevice(state, timeout)
 
     def predict(
         self,
@@ -417,6 +439,8 @@ class EdgeDevice:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
         deadline = Deadline(timeout)
+        if self._owner is not None:
+            self._owner.close()
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
@@ -473,6 +497,7 @@ class EdgeDevice:
         self._repeaters = []
         self._resources = ResourceUse()
         self._sequence = Stream(service.current)
+        self._owner = None
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -481,6 +506,22 @@ class EdgeDevice:
                 self._repeaters.append(Repeater("edge-sync", self._sync_again))
         for repeater in self._repeaters:
             repeater.start()
+        if background and self._link is not None:
+            from edge_sdk.processes.owner import own  # which brings what a forked child needs
+
+            self._owner = own(self._link.store.folder, self)
+        call_in_child(self._after_fork)
+
+    def _after_fork(self) -> None:
+        """Become, in a forked child, the device that the parent goes on running."""
+        from edge_sdk.processes.client import OwnerClient
+
+        assert self._link is not None
+        state = self._link.store.folder
+        # Threads, locks and the database are the parent's: nothing of them is used or freed here.
+        keep_for_ever(self.__dict__)
+        self.__class__ = _AttachedDevice
+        self.__dict__ = {"_owner_client": OwnerClient(state)}
 
     def _activate(self, slot: Slot) -> None:
         assert self._rollout is not None
@@ -517,21 +558,38 @@ class EdgeDevice:
         return self._schedule.after(self.sync())
 
 
+class _AttachedDevice(RemoteCalls, EdgeDevice):
+    """Device that another process runs; see :meth:`EdgeDevice.attach`."""
+
+    def __init__(self, state: str | Path, timeout: float) -> None:
+        self._attach(state, timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        # What a method of the parent's device would use, had somebody kept it across a fork.
+        if name in ("_service", "_link"):
+            raise StateError(
+                "this method of a device was taken before the process forked: take it again, as "
+                "device.predict; the device itself is attached to the process that opened it"
+            )
+        raise AttributeError(name)
+
+
 class _OfflineDevice(EdgeDevice):
     """Device without a hub; see :meth:`EdgeDevice.offline`."""
 
     def __init__(
         self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float],
+        energy: Meter | None, clock: Callable[[], float], boot: str = LOCAL_BOOT,
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
+        self._opened_with = (folder, files, config, energy, clock)
         check_opening(config)
         shadow, interleave = files.shadow, files.interleave
         if shadow is not None and interleave is not None:
             raise StateError(
                 "expected a shadow or an interleaved release, got both: one experiment at a time"
             )
-        service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
+        service = ActiveReleases(config, boot, self._send, energy_use(energy), clock)
         self._assemble(config, service)
         release = opened_release(folder, config)
         pack, features, entities = files.opened(release)
@@ -546,3 +604,35 @@ class _OfflineDevice(EdgeDevice):
             candidate = service.open(opened_release(interleave, config), OFFLINE_CANDIDATE)
             service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
         self._start_threads(background=True)
+
+    def _after_fork(self) -> None:
+        """Become, in a forked child, a device that opens the same files again when it is used."""
+        keep_for_ever(self.__dict__)
+        opened_with = self._opened_with
+        self.__class__ = _DormantDevice
+        self.__dict__ = {"_opened_with": opened_with, "_waking": threading.RLock()}
+
+
+class _DormantDevice(_OfflineDevice):
+    """Device without a hub in a forked child, where it has no threads yet. Many children never use
+    what they inherit, so it opens its files, and gets a session of its own, at the first use.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        if type(self) is _DormantDevice and name in ("close", "_after_fork"):
+            return object.__getattribute__(self, name)
+        with own["_waking"]:
+            if type(self) is _DormantDevice:
+                boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
+                fresh = _OfflineDevice(*own["_opened_with"], boot=boot)
+                own.update(vars(fresh))
+                self.__class__ = _OfflineDevice
+                call_in_child(self._after_fork)
+        return getattr(self, name)
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Nothing is open yet."""
+
+    def _after_fork(self) -> None:
+        """Sleep on in a child's child."""
