@@ -10,6 +10,8 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import os
 import threading
 import time
@@ -28,7 +30,7 @@ from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
-from edge_sdk.system.logs import Log
+from edge_sdk.system.logs import Log, LogEntry, recent
 from edge_sdk.system.operating_system import call_in_child, keep_for_ever
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
@@ -61,6 +63,9 @@ OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reportin
 
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
+
+FOLD_SECONDS: Final = 60.0
+"""Seconds after which a round of the telemetry thread counts as hanging."""
 
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
@@ -430,6 +435,30 @@ class EdgeDevice:
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
         return status
 
+    def logs(self, after: int = 0) -> list[LogEntry]:
+        """Return the log records of this package in the process that runs the device.
+
+        Args:
+            after: number of the last record that is known.
+
+        Returns:
+            The newest thousand with a higher number, oldest first.
+        """
+        return recent(after)
+
+    def stalled(self) -> str | None:
+        """Return why the device's threads do not do their work any more, if so; for watchdogs."""
+        # A download may take as long as the network likes.
+        for repeater, seconds in zip(self._repeaters, (FOLD_SECONDS, math.inf), strict=False):
+            if why := repeater.stalled(seconds):
+                return why
+        return None
+
+    def may_wait(self) -> bool:
+        """Return whether a prediction may wait for the cloud or another process."""
+        serving = self._service.serving
+        return serving is not None and serving.asks_cloud
+
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
 
@@ -582,7 +611,7 @@ class _OfflineDevice(EdgeDevice):
         energy: Meter | None, clock: Callable[[], float], boot: str = LOCAL_BOOT,
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        self._opened_with = (folder, files, config, energy, clock)
+        self._again = functools.partial(_OfflineDevice, folder, files, config, energy, clock)
         check_opening(config)
         shadow, interleave = files.shadow, files.interleave
         if shadow is not None and interleave is not None:
@@ -608,9 +637,9 @@ class _OfflineDevice(EdgeDevice):
     def _after_fork(self) -> None:
         """Become, in a forked child, a device that opens the same files again when it is used."""
         keep_for_ever(self.__dict__)
-        opened_with = self._opened_with
+        again = self._again
         self.__class__ = _DormantDevice
-        self.__dict__ = {"_opened_with": opened_with, "_waking": threading.RLock()}
+        self.__dict__ = {"_again": again, "_waking": threading.RLock()}
 
 
 class _DormantDevice(_OfflineDevice):
@@ -625,9 +654,8 @@ class _DormantDevice(_OfflineDevice):
         with own["_waking"]:
             if type(self) is _DormantDevice:
                 boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
-                fresh = _OfflineDevice(*own["_opened_with"], boot=boot)
-                own.update(vars(fresh))
-                self.__class__ = _OfflineDevice
+                own.update(vars(own["_again"](boot=boot)))
+                object.__setattr__(self, "__class__", _OfflineDevice)
                 call_in_child(self._after_fork)
         return getattr(self, name)
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.errors import StateError, reason_of
+from edge_sdk.errors import DeviceInUse, StateError, reason_of
 from edge_sdk.system.files import make_folder
 from edge_sdk.system.kept_copy import Kept, read_kept, write_kept
 from edge_sdk.system.logs import Log
@@ -59,7 +59,8 @@ class StateDatabase:
         """Open or create it.
 
         Raises:
-            StateError: another process has it open, it cannot be created, or is of newer software.
+            DeviceInUse: another process has it open.
+            StateError: it cannot be created, or is of newer software.
         """
         self.folder = path_of("state", folder, StateError)
         self._path, self._copy = self.folder / _DATABASE, self.folder / _COPY
@@ -76,7 +77,7 @@ class StateDatabase:
                 self.folder.chmod(0o700)
             self._lock: FolderLock | None = lock_folder(self.folder)
         except FolderInUse:
-            raise StateError(f"{self.folder}: {who_has(self.folder)}") from None
+            raise DeviceInUse(f"{self.folder}: {who_has(self.folder)}") from None
         except OSError as error:
             raise StateError(
                 f"{self.folder}: cannot use it as a state folder; {reason_of(error)}. Give the "

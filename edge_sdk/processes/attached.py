@@ -110,6 +110,12 @@ class RemoteCalls:
         status: dict[str, Any] = self._owner_client.call("status", {})
         return status
 
+    def stalled(self) -> str | None:
+        return None  # its threads are looked after where they run
+
+    def may_wait(self) -> bool:
+        return True
+
     def stream(self) -> Stream:
         raise StateError("a stream runs where its model is: open it in the process of the device")
 
@@ -117,7 +123,6 @@ class RemoteCalls:
         raise StateError("this device has a hub: its reports wait in the outbox for it")
 
     def logs(self, after: int = 0) -> list[LogEntry]:
-        """Return the owner's log records after number ``after``, a thousand at most."""
         entries = self._owner_client.call("logs", {"after": after})
         return [LogEntry(*entry) for entry in entries]
 

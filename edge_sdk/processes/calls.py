@@ -5,38 +5,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.errors import ContractError, EdgeError
 from edge_sdk.processes.answers import batch_name, batch_to_plain, prediction_to_plain
 from edge_sdk.processes.refusals import error_to_plain
-from edge_sdk.system.logs import Log, recent
+from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
-    from edge_sdk.model.explain import Explanation
-    from edge_sdk.model.prediction import BatchPrediction, Prediction
-    from edge_sdk.packs.entity_features import StoredFeatures
-    from edge_sdk.serving.ranking import Ranking
-    from edge_sdk.update.syncer import SyncResult
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.model.prediction import BatchPrediction
 
 _log = Log(__name__)
 
 BATCHES: Final = 64
 """Batches whose ids may still be asked for; older ones are forgotten."""
-
-
-class OwnedDevice(Protocol):
-    """What an owner asks of its device: methods of :class:`edge_sdk.EdgeDevice`."""
-
-    # ruff: noqa: D102
-    def predict(self, x: Any = None, **options: Any) -> Prediction: ...
-    def predict_batch(self, x: Any, **options: Any) -> BatchPrediction: ...
-    def predict_ranking(self, x: Any, **options: Any) -> Ranking: ...
-    def explain(self, x: Any, **options: Any) -> Explanation: ...
-    def stored_features(self, entity: str) -> StoredFeatures: ...
-    def feedback(self, prediction: str, **options: Any) -> None: ...
-    def sync(self) -> SyncResult: ...
-    def status(self) -> dict[str, Any]: ...
 
 
 class OwnerCalls:
@@ -47,21 +30,22 @@ class OwnerCalls:
         facts: what the owner knows of itself, for the status.
     """
 
-    def __init__(self, device: OwnedDevice, facts: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, device: EdgeDevice, facts: Callable[[], dict[str, Any]]) -> None:
         self._device = device
-        self._facts = facts
         self._batches: OrderedDict[str, BatchPrediction] = OrderedDict()
         self._calls: dict[str, Callable[..., Any]] = {
             "predict": self._predict,
             "predict_batch": self._predict_batch,
-            "predict_ranking": lambda **options: list(vars(device.predict_ranking(**options)).values()),
+            "predict_ranking": lambda **options: list(
+                vars(device.predict_ranking(**options)).values()
+            ),
             "explain": self._explain,
             "stored_features": lambda **options: list(device.stored_features(**options)),
             "feedback": device.feedback,
             "remember": self._remember,
             "sync": lambda: vars(device.sync()),
             "status": lambda: {**device.status(), "owner": facts()},
-            "logs": lambda after: [list(entry) for entry in recent(after)],
+            "logs": lambda after: [list(entry) for entry in device.logs(after)],
         }
 
     def answer(self, message: Any) -> dict[str, Any]:

@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import os
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.errors import ContractError, InputError, StateError
-from edge_sdk.processes.calls import OwnedDevice, OwnerCalls
+from edge_sdk.processes.calls import OwnerCalls
 from edge_sdk.processes.frames import packed, receive, rest_of, some_of
 from edge_sdk.processes.listener import connect, listen, remove_socket
 from edge_sdk.processes.refusals import error_to_plain
 from edge_sdk.system.logs import Log
 from edge_sdk.system.operating_system import close_in_child
 from edge_sdk.system.owner_file import OwnerAddress, remove_owner, write_owner
+
+if TYPE_CHECKING:
+    from edge_sdk.device import EdgeDevice
 
 _log = Log(__name__)
 
@@ -48,7 +50,7 @@ class Owner:
         OSError: there is no local socket, or the disk does not take the file that names it.
     """
 
-    def __init__(self, folder: Path, device: OwnedDevice) -> None:
+    def __init__(self, folder: Path, device: EdgeDevice) -> None:
         self._folder = folder
         self._since = time.time()
         self._calls = OwnerCalls(device, self.status)
@@ -154,12 +156,12 @@ def _knows(address: OwnerAddress, connection: socket.socket) -> bool:
     return isinstance(said, str) and hmac.compare_digest(said.encode(), address.secret.encode())
 
 
-def own(folder: Path, device: OwnedDevice) -> Owner | None:
+def own(folder: Path, device: EdgeDevice) -> Owner | None:
     """Serve ``device`` to others; ``None`` where that cannot be, which is logged: the device
     itself needs no socket.
     """
     try:
         return Owner(folder, device)
     except OSError as error:
-        _log.warning("%s: no process can attach to device %d; %s", folder, os.getpid(), error)
+        _log.warning("%s: other processes cannot attach to this device; %s", folder, error)
         return None

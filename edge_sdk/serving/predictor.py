@@ -153,6 +153,11 @@ class Predictor:
         end = start + terms.reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
+    @property
+    def asks_cloud(self) -> bool:
+        """Whether a prediction may wait for the cloud."""
+        return self._asks
+
     def predict(self, x: Any, groups: GroupValues | None = None) -> Prediction:
         """Answer one input; ``groups`` holds those that are not columns of the model.
 
