@@ -467,6 +467,9 @@ class EdgeDevice:
         Args:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
+        if isinstance(self, _AttachedDevice):  # this method was kept across a fork, as atexit does
+            self._owner_client.close()
+            return
         deadline = Deadline(timeout)
         if self._owner is not None:
             self._owner.close()

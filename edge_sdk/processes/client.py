@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.errors import ContractError, StateError
+from edge_sdk.errors import ContractError, StateError, reason_of
 from edge_sdk.processes.frames import packed, receive
 from edge_sdk.processes.listener import connect
 from edge_sdk.processes.refusals import error_from_plain
@@ -129,12 +129,12 @@ class OwnerClient:
         try:
             connection = connect(self.folder, owner, CONNECT_SECONDS)
             _tell_secret(owner, connection)
-        except OSError as error:
+        except (OSError, EOFError, ContractError) as error:
             if connection is not None:
                 connection.close()
             raise StateError(
                 f"{self.folder}: process {owner.pid}, which ran this device, does not answer "
-                f"({error.strerror or error}); it has ended, or belongs to another user"
+                f"({reason_of(error)}); it has ended, or belongs to another user"
             ) from error
         return connection
 
@@ -162,6 +162,7 @@ class _Gone(StateError):
 def _tell_secret(owner: OwnerAddress, connection: socket.socket) -> None:
     if owner.secret:
         connection.sendall(packed({"secret": owner.secret}))
+        receive(connection)  # one message at a time: the next one waits for this answer
 
 
 def _refusal(reply: Any) -> Exception:

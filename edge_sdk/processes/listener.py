@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
@@ -65,12 +66,25 @@ def connect(folder: Path, owner: OwnerAddress, seconds: float) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(seconds)
-            connection.connect(os.fspath(folder / owner.unix))
+            _connect_unix(connection, os.fspath(folder / owner.unix), seconds)
         except BaseException:
             connection.close()
             raise
     close_in_child(connection)
     return connection
+
+
+def _connect_unix(connection: socket.socket, path: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            connection.connect(path)
+        except BlockingIOError:  # as many wait already as may: Unix sockets do not queue here
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def remove_socket(folder: Path) -> None:

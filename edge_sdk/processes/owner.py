@@ -153,7 +153,10 @@ def _knows(address: OwnerAddress, connection: socket.socket) -> bool:
     except ContractError:
         return False
     said = message.get("secret") if isinstance(message, dict) else None
-    return isinstance(said, str) and hmac.compare_digest(said.encode(), address.secret.encode())
+    known = isinstance(said, str) and hmac.compare_digest(said.encode(), address.secret.encode())
+    if known:
+        connection.sendall(packed({"answer": None}))
+    return known
 
 
 def own(folder: Path, device: EdgeDevice) -> Owner | None:

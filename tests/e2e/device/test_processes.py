@@ -192,7 +192,6 @@ def test_hostile_messages_end_their_connection_and_nothing_else(
     wrong: list[tuple[Any, Any]] = [
         ("close", {}),
         ("__class__", {}),
-        (["predict"], {}),
         ("predict", []),
         ("predict", {"nonsense": 1}),
         ("predict", {"x": {"$array": ["|O8", [1], 0]}}),
@@ -419,13 +418,14 @@ def test_children_that_are_forked_in_the_middle_of_everything_answer(
 
 
 APP = """
-import json, os
+import atexit, json, os
 from edge_sdk import EdgeDevice
 if os.environ["HOW"] == "preload":
     device = EdgeDevice(os.environ["STATE"], hub=os.environ["HUB"], token=os.environ["TOKEN"],
                         model=os.environ["MODEL"])
 else:
     device = EdgeDevice.attach(os.environ["STATE"], timeout=60)
+atexit.register(device.close)
 
 def app(environment, start):
     name = environment["QUERY_STRING"]
@@ -449,11 +449,12 @@ def gunicorn(folder: Path, how: str, opening: Opening, state: Path) -> Iterator[
         "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
     }  # fmt: skip
     options = ["--preload"] if how == "preload" else []
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", *options, "--workers", "3", "--no-control-socket",
-         "--bind", f"127.0.0.1:{port}", "served_app:app"],
-        env=environment, cwd=folder, stderr=(folder / "gunicorn.log").open("ab"),
-    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "gunicorn", *options, "--workers", "3", "--no-control-socket",
+        "--bind", f"127.0.0.1:{port}", "served_app:app",
+    ]  # fmt: skip
+    with (folder / "gunicorn.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/"
 
