@@ -10,9 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -25,8 +23,7 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.processes.attached import RemoteCalls
-from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
@@ -46,6 +43,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import StoredFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
+    from edge_sdk.processes.client import OwnerClient
     from edge_sdk.processes.owner import Owner
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -119,6 +117,7 @@ class EdgeDevice:
     _repeaters: list[Repeater]
     _local_reports: deque[Body]
     _owner: Owner | None
+    _remote: OwnerClient | None = None
 
     def __init__(
         self,
@@ -203,7 +202,9 @@ class EdgeDevice:
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
-        return _OfflineDevice(folder, files, config, energy, clock)
+        from edge_sdk.device_kinds import OfflineDevice  # a kind of this class
+
+        return OfflineDevice(folder, files, config, energy, clock)
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -220,7 +221,9 @@ class EdgeDevice:
         Raises:
             StateError: none does, or it was opened with ``background=False``.
         """
-        return _AttachedDevice(state, timeout)
+        from edge_sdk.device_kinds import AttachedDevice  # a kind of this class
+
+        return AttachedDevice(state, timeout)
 
     def predict(
         self,
@@ -467,8 +470,8 @@ class EdgeDevice:
         Args:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
-        if isinstance(self, _AttachedDevice):  # this method was kept across a fork, as atexit does
-            self._owner_client.close()
+        if self._remote is not None:  # this method was kept across a fork, as atexit does
+            self._remote.close()
             return
         deadline = Deadline(timeout)
         if self._owner is not None:
@@ -539,21 +542,23 @@ class EdgeDevice:
         for repeater in self._repeaters:
             repeater.start()
         if background and self._link is not None:
-            from edge_sdk.processes.owner import own  # which brings what a forked child needs
+            import edge_sdk.device_kinds  # noqa: F401 - a forked child should not import it
+            from edge_sdk.processes.owner import own
 
             self._owner = own(self._link.store.folder, self)
         call_in_child(self._after_fork)
 
     def _after_fork(self) -> None:
         """Become, in a forked child, the device that the parent goes on running."""
+        from edge_sdk.device_kinds import AttachedDevice
         from edge_sdk.processes.client import OwnerClient
 
         assert self._link is not None
         state = self._link.store.folder
         # Threads, locks and the database are the parent's: nothing of them is used or freed here.
         keep_for_ever(self.__dict__)
-        self.__class__ = _AttachedDevice
-        self.__dict__ = {"_owner_client": OwnerClient(state)}
+        self.__class__ = AttachedDevice
+        self.__dict__ = {"_remote": OwnerClient(state)}
 
     def _activate(self, slot: Slot) -> None:
         assert self._rollout is not None
@@ -588,82 +593,3 @@ class EdgeDevice:
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
         return self._schedule.after(self.sync())
-
-
-class _AttachedDevice(RemoteCalls, EdgeDevice):
-    """Device that another process runs; see :meth:`EdgeDevice.attach`."""
-
-    def __init__(self, state: str | Path, timeout: float) -> None:
-        self._attach(state, timeout)
-
-    def __getattr__(self, name: str) -> Any:
-        # What a method of the parent's device would use, had somebody kept it across a fork.
-        if name in ("_service", "_link"):
-            raise StateError(
-                "this method of a device was taken before the process forked: take it again, as "
-                "device.predict; the device itself is attached to the process that opened it"
-            )
-        raise AttributeError(name)
-
-
-class _OfflineDevice(EdgeDevice):
-    """Device without a hub; see :meth:`EdgeDevice.offline`."""
-
-    def __init__(
-        self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float], boot: str = LOCAL_BOOT,
-    ) -> None:  # fmt: skip
-        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        self._again = functools.partial(_OfflineDevice, folder, files, config, energy, clock)
-        check_opening(config)
-        shadow, interleave = files.shadow, files.interleave
-        if shadow is not None and interleave is not None:
-            raise StateError(
-                "expected a shadow or an interleaved release, got both: one experiment at a time"
-            )
-        service = ActiveReleases(config, boot, self._send, energy_use(energy), clock)
-        self._assemble(config, service)
-        release = opened_release(folder, config)
-        pack, features, entities = files.opened(release)
-        serving = service.open(release, OFFLINE, pack=pack, features=features)
-        service.serve(serving)
-        service.use_entities(entities)
-        if shadow is not None:
-            service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
-        if interleave is not None:
-            from edge_sdk.experiments.interleaving import Interleaver
-
-            candidate = service.open(opened_release(interleave, config), OFFLINE_CANDIDATE)
-            service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
-        self._start_threads(background=True)
-
-    def _after_fork(self) -> None:
-        """Become, in a forked child, a device that opens the same files again when it is used."""
-        keep_for_ever(self.__dict__)
-        again = self._again
-        self.__class__ = _DormantDevice
-        self.__dict__ = {"_again": again, "_waking": threading.RLock()}
-
-
-class _DormantDevice(_OfflineDevice):
-    """Device without a hub in a forked child, where it has no threads yet. Many children never use
-    what they inherit, so it opens its files, and gets a session of its own, at the first use.
-    """
-
-    def __getattribute__(self, name: str) -> Any:
-        own = object.__getattribute__(self, "__dict__")
-        if type(self) is _DormantDevice and name in ("close", "_after_fork"):
-            return object.__getattribute__(self, name)
-        with own["_waking"]:
-            if type(self) is _DormantDevice:
-                boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
-                own.update(vars(own["_again"](boot=boot)))
-                object.__setattr__(self, "__class__", _OfflineDevice)
-                call_in_child(self._after_fork)
-        return getattr(self, name)
-
-    def close(self, timeout: float = CLOSE_SECONDS) -> None:
-        """Nothing is open yet."""
-
-    def _after_fork(self) -> None:
-        """Sleep on in a child's child."""

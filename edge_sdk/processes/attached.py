@@ -31,7 +31,7 @@ class RemoteCalls:
     """Methods of a device, answered by the process that owns its state folder."""
 
     # ruff: noqa: D102
-    _owner_client: OwnerClient
+    _remote: OwnerClient | None
 
     def _attach(self, state: str | Path, timeout: float) -> None:
         """Connect to the process that runs the device in ``state``, or wait for one.
@@ -41,8 +41,13 @@ class RemoteCalls:
         """
         from edge_sdk.processes.client import OwnerClient
 
-        self._owner_client = OwnerClient(path_of("state", state, StateError))
-        self._owner_client.wait(timeout)
+        self._remote = OwnerClient(path_of("state", state, StateError))
+        self._remote.wait(timeout)
+
+    @property
+    def _owner_client(self) -> OwnerClient:
+        assert self._remote is not None
+        return self._remote
 
     def predict(
         self,

@@ -1,0 +1,110 @@
+"""The other kinds of EdgeDevice: run by another process, without a hub, asleep in a forked child.
+
+They share the methods of :class:`edge_sdk.EdgeDevice`, whose class methods and forks make them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk.config import DeviceConfig, check_opening
+from edge_sdk.device import (
+    CLOSE_SECONDS,
+    LOCAL_BOOT,
+    OFFLINE,
+    OFFLINE_CANDIDATE,
+    EdgeDevice,
+)
+from edge_sdk.errors import StateError
+from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.processes.attached import RemoteCalls
+from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.system.operating_system import call_in_child, keep_for_ever
+from edge_sdk.telemetry.energy import energy_use
+
+if TYPE_CHECKING:
+    from edge_sdk.telemetry.meters import Meter
+
+
+class AttachedDevice(RemoteCalls, EdgeDevice):
+    """Device that another process runs; see :meth:`EdgeDevice.attach`."""
+
+    def __init__(self, state: str | Path, timeout: float) -> None:
+        self._attach(state, timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        # What a method of the parent's device would use, had somebody kept it across a fork.
+        if name in ("_service", "_link"):
+            raise StateError(
+                "this method of a device was taken before the process forked: take it again, as "
+                "device.predict; the device itself is attached to the process that opened it"
+            )
+        raise AttributeError(name)
+
+
+class OfflineDevice(EdgeDevice):
+    """Device without a hub; see :meth:`EdgeDevice.offline`."""
+
+    def __init__(
+        self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
+        energy: Meter | None, clock: Callable[[], float], boot: str = LOCAL_BOOT,
+    ) -> None:  # fmt: skip
+        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
+        self._again = functools.partial(OfflineDevice, folder, files, config, energy, clock)
+        check_opening(config)
+        shadow, interleave = files.shadow, files.interleave
+        if shadow is not None and interleave is not None:
+            raise StateError(
+                "expected a shadow or an interleaved release, got both: one experiment at a time"
+            )
+        service = ActiveReleases(config, boot, self._send, energy_use(energy), clock)
+        self._assemble(config, service)
+        release = opened_release(folder, config)
+        pack, features, entities = files.opened(release)
+        serving = service.open(release, OFFLINE, pack=pack, features=features)
+        service.serve(serving)
+        service.use_entities(entities)
+        if shadow is not None:
+            service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
+        if interleave is not None:
+            from edge_sdk.experiments.interleaving import Interleaver
+
+            candidate = service.open(opened_release(interleave, config), OFFLINE_CANDIDATE)
+            service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
+        self._start_threads(background=True)
+
+    def _after_fork(self) -> None:
+        """Become, in a forked child, a device that opens the same files again when it is used."""
+        keep_for_ever(self.__dict__)
+        again = self._again
+        self.__class__ = DormantDevice
+        self.__dict__ = {"_again": again, "_waking": threading.RLock()}
+
+
+class DormantDevice(OfflineDevice):
+    """Device without a hub in a forked child, where it has no threads yet. Many children never use
+    what they inherit, so it opens its files, and gets a session of its own, at the first use.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        if type(self) is DormantDevice and name in ("close", "_after_fork"):
+            return object.__getattribute__(self, name)
+        with own["_waking"]:
+            if type(self) is DormantDevice:
+                boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
+                own.update(vars(own["_again"](boot=boot)))
+                object.__setattr__(self, "__class__", OfflineDevice)
+                call_in_child(self._after_fork)
+        return getattr(self, name)
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Nothing is open yet."""
+
+    def _after_fork(self) -> None:
+        """Sleep on in a child's child."""
