@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
 from collections import deque
@@ -20,16 +19,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from edge_sdk.config import DeviceConfig, check_opening
-from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
-from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.logs import Log, LogEntry, recent
-from edge_sdk.system.operating_system import call_in_child, keep_for_ever
-from edge_sdk.system.repeater import Repeater
+from edge_sdk.system.operating_system import call_in_child
+from edge_sdk.system.repeater import Repeater, first_stall
 from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
 
@@ -53,23 +50,15 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
 
 _log = Log(__name__)
 
-OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
-"""Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
-
-OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
-"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
-
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
 
-FOLD_SECONDS: Final = 60.0
-"""Seconds after which a round of the telemetry thread counts as hanging."""
+STALL_SECONDS: Final = (60.0, 86_400.0)
+"""Seconds after which a round of the telemetry thread, and a sync, count as hanging; a download may
+take long."""
 
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
-
-LOCAL_BOOT: Final = "local"
-"""First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
 
 
 class EdgeDevice:
@@ -116,7 +105,7 @@ class EdgeDevice:
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
     _local_reports: deque[Body]
-    _owner: Owner | None
+    _owner: Owner | None = None
     _remote: OwnerClient | None = None
 
     def __init__(
@@ -202,9 +191,9 @@ class EdgeDevice:
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
-        from edge_sdk.device_kinds import OfflineDevice  # a kind of this class
+        from edge_sdk import device_kinds  # which has kinds of this class
 
-        return OfflineDevice(folder, files, config, energy, clock)
+        return device_kinds.OfflineDevice(folder, files, config, energy, clock)
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -451,16 +440,11 @@ class EdgeDevice:
 
     def stalled(self) -> str | None:
         """Return why the device's threads do not do their work any more, if so; for watchdogs."""
-        # A download may take as long as the network likes.
-        for repeater, seconds in zip(self._repeaters, (FOLD_SECONDS, math.inf), strict=False):
-            if why := repeater.stalled(seconds):
-                return why
-        return None
+        return first_stall(self._repeaters, STALL_SECONDS)
 
     def may_wait(self) -> bool:
         """Return whether a prediction may wait for the cloud or another process."""
-        serving = self._service.serving
-        return serving is not None and serving.asks_cloud
+        return getattr(self._service.serving, "asks_cloud", False)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
@@ -532,7 +516,6 @@ class EdgeDevice:
         self._repeaters = []
         self._resources = ResourceUse()
         self._sequence = Stream(service.current)
-        self._owner = None
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -550,15 +533,10 @@ class EdgeDevice:
 
     def _after_fork(self) -> None:
         """Become, in a forked child, the device that the parent goes on running."""
-        from edge_sdk.device_kinds import AttachedDevice
-        from edge_sdk.processes.client import OwnerClient
+        from edge_sdk.device_kinds import attach_child
 
         assert self._link is not None
-        state = self._link.store.folder
-        # Threads, locks and the database are the parent's: nothing of them is used or freed here.
-        keep_for_ever(self.__dict__)
-        self.__class__ = AttachedDevice
-        self.__dict__ = {"_remote": OwnerClient(state)}
+        attach_child(self, self._link.store.folder)
 
     def _activate(self, slot: Slot) -> None:
         assert self._rollout is not None

@@ -10,25 +10,40 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.config import DeviceConfig, check_opening
-from edge_sdk.device import (
-    CLOSE_SECONDS,
-    LOCAL_BOOT,
-    OFFLINE,
-    OFFLINE_CANDIDATE,
-    EdgeDevice,
-)
+from edge_sdk.contract.serving_terms import Reporting
+from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
 from edge_sdk.errors import StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.processes.attached import RemoteCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.operating_system import call_in_child, keep_for_ever
 from edge_sdk.telemetry.energy import energy_use
 
 if TYPE_CHECKING:
     from edge_sdk.telemetry.meters import Meter
+
+OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
+"""Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
+
+OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
+"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
+
+LOCAL_BOOT: Final = "local"
+"""First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
+
+
+def attach_child(device: EdgeDevice, state: Path) -> None:
+    """Make of the parent's ``device``, in a forked child, one that is attached to the parent."""
+    from edge_sdk.processes.client import OwnerClient
+
+    # Threads, locks and the database are the parent's: nothing of them is used or freed here.
+    keep_for_ever(device.__dict__)
+    device.__class__ = AttachedDevice
+    device.__dict__ = {"_remote": OwnerClient(state)}
 
 
 class AttachedDevice(RemoteCalls, EdgeDevice):

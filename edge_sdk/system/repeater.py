@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from edge_sdk.system.logs import Log
@@ -61,3 +61,9 @@ class Repeater:
                 self.error, wait = error, AFTER_ERROR
             self._began = None
             self._wake.wait(wait)
+
+
+def first_stall(repeaters: Sequence[Repeater], seconds: Sequence[float]) -> str | None:
+    """Return the first trouble of some repeaters, each with the seconds that its call may take."""
+    stalls = (r.stalled(longest) for r, longest in zip(repeaters, seconds, strict=False))
+    return next(filter(None, stalls), None)
