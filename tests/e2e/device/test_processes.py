@@ -210,7 +210,8 @@ def test_hostile_messages_end_their_connection_and_nothing_else(
         slow.sendall(packed({"call": "status", "with": {}})[:-1])
         assert device.predict(rows(1)[0]).source == "model"
     with pytest.raises(ContractError, match="expected a call of predict, "):
-        OwnerClient(state).call("close", {})
+        client.call("close", {})
+    client.close()
     assert owner.predict(rows(1)[0]).source == "model"
 
 
@@ -240,7 +241,8 @@ def test_a_hundred_processes_ask_at_once_and_one_too_many_is_refused_in_words(
             "all of them",
         )
         with pytest.raises(StateError, match="connections to this device are open"):
-            EdgeDevice.attach(state).predict(row)
+            with EdgeDevice.attach(state) as late:
+                late.predict(row)
     assert owner.predict(row).source == "model"
 
 
