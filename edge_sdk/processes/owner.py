@@ -112,9 +112,11 @@ class Owner:
 
     def _refuse(self, connection: socket.socket) -> None:
         error = StateError(f"{CLIENTS} connections to this device are open: close some of them")
-        with connection, contextlib.suppress(OSError):
+        with connection, contextlib.suppress(OSError, EOFError):
             connection.settimeout(0.1)
             connection.sendall(packed({"error": error_to_plain(error)}))
+            connection.shutdown(socket.SHUT_WR)
+            some_of(connection)  # what is unread when it is closed takes the answer with it
 
     def _serve(self, connection: socket.socket) -> None:
         try:

@@ -240,9 +240,11 @@ def test_a_hundred_processes_ask_at_once_and_one_too_many_is_refused_in_words(
             lambda: owner._owner is not None and owner._owner.status()["clients"] == CLIENTS,
             "all of them",
         )
-        with pytest.raises(StateError, match="connections to this device are open"):
-            with EdgeDevice.attach(state) as late:
-                late.predict(row)
+        with (
+            pytest.raises(StateError, match="connections to this device are open"),
+            EdgeDevice.attach(state) as late,
+        ):
+            late.predict(row)
     assert owner.predict(row).source == "model"
 
 
