@@ -21,19 +21,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from edge_sdk.config import DeviceConfig, check_opening
-from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.model.memory import ModelMemory
-from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
-from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
-from edge_sdk.system.logs import Log
-from edge_sdk.system.repeater import Repeater
+from edge_sdk.system.logs import Log, LogEntry, recent
+from edge_sdk.system.operating_system import call_in_child
+from edge_sdk.system.repeater import Repeater, first_stall
 from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse
 
@@ -41,26 +40,23 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.processes.client import OwnerClient
+    from edge_sdk.processes.owner import Owner
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.admission import OnUpdate
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
 _log = Log(__name__)
 
-OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
-"""Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
-
-OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
-"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
-
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
 
+STALL_SECONDS: Final = (60.0, 86_400.0)
+"""Seconds after which a round of the telemetry thread, and a sync, count as hanging; a download may
+take long."""
+
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
-
-LOCAL_BOOT: Final = "local"
-"""First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
 
 
 SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
@@ -98,8 +94,8 @@ class EdgeDevice(ModelCalls):
             or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
             a sync, so it must not call :meth:`sync` or :meth:`close`.
         metered: function that returns True while the network costs by the byte: updates wait.
-        background: True to sync and to collect telemetry on daemon threads; without it call
-            :meth:`sync`.
+        background: True to sync, to collect telemetry and to serve other processes of this device
+            (:meth:`attach`) on daemon threads; without it call :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
 
     Raises:
@@ -114,6 +110,8 @@ class EdgeDevice(ModelCalls):
     _local_reports: deque[Body]
     _repeaters: list[Repeater]
     _sync_lock: threading.Lock
+    _owner: Owner | None = None
+    _remote: OwnerClient | None = None
 
     def __init__(
         self,
@@ -196,7 +194,28 @@ class EdgeDevice(ModelCalls):
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
         folders = [folder] if isinstance(folder, str | Path) else list(folder)
-        return _OfflineDevice(folders, files, config, energy, clock)
+        from edge_sdk import device_kinds  # which has kinds of this class
+
+        return device_kinds.OfflineDevice(folders, files, config, energy, clock)
+
+    @classmethod
+    def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
+        """Return the device in ``state``, which another process runs and goes on running.
+
+        Each call is answered there, with its model, pack, experiments and telemetry: ids of
+        predictions are good in every process. When that process is started again, later calls
+        reach it. :meth:`stream` and :meth:`reports` are for the process itself.
+
+        Args:
+            state: the device's state folder.
+            timeout: seconds to wait for a process that runs it.
+
+        Raises:
+            StateError: none does, or it was opened with ``background=False``.
+        """
+        from edge_sdk.device_kinds import AttachedDevice  # a kind of this class
+
+        return AttachedDevice(state, timeout)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -314,6 +333,25 @@ class EdgeDevice(ModelCalls):
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
         return status
 
+    def logs(self, after: int = 0) -> list[LogEntry]:
+        """Return the log records of this package in the process that runs the device.
+
+        Args:
+            after: number of the last record that is known.
+
+        Returns:
+            The newest thousand with a higher number, oldest first.
+        """
+        return recent(after)
+
+    def stalled(self) -> str | None:
+        """Return why the device's threads do not do their work any more, if so; for watchdogs."""
+        return first_stall(self._repeaters, STALL_SECONDS)
+
+    def may_wait(self) -> bool:
+        """Return whether a prediction may wait for the cloud or another process."""
+        return getattr(self._service.serving, "asks_cloud", False)
+
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
 
@@ -322,7 +360,12 @@ class EdgeDevice(ModelCalls):
         Args:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
+        if self._remote is not None:  # this method was kept across a fork, as atexit does
+            self._remote.close()
+            return
         deadline = Deadline(timeout)
+        if self._owner is not None:
+            self._owner.close()
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
@@ -364,7 +407,7 @@ class EdgeDevice(ModelCalls):
         config: DeviceConfig,
         meter: EnergyUse,
         clock: Callable[[], float],
-        boot: str = LOCAL_BOOT,
+        boot: str,
         link: FleetLink | None = None,
         schedule: SyncSchedule | None = None,
     ) -> None:
@@ -422,6 +465,19 @@ class EdgeDevice(ModelCalls):
                 self._repeaters.append(Repeater("edge-sync", self._sync_again))
         for repeater in self._repeaters:
             repeater.start()
+        if background and self._link is not None:
+            import edge_sdk.device_kinds  # noqa: F401 - a forked child should not import it
+            from edge_sdk.processes.owner import own
+
+            self._owner = own(self._link.store.folder, self)
+        call_in_child(self._after_fork)
+
+    def _after_fork(self) -> None:
+        """Become, in a forked child, the device that the parent goes on running."""
+        from edge_sdk.device_kinds import attach_child
+
+        assert self._link is not None
+        attach_child(self, self._link.store.folder)
 
     def _send(self, bodies: list[Body]) -> None:
         """Put messages into the outbox, or into memory without a hub."""
@@ -439,54 +495,3 @@ class EdgeDevice(ModelCalls):
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
         return self._schedule.after(self.sync())
-
-
-class _OfflineDevice(EdgeDevice):
-    """Device without a hub; see :meth:`EdgeDevice.offline`."""
-
-    def __init__(
-        self, folders: Sequence[str | Path], files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float],
-    ) -> None:  # fmt: skip
-        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        check_opening(config)
-        _check_offline(folders, files)
-        self._assemble(config, energy_use(energy), clock)
-        for folder in folders:
-            self._open(folder, files)
-        self._choose(None)
-        self._start_threads(background=True)
-
-    def _open(self, folder: str | Path, files: OfflineFiles) -> None:
-        release = opened_release(folder, self._config)
-        name = release.manifest.model
-        if name in self._models:
-            raise StateError(f"{folder}: there is a release of {name} already; give one of each")
-        service = self._add(name)._service
-        pack, features, entities = files.opened(release)
-        serving = service.open(release, OFFLINE, pack=pack, features=features)
-        service.serve(serving)
-        service.use_entities(entities)
-        if files.shadow is not None:
-            candidate = opened_release(files.shadow, self._config)
-            service.run(service.shadow(candidate, OFFLINE_CANDIDATE))
-        if files.interleave is not None:
-            from edge_sdk.experiments.interleaving import Interleaver
-
-            mixed = opened_release(files.interleave, self._config)
-            candidate_ = service.open(mixed, OFFLINE_CANDIDATE)
-            arm = OFFLINE_CANDIDATE.arm
-            service.run(Interleaver(arm, serving, candidate_, clock=self._clock))
-
-
-def _check_offline(folders: Sequence[str | Path], files: OfflineFiles) -> None:
-    if files.shadow is not None and files.interleave is not None:
-        raise StateError(
-            "expected a shadow or an interleaved release, got both: one experiment at a time"
-        )
-    if not folders:
-        raise StateError("expected a release folder, got none")
-    if len(folders) > 1 and any(file is not None for file in files):
-        raise StateError(
-            "packs, shadow and interleave belong to one release: open it alone, or several without"
-        )

@@ -12,6 +12,7 @@
     │   └── ExpiredPack     it was good, until its time was over
     ├── PatchError          a patch is damaged, or was made for another file
     ├── StateError          the state folder is locked, unwritable, or another model's
+    │   └── DeviceInUse     another process runs the device: attach to it
     ├── HubError            the hub refused, or sent an invalid reply
     │   ├── HubUnreachable  no reply: offline, timeout, connection refused
     │   │   └── HubBusy     it asks to come later, and says when
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchError",
     "ContractError",
+    "DeviceInUse",
     "EdgeError",
     "HubBusy",
     "ExpiredPack",
@@ -107,6 +109,10 @@ class ExpiredPack(PackError):
 
 class StateError(EdgeError):
     """The state folder is locked by another process, unwritable, or belongs to another model."""
+
+
+class DeviceInUse(StateError):
+    """Another process runs the device of this state folder; ``EdgeDevice.attach`` reaches it."""
 
 
 class HubError(EdgeError):

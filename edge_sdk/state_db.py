@@ -23,16 +23,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.errors import StateError, reason_of
+from edge_sdk.errors import DeviceInUse, StateError, reason_of
 from edge_sdk.system.files import make_folder
 from edge_sdk.system.kept_copy import Kept, read_kept, write_kept
 from edge_sdk.system.logs import Log
+from edge_sdk.system.operating_system import FolderInUse, FolderLock, lock_folder
+from edge_sdk.system.owner_file import who_has
 from edge_sdk.system.state_file import (
     DAMAGED,
     NO_DISK,
     check_room,
     kind_of_trouble,
-    lock_folder,
     open_file,
     open_in_memory,
     set_aside,
@@ -59,7 +60,8 @@ class StateDatabase:
         """Open or create it.
 
         Raises:
-            StateError: another process has it open, it cannot be created, or is of newer software.
+            DeviceInUse: another process has it open.
+            StateError: it cannot be created, or is of newer software.
         """
         self.folder = path_of("state", folder, StateError)
         self._path, self._copy = self.folder / _DATABASE, self.folder / _COPY
@@ -74,7 +76,9 @@ class StateDatabase:
             make_folder(self.folder)
             with contextlib.suppress(OSError):  # on a read-only disk it stays as it is
                 self.folder.chmod(0o700)
-            self._lock = lock_folder(self.folder)
+            self._lock: FolderLock | None = lock_folder(self.folder)
+        except FolderInUse:
+            raise DeviceInUse(f"{self.folder}: {who_has(self.folder)}") from None
         except OSError as error:
             raise StateError(
                 f"{self.folder}: cannot use it as a state folder; {reason_of(error)}. Give the "
@@ -84,7 +88,7 @@ class StateDatabase:
             self._db = self._open()
             self._reconcile()
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     @property
@@ -94,7 +98,7 @@ class StateDatabase:
 
     @property
     def _closed(self) -> bool:
-        return self._lock < 0
+        return self._lock is None
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -201,12 +205,12 @@ class StateDatabase:
     def close(self) -> None:
         """Close the database and give up the lock."""
         with self._guard:
-            if self._closed:
+            if self._lock is None:
                 return
             self.return_to_disk()
             self._db.close()
-            os.close(self._lock)  # which unlocks it
-            self._lock = -1
+            self._lock.close()
+            self._lock = None
 
     def _open(self) -> sqlite3.Connection:
         try:

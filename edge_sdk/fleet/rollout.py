@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -69,7 +70,8 @@ class RolloutController:
         self._unsettled = False
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
-        self._clean_exit = weakref.finalize(self, _clean_exit, self._updater, link.crash_marker)
+        end = (self._updater, link.crash_marker, os.getpid())
+        self._clean_exit = weakref.finalize(self, _clean_exit, *end)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
@@ -281,6 +283,8 @@ class RolloutController:
             self._updater.try_out([ref for _, ref in candidates])
 
 
-def _clean_exit(updater: Updater, marker: CrashMarker) -> None:
+def _clean_exit(updater: Updater, marker: CrashMarker, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # the end of a forked child says nothing of its parent
     marker.close()
     updater.clean_exit()

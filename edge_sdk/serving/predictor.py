@@ -78,6 +78,7 @@ class Predictor:
         clock: function that returns Unix seconds.
 
     Attributes:
+        asks_cloud: a prediction may wait for the cloud.
         entities: precomputed answers by entity; ``None`` without any.
         precomputed: looks one of these up, and counts it; ``None`` if there is none that may still
             be given. Each is replaced by one assignment.
@@ -127,7 +128,7 @@ class Predictor:
         self._breaker = CircuitBreaker(time.monotonic)
         self._rule = rule(manifest.cascade, terms.cascade)
         self._one_by_one = self.stateful or not manifest.signature.batched
-        self._asks = cloud is not None and self._rule.asks
+        self.asks_cloud = cloud is not None and self._rule.asks
         # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
@@ -397,9 +398,9 @@ class Predictor:
                 file.close()
 
     def _prepare(self) -> FastPath | None:
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             return None  # the cloud answers first: there is nothing to make fast
-        settle = self._settle if self._asks else None
+        settle = self._settle if self.asks_cloud else None
         parts = (self.model, self._schema, self._answers, self.monitor)
         return prepare(*parts, pack=self._pack, settle=settle)
 
@@ -429,7 +430,7 @@ class Predictor:
         self, checked: Any, deadline: float | None, state: RecurrentState | None
     ) -> tuple[Prediction, Label | None, Outputs]:
         """Return the answer to serve, and the on-device model's own label and outputs if it ran."""
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             served = self._ask(checked, deadline)
             if served is not None:
                 return served, None, {}
@@ -438,9 +439,9 @@ class Predictor:
         state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             return self._answers.degraded(local), own, outputs
-        served = self._settle(checked, local, deadline) if self._asks else local
+        served = self._settle(checked, local, deadline) if self.asks_cloud else local
         return served, own, outputs
 
     def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:

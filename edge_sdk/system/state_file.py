@@ -6,7 +6,6 @@ Invariant: a damaged file is never deleted and never written: it is renamed, and
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import shutil
@@ -158,7 +157,7 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside)
-    path.rename(aside)
+    path.replace(aside)
     return aside
 
 
@@ -181,26 +180,6 @@ def check_room(folder: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-def lock_folder(folder: Path) -> int:
-    """Return a handle that keeps every other process out of ``folder`` until it is closed.
-
-    Raises:
-        OSError: the folder cannot be opened.
-        StateError: another process has it.
-    """
-    # The folder itself: no file that could be missing, damaged, or on a disk that is read-only.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # The kernel drops the lock with the process, however that ends: no stale lock.
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StateError(
-            f"{folder}: another process uses this state folder; give each device its own"
-        ) from error
-    return handle
 
 
 def _connect(where: str) -> sqlite3.Connection:
