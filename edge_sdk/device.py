@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from edge_sdk.config import DeviceConfig, check_opening
+from edge_sdk.config import DeviceConfig, Providers, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
@@ -84,6 +84,7 @@ class EdgeDevice:
             for them.
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
         verify: True to check TLS certificates; a path names a private CA bundle.
+        providers: execution providers that may run models, in place of ``config.providers``.
         config: limits and intervals.
         energy: function that returns the joules that the device has drawn so far; by default the
             machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
@@ -122,6 +123,7 @@ class EdgeDevice:
         share: bool = False,
         root: bytes | None = None,
         verify: bool | str = True,
+        providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         on_update: OnUpdate | None = None,
@@ -135,12 +137,11 @@ class EdgeDevice:
         from edge_sdk.telemetry.label_store import LabelStore
         from edge_sdk.update.syncer import SyncSchedule
 
-        check_opening(config, share)
+        config = check_opening(config, share, providers)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
-        hooks = (on_update, metered)
         callbacks = (self._activate, self._follow_plan, self._use_entities)
-        link = FleetLink(enrolment, config, *callbacks, clock, *hooks)
+        link = FleetLink(enrolment, config, *callbacks, clock, on_update, metered)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
@@ -167,6 +168,7 @@ class EdgeDevice:
         entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
+        providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         clock: Callable[[], float] = time.time,
@@ -181,6 +183,7 @@ class EdgeDevice:
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
+            providers: execution providers that may run it, in place of ``config.providers``.
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
             clock: function that returns Unix seconds, for the windows of reports.
@@ -193,6 +196,7 @@ class EdgeDevice:
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
+        config = check_opening(config, providers=providers)
         return _OfflineDevice(folder, files, config, energy, clock)
 
     def predict(
@@ -525,7 +529,6 @@ class _OfflineDevice(EdgeDevice):
         energy: Meter | None, clock: Callable[[], float],
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        check_opening(config)
         shadow, interleave = files.shadow, files.interleave
         if shadow is not None and interleave is not None:
             raise StateError(

@@ -120,7 +120,7 @@ class ActiveReleases:
             ReleaseError: the model does not load.
         """
         self._tags += 1
-        loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
+        loaded = (s for s in self._servings() if s.release.runs_like(release) and not alone)
         same = next(loaded, None)
         predictor = Predictor(
             release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,

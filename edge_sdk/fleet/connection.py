@@ -12,19 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import CheckIn, check_attributes
+from edge_sdk.contract.limits import STATE_CHARACTERS
+from edge_sdk.contract.manifest import CPU
 from edge_sdk.contract.messages import Body, UpdateEvent, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
-from edge_sdk.fleet.enrolment import enrol, hub_of
+from edge_sdk.fleet.enrolment import PROVIDERS, enrol, hub_of
 from edge_sdk.fleet.identity import Identity
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.logs import Log
+from edge_sdk.update.certifier import Certifier
 from edge_sdk.update.entity_packs import STEP, EntityPacks, PackHolder
+from edge_sdk.update.events import Events
 from edge_sdk.update.gatekeeper import UpdateHooks
-from edge_sdk.update.probe import first_that_works
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.syncer import Syncer
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.update.admission import OnUpdate
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,13 +134,16 @@ class FleetLink:
         self.attributes |= self.identity.attributes
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
+        providers = [list(each) if isinstance(each, tuple) else each for each in config.providers]
+        if (self.store.get(PROVIDERS) or [CPU]) != providers:
+            self.store.put(PROVIDERS, providers)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
         options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
         slots = Slots(self.store.folder, lambda: self.store.on_disk, options.providers)
         self.updater = Updater(
             self.identity.model, self.store, self.outbox, slots, trust, self.client,
-            probe=lambda slot: _probe(slot, options), activate=activate, clock=clock,
+            probe=lambda slot: self.certifier.probe(slot), activate=activate, clock=clock,
             config=config, hooks=hooks,
         )  # fmt: skip
         self.syncer = Syncer(
@@ -148,6 +157,16 @@ class FleetLink:
             use=self._use_entities, refusal=self.updater.download_refusal, told=self._report,
         )  # fmt: skip
         self.plan = self._stored_plan()
+        self.certifier = Certifier(options, self._permitted_providers, self._note_choice)
+
+    def _note_choice(self, slot: Slot, reason: str) -> None:
+        """Tell the hub that another variant or provider of a slot serves than before."""
+        _log.warning("release %s: %s", slot.ref.version, reason)
+        events = Events(self.identity.model, self.outbox, self._clock)
+        events.report("fell_back", slot.ref, slot.ref, step="choice", reason=reason)
+
+    def _permitted_providers(self) -> tuple[str, ...]:
+        return self.plan.providers if self.plan is not None else ()
 
     def _report(self, reason: str) -> None:
         """Tell the hub why answers by entity did not come."""
@@ -217,8 +236,26 @@ class FleetLink:
             holds=tuple(ref.version for ref in state.held if ref != state.current),
             waiting=self.outbox.waiting(),
             sharing=self.share,
-            software={"edge_sdk": _version(), "python": platform.python_version()},
+            software={
+                "edge_sdk": _version(),
+                "python": platform.python_version(),
+                **self._runs_on(),
+            },
         )
+
+    def _runs_on(self) -> dict[str, str]:
+        """Return runtime, variant and provider of what serves, for the hub."""
+        slot = self.updater.slot()
+        choice = self.certifier.choice(slot) if slot is not None else None
+        if choice is None or choice.taken is None:
+            return {}
+        told = {
+            "onnxruntime": choice.environment.get("onnxruntime", ""),
+            "variant": choice.taken.variant,
+            "provider": choice.taken.provider,
+            "refused": choice.refusals,
+        }
+        return {name: text[:STATE_CHARACTERS] for name, text in told.items() if text}
 
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""
@@ -239,6 +276,19 @@ class FleetLink:
             "failures": dict(self.updater.failed.all()),
             "entities": self.entities.status(),
             "storage": self.store.health(),
+            "choice": self._choice(),
+        }
+
+    def _choice(self) -> dict[str, Any] | None:
+        """Return which variant serves on which provider, why, and what was refused."""
+        slot = self.updater.slot()
+        choice = self.certifier.choice(slot) if slot is not None else None
+        if choice is None or choice.taken is None:
+            return None
+        return {
+            "because": choice.because,
+            "trials": [vars(trial) for trial in choice.trials],
+            "environment": dict(choice.environment),
         }
 
     def keep(self, bodies: list[Body]) -> None:
@@ -276,15 +326,6 @@ class FleetLink:
             return Plan.from_json(text.encode()) if text else None
         except ContractError:
             return None  # of another format version; the next refresh brings one that fits
-
-
-def _probe(slot: Slot, options: RuntimeOptions) -> str | None:
-    """Note which variant of ``slot`` works here; return why the first does not, if so."""
-    # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    works, reason = first_that_works(slot.opened(), slot.pack, slot.features, options=options)
-    name = works.variant.name
-    slot.use(None if reason is None else name)
-    return None if reason is None else f"variant {name} is used; {reason}"
 
 
 def _version() -> str:

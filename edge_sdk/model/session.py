@@ -3,6 +3,8 @@
 Invariants:
 
 * One session per release, shared by all threads; buffers and bindings belong to one thread.
+* A session runs on the providers that were asked for or not at all: onnxruntime alone would go on
+  with the CPU where one is missing, does not start, or fails.
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
   blocks, and the last block is filled up with its last row.
 """
@@ -11,13 +13,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.manifest import CPU
 from edge_sdk.errors import ReleaseError, RuntimeMissing
 from edge_sdk.model.options import RuntimeOptions
 
@@ -59,6 +64,10 @@ def session_options(options: RuntimeOptions, domains: Iterable[str] = ()) -> Any
     native.log_severity_level = _QUIET
     # Between two predictions a spinning thread would burn a core of a device that runs on battery.
     native.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    native.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if CPU not in options.providers:
+        # Else nodes that a provider does not take would go to the CPU without a word.
+        native.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if any(domain in EXTENSIONS for domain in domains):
         native.register_custom_ops_library(_extensions_library())
     return native
@@ -92,7 +101,13 @@ class BoundRow:
 
 
 class Model:
-    """An ONNX model in memory."""
+    """An ONNX model in memory.
+
+    Attributes:
+        provider: execution provider that was asked for first.
+        nodes: of the graph by the provider that runs them; ``None`` where onnxruntime, before
+            1.24, does not tell.
+    """
 
     def __init__(self, release: Release, session: Any) -> None:
         self.manifest: Manifest = release.manifest
@@ -102,23 +117,26 @@ class Model:
         self._names = [spec.name for spec in signature.outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
+        self.provider: str = session.get_providers()[0]
+        self.nodes = _nodes_by_provider(session)
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Return ``provider`` and ``nodes``, for the status."""
+        return {"provider": self.provider, "nodes": self.nodes}
 
     @classmethod
     def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
         """Load the model of ``release``, after its bytes were checked.
 
         Raises:
-            ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
-                other inputs than the manifest.
+            ReleaseError: the file differs from the manifest, onnxruntime refuses it, it has other
+                inputs than the manifest, or a provider does not run it.
         """
         path, checked = str(release.model_path), release.verified_model()
+        options = _available(options.beginning_with(release.provider))
         native = session_options(options, release.manifest.runtime.opsets)
-        try:
-            session = onnxruntime.InferenceSession(
-                checked, native, providers=list(options.providers)
-            )
-        except Exception as error:
-            raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+        session = _session(path, checked, native, options)
         signature = release.manifest.signature
         _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
         _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
@@ -187,7 +205,92 @@ class Model:
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
         run = _bound_call(self._session, binding)
+        if self.provider != CPU:
+            # Binding copies an input to the provider's memory: what is written into the buffer
+            # afterwards is only seen there if it is bound once more.
+            bind = functools.partial(
+                binding.bind_input, spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data
+            )
+            run = functools.partial(_bind_and_run, bind, run)
         return BoundRow(row.data.cast("B"), run, buffers)
+
+
+def available_providers() -> list[str]:
+    """Return the execution providers of the onnxruntime that is installed."""
+    return list(onnxruntime.get_available_providers())
+
+
+def known_providers() -> list[str]:
+    """Return every execution provider that onnxruntime has a name for, installed or not."""
+    return list(dict.fromkeys((*onnxruntime.get_all_providers(), *available_providers())))
+
+
+def runtime_facts() -> dict[str, str]:
+    """Return what is known of the runtime that is installed and of the devices that it sees."""
+    facts = {
+        "onnxruntime": str(onnxruntime.__version__),
+        "build": str(getattr(onnxruntime, "get_build_info", str)()),
+        "providers": ",".join(available_providers()),
+    }
+    try:
+        devices = onnxruntime.get_ep_devices()  # from 1.23 on
+    except Exception:  # of a driver, perhaps: it is not asked for more than a name here
+        return facts
+    for i, each in enumerate(devices):
+        told = (each.ep_name, dict(each.ep_metadata), each.device.device_id)
+        facts[f"device {i}"] = f"{told}; {dict(each.device.metadata)}"
+    return facts
+
+
+def _available(options: RuntimeOptions) -> RuntimeOptions:
+    """Return ``options`` with the providers that are installed; raises ReleaseError.
+
+    The first has to be: what is to run on the others is only what that one does not take.
+    """
+    available = available_providers()
+    first = options.providers[0]
+    if first not in available:
+        raise ReleaseError(
+            f"the installed onnxruntime {onnxruntime.__version__} has no {first}; it has "
+            f"{', '.join(available)}"
+        )
+    return replace(options, providers=tuple(p for p in options.providers if p in available))
+
+
+def _session(path: str, model: bytes | str, native: Any, options: RuntimeOptions) -> Any:
+    """Return a session on the providers of ``options``; raises ReleaseError."""
+    given = [dict(options.provider_options.get(name, {})) for name in options.providers]
+    try:
+        with warnings.catch_warnings():  # of providers that are missing: that is an error here
+            warnings.simplefilter("ignore")
+            session = onnxruntime.InferenceSession(
+                model, native, list(options.providers), given, enable_fallback=0
+            )
+    except Exception as error:
+        raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+    # A provider that does not start is left out with a line on standard error.
+    if options.providers[0] not in session.get_providers():
+        raise ReleaseError(
+            f"{options.providers[0]} does not start here: its libraries, its driver or its device "
+            f"are missing, or its options {given[0]} do not fit"
+        )
+    return session
+
+
+def _nodes_by_provider(session: Any) -> Mapping[str, int] | None:
+    try:
+        parts = session.get_provider_graph_assignment_info()
+    except AttributeError:
+        return None
+    nodes: Counter[str] = Counter()
+    for part in parts:
+        nodes[part.ep_name] += len(part.get_nodes())
+    return dict(nodes)
+
+
+def _bind_and_run(bind: Callable[[], None], run: Callable[[], None]) -> None:
+    bind()
+    run()
 
 
 def _plain_call(session: Any) -> Callable[..., Any]:
