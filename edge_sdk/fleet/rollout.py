@@ -247,7 +247,7 @@ class RolloutController:
         errors, serving = self._config.trial_errors, self._service.serving
         if serving is not None and serving.errors >= errors:
             reason = f"the model failed on {errors} inputs"
-            if not self._leave_provider(serving, f"{reason}; {serving.trouble}"):
+            if not self._leave_provider(serving, f"{reason}; {serving.trouble:.200}"):
                 self._fail(None, reason)
         running, beside = self._service.running, self._beside
         failure = running.failure(time.monotonic(), errors) if running is not None else None
