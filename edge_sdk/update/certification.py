@@ -62,6 +62,9 @@ def certify(
         if len(trials) > 1:
             note(VariantChoice(environment, tuple(trials), trying=i))
         trials[i] = _tried(candidates[i], trials[i], options)
+    if len(trials) > 1:
+        # The last trial is over: should none be chosen now, it is not to blame for an end later.
+        note(VariantChoice(environment, tuple(trials)))
     chosen, because = _best(candidates, trials, options, lenient=lenient)
     return VariantChoice(environment, tuple(trials), chosen, because)
 
@@ -116,7 +119,7 @@ def _best(
         best = may[0]
         for i in may[1:]:
             fast = (trials[i].row_us or 0.0) <= FASTER * (trials[best].row_us or 0.0)
-            if fast and is_faster(candidates[best], candidates[i], options, FASTER):
+            if fast and _is_faster(candidates[best], candidates[i], options):
                 best = i
         return best, _because(trials, may, best)
     slow = [i for i, each in enumerate(trials) if each.refused is None]
@@ -128,6 +131,13 @@ def _best(
         raise ReleaseError(reasons[0])
     named = "; ".join(f"{t.name}: {why}" for t, why in zip(trials, reasons, strict=True))
     raise ReleaseError(f"no variant works here; {named}")
+
+
+def _is_faster(one: Release, other: Release, options: RuntimeOptions) -> bool:
+    try:
+        return is_faster(one, other, options, FASTER)
+    except ReleaseError:
+        return False  # each runs, but there is no room for both: the order of preference stands
 
 
 def _because(trials: Sequence[VariantTrial], may: Sequence[int], best: int) -> str:

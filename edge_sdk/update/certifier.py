@@ -131,7 +131,7 @@ class Certifier:
             self._options,
             environment,
             before=before,
-            note=lambda choice: self._keep(slot, choice),
+            note=lambda choice: _write(slot, choice),
             lenient=True,
         )
         self._keep(slot, choice)
@@ -145,9 +145,7 @@ class Certifier:
 
     def _keep(self, slot: Slot, choice: VariantChoice) -> None:
         self._choices[slot.ref.manifest] = choice
-        # On a disk that takes nothing it serves all the same.
-        with contextlib.suppress(OSError):
-            slot.keep_choice(choice)
+        _write(slot, choice)
 
     def _situation(self, release: Release) -> tuple[tuple[Release, ...], dict[str, str]]:
         """Return what may be tried of a release, and the facts on which the choice depends."""
@@ -177,6 +175,12 @@ class Certifier:
         if self._machine is None:
             self._machine = {**runtime_facts(), **driver_facts()}
         return self._machine
+
+
+def _write(slot: Slot, choice: VariantChoice) -> None:
+    # On a disk that takes nothing it serves all the same.
+    with contextlib.suppress(OSError):
+        slot.keep_choice(choice)
 
 
 def _is_here(candidate: Release) -> bool:

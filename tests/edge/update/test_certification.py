@@ -91,7 +91,7 @@ def test_what_ended_the_process_as_it_was_tried_is_not_tried_again(tmp_path: Pat
     release = make_release(tmp_path, alternatives=(HALF,))
     notes: list[VariantChoice] = []
     chosen(release, note=notes.append)
-    assert [note.trying for note in notes] == [0, 1]
+    assert [note.trying for note in notes] == [0, 1, None]
     again = chosen(release, before=notes[0])
     assert again.taken is not None
     assert (again.taken.variant, again.trials[0].refused) == ("half", ENDED)
@@ -100,6 +100,17 @@ def test_what_ended_the_process_as_it_was_tried_is_not_tried_again(tmp_path: Pat
     taken = chosen(release, before=other).taken
     assert taken is not None
     assert taken.variant == "float32"
+
+
+def test_a_trial_that_was_refused_is_not_taken_for_an_end(
+    tmp_path: Path, slot: Callable[..., Slot]
+) -> None:
+    made = make_release(tmp_path, alternatives=(HALF,), defect="nan", spare_defect="crash")
+    place = slot(made)
+    for _ in range(2):
+        with pytest.raises(ReleaseError, match="half on CPU: the model failed") as refused:
+            Certifier(RuntimeOptions(), tuple, Told()).probe(place)
+        assert ENDED not in str(refused.value)
 
 
 def test_an_accelerator_that_ended_the_process_is_not_tried_with_another_variant(
