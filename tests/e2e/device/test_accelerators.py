@@ -61,7 +61,7 @@ def test_a_device_takes_files_for_the_providers_that_it_has_and_more_when_it_has
         assert names == [("float32", OPENVINO), ("own", OPENVINO)]
         assert device.predict(rows(1)[0]).version == "1.0"
         device.sync()
-    (seen,) = hub.admin.get("models/more/devices")["devices"]
+    (seen,) = hub.admin.get("devices", model="more")
     assert seen["software"]["provider"] == OPENVINO
     assert seen["software"]["onnxruntime"] == onnxruntime.__version__
 
