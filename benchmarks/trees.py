@@ -28,7 +28,7 @@ from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interleave
 from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.session import session_options
+from edge_sdk.model.runtime import session_options
 
 BATCH: Final = 500
 OURS, PLAIN, LIBRARY = "our file", "plain export", "library"

@@ -32,7 +32,7 @@ from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
-from edge_sdk.model.session import session_options
+from edge_sdk.model.runtime import session_options
 
 Tell = Callable[[str], None]
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edge_sdk.errors import InputError
+from edge_sdk.system.providers import DEFAULT_PROVIDERS, ProviderChoice, wrong_providers
 from edge_sdk.system.windows import parse_windows
+
+Providers = Iterable[ProviderChoice] | None
+"""Execution providers in order of preference, each by its name, or as a pair with its options."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class DeviceConfig:
     not used for longest are unloaded, and loaded again when they are asked. Use is seen by
     monitoring; without it those that were loaded first go first."""
 
+    providers: tuple[ProviderChoice, ...] = DEFAULT_PROVIDERS
+    """Execution providers of the installed onnxruntime that may run models, in order of
+    preference: names, or pairs of a name and its options. Of a release's variants and these the
+    device takes the fastest that answers right here; what is not among them never runs a node."""
+
     outbox_bytes: int = 64 << 20
     """Bytes of messages that wait for the hub; beyond it the oldest are dropped and counted."""
 
@@ -97,9 +107,31 @@ class DeviceConfig:
                 value = getattr(self, field.name)
                 raise InputError("opening", f"{field.name}: expected {expected}, got {value!r:.60}")
 
+    def with_providers(self, providers: Providers) -> DeviceConfig:
+        """Return the same with other execution providers; with its own if there are ``None``.
 
-def check_opening(config: Any, share: Any = False) -> None:
+        Raises:
+            InputError: they are no providers.
+        """
+        if providers is None:
+            return self
+        chosen: Any = providers
+        # A text is an iterable, too, and its letters would be blamed one by one.
+        if isinstance(providers, Iterable) and not isinstance(providers, str):
+            chosen = tuple(providers)
+        return replace(self, providers=chosen)
+
+
+def check_opening(config: Any, share: Any = False, providers: Providers = None) -> DeviceConfig:
     """Refuse a ``config`` that is no DeviceConfig, and a ``share`` that is not a bool.
+
+    Args:
+        config: of the device.
+        share: the owner agrees to share labelled rows.
+        providers: in place of those of ``config``; ``None`` for its own.
+
+    Returns:
+        The configuration with these providers.
 
     Raises:
         InputError: one of them.
@@ -108,10 +140,13 @@ def check_opening(config: Any, share: Any = False) -> None:
         raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
     if not isinstance(share, bool):
         raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
+    return config.with_providers(providers)
 
 
 def _expected(name: str, kind: type, value: Any) -> str:
     """Return the description that ``value`` does not meet; empty if it is valid."""
+    if name == "providers":
+        return wrong_providers(value)
     if kind is tuple:
         return _unparsable(value)
     # bool is a subclass of int: without the first two tests True would pass as a number.

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edge_sdk.config import DeviceConfig, check_opening
+from edge_sdk.config import DeviceConfig, Providers, check_opening
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
@@ -86,6 +86,7 @@ class EdgeDevice(ModelCalls):
             for them.
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
         verify: True to check TLS certificates; a path names a private CA bundle.
+        providers: execution providers that may run models, in place of ``config.providers``.
         config: limits and intervals.
         energy: function that returns the joules that the device has drawn so far; by default the
             machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
@@ -125,6 +126,7 @@ class EdgeDevice(ModelCalls):
         share: bool = False,
         root: bytes | None = None,
         verify: bool | str = True,
+        providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         on_update: OnUpdate | None = None,
@@ -136,7 +138,7 @@ class EdgeDevice(ModelCalls):
         from edge_sdk.fleet.connection import Enrolment, FleetLink
         from edge_sdk.update.syncer import SyncSchedule
 
-        check_opening(config, share)
+        config = check_opening(config, share, providers)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
         link = FleetLink(enrolment, config, clock, on_update, metered)
@@ -165,6 +167,7 @@ class EdgeDevice(ModelCalls):
         entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
+        providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         clock: Callable[[], float] = time.time,
@@ -180,6 +183,7 @@ class EdgeDevice(ModelCalls):
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
+            providers: execution providers that may run it, in place of ``config.providers``.
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
             clock: function that returns Unix seconds, for the windows of reports.
@@ -193,6 +197,7 @@ class EdgeDevice(ModelCalls):
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
+        config = check_opening(config, providers=providers)
         folders = [folder] if isinstance(folder, str | Path) else list(folder)
         from edge_sdk import device_kinds  # which has kinds of this class
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.config import DeviceConfig, check_opening
+from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
 from edge_sdk.errors import StateError
@@ -70,7 +70,6 @@ class OfflineDevice(EdgeDevice):
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
         self._again = functools.partial(OfflineDevice, folders, files, config, energy, clock)
-        check_opening(config)
         _check_offline(folders, files)
         self._assemble(config, energy_use(energy), clock, boot)
         for folder in folders:

@@ -55,7 +55,7 @@ def test_the_contract_needs_the_standard_library_alone() -> None:
 
 @pytest.mark.parametrize(
     ("library", "home"),
-    [("onnxruntime", "edge_sdk.model.session"), ("requests", "edge_sdk.hub.client")],
+    [("onnxruntime", "edge_sdk.model.runtime"), ("requests", "edge_sdk.hub.client")],
 )
 def test_a_library_has_one_home_on_the_device(library: str, home: str) -> None:
     measured = "edge_sdk.bench.raw"  # the peer that is measured is the library itself

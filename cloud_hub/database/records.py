@@ -47,7 +47,8 @@ class DeviceRecord:
         failed: releases that failed on it.
         waiting: messages in its outbox.
         sharing: it may share rows.
-        software: versions of its operating system, runtime and SDK.
+        software: versions of its operating system and SDK; runtime, variant and provider of what
+            serves.
         standing: ``active``, ``pending``, ``revoked`` or ``cloned``; only active ones take part.
         reason: why it is not active.
         enrolled_by: what it joined with: ``token:ID`` or ``serial:SN``.

@@ -214,7 +214,6 @@ class Fleet:
                 "attributes": {**checkin.attributes, **fixed},
                 "waiting": checkin.waiting,
                 "sharing": checkin.sharing,
-                "software": dict(checkin.software),
             }
             for name, state in checkin.models.items():
                 row = {
@@ -223,6 +222,7 @@ class Fleet:
                     "pack": state.pack,
                     "phase": state.phase,
                     "failed": list(state.failed),
+                    "software": {**checkin.software, **state.runs_on},
                 }
                 of_model = (d.device == device.device) & (d.model == name)
                 db.execute(update(devices).where(of_model).values(**whole, **row))

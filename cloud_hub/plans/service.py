@@ -323,6 +323,7 @@ class Plans:
             serial=serial,
             sharing=policy.sharing,
             cascade=policy.cascade,
+            providers=policy.providers,
         )
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
         detail: dict[str, Any] = {"serial": serial, "reason": reason}

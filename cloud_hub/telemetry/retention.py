@@ -191,6 +191,11 @@ def merged_bodies(bodies: Sequence[Document]) -> dict[str, Any]:
         for source in sources
     }
     merged["resources"] = worst([body.get("resources", {}) for body in bodies])
+    for name in ("variant", "provider"):
+        # Of several at once the sum is nobody's.
+        values = {body.get(name) for body in bodies}
+        if len(values) == 1 and None not in values:
+            merged[name] = values.pop()
     energy = merged_energy([body.get("energy") for body in bodies])
     return merged if energy is None else {**merged, "energy": energy}
 

@@ -15,7 +15,8 @@ from converters.onnx_export import external_weights
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model, session_options
+from edge_sdk.model.runtime import session_options
+from edge_sdk.model.session import Model
 
 ROWS: Final = 512
 """Rows of one call, at most."""

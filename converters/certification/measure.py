@@ -14,7 +14,7 @@ from converters.certification.parity import Difference, Tolerances
 from converters.certification.row_counts import RowCounts, unshown
 from converters.certification.speed import Speed
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.model.session import runtime_version
+from edge_sdk.model.runtime import runtime_version
 
 OPTIMISED: Final = "optimised"
 """Variant in float32 that the runtime's own rules have made simpler."""

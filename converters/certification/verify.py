@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.errors import ReleaseError
-from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
 from edge_sdk.update.probe import probe
 
 MEASUREMENTS: Final = {

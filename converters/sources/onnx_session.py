@@ -11,7 +11,7 @@ from converters.errors import ConversionError, first_line
 from converters.onnx_export.external_weights import loadable
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed
-from edge_sdk.model.session import session_options
+from edge_sdk.model.runtime import session_options
 
 
 class RawModel:

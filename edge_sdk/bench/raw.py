@@ -1,6 +1,6 @@
 """Plain onnxruntime on a file: the peer in its usual use, and the fastest use that it allows.
 
-Besides :mod:`edge_sdk.model.session` the only module that imports onnxruntime: the peer is the
+Besides :mod:`edge_sdk.model.runtime` the only module that imports onnxruntime: the peer is the
 library itself, not our use of it.
 """
 

@@ -18,10 +18,12 @@ from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
+from edge_sdk.cli.providers import add_provider_options, providers_of
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import Prediction
+    from edge_sdk.system.providers import ProviderChoice
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
@@ -77,9 +79,14 @@ def _add_run(commands: CommandGroups) -> None:
         "run",
         "run a device until SIGTERM; JSON rows on stdin are answered in JSON, line by line, and "
         "their end ends it",
-        ["edge run state/ < /dev/null", "edge run state/ --log-level info < rows.jsonl"],
+        [
+            "edge run state/ < /dev/null",
+            "edge run state/ --log-level info < rows.jsonl",
+            "edge run state/ --providers openvino,cpu --provider-option openvino.device_type=GPU",
+        ],
     )
     _add_state(run)
+    add_provider_options(run)
     run.add_argument(
         "--log-level",
         choices=LEVELS,
@@ -102,6 +109,7 @@ def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) 
     )
     predict.add_argument("release", type=Path, help="a release folder")
     predict.add_argument("row", help="a JSON array, or an object by column name")
+    add_provider_options(predict)
     predict.set_defaults(run=_predict)
 
 
@@ -168,19 +176,22 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
             f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
         )
-    return EdgeDevice(arguments.state, hub=arguments.hub or _last_hub(arguments.state), **more)
+    hub, providers = _last_time(arguments.state)
+    hub = arguments.hub or hub
+    if hub is None:
+        raise StateError(f"{arguments.state}: does not say which hub; say --hub URL")
+    # A look at a device must not have it choose anew, for other providers than its own.
+    more.setdefault("providers", providers_of(arguments) or providers)
+    return EdgeDevice(arguments.state, hub=hub, **more)
 
 
-def _last_hub(state: Path) -> str:
-    from edge_sdk.errors import StateError
-    from edge_sdk.fleet.enrolment import hub_of
+def _last_time(state: Path) -> tuple[str | None, list[ProviderChoice] | None]:
+    """Return the hub and the providers with which the device was opened last."""
+    from edge_sdk.fleet.enrolment import hub_of, providers_of_last_time
     from edge_sdk.state_db import StateDatabase
 
     with contextlib.closing(StateDatabase(state)) as store:
-        hub = hub_of(store)
-    if hub is None:
-        raise StateError(f"{state}: does not say which hub; say --hub URL")
-    return hub
+        return hub_of(store), providers_of_last_time(store)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -236,7 +247,7 @@ def _reached(arguments: argparse.Namespace) -> EdgeDevice:
 def _predict(arguments: argparse.Namespace) -> int:
     from edge_sdk.device import EdgeDevice
 
-    with EdgeDevice.offline(arguments.release) as device:
+    with EdgeDevice.offline(arguments.release, providers=providers_of(arguments)) as device:
         p = device.predict(_row(arguments.row))
         answer = {**_answer(p), "probabilities": _plain(p.probabilities)}
     show(answer, as_json=arguments.json)

@@ -231,6 +231,7 @@ class ReportedState:
         phase: of its update.
         failed: releases that failed there.
         holds: versions that are ready there besides ``version``.
+        runs_on: runtime, variant and provider of what serves, and what was refused there.
     """
 
     version: str | None = None
@@ -240,6 +241,7 @@ class ReportedState:
     phase: str = "idle"
     failed: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
+    runs_on: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from edge_sdk.contract.limits import (
     MODEL_BYTES,
     VARIANTS,
 )
-from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
 from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
@@ -230,8 +230,9 @@ class Variant:
         runtime: requirements of this file on onnxruntime.
         precision: number type in which it computes, such as ``float32`` or ``int8``.
         target: kind of machine that it was made for; ``any`` for all.
-        provider: onnxruntime's execution provider that it was certified with. Only a device that is
-            configured to use that provider takes the file.
+        provider: onnxruntime's execution provider that it was certified with. A file for the CPU
+            is plain ONNX, which a device may try on any provider; a file for another one is taken
+            by devices alone that are configured to use that one.
         model: name of the ONNX file.
         golden: name of its golden vectors.
         certificate: name of its certificate.
@@ -250,7 +251,12 @@ class Variant:
         check_name("name", self.name)
         check_name("precision", self.precision)
         check_name("target", self.target)
+        check_provider("provider", self.provider)
         require(len(set(self.files)) == len(self.files), "expected three different files")
+
+    def runs_on(self, providers: Collection[str]) -> tuple[str, ...]:
+        """Return those of ``providers``, in their order, on which a device may try this file."""
+        return tuple(name for name in providers if self.provider in (name, CPU))
 
     @property
     def files(self) -> tuple[str, str, str]:
@@ -335,7 +341,7 @@ class Manifest:
         """
         if providers is None:
             return self.variants
-        return tuple(variant for variant in self.variants if variant.provider in providers)
+        return tuple(variant for variant in self.variants if variant.runs_on(providers))
 
     def files_for(self, providers: Collection[str] | None) -> dict[str, FileRef]:
         """Return the files that a device needs; arguments as for :meth:`variants_for`."""

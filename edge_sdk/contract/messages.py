@@ -29,7 +29,7 @@ from edge_sdk.contract.limits import (
     VOTES_PER_MESSAGE,
 )
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
@@ -49,7 +49,8 @@ class WindowReport:
     of the keys. ``resources`` is a sample at the end of the window. ``groups`` has, by declared
     column, the predictions of each group since the device reported that column last, which may be
     many windows ago. ``energy`` is left out without a meter, and where something else than this
-    release answered too.
+    release answered too. ``variant`` is the file that answered, ``provider`` the execution provider
+    that it ran on.
     """
 
     window: Window
@@ -69,6 +70,8 @@ class WindowReport:
     groups: Mapping[str, Mapping[str, GroupCounts]] = field(default_factory=dict)
     energy: Energy | None = None
     buckets: BucketRequests | None = None
+    variant: str | None = None
+    provider: str | None = None
     format: Literal[2] = WINDOW_FORMAT
 
     def __post_init__(self) -> None:
@@ -90,6 +93,10 @@ class WindowReport:
         shaped = all(len(row) == LATENCY_BINS for row in self.latency.values())
         require(shaped, f"latency: expected {LATENCY_BINS} bins")
         check_groups(self.groups)
+        if self.variant is not None:
+            check_name("variant", self.variant)
+        if self.provider is not None:
+            check_provider("provider", self.provider)
         if self.buckets is not None:
             self._check_buckets(self.buckets)
 
@@ -234,8 +241,9 @@ class KeyVotes:
 
 Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
 """``waiting``: the device puts an update off, for its window, its network or its application.
-``fell_back``: a file did not come in its cheapest form and came whole, or another than the first
-variant is used, since that does not work there. Neither is a failure.
+``fell_back``: a file did not come in its cheapest form and came whole; or a variant does not work
+there on a provider, which gave up or was refused (``step`` is ``probe``, or ``choice`` for what is
+there already). Neither is a failure.
 """
 
 

@@ -12,6 +12,7 @@ CONTROL: Final = "control"
 """Name of the serving release's arm in every experiment."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_PROVIDER: Final = re.compile(r"[A-Za-z0-9]{1,48}ExecutionProvider")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 
@@ -55,6 +56,21 @@ def check_name(what: str, text: str) -> None:
         f"{what}: expected 1 to {NAME_CHARACTERS} of a-z 0-9 . _ - beginning and ending with a "
         f"letter or digit, got {text!r:.80}",
     )
+
+
+def is_provider(name: str) -> bool:
+    """Return whether this is how onnxruntime names an execution provider."""
+    return _PROVIDER.fullmatch(name) is not None
+
+
+def check_provider(what: str, name: str) -> None:
+    """Refuse a text that is no name of an execution provider.
+
+    Raises:
+        ContractError: the message begins with ``what``.
+    """
+    expected = "expected an execution provider, such as CUDAExecutionProvider"
+    require(is_provider(name), f"{what}: {expected}, got {name[:80]!r}")
 
 
 def check_digest(what: str, text: str) -> None:

@@ -28,7 +28,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name
+from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name, check_provider
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
@@ -229,7 +229,11 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The signed target ``plans/MODEL.json``. ``serial`` only ever rises."""
+    """The signed target ``plans/MODEL.json``. ``serial`` only ever rises.
+
+    ``providers`` are the accelerators (execution providers of onnxruntime) on which devices may run
+    the model, besides the CPU; none for all that a device has.
+    """
 
     model: str
     serial: int
@@ -238,10 +242,13 @@ class Plan:
     reporting: Reporting = Reporting()
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
+    providers: tuple[str, ...] = ()
     format: Literal[1] = PLAN_FORMAT
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
+        for name in self.providers:
+            check_provider("providers", name)
         require(self.serial >= 1, f"serial: expected at least 1, got {self.serial}")
 
     @classmethod

@@ -122,7 +122,7 @@ class ActiveReleases:
         Raises:
             ReleaseError: the model does not load.
         """
-        loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
+        loaded = (s for s in self._servings() if s.release.runs_like(release) and not alone)
         same = next(loaded, None)
         options = RuntimeOptions.of(self._config)
         model = Model.load(release, options, self._memory) if same is None else same.model

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import CheckIn, check_attributes
+from edge_sdk.contract.manifest import CPU
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.errors import EdgeError
-from edge_sdk.fleet.enrolment import enrol, hub_of, join
+from edge_sdk.fleet.enrolment import PROVIDERS, enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity
 from edge_sdk.fleet.model_link import ModelLink, Shared
 from edge_sdk.hub.client import HubClient
@@ -105,6 +106,9 @@ class FleetLink:
         self.attributes |= self.identity.attributes
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
+        providers = [list(each) if isinstance(each, tuple) else each for each in config.providers]
+        if (self.store.get(PROVIDERS) or [CPU]) != providers:
+            self.store.put(PROVIDERS, providers)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
         trust = Trust(self.store, self.client, self.identity.root, clock)
         self.syncer = Syncer(

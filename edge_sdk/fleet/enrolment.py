@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.contract.fleet import check_serial
 from edge_sdk.contract.names import check_name
@@ -16,15 +16,28 @@ from edge_sdk.update.trust import check_root
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
     from edge_sdk.state_db import StateDatabase
+    from edge_sdk.system.providers import ProviderChoice
 
 
 _log = Log(__name__)
+
+
+PROVIDERS: Final = "providers"
+"""Name of the value that holds the providers with which the device was opened last."""
 
 
 def hub_of(store: StateDatabase) -> str | None:
     """Return the URL of the hub that the device of ``store`` spoke with last."""
     url: str | None = store.get("hub")
     return url
+
+
+def providers_of_last_time(store: StateDatabase) -> list[ProviderChoice] | None:
+    """Return the execution providers with which the device of ``store`` was opened last."""
+    told = store.get(PROVIDERS)
+    if not isinstance(told, list):
+        return None
+    return [each if isinstance(each, str) else (each[0], each[1]) for each in told]
 
 
 def enrol(

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import ReportedState
+from edge_sdk.contract.limits import STATE_CHARACTERS
 from edge_sdk.contract.messages import UpdateEvent
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.system.files import make_folder
+from edge_sdk.system.logs import Log
+from edge_sdk.update.certifier import Certifier
 from edge_sdk.update.entity_packs import STEP, EntityPacks, PackHolder
+from edge_sdk.update.events import Events
 from edge_sdk.update.model_state import ModelState
-from edge_sdk.update.probe import first_that_works
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.targets import (
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from edge_sdk.state_db import StateDatabase
     from edge_sdk.update.gatekeeper import UpdateHooks
     from edge_sdk.update.trust import Trust
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class ModelLink:
         model: its name.
         shared: what is the device's.
         plan: the newest that was verified; ``None`` while there is none.
+        certifier: chooses what of each release serves here.
         updater: brings its releases.
         entities: brings its answers by entity.
         crash_marker: of the candidates that run beside what serves.
@@ -93,10 +99,11 @@ class ModelLink:
         self.crash_marker = CrashMarker(store.folder / "running.mark")
         options = RuntimeOptions.of(shared.config)
         self._trust = shared.trust.of(model)
+        self.certifier = Certifier(options, self._permitted_providers, self._note_choice)
         slots = Slots(store.folder, lambda: store.on_disk, options.providers)
         self.updater = Updater(
             store, shared.outbox, slots, self._trust, shared.client,
-            probe=lambda slot: _probe(slot, options), activate=following.activate,
+            probe=self.certifier.probe, activate=following.activate,
             clock=shared.clock, config=shared.config, hooks=shared.hooks,
         )  # fmt: skip
         self.entities = EntityPacks(
@@ -105,6 +112,15 @@ class ModelLink:
             refusal=self.updater.download_refusal, told=self._report,
         )  # fmt: skip
         self.plan = self._stored_plan()
+
+    def _note_choice(self, slot: Slot, reason: str) -> None:
+        """Tell the hub that another variant or provider of a slot serves than before."""
+        _log.warning("%s %s: %s", self.model, slot.ref.version, reason)
+        events = Events(self.model, self.shared.outbox, self.shared.clock)
+        events.report("fell_back", slot.ref, slot.ref, step="choice", reason=reason)
+
+    def _permitted_providers(self) -> tuple[str, ...]:
+        return self.plan.providers if self.plan is not None else ()
 
     def _report(self, reason: str) -> None:
         """Tell the hub why answers by entity did not come."""
@@ -171,7 +187,22 @@ class ModelLink:
             phase=state.phase,
             failed=tuple(release for release, _ in self.updater.failed.all())[-20:],
             holds=tuple(ref.version for ref in state.held if ref != state.current),
+            runs_on=self._runs_on(),
         )
+
+    def _runs_on(self) -> dict[str, str]:
+        """Return runtime, variant and provider of what serves, as a check-in has them."""
+        slot = self.updater.slot()
+        choice = self.certifier.choice(slot) if slot is not None else None
+        if choice is None or choice.taken is None:
+            return {}
+        told = {
+            "onnxruntime": choice.environment.get("onnxruntime", ""),
+            "variant": choice.taken.variant,
+            "provider": choice.taken.provider,
+            "refused": choice.refusals,
+        }
+        return {name: text[:STATE_CHARACTERS] for name, text in told.items() if text}
 
     def status(self) -> dict[str, Any]:
         """Return how the model's updates get along, as plain values."""
@@ -182,6 +213,19 @@ class ModelLink:
             "update_waits": self.updater.waiting,
             "failures": dict(self.updater.failed.all()),
             "entities": self.entities.status(),
+            "choice": self._choice(),
+        }
+
+    def _choice(self) -> dict[str, Any] | None:
+        """Return which variant serves on which provider, why, and what was refused."""
+        slot = self.updater.slot()
+        choice = self.certifier.choice(slot) if slot is not None else None
+        if choice is None or choice.taken is None:
+            return None
+        return {
+            "because": choice.because,
+            "trials": [vars(trial) for trial in choice.trials],
+            "environment": dict(choice.environment),
         }
 
     def _stored_plan(self) -> Plan | None:
@@ -190,12 +234,3 @@ class ModelLink:
             return Plan.from_json(text.encode()) if text else None
         except ContractError:
             return None  # of another format version; the next refresh brings one that fits
-
-
-def _probe(slot: Slot, options: RuntimeOptions) -> str | None:
-    """Note which variant of ``slot`` works here; return why the first does not, if so."""
-    # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    works, reason = first_that_works(slot.opened(), slot.pack, slot.features, options=options)
-    name = works.variant.name
-    slot.use(None if reason is None else name)
-    return None if reason is None else f"variant {name} is used; {reason}"

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.key import ENTITY
+from edge_sdk.contract.manifest import CPU
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
@@ -89,7 +90,15 @@ class RolloutController:
         except EdgeError as error:
             self._fall_back(str(error))
         self._blame_crash()
+        self._complete()
         self.renew()
+
+    def _complete(self) -> None:
+        """Have files brought that are not here because this device has more providers by now."""
+        for ref in self._updater.state.here:
+            if self._link.certifier.lacks(self._updater.slot_of(ref)):
+                self._updater.repairs.add(ref)
+                self._ask_again()
 
     def _blame_crash(self) -> None:
         """Give up the candidate that ran when the last process ended without a word."""
@@ -133,7 +142,8 @@ class RolloutController:
                 return
             assignment = self._link.current_assignment()
             terms = self._terms(assignment.experiment, assignment.arm)
-            if terms != self._service.serving.terms:
+            stays = self._link.certifier.is_current(slot)
+            if terms != self._service.serving.terms or not stays:
                 self.activate(slot)
             if assignment.beside != self._beside:
                 self._unsettled = not self._run_beside(assignment.beside, slot)
@@ -185,7 +195,7 @@ class RolloutController:
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
-        release = slot.opened()
+        release = self._link.certifier.opened(slot)
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
@@ -209,7 +219,7 @@ class RolloutController:
             return True
         for arm, ref in beside.candidates:
             try:
-                release = self._updater.slot_of(ref).opened()
+                release = self._link.certifier.opened(self._updater.slot_of(ref))
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
@@ -227,7 +237,7 @@ class RolloutController:
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if experiment.strategy == "shadow":
             ((arm, shadowed),) = slots.items()
-            candidate = shadowed.opened()
+            candidate = self._link.certifier.opened(shadowed)
             terms = self._terms(experiment.id, arm)
             return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
         if experiment.unit == "key":
@@ -247,7 +257,9 @@ class RolloutController:
     def _take_back(self) -> None:
         errors, serving = self._config.trial_errors, self._service.serving
         if serving is not None and serving.errors >= errors:
-            self._fail(None, f"the model failed on {errors} inputs")
+            reason = f"the model failed on {errors} inputs"
+            if not self._leave_provider(serving, f"{reason}; {serving.trouble:.200}"):
+                self._fail(None, reason)
         running, beside = self._service.running, self._beside
         failure = running.failure(time.monotonic(), errors) if running is not None else None
         if failure is not None and beside is not None:
@@ -256,6 +268,21 @@ class RolloutController:
             self._failed = (dict(beside.candidates).get(arm), reason)
         if self._failed is not None and self._fail(*self._failed):
             self._failed = None
+
+    def _leave_provider(self, serving: Predictor, reason: str) -> bool:
+        """Serve the same release with another variant or on another provider, if one is left.
+
+        An accelerator that gives up is no failure of the release; should the model fail elsewhere
+        too, that is one.
+        """
+        slot = self._updater.slot()
+        if slot is None or serving.model.provider == CPU:
+            return False
+        with self._lock:
+            if not self._link.certifier.give_up(slot, reason):
+                return False
+            self.activate(slot)
+        return True
 
     def _fail(self, ref: SlotRef | None, reason: str) -> bool:
         """Go back from what serves, or do without ``ref``; whether that could be done now."""

@@ -108,6 +108,7 @@ class Release:
         providers: execution providers that this machine uses; of variants for others there need be
             no file here. ``None`` where every file is kept.
         used: the variant to use; ``None`` for the first that ``providers`` allow.
+        provider: execution provider that it is used on; ``None`` for the first that may run it.
     """
 
     folder: Path
@@ -115,6 +116,7 @@ class Release:
     digest: str
     providers: tuple[str, ...] | None = None
     used: Variant | None = None
+    provider: str | None = None
 
     @classmethod
     def open(
@@ -182,9 +184,26 @@ class Release:
         return tuple(replace(self, used=v) for v in self.manifest.variants_for(self.providers))
 
     @property
+    def candidates(self) -> tuple[Release, ...]:
+        """The same release once for each variant that is here and each provider that may run it.
+
+        The publisher's order of variants goes before this machine's order of providers.
+        """
+        return tuple(
+            replace(each, provider=name)
+            for each in self.variants
+            for name in each.variant.runs_on(self.providers or (each.variant.provider,))
+        )
+
+    @property
     def files(self) -> dict[str, FileRef]:
         """The files that have to be here."""
         return self.manifest.files_for(self.providers)
+
+    def runs_like(self, other: Release) -> bool:
+        """Return whether both are the same variant of the same release on the same provider."""
+        mine, theirs = ((r.digest, r.variant.name, r.provider) for r in (self, other))
+        return mine == theirs
 
     def verify(self, *, model: bool = True) -> None:
         """Check every file against the manifest.

@@ -1,4 +1,4 @@
-"""The model in onnxruntime, which no other module of the device imports.
+"""The model of a release, loaded.
 
 Invariants:
 
@@ -12,23 +12,25 @@ Invariants:
 from __future__ import annotations
 
 import functools
-import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ReleaseError, ReloadError, RuntimeMissing
+from edge_sdk.contract.manifest import CPU
+from edge_sdk.errors import ReleaseError, ReloadError
 from edge_sdk.model.options import RuntimeOptions
-
-try:
-    import onnxruntime
-except ModuleNotFoundError as error:
-    raise RuntimeMissing from error
+from edge_sdk.model.runtime import (
+    bound_call,
+    new_session,
+    nodes_by_provider,
+    plain_call,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
@@ -36,49 +38,6 @@ if TYPE_CHECKING:
     from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
-_QUIET: Final = 4
-"""onnxruntime's log severity "fatal": errors reach the caller as exceptions, not as text."""
-
-# The variable acts when onnxruntime is imported, which the application may have done first.
-if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
-    onnxruntime.disable_telemetry_events()
-
-
-EXTENSIONS: Final = ("ai.onnx.contrib", "com.microsoft.extensions")
-"""Domains of the operators that the package onnxruntime-extensions brings."""
-
-
-def session_options(options: RuntimeOptions, domains: Iterable[str] = ()) -> Any:
-    """Return onnxruntime's session options for single rows: few threads, and none spins.
-
-    Args:
-        options: of the session.
-        domains: of the model's operators.
-
-    Raises:
-        ReleaseError: the model needs onnxruntime-extensions, which is not installed.
-    """
-    native = onnxruntime.SessionOptions()
-    native.intra_op_num_threads = options.threads
-    native.inter_op_num_threads = 1
-    native.log_severity_level = _QUIET
-    # Between two predictions a spinning thread would burn a core of a device that runs on battery.
-    native.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if any(domain in EXTENSIONS for domain in domains):
-        native.register_custom_ops_library(_extensions_library())
-    return native
-
-
-def _extensions_library() -> str:
-    try:
-        from onnxruntime_extensions import get_library_path
-    except ModuleNotFoundError as error:
-        raise ReleaseError(
-            "the model decodes pictures or splits texts itself, with operators of "
-            'onnxruntime-extensions, which is not installed: pip install "edge-deployment-sdk'
-            '[extensions]"'
-        ) from error
-    return str(get_library_path())
 
 
 @dataclass(frozen=True)
@@ -99,6 +58,11 @@ class BoundRow:
 class Model:
     """An ONNX model in memory, or (:meth:`unload`) on the disk until it is called again.
 
+    Attributes:
+        provider: execution provider that was asked for first.
+        nodes: of the graph by the provider that runs them; ``None`` where onnxruntime, before
+            1.24, does not tell.
+
     Args:
         release: whose model it is.
         session: loaded.
@@ -118,12 +82,19 @@ class Model:
         self._loading = threading.Lock()
         self._on_unload: list[WeakMethod[Callable[[], None]]] = []
         self._session = session
-        self._call = _plain_call(session)
+        self._call = plain_call(session)
         signature = release.manifest.signature
         self._names = [spec.name for spec in signature.outputs]
-        self._options = onnxruntime.RunOptions()
+        self._options = run_options()
         self._block = fixed_batch(signature)
+        self.provider: str = session.get_providers()[0]
+        self.nodes = nodes_by_provider(session)
         self._tell_memory()
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Return ``provider`` and ``nodes``, for the status."""
+        return {"provider": self.provider, "nodes": self.nodes}
 
     @classmethod
     def load(
@@ -140,8 +111,8 @@ class Model:
             memory: that it shares with others; without it, it stays loaded.
 
         Raises:
-            ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
-                other inputs than the manifest.
+            ReleaseError: the file differs from the manifest, onnxruntime refuses it, it has other
+                inputs than the manifest, or a provider does not run it.
         """
         make = functools.partial(_session, release, options)
         return cls(release, make(), make, memory)
@@ -182,7 +153,7 @@ class Model:
             except ReleaseError as error:
                 # It has answered: what is wrong now, its file is.
                 raise ReloadError(str(error)) from error
-            self._session, self._call = session, _plain_call(session)
+            self._session, self._call = session, plain_call(session)
         self._tell_memory()
         return session
 
@@ -191,7 +162,7 @@ class Model:
             self._memory.loaded(self, self._bytes)
 
     def _load_and_call(self, *arguments: Any) -> Any:
-        return _plain_call(self._loaded())(*arguments)
+        return plain_call(self._loaded())(*arguments)
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
         """Run the model.
@@ -261,48 +232,31 @@ class Model:
         buffers = {spec.name: _buffer(spec) for spec in outputs}
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        run = _bound_call(session, binding)
+        run = bound_call(session, binding)
+        if self.provider != CPU:
+            # Binding copies an input to the provider's memory: what is written into the buffer
+            # afterwards is only seen there if it is bound once more.
+            bind = functools.partial(
+                binding.bind_input, spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data
+            )
+            run = functools.partial(_bind_and_run, bind, run)
         return BoundRow(row.data.cast("B"), run, buffers)
 
 
 def _session(release: Release, options: RuntimeOptions) -> Any:
     """Return a session of a release's model, whose bytes were checked; raises ReleaseError."""
     path, checked = str(release.model_path), release.verified_model()
-    native = session_options(options, release.manifest.runtime.opsets)
-    try:
-        session = onnxruntime.InferenceSession(checked, native, providers=list(options.providers))
-    except Exception as error:
-        raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+    options = options.beginning_with(release.provider)
+    session = new_session(path, checked, options, release.manifest.runtime.opsets)
     signature = release.manifest.signature
     _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
     _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
     return session
 
 
-def _plain_call(session: Any) -> Callable[..., Any]:
-    """Return ``session.run`` without the checks of onnxruntime's wrapper: 1.1 of 12 µs, measured.
-
-    The schema has checked more than the wrapper does.
-    """
-    # _sess is private to onnxruntime: where a version does not have it, the wrapper is used.
-    try:
-        run: Callable[..., Any] = session._sess.run
-    except AttributeError:
-        run = session.run
-    return run
-
-
-def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
-    """Return a run of ``binding`` without the work of onnxruntime's wrapper on each call.
-
-    The wrapper looks after CUDA graphs and makes new run options: 1.1 of 3.5 µs, measured.
-    """
-    # Private names again, with the wrapper as the fallback.
-    try:
-        run, bound = session._sess.run_with_iobinding, binding._iobinding
-    except AttributeError:
-        return functools.partial(session.run_with_iobinding, binding)
-    return functools.partial(run, bound, onnxruntime.RunOptions())
+def _bind_and_run(bind: Callable[[], None], run: Callable[[], None]) -> None:
+    bind()
+    run()
 
 
 def first_row(feed: Feed, signature: Signature) -> Feed:
@@ -347,8 +301,3 @@ def _check_names(
     expected = [spec.name for spec in specs]
     if sorted(names) != sorted(expected):
         raise ReleaseError(f"{path}: expected the {what} {expected}, found {names}")
-
-
-def runtime_version() -> str:
-    """Return the version of onnxruntime on this machine."""
-    return str(onnxruntime.__version__)

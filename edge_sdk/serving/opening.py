@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
@@ -25,7 +26,23 @@ def opened_release(folder: str | Path, config: DeviceConfig) -> Release:
     providers = RuntimeOptions.of(config).providers
     release = Release.open(folder, verify=False, providers=providers)
     release.verify(model=False)
-    return release
+    if providers == DEFAULT_PROVIDERS:
+        return release  # the first variant, on the CPU: there is nothing to try
+    return _certified(release, RuntimeOptions.of(config))
+
+
+def _certified(release: Release, options: RuntimeOptions) -> Release:
+    """Return the release with the variant and the provider that serve on this machine.
+
+    Raises:
+        ReleaseError: none answers right here.
+    """
+    from edge_sdk.update.certification import certify
+
+    candidates = release.candidates
+    choice = certify(candidates, options, {}, before=None, note=lambda choice: None, lenient=True)
+    assert choice.chosen is not None
+    return candidates[choice.chosen]
 
 
 def opened_pack(path: str | Path | None, release: Release) -> Pack | None:

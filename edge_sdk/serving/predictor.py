@@ -56,7 +56,7 @@ def _nothing(entity: str) -> None:
 
 
 NOTHING_SERVES: Final = dict.fromkeys(
-    ("model", "version", "variant", "pack", "features", "experiment", "arm")
+    ("model", "version", "variant", "provider", "nodes", "pack", "features", "experiment", "arm")
 )
 """The status of a device without a release."""
 
@@ -83,6 +83,7 @@ class Predictor:
         precomputed: looks one of these up, and counts it; ``None`` if there is none that may still
             be given. Each is replaced by one assignment.
         errors: calls on which the model failed; the rollout resets it.
+        trouble: what the model said as it failed last.
         model: loaded model.
         monitor: counts the predictions.
         scrub: reads its files again, and knows what is damaged.
@@ -108,9 +109,8 @@ class Predictor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         manifest = release.manifest
-        self.release, self.terms = release, terms
-        self.tag = tag
-        self.errors = 0
+        self.release, self.terms, self.tag = release, terms, tag
+        self.errors, self.trouble = 0, ""
         self.entities: EntityAnswerer | None = None
         self.precomputed: Callable[[str], Prediction | None] = _nothing
         self._clock = clock
@@ -137,13 +137,16 @@ class Predictor:
         )  # fmt: skip
         self._features_of = FeatureJoin(features, self.scrub, self.monitor, clock)
 
-    def status(self) -> dict[str, str | None]:
-        """Return model, version, variant and terms; packs by the SHA-256 of their body."""
+    def status(self) -> dict[str, Any]:
+        """Return model, version, variant, its provider, and terms; packs by the SHA-256 of their
+        body. ``nodes`` are those of the graph by the provider that runs them.
+        """
         manifest = self.release.manifest
         return {
             "model": manifest.model,
             "version": manifest.version,
             "variant": self.release.variant.name,
+            **self.model.placement,
             "pack": self._pack.header.body if self._pack is not None else None,
             "features": self._features.digest if self._features is not None else None,
             "experiment": self.terms.experiment,
@@ -422,8 +425,8 @@ class Predictor:
     def _count(self, error: EdgeError) -> None:
         if isinstance(error, ReloadError):
             self.scrub.add(self.release.variant.model, str(error))  # the disk is to blame
-        else:
-            self.errors += isinstance(error, ReleaseError)
+        elif isinstance(error, ReleaseError):
+            self.errors, self.trouble = self.errors + 1, str(error)
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
     def _ask_model_and_cloud(

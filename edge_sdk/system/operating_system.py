@@ -7,8 +7,10 @@ that some systems lack is imported where it is used.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+import re
 import stat
 import sys
 import weakref
@@ -23,6 +25,10 @@ LOCK_FILE: Final = "lock.db"
 """File that is locked where folders cannot be."""
 
 _STATM: Final = Path("/proc/self/statm")
+_STATUS: Final = Path("/proc/self/status")
+_CLEAR: Final = Path("/proc/self/clear_refs")
+_RESET: Final = "5"
+"""Has Linux forget the most memory that a process ever held (``man 5 proc``)."""
 
 
 class FolderInUse(Exception):
@@ -139,8 +145,22 @@ def resident_mb(path: Path = _STATM) -> float | None:
         return None if sizes is None else sizes[0]
 
 
+def reset_peak_memory() -> None:
+    """Begin the peak of this process's memory anew, on systems that can; elsewhere it stays that of
+    its whole life.
+    """
+    with contextlib.suppress(OSError):
+        _CLEAR.write_text(_RESET)
+
+
 def peak_memory_mb() -> float | None:
     """Return the most memory that this process held, MiB; ``None`` where the system hides it."""
+    try:
+        match = re.search(r"^VmHWM:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    if match is not None:  # unlike getrusage, it can begin anew
+        return int(match[1]) / (1 << 10)
     try:
         import resource
     except ImportError:

@@ -92,6 +92,8 @@ class Reports:
             resources=self._resources.sample(),
             groups=self._groups.window(counts.groups, final=final),
             buckets=None if counts.keys is None else counts.keys.report(),
+            variant=self._release.variant.name,
+            provider=self._release.provider or self._release.variant.provider,
         )
         votes = counts.votes(self._reporting.votes, self._key_of)
         if votes:

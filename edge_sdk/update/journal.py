@@ -86,7 +86,7 @@ class Journal:
 
     def fell_back(self, state: UpdateState, reason: str) -> None:
         """Record that an update goes on with the second best: a file did not come in its cheapest
-        form, or the first variant does not work here. Nothing failed.
+        form, or a variant does not work here on a provider. Nothing failed.
 
         Args:
             state: of the update.

@@ -50,7 +50,7 @@ class Repairs:
         self._needed: set[SlotRef] = set()
 
     def add(self, slot: SlotRef) -> None:
-        """Note that a file of ``slot`` is damaged."""
+        """Note that a file of ``slot`` is damaged or missing."""
         self._needed.add(slot)
 
     def needs(self, slot: SlotRef) -> bool:

@@ -2,8 +2,8 @@
 
 Layout, in the model's folder below the state folder::
 
-    releases/<sha256 of manifest>/     a whole, verified release; in ``.used-variant`` the name of
-                                       the variant that works here, if it is not the first
+    releases/<sha256 of manifest>/     a whole, verified release; in ``.choice.json`` which variant
+                                       serves here on which provider, and why
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
     packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.manifest import MANIFEST, UNFINISHED
-from edge_sdk.errors import ReleaseError
-from edge_sdk.model.options import DEFAULT_PROVIDERS
+from edge_sdk.errors import ContractError, ReleaseError
 from edge_sdk.model.release import Release, check_file
 from edge_sdk.system.files import (
     fsync_directory,
@@ -31,21 +30,22 @@ from edge_sdk.system.files import (
     sha256_file,
     write_atomic,
 )
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
+from edge_sdk.update.choice import VariantChoice
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
     from edge_sdk.update.state import SlotRef
 
-USED: Final = ".used-variant"  # no manifest can name a file that begins with a dot
-"""File in a release's folder, beside those of the manifest: what the last probe found to work."""
+CHOICE: Final = ".choice.json"  # no manifest can name a file that begins with a dot
+"""File in a release's folder, beside those of the manifest: what was tried here, and chosen."""
 
 
 @dataclass(frozen=True)
 class Slot:
     """A release folder, and the packs of answers and of features that go with it.
 
-    Of the release there are the variants for one of the ``providers``. The first of them is used,
-    or the one that :meth:`use` named.
+    Of the release there are the variants that one of the ``providers`` may run.
     """
 
     ref: SlotRef
@@ -56,21 +56,20 @@ class Slot:
 
     def opened(self) -> Release:
         """Return the release, its manifest checked and the rest unread; raises ReleaseError."""
-        release = Release.open(
+        return Release.open(
             self.release, verify=False, digest=self.ref.manifest, providers=self.providers
         )
-        try:
-            name = (self.release / USED).read_text()
-        except (OSError, UnicodeDecodeError):
-            return release
-        return next((each for each in release.variants if each.variant.name == name), release)
 
-    def use(self, variant: str | None) -> None:
-        """Have ``variant`` used from now on, the first if it is ``None``; raises OSError."""
-        if variant is None:
-            (self.release / USED).unlink(missing_ok=True)
-        else:
-            write_atomic(self.release / USED, variant.encode())
+    def choice(self) -> VariantChoice | None:
+        """Return what was chosen here; ``None`` if nothing was, or the note of it is damaged."""
+        try:
+            return VariantChoice.from_json((self.release / CHOICE).read_bytes())
+        except (OSError, ContractError):
+            return None
+
+    def keep_choice(self, choice: VariantChoice) -> None:
+        """Have ``choice`` on the disk; raises OSError."""
+        write_atomic(self.release / CHOICE, choice.to_json())
 
 
 class Slots:

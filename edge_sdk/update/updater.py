@@ -45,6 +45,7 @@ class Updater:
     """The updates of one model on a device.
 
     Attributes:
+        repairs: files of slots to bring again, or for the first time.
         download_refusal: says why nothing but releases may be downloaded now; ``None`` if it may.
 
     Args:
@@ -82,7 +83,7 @@ class Updater:
         self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
         self.download_refusal = self._gate.closed
         self._downloader = Downloader(model, slots, trust, client, self._fell_back)
-        self._repairs = Repairs(model, slots, trust, client)
+        self.repairs = Repairs(model, slots, trust, client)
         self._slots, self._probe, self._activate = slots, probe, activate
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
@@ -200,9 +201,9 @@ class Updater:
         return "activated" if serve else "held"
 
     def _repaired(self, want: ReleaseRef, slot: SlotRef) -> Outcome:
-        if not self._repairs.needs(slot):
+        if not self.repairs.needs(slot):
             return "unchanged"
-        self._repairs.run(want)
+        self.repairs.run(want)
         if slot == self.state.current:
             self._activate(self._slots.slot(slot))
         return "repaired"
@@ -216,7 +217,7 @@ class Updater:
         """
         for slot in self.state.here:
             if slot.manifest == manifest:
-                self._repairs.add(slot)
+                self.repairs.add(slot)
                 self._journal.damaged(slot, reason)
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:

@@ -59,7 +59,8 @@ def onnx_bytes(
     """A model whose answers depend on ``seed``; ``ballast`` are tensors that change none of them.
 
     ``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail, ``"touchy"``
-    only those with a first feature above 100, on which ``"hang"`` does not end for hours.
+    only those with a first feature above 100, on which ``"hang"`` does not end for hours;
+    ``"misfit"`` fails on them in runtimes, too, that do not look where a table ends.
     """
     initializers = [numpy_helper.from_array(a, name) for name, a in (ballast or {}).items()]
     initializers.append(numpy_helper.from_array(weights(seed), "W"))
@@ -71,8 +72,8 @@ def onnx_bytes(
         nodes.append(helper.make_node("Sqrt", ["negative"], ["nan"]))
         nodes.append(helper.make_node("Add", ["scores", "nan"], ["probabilities"]))
         initializers.append(numpy_helper.from_array(np.array([-1.0], np.float32), "negative"))
-    elif defect in ("touchy", "hang"):
-        more, constants = touchy() if defect == "touchy" else hanging()
+    elif defect in ("touchy", "hang", "misfit"):
+        more, constants = {"touchy": touchy, "hang": hanging, "misfit": misfitting}[defect]()
         nodes += [*more, helper.make_node("Add", ["scores", "nothing"], ["sums"])]
         initializers += constants
         nodes.append(helper.make_node("Softmax", ["sums"], ["probabilities"], axis=1))
@@ -116,6 +117,19 @@ def touchy() -> tuple[list[Any], list[Any]]:
     nodes, constants = beyond(99)
     nodes.append(helper.make_node("Gather", ["table", "often"], ["nothing"]))
     return nodes, [*constants, numpy_helper.from_array(np.zeros(2, np.float32), "table")]
+
+
+def misfitting() -> tuple[list[Any], list[Any]]:
+    """``nothing`` is 0, in a shape that scores do not fit where a first feature is above 100."""
+    nodes, constants = beyond(99)
+    nodes += [
+        helper.make_node("Mul", ["often", "in_a_row"], ["more"]),
+        helper.make_node("Add", ["more", "usual"], ["shape"]),
+        helper.make_node("Reshape", ["scores", "shape"], ["reshaped"]),
+        helper.make_node("Sub", ["reshaped", "scores"], ["nothing"]),
+    ]
+    more = {"in_a_row": np.array([0, 1], np.int64), "usual": np.array([0, CLASSES], np.int64)}
+    return nodes, [*constants, *(numpy_helper.from_array(a, name) for name, a in more.items())]
 
 
 def hanging() -> tuple[list[Any], list[Any]]:

@@ -19,7 +19,7 @@ from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.limits import GROUPS
-from edge_sdk.contract.names import check_name
+from edge_sdk.contract.names import check_name, check_provider
 from edge_sdk.contract.plan import Strategy
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 
@@ -261,13 +261,16 @@ class PackPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """The policy of one model. ``cloud`` names the model line that answers for the cloud."""
+    """The policy of one model. ``cloud`` names the model line that answers for the cloud;
+    ``providers`` are the accelerators on which devices may run it, all that they have by default.
+    """
 
     model: str | None = None
     cloud: str | None = None
     reporting: Reporting = Reporting()
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
+    providers: tuple[str, ...] = ()
     packs: PackPolicy = PackPolicy()
     monitoring: MonitoringPolicy = MonitoringPolicy()
     retention: Retention = Retention()
@@ -282,6 +285,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.model is not None:
             check_name("model", self.model)
+        for name in self.providers:
+            check_provider("providers", name)
         for name in self.batch:
             check_name("batch", name)
         held = [name for name, job in self.batch.items() if job.entities is not None]

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import requests
 
-from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
 from examples.digits.ageing import write_history
 from examples.digits.demo import journals
 from examples.digits.demo.processes import PATIENCE

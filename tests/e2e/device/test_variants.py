@@ -12,7 +12,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import DOCUMENTS, MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release
-from edge_sdk.update.slots import USED
+from edge_sdk.update.slots import CHOICE
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows, variant_of
@@ -44,7 +44,7 @@ def test_a_device_downloads_the_variants_for_its_provider_and_no_documents(
         assert device.predict(rows(1)[0]).version == "1.0"
         assert device.status()["variant"] == "float32"
     kept = {*release.files} - {*GRAPHICS.files, *DOCUMENTS}
-    assert held(tmp_path / "d", release) == {MANIFEST, *kept}
+    assert held(tmp_path / "d", release) == {MANIFEST, CHOICE, *kept}
     asked = {path.rpartition(".")[0].rpartition("/")[2] for path, _ in proxy.served}
     assert not any(name in path for path in asked for name in ("graphics", "model-card", "bom"))
     # The hub has all of them, for whoever may take them.
@@ -114,10 +114,11 @@ def test_where_the_first_variant_does_not_work_the_next_serves_and_the_hub_is_to
             assert device.status()["variant"] == "half"
             assert device.predict(rows(1)[0]).version == "1.0"
             device.sync()
-    assert held(tmp_path / "d", release) - {*release.files} == {MANIFEST, USED}
+    assert held(tmp_path / "d", release) - {*release.files} == {MANIFEST, CHOICE}
     told = {outcome: reason for outcome, _, reason in events_of(hub, model)}
     assert {*told} == {"fell_back", "activated"}
-    assert (told["fell_back"] or "").startswith("variant half is used; float32: ")
+    assert "half on CPU serves: it alone answers right" in (told["fell_back"] or "")
+    assert "refused: float32 on CPU: " in (told["fell_back"] or "")
     # Without one that fails, the first serves again.
     publish(model, "1.1", alternatives=(HALF,))
     with opened(hub, tmp_path / "d", model) as device:
@@ -161,8 +162,8 @@ def test_a_release_of_which_no_variant_works_is_refused_with_the_reason_of_each(
     with opened(hub, tmp_path / "d", "none") as device:
         publish("none", "1.1", alternatives=(HALF,), defect="nan", spare_defect="crash")
         reason = device.sync().errors["update"]
-        assert "no variant works here; float32: golden vectors: " in reason
-        assert "; half: " in reason
+        assert "no variant works here; float32 on CPU: golden vectors: " in reason
+        assert "; half on CPU: " in reason
         assert device.predict(rows(1)[0]).version == "1.0"
         device.sync()
         assert ("failed", "1.1") in [event[:2] for event in events_of(hub, "none")]
@@ -177,7 +178,7 @@ def test_a_damaged_note_of_the_variant_in_use_costs_the_note(
     model = f"note-{len(content)}"
     release = publish(model, alternatives=(HALF, GRAPHICS))
     opened(hub, tmp_path / "d", model).close()
-    (model_folder(tmp_path / "d") / "releases" / release.digest / USED).write_bytes(content)
+    (model_folder(tmp_path / "d") / "releases" / release.digest / CHOICE).write_bytes(content)
     with opened(hub, tmp_path / "d", model) as device:
         assert device.status()["variant"] == "float32"
         assert device.predict(rows(1)[0]).version == "1.0"

@@ -9,9 +9,11 @@ import pytest
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import MODEL
 from edge_sdk.errors import ReleaseError
-from edge_sdk.model.options import DEFAULT_PROVIDERS, RuntimeOptions
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import write_release
-from edge_sdk.model.session import Model, session_options
+from edge_sdk.model.runtime import session_options
+from edge_sdk.model.session import Model
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
 from tests.edge.builders import make_release
 
 

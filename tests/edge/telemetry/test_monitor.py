@@ -24,8 +24,9 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.inputs import FeedInputs, inputs_for
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
+from edge_sdk.model.runtime import bound_call
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model, _bound_call
+from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.groups import Grouping
@@ -281,7 +282,7 @@ def test_the_bound_run_has_a_public_way_when_onnxruntime_is_built_otherwise() ->
         def run_with_iobinding(self, binding: str) -> str:
             return f"ran {binding}"
 
-    assert _bound_call(Session(), "binding")() == "ran binding"  # type: ignore[func-returns-value]
+    assert bound_call(Session(), "binding")() == "ran binding"  # type: ignore[func-returns-value]
 
 
 def test_columns_of_the_ring_are_the_fields_of_its_records() -> None:
