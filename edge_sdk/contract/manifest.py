@@ -25,7 +25,7 @@ from edge_sdk.contract.limits import (
     MODEL_BYTES,
     VARIANTS,
 )
-from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
+from edge_sdk.contract.names import CPU, Version, check_digest, check_name, check_provider
 from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
@@ -46,7 +46,6 @@ DOCUMENTS: Final = (CARD, BOM)
 UNFINISHED: Final = (".part", ".made")
 """Endings of files that are being downloaded, or made of a patch."""
 
-CPU: Final = "CPUExecutionProvider"
 ANY: Final = "any"
 
 

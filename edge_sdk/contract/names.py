@@ -58,6 +58,9 @@ def check_name(what: str, text: str) -> None:
     )
 
 
+CPU: Final = "CPUExecutionProvider"
+
+
 def is_provider(name: str) -> bool:
     """Return whether this is how onnxruntime names an execution provider."""
     return _PROVIDER.fullmatch(name) is not None

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import CheckIn, check_attributes
-from edge_sdk.contract.manifest import CPU
 from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import EdgeError
 from edge_sdk.fleet.enrolment import PROVIDERS, enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity

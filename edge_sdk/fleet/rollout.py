@@ -18,8 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.key import ENTITY
-from edge_sdk.contract.manifest import CPU
-from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.names import CONTROL, CPU
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs

@@ -12,16 +12,18 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError, RuntimeMissing
-from edge_sdk.model.options import RuntimeOptions
 
 try:
     import onnxruntime
 except ModuleNotFoundError as error:
     raise RuntimeMissing from error
+
+if TYPE_CHECKING:
+    from edge_sdk.model.options import RuntimeOptions
 
 _QUIET: Final = 4
 """onnxruntime's log severity "fatal": errors reach the caller as exceptions, not as text."""

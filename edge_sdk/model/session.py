@@ -21,7 +21,7 @@ from weakref import WeakMethod
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError, ReloadError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.runtime import (

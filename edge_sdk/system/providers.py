@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edge_sdk.contract.manifest import CPU
-from edge_sdk.contract.names import is_provider
+from edge_sdk.contract.names import CPU, is_provider
 
 DEFAULT_PROVIDERS: Final = (CPU,)
 """Execution providers, in order of preference."""

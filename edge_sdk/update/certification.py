@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.update.choice import VariantChoice, VariantTrial
 from edge_sdk.update.probe import ProbeResult, is_faster, measured, over_budget

@@ -8,15 +8,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.key import ENTITY
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.runtime import runtime_facts
+from edge_sdk.packs.reader import Pack
 from edge_sdk.system.drivers import driver_facts
 from edge_sdk.system.logs import Log
 from edge_sdk.update.certification import certify
-from edge_sdk.update.probe import check_packs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_sdk.model.options import RuntimeOptions
     from edge_sdk.model.release import Release
     from edge_sdk.update.choice import VariantChoice
@@ -62,7 +65,7 @@ class Certifier:
             OSError: the disk does not take the note.
         """
         release = slot.opened()
-        check_packs(release, slot.pack, slot.features)
+        _check_packs(release, slot.pack, slot.features)
         candidates, environment = self._situation(release)
         choice = certify(
             candidates,
@@ -175,6 +178,14 @@ class Certifier:
         if self._machine is None:
             self._machine = {**runtime_facts(), **driver_facts()}
         return self._machine
+
+
+def _check_packs(release: Release, pack: Path | None, features: Path | None) -> None:
+    """Read the packs of a release; raises PackError if one is damaged or for another release."""
+    for file, canonicaliser in ((pack, None), (features, ENTITY)):
+        if file is not None:
+            with Pack.open(file, release, canonicaliser=canonicaliser) as opened:
+                opened.verify()
 
 
 def _write(slot: Slot, choice: VariantChoice) -> None:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.key import ENTITY
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model, first_row, take_rows
-from edge_sdk.packs.reader import Pack
 from edge_sdk.system.operating_system import peak_memory_mb, reset_peak_memory
 
 if TYPE_CHECKING:
@@ -58,14 +55,6 @@ class ProbeResult:
     memory_mb: float | None
     difference: float
     nodes: Mapping[str, int] | None
-
-
-def check_packs(release: Release, pack: Path | None, features: Path | None) -> None:
-    """Read the packs of a release; raises PackError if one is damaged or for another release."""
-    for file, canonicaliser in ((pack, None), (features, ENTITY)):
-        if file is not None:
-            with Pack.open(file, release, canonicaliser=canonicaliser) as opened:
-                opened.verify()
 
 
 def probe(release: Release, options: RuntimeOptions = RuntimeOptions()) -> ProbeResult:

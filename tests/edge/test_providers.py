@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_sdk.system.memory import peak_mb, reset_peak
 
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.system.drivers import driver_facts
+from edge_sdk.system.operating_system import peak_memory_mb, reset_peak_memory
 from tests.edge.builders import make_release, rows
 
 CUDA = "CUDAExecutionProvider"
@@ -79,8 +79,8 @@ def test_drivers_are_read_where_the_system_tells_of_them(tmp_path: Path) -> None
 
 def test_the_peak_of_memory_begins_anew() -> None:
     held = bytes(64 << 20)
-    before = peak_mb()
+    before = peak_memory_mb()
     assert before > 64
     del held
-    reset_peak()
-    assert 0 < peak_mb() <= before
+    reset_peak_memory()
+    assert 0 < peak_memory_mb() <= before

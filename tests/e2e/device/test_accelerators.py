@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release
 from tests.conftest import Publish

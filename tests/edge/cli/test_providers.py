@@ -10,7 +10,7 @@ import pytest
 
 from edge_sdk.cli.main import main
 from edge_sdk.cli.providers import add_provider_options, providers_of
-from edge_sdk.contract.manifest import CPU
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import InputError
 from edge_sdk.system.providers import ProviderChoice
 from tests.edge.builders import make_release

@@ -165,8 +165,11 @@ OFFLINE = """
 from edge_sdk import EdgeDevice
 from edge_sdk.update.probe import probe
 from edge_sdk.model.release import Release
+from edge_sdk.system import operating_system
+from pathlib import Path
+operating_system._STATUS = Path("nowhere")  # there is no /proc either
 result = probe(Release.open(sys.argv[1]))
-assert result.rss_mb is None, result
+assert result.memory_mb is None, result
 with EdgeDevice.offline(sys.argv[1]) as device:
     print(device.predict([1, 2, 3, 4]).source, device.status()["offline"])
 """

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from edge_sdk.contract.manifest import CPU, Budget
+from edge_sdk.contract.manifest import Budget
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release

@@ -18,7 +18,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.manifest import CPU, MODEL, Manifest
+from edge_sdk.contract.manifest import MODEL, Manifest
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Golden, Release, write_release
