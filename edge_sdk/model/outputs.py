@@ -38,17 +38,13 @@ class Answers:
         self.probabilities = probabilities.name if probabilities else None
         self.scores = scores.name if scores else None
         self.value = value.name if value else None
-        # Where the certificate says so, the label is the class of the largest probability.
-        argmax = manifest.training.get("label") == "argmax" and probabilities is not None
-        self.label = label.name if label and not argmax else None
+        derived = derived_label(manifest)
+        self.label = label.name if label and label is not derived else None
         self.generic = not (label or probabilities or scores or value)
         # No prediction shows the state, nor an inner tensor that monitoring sums up.
         self._embedding = {spec.name for spec in signature.outputs if spec.role == "embedding"}
         hidden = self._embedding | {link.output for link in signature.state}
-        dropped = {label.name} if label and argmax else set()
-        self.needed: tuple[OutputSpec, ...] = tuple(
-            spec for spec in signature.outputs if spec.name not in dropped
-        )
+        self.needed = needed_outputs(manifest)
         self._roles: dict[Role, str] = {
             spec.role: spec.name for spec in self.needed if spec.role != "embedding"
         }
@@ -141,6 +137,22 @@ class Answers:
                 "input at a time and its outputs are given whole"
             )
         return output
+
+
+def derived_label(manifest: Manifest) -> OutputSpec | None:
+    """Return the label output if, by the certificate, it is the class of the largest probability.
+
+    Then nobody has to compute it.
+    """
+    signature = manifest.signature
+    follows = manifest.training.get("label") == "argmax"
+    return signature.output("label") if follows and signature.output("probabilities") else None
+
+
+def needed_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:
+    """Return the outputs that an answer is read from: all but a label that follows from others."""
+    derived = derived_label(manifest)
+    return tuple(spec for spec in manifest.signature.outputs if spec is not derived)
 
 
 def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:

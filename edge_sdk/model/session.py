@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ReleaseError, RuntimeMissing
+from edge_sdk.model.lean_graph import without_output
 from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.model.outputs import derived_label, needed_outputs
 
 try:
     import onnxruntime
@@ -94,24 +96,34 @@ class BoundRow:
 class Model:
     """An ONNX model in memory."""
 
-    def __init__(self, release: Release, session: Any) -> None:
+    def __init__(self, release: Release, session: Any, outputs: Sequence[OutputSpec]) -> None:
         self.manifest: Manifest = release.manifest
         self._session = session
         self._call = _plain_call(session)
         signature = release.manifest.signature
-        self._names = [spec.name for spec in signature.outputs]
+        self._names = [spec.name for spec in outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
 
     @classmethod
-    def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
+    def load(
+        cls, release: Release, options: RuntimeOptions = RuntimeOptions(), *, lean: bool = False
+    ) -> Model:
         """Load the model of ``release``, after its bytes were checked.
+
+        Args:
+            release: with the file.
+            options: of the session.
+            lean: leave out a label that follows from the probabilities, and what computes it.
 
         Raises:
             ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
                 other inputs than the manifest.
         """
         path, checked = str(release.model_path), release.verified_model()
+        outputs = release.manifest.signature.outputs
+        if lean:
+            checked, outputs = _lean(checked, release.manifest)
         native = session_options(options, release.manifest.runtime.opsets)
         try:
             session = onnxruntime.InferenceSession(
@@ -121,15 +133,17 @@ class Model:
             raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
         signature = release.manifest.signature
         _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
-        _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
-        return cls(release, session)
+        found = [x.name for x in session.get_outputs()]
+        left_out = [s.name for s in signature.outputs if s not in outputs and s.name not in found]
+        _check_names(path, "outputs", found + left_out, signature.outputs)
+        return cls(release, session, outputs)
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
         """Run the model.
 
         Args:
             feed: input tensors by name, as :class:`InputSchema` makes them.
-            outputs: outputs to compute; by default all.
+            outputs: outputs to compute; by default all that were loaded.
 
         Returns:
             The outputs by name, batch axis included.
@@ -188,6 +202,14 @@ class Model:
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
         run = _bound_call(self._session, binding)
         return BoundRow(row.data.cast("B"), run, buffers)
+
+
+def _lean(checked: bytes | str, manifest: Manifest) -> tuple[bytes | str, tuple[OutputSpec, ...]]:
+    """Return the model without what computes a derived label, and the outputs that are left."""
+    label = derived_label(manifest)
+    if label is not None and isinstance(checked, bytes):
+        checked = without_output(checked, label.name)
+    return checked, needed_outputs(manifest)
 
 
 def _plain_call(session: Any) -> Callable[..., Any]:

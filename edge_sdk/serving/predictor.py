@@ -115,7 +115,7 @@ class Predictor:
         self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
-        self.model = model or Model.load(release, options)
+        self.model = model or Model.load(release, options, lean=True)
         self._pack, self._features = pack, features
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.key import ENTITY
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.model.outputs import derived_label
 from edge_sdk.model.session import Model, first_row
 from edge_sdk.packs.reader import Pack
 
@@ -86,9 +87,9 @@ def probe(
         ReleaseError: it does not load, answers differently here, or exceeds its budget.
         PackError: a pack is damaged or not for this release.
     """
-    model = Model.load(release, options)
+    model = Model.load(release, options, lean=True)  # as it will serve
     golden = release.golden()
-    _check_golden(model.run(golden.inputs), golden)
+    _check_golden(_answers(model, golden.inputs), golden)
     for file, canonicaliser in ((pack, None), (features, ENTITY)):
         if file is not None:
             with Pack.open(file, release, canonicaliser=canonicaliser) as opened:
@@ -97,6 +98,16 @@ def probe(
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     _check_budget(release.manifest.budget, p99_ms, rss_mb)
     return ProbeResult(_rows(golden.inputs), p99_ms, rss_mb)
+
+
+def _answers(model: Model, inputs: Feed) -> Feed:
+    """Return all outputs; a label that follows from the probabilities is read from them."""
+    outputs, manifest = model.run(inputs), model.manifest
+    label, probabilities = derived_label(manifest), manifest.signature.output("probabilities")
+    if label is not None and probabilities is not None:
+        likeliest = np.argmax(outputs[probabilities.name], axis=-1)
+        outputs[label.name] = np.asarray(manifest.signature.classes, object)[likeliest]
+    return outputs
 
 
 def _rows(feed: Feed) -> int:
