@@ -65,7 +65,7 @@ class Answers:
         """
         if self.generic:
             plain = {name: self._row(name, outputs[name]) for name in self._shown}
-            return Prediction(origin, 0, None, None, outputs=plain)
+            return Prediction.of(origin, 0, None, None, outputs=plain)
         label, confidence, scores, value = None, None, None, None
         if self.probabilities is not None:
             scores = self._row(self.probabilities, outputs[self.probabilities])
@@ -77,7 +77,7 @@ class Answers:
             label = raw.item() if isinstance(raw, np.generic) else raw
         if self.value is not None and self.value in outputs:
             value = as_value(self._row(self.value, outputs[self.value]))
-        return Prediction(origin, 0, label, confidence, scores, value)
+        return Prediction.of(origin, 0, label, confidence, scores, value)
 
     def batch(self, outputs: Mapping[str, NDArray[Any]], rows: int) -> BatchPrediction:
         """Return the predictions of outputs with ``rows`` rows; they hold views of those arrays.
@@ -118,7 +118,7 @@ class Answers:
         scores = reply.probabilities or None
         confidence = None if scores is None else most_likely(scores, classes)[1]
         origin = replace(self.model, source="cloud", version=reply.version)
-        return Prediction(origin, 0, reply.label, confidence, scores, reply.value)
+        return Prediction.of(origin, 0, reply.label, confidence, scores, reply.value)
 
     def _row(self, name: str, output: NDArray[Any]) -> Any:
         """Return the only row of an output; the whole where the model has no batch axis."""
@@ -162,7 +162,7 @@ def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[f
         largest = max(scores)
         # One addition chain finds any NaN or infinity; max() alone can pass over a NaN.
         confidence = largest if isfinite(sum(scores)) else nan
-        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+        return Prediction.of(origin, 0, classes[scores.index(largest)], confidence, scores)
 
     return classified
 
@@ -189,7 +189,7 @@ def stored_classifier(
         scores = unpack(data, begin + size * entry)
         largest = max(scores)
         confidence = largest if isfinite(sum(scores)) else nan
-        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+        return Prediction.of(origin, 0, classes[scores.index(largest)], confidence, scores)
 
     return classified
 

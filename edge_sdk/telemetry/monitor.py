@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,22 @@ CHUNK: Final = 1_024
 
 Tap = Callable[[list[RingRecord]], None]
 """Gets records of the ring as they are counted."""
+
+
+class Recording(NamedTuple):
+    """Parts of :meth:`Monitor.record`, for paths that save themselves its call.
+
+    Attributes:
+        number: gives a prediction its number.
+        clock: Unix seconds.
+        put: takes a tuple in the order of :class:`RingRecord`; ``None`` if nothing is counted.
+        key: says for whom the calling thread predicts; ``None`` where keys are not counted.
+    """
+
+    number: Callable[[], int]
+    clock: Callable[[], float]
+    put: Callable[[tuple[Any, ...]], None] | None
+    key: CallingKey | None
 
 
 class Monitor:
@@ -133,6 +149,12 @@ class Monitor:
         self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
         self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
         self._current = self._start(clock())
+
+    @property
+    def recording(self) -> Recording:
+        """What a path needs that does the work of :meth:`record` itself."""
+        put = self._ring.append if self._enabled else None
+        return Recording(self._next_number, self._clock, put, self._key)
 
     def set_tap(self, tap: Tap | None) -> None:
         """Hand every record to ``tap`` as it is counted, or end that with ``None``.
