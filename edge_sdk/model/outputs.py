@@ -86,7 +86,7 @@ class Answers:
             ReleaseError: an output has another number of rows.
         """
         turned = {
-            name: np.moveaxis(self._checked(name, array, rows), self._axes[name], 0)
+            name: self._rows_first(name, self._checked(name, array, rows))
             for name, array in outputs.items()
             if name not in self._embedding
         }
@@ -127,6 +127,10 @@ class Answers:
             return output
         self._checked(name, output, 1)
         return output[0] if axis == 0 else output.take(0, axis)
+
+    def _rows_first(self, name: str, output: NDArray[Any]) -> NDArray[Any]:
+        axis = self._axes[name]
+        return output if axis == 0 else np.moveaxis(output, axis, 0)
 
     def _checked(self, name: str, output: NDArray[Any], rows: int) -> NDArray[Any]:
         axis = self._axes[name]

@@ -202,13 +202,14 @@ class BatchPrediction:
         self._remembered: Callable[[BatchPrediction], None] | None = None
         self._groups: NDArray[np.uint8] | None = None
         self.outputs = outputs
-        self._label_output = _by_role(outputs, roles, "label")
+        self._label_output = outputs.get(roles.get("label", ""))
         self.multilabel = origin.multilabel is not None
         scored: Role = "scores" if self.multilabel else "probabilities"
-        self.probabilities = _by_role(outputs, roles, scored)
-        values = _by_role(outputs, roles, "value")
-        one = values is not None and values.ndim == 2 and values.shape[1] == 1
-        self.values = values[:, 0] if one and values is not None else values
+        self.probabilities = outputs.get(roles.get(scored, ""))
+        values = outputs.get(roles.get("value", ""))
+        if values is not None and values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        self.values = values
         self._count = len(next(iter(outputs.values())))
 
     def __repr__(self) -> str:
@@ -301,12 +302,6 @@ def _label_sets(
     for i, row in enumerate(scores >= threshold):
         sets[i] = tuple(c for c, given in zip(classes, row, strict=True) if given)
     return sets
-
-
-def _by_role(
-    outputs: Mapping[str, NDArray[Any]], roles: Mapping[Role, str], role: Role
-) -> NDArray[Any] | None:
-    return outputs[roles[role]] if role in roles else None
 
 
 def _shapes(outputs: Mapping[str, Any]) -> str:
