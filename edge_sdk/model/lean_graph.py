@@ -18,7 +18,7 @@ LARGEST_BYTES: Final = 16 << 20
 # Numbers of fields in ``onnx.proto``.
 _GRAPH: Final = 7
 _NODE, _NAME, _OUTPUT = 1, 1, 12
-_INPUTS, _OUTPUTS, _ATTRIBUTE = 1, 2, 5
+_INPUTS, _OUTPUTS, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7
 _SUBGRAPHS: Final = (6, 11)
 _LISTS: Final = (7, 8, 9)
 """Numbers and texts of an attribute that is a list."""
@@ -66,6 +66,29 @@ def without_output(model: bytes, output: str) -> bytes:
     kept = b"".join(model[part.begin : part.end] for part in parts if part not in gone)
     tag = bytes((_GRAPH << 3 | _BYTES,))
     return b"".join((model[: graph.begin], tag, _varint(len(kept)), kept, model[graph.end :]))
+
+
+def only_node(model: bytes, operator: str) -> bytes | None:
+    """Return the ``NodeProto`` of a graph that is one node of ``operator``, else ``None``.
+
+    Args:
+        model: an ONNX file.
+        operator: of ``ai.onnx.ml``.
+    """
+    try:
+        graphs = [f for f in _fields(model, 0, len(model)) if f.number == _GRAPH]
+        if len(graphs) != 1:
+            return None
+        (graph,) = graphs
+        parts = _fields(model, graph.content, graph.end)
+        nodes = [part for part in parts if part.number == _NODE]
+        if len(nodes) != 1:
+            return None
+        (node,) = nodes
+        named = _text(model, node, _OPERATOR), _text(model, node, _DOMAIN)
+    except _Damaged:
+        return None
+    return model[node.content : node.end] if named == (operator, "ai.onnx.ml") else None
 
 
 def _dropped(model: bytes, parts: list[_Field], output: str) -> list[_Field]:

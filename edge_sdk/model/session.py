@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import ReleaseError, RuntimeMissing
 from edge_sdk.model.lean_graph import without_output
-from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.model.native_forest import native_forest
+from edge_sdk.model.options import DEFAULT_PROVIDERS, RuntimeOptions
 from edge_sdk.model.outputs import derived_label, needed_outputs
 
 try:
@@ -104,6 +105,7 @@ class Model:
         self._names = [spec.name for spec in outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
+        self._forest: Any | None = None
 
     @classmethod
     def load(
@@ -136,7 +138,10 @@ class Model:
         found = [x.name for x in session.get_outputs()]
         left_out = [s.name for s in signature.outputs if s not in outputs and s.name not in found]
         _check_names(path, "outputs", found + left_out, signature.outputs)
-        return cls(release, session, outputs)
+        model = cls(release, session, outputs)
+        if lean and options.threads == 1 and session.get_providers() == list(DEFAULT_PROVIDERS):
+            model._use_native_forest(checked)
+        return model
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
         """Run the model.
@@ -201,7 +206,20 @@ class Model:
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
         run = _bound_call(self._session, binding)
+        if self._forest is not None and len(buffers) == 1:
+            run = self._forest.bind(row, *buffers.values()).run
         return BoundRow(row.data.cast("B"), run, buffers)
+
+    def _use_native_forest(self, checked: bytes | str) -> None:
+        """Let compiled code answer bound rows, where the model is a forest that it can answer."""
+        inputs, (name, *others) = self.manifest.signature.inputs, self._names
+        if len(inputs) != 1 or inputs[0].dtype != "float32" or len(inputs[0].shape) != 2 or others:
+            return
+        features, given = inputs[0].shape[1], inputs[0].name
+        if features:
+            self._forest = native_forest(
+                checked, features, lambda row: self._run({given: row}, [name])[name]
+            )
 
 
 def _lean(checked: bytes | str, manifest: Manifest) -> tuple[bytes | str, tuple[OutputSpec, ...]]:

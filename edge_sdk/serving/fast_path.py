@@ -175,9 +175,7 @@ class _Lookup(NamedTuple):
     conclude: Conclude
 
 
-def _lookup(
-    pack: Pack | None, schema: InputSchema, answers: Answers, monitor: Monitor
-) -> _Lookup:
+def _lookup(pack: Pack | None, schema: InputSchema, answers: Answers, monitor: Monitor) -> _Lookup:
     """Return how rows are looked up; without a pack there is no filter."""
     if pack is None:
         return _Lookup((None, 0, 0), _nowhere, _nowhere, _nowhere)
