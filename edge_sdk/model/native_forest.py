@@ -1,7 +1,7 @@
 """Forests of decision trees in compiled code, where ``edge-deployment-sdk-native`` is installed.
 
-Its answers are onnxruntime's to the last bit, or it is not used: :func:`native_forest` compares them
-on rows of many sizes when the model is loaded. Everything works the same without it.
+Its answers are onnxruntime's to the last bit, or it is not used: :func:`native_forest` compares
+them on rows of many sizes when the model is loaded. Everything works the same without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Walks the fields of a protobuf message in memory or a mapped file, without parsing what they hold."""
+"""Walks the fields of a protobuf message in memory or a file, without parsing what they hold."""
 
 from __future__ import annotations
 
