@@ -112,11 +112,10 @@ class Predictor:
         self.errors = 0
         self.entities: EntityAnswerer | None = None
         self.precomputed: Callable[[str], Prediction | None] = _nothing
-        self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options, lean=True)
-        self._pack, self._features = pack, features
+        self._pack, self._features, self._clock = pack, features, clock
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)

@@ -30,7 +30,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("native")
     include = sysconfig.get_paths()["include"]
     subprocess.run(
-        [COMPILER or "cc", "-std=c11", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{include}",
+        [COMPILER or "cc", "-std=c11", "-O2", "-Wall", "-Werror", "-shared", "-fPIC",
+         f"-I{include}",
          ROOT / "native" / "edge_native.c", "-o", folder / "edge_native.abi3.so"],
         check=True,
     )  # fmt: skip
