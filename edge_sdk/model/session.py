@@ -97,12 +97,14 @@ class BoundRow:
 class Model:
     """An ONNX model in memory."""
 
-    def __init__(self, release: Release, session: Any, outputs: Sequence[OutputSpec]) -> None:
+    def __init__(
+        self, release: Release, session: Any, outputs: Sequence[OutputSpec] | None = None
+    ) -> None:
         self.manifest: Manifest = release.manifest
         self._session = session
         self._call = _plain_call(session)
         signature = release.manifest.signature
-        self._names = [spec.name for spec in outputs]
+        self._names = [spec.name for spec in outputs or signature.outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
         self._forest: Any | None = None

@@ -82,8 +82,10 @@ class Bins:
 
         Columns of one float matrix are counted together.
         """
-        together = isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
-        if together and self._few is not None and self._all_numbers is not None:
+        if (
+            isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
+            and self._few is not None and self._all_numbers is not None
+        ):  # fmt: skip
             if len(columns[0]) <= FEW:
                 np.add.at(counts.flat, self._few.places(np.asarray(columns, np.float64)), 1)
             else:

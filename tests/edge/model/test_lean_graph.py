@@ -34,9 +34,10 @@ def model_of(*nodes: Any, outputs: tuple[str, ...] = ("label", "probabilities"))
         nodes, "g", [TENSOR("x", TensorProto.FLOAT, ["n", 2])], [values[n] for n in outputs],
         [weight],
     )  # fmt: skip
-    return helper.make_model(
+    raw: bytes = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
     ).SerializeToString()
+    return raw
 
 
 SCORES = helper.make_node("MatMul", ["x", "w"], ["scores"])

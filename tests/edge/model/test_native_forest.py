@@ -81,7 +81,7 @@ def forest(trees: int, targets: int, seed: int = 0, **changes: Any) -> bytes:
     def joined(key: str) -> list[Any]:
         return [value for part in parts for value in part[key]]
 
-    attributes = {
+    attributes: dict[str, Any] = {
         "n_targets": targets, "aggregate_function": "AVERAGE",
         "nodes_treeids": [i for i, part in enumerate(parts) for _ in part["id"]],
         "nodes_nodeids": joined("id"), "nodes_featureids": joined("f"),
@@ -100,7 +100,9 @@ def forest(trees: int, targets: int, seed: int = 0, **changes: Any) -> bytes:
         [value("y", TensorProto.FLOAT, ["n", targets])],
     )  # fmt: skip
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    raw: bytes = model.SerializeToString()
+    return raw
 
 
 def asking(model: bytes) -> Callable[[Any], Any]:
@@ -153,9 +155,9 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_it_cannot_do_is_refused_and_the_session_answers(case: str) -> None:
-    from edge_native import Forest
+    from edge_native import Forest  # type: ignore[import-not-found, unused-ignore]
 
-    stump = {
+    stump: dict[str, Any] = {
         "nodes_treeids": [0] * 3, "nodes_nodeids": [0, 1, 2], "nodes_featureids": [1, 0, 0],
         "nodes_values": [0.5, 0.0, 0.0], "nodes_truenodeids": [1, 0, 0],
         "nodes_falsenodeids": [2, 0, 0], "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
@@ -175,7 +177,7 @@ def test_what_it_cannot_do_is_refused_and_the_session_answers(case: str) -> None
 
 
 def test_no_damage_of_its_bytes_brings_the_process_down() -> None:
-    from edge_native import Forest
+    from edge_native import Forest  # type: ignore[import-not-found, unused-ignore]
 
     node = only_node(forest(4, 3), "TreeEnsembleRegressor")
     assert node is not None
