@@ -3,6 +3,8 @@
 Invariants:
 
 * One session per release, shared by all threads; buffers and bindings belong to one thread.
+* A session that was freed (:meth:`Model.unload`) is made again by the next call, from bytes that
+  are checked again.
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
   blocks, and the last block is filled up with its last row.
 """
@@ -11,14 +13,16 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ReleaseError, RuntimeMissing
+from edge_sdk.errors import ReleaseError, ReloadError, RuntimeMissing
 from edge_sdk.model.lean_graph import without_output
 from edge_sdk.model.native_forest import native_forest
 from edge_sdk.model.options import DEFAULT_PROVIDERS, RuntimeOptions
@@ -31,6 +35,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
@@ -94,13 +99,36 @@ class BoundRow:
     outputs: Outputs
 
 
+class Loaded(NamedTuple):
+    """A session, and the compiled forest that answers its bound rows; ``None`` for none."""
+
+    session: Any
+    forest: Any | None
+
+
 class Model:
-    """An ONNX model in memory."""
+    """An ONNX model in memory, or (:meth:`unload`) on the disk until it is called again.
+
+    Args:
+        release: whose model it is.
+        session: loaded.
+        make: makes another session, as :meth:`load` does; without it this one stays in memory.
+        memory: is told of every loading, and unloads models that are too many.
+        outputs: that the session computes; by default all of the release.
+    """
 
     def __init__(
-        self, release: Release, session: Any, outputs: Sequence[OutputSpec] | None = None
+        self,
+        release: Release,
+        session: Any,
+        make: Callable[[], Loaded] | None = None,
+        memory: ModelMemory | None = None,
+        outputs: Sequence[OutputSpec] | None = None,
     ) -> None:
         self.manifest: Manifest = release.manifest
+        self._make, self._memory, self._bytes = make, memory, release.model_bytes
+        self._loading = threading.Lock()
+        self._on_unload: list[WeakMethod[Callable[[], None]]] = []
         self._session = session
         self._call = _plain_call(session)
         signature = release.manifest.signature
@@ -108,42 +136,82 @@ class Model:
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
         self._forest: Any | None = None
+        self._tell_memory()
 
     @classmethod
     def load(
-        cls, release: Release, options: RuntimeOptions = RuntimeOptions(), *, lean: bool = False
+        cls,
+        release: Release,
+        options: RuntimeOptions = RuntimeOptions(),
+        memory: ModelMemory | None = None,
+        *,
+        lean: bool = False,
     ) -> Model:
         """Load the model of ``release``, after its bytes were checked.
 
         Args:
-            release: with the file.
+            release: whose model it is.
             options: of the session.
+            memory: that it shares with others; without it, it stays loaded.
             lean: leave out a label that follows from the probabilities, and what computes it.
 
         Raises:
             ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
                 other inputs than the manifest.
         """
-        path, checked = str(release.model_path), release.verified_model()
-        outputs = release.manifest.signature.outputs
-        if lean:
-            checked, outputs = _lean(checked, release.manifest)
-        native = session_options(options, release.manifest.runtime.opsets)
-        try:
-            session = onnxruntime.InferenceSession(
-                checked, native, providers=list(options.providers)
-            )
-        except Exception as error:
-            raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
-        signature = release.manifest.signature
-        _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
-        found = [x.name for x in session.get_outputs()]
-        left_out = [s.name for s in signature.outputs if s not in outputs and s.name not in found]
-        _check_names(path, "outputs", found + left_out, signature.outputs)
-        model = cls(release, session, outputs)
-        if lean and options.threads == 1 and session.get_providers() == list(DEFAULT_PROVIDERS):
-            model._use_native_forest(checked)
+        make = functools.partial(_session, release, options, lean=lean)
+        session, forest = make()
+        outputs = needed_outputs(release.manifest) if lean else None
+        model = cls(release, session, make, memory, outputs)
+        model._forest = forest
         return model
+
+    @property
+    def is_loaded(self) -> bool:
+        """Return whether it is in memory now."""
+        return self._session is not None
+
+    def on_unload(self, forget: Callable[[], None]) -> None:
+        """Have a method called when it is unloaded; it must give up what :meth:`bind` returned.
+
+        Args:
+            forget: method of an object that may end before this one.
+        """
+        living = [reference for reference in self._on_unload if reference() is not None]
+        self._on_unload = [*living, WeakMethod(forget)]
+
+    def unload(self) -> None:
+        """Free the session once no call needs it any more; the next call makes another."""
+        if self._make is None:
+            return
+        with self._loading:
+            self._session, self._call, self._forest = None, self._load_and_call, None
+        for reference in self._on_unload:
+            forget = reference()
+            if forget is not None:
+                forget()
+
+    def _loaded(self) -> Any:
+        """Return the session, made again if it was freed."""
+        with self._loading:
+            session = self._session
+            if session is not None or self._make is None:
+                return session
+            try:
+                session, self._forest = self._make()
+            except ReleaseError as error:
+                # It has answered: what is wrong now, its file is.
+                raise ReloadError(str(error)) from error
+            self._session, self._call = session, _plain_call(session)
+        self._tell_memory()
+        return session
+
+    def _tell_memory(self) -> None:
+        if self._memory is not None:
+            self._memory.loaded(self, self._bytes)
+
+    def _load_and_call(self, *arguments: Any) -> Any:
+        return _plain_call(self._loaded())(*arguments)
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
         """Run the model.
@@ -166,6 +234,8 @@ class Model:
     def _run(self, feed: Feed, names: list[str]) -> Outputs:
         try:
             return dict(zip(names, self._call(names, feed, self._options), strict=True))
+        except ReloadError:
+            raise
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
 
@@ -193,6 +263,9 @@ class Model:
 
         ``None`` unless the model has one input, and it and the outputs have fixed shapes of
         numbers.
+
+        Raises:
+            ReloadError: it was unloaded, and cannot be loaded again.
         """
         signature = self.manifest.signature
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
@@ -200,36 +273,50 @@ class Model:
             return None  # _fixed asks for rows along axis 0, too
         # The binding stores raw pointers; the memoryview and the dict of buffers that are returned
         # keep the arrays alive.
-        binding = self._session.io_binding()
+        session = self._loaded()
+        binding = session.io_binding()
         spec = signature.inputs[0]
         row = _buffer(spec)
         binding.bind_input(spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data)
         buffers = {spec.name: _buffer(spec) for spec in outputs}
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        run = _bound_call(self._session, binding)
+        run = _bound_call(session, binding)
         if self._forest is not None and len(buffers) == 1:
             run = self._forest.bind(row, *buffers.values()).run
         return BoundRow(row.data.cast("B"), run, buffers)
 
-    def _use_native_forest(self, checked: bytes | str) -> None:
-        """Let compiled code answer bound rows, where the model is a forest that it can answer."""
-        inputs, (name, *others) = self.manifest.signature.inputs, self._names
-        if len(inputs) != 1 or inputs[0].dtype != "float32" or len(inputs[0].shape) != 2 or others:
-            return
-        features, given = inputs[0].shape[1], inputs[0].name
-        if features:
-            self._forest = native_forest(
-                checked, features, lambda row: self._run({given: row}, [name])[name]
-            )
 
-
-def _lean(checked: bytes | str, manifest: Manifest) -> tuple[bytes | str, tuple[OutputSpec, ...]]:
-    """Return the model without what computes a derived label, and the outputs that are left."""
-    label = derived_label(manifest)
-    if label is not None and isinstance(checked, bytes):
+def _session(release: Release, options: RuntimeOptions, *, lean: bool) -> Loaded:
+    """Return a session of a release's model, whose bytes were checked; raises ReleaseError."""
+    path, checked = str(release.model_path), release.verified_model()
+    signature, label = release.manifest.signature, derived_label(release.manifest)
+    if lean and label is not None and isinstance(checked, bytes):
         checked = without_output(checked, label.name)
-    return checked, needed_outputs(manifest)
+    native = session_options(options, release.manifest.runtime.opsets)
+    try:
+        session = onnxruntime.InferenceSession(checked, native, providers=list(options.providers))
+    except Exception as error:
+        raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+    _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
+    found = [x.name for x in session.get_outputs()]
+    if lean and label is not None and label.name not in found:
+        found.append(label.name)
+    _check_names(path, "outputs", found, signature.outputs)
+    alone = lean and options.threads == 1 and session.get_providers() == list(DEFAULT_PROVIDERS)
+    return Loaded(session, _forest(checked, session, release.manifest) if alone else None)
+
+
+def _forest(checked: bytes | str, session: Any, manifest: Manifest) -> Any | None:
+    """Return the model as compiled code, where it is a forest that this can answer."""
+    inputs, outputs = manifest.signature.inputs, needed_outputs(manifest)
+    if len(inputs) != 1 or len(outputs) != 1:
+        return None
+    given, features = inputs[0], inputs[0].shape[-1] if len(inputs[0].shape) == 2 else None
+    if given.dtype != "float32" or not features:
+        return None
+    name = outputs[0].name
+    return native_forest(checked, features, lambda row: session.run([name], {given.name: row})[0])
 
 
 def _plain_call(session: Any) -> Callable[..., Any]:
