@@ -23,13 +23,13 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.outputs import needed_outputs
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.session import Model, fixed_batch
 from edge_sdk.model.state import initial_state
 from edge_sdk.packs.writer import write_pack
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import OutputSpec
     from edge_sdk.device import EdgeDevice
 
 DeviceOpener = Callable[..., "EdgeDevice"]
@@ -140,7 +140,7 @@ class Subject:
     def limit(self) -> Candidate | None:
         """Return the binding alone, one buffer per row; ``None`` if there are strings."""
         session = RawSession(self.release.model_path, threads=1)
-        names = [spec.name for spec in needed(self.release)]
+        names = [spec.name for spec in needed_outputs(self.release.manifest)]
         bindings = [session.bound(feed, names) for feed in self.raw_feeds]
         if None in bindings:
             return None
@@ -183,11 +183,4 @@ def _write_pack(release: Release, path: Path, feeds: Sequence[Feed], entries: in
 def _answers(release: Release, feeds: Sequence[Feed]) -> Feed:
     """Return the model's answers to ``feeds``."""
     together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-    return Model.load(release).run(together, needed(release))
-
-
-def needed(release: Release) -> list[OutputSpec]:
-    """Return the outputs that an answer is read from, without a label that follows from others."""
-    derived = release.manifest.training.get("label") == "argmax"
-    outputs = release.manifest.signature.outputs
-    return [spec for spec in outputs if not (derived and spec.role == "label")]
+    return Model.load(release).run(together, needed_outputs(release.manifest))

@@ -125,7 +125,7 @@ class ActiveReleases:
         loaded = (s for s in self._servings() if s.release.runs_like(release) and not alone)
         same = next(loaded, None)
         options = RuntimeOptions.of(self._config)
-        model = Model.load(release, options, self._memory) if same is None else same.model
+        model = same.model if same else Model.load(release, options, self._memory, lean=True)
         predictor = Predictor(
             release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,

@@ -38,17 +38,13 @@ class Answers:
         self.probabilities = probabilities.name if probabilities else None
         self.scores = scores.name if scores else None
         self.value = value.name if value else None
-        # Where the certificate says so, the label is the class of the largest probability.
-        argmax = manifest.training.get("label") == "argmax" and probabilities is not None
-        self.label = label.name if label and not argmax else None
+        derived = derived_label(manifest)
+        self.label = label.name if label and label is not derived else None
         self.generic = not (label or probabilities or scores or value)
         # No prediction shows the state, nor an inner tensor that monitoring sums up.
         self._embedding = {spec.name for spec in signature.outputs if spec.role == "embedding"}
         hidden = self._embedding | {link.output for link in signature.state}
-        dropped = {label.name} if label and argmax else set()
-        self.needed: tuple[OutputSpec, ...] = tuple(
-            spec for spec in signature.outputs if spec.name not in dropped
-        )
+        self.needed = needed_outputs(manifest)
         self._roles: dict[Role, str] = {
             spec.role: spec.name for spec in self.needed if spec.role != "embedding"
         }
@@ -69,7 +65,7 @@ class Answers:
         """
         if self.generic:
             plain = {name: self._row(name, outputs[name]) for name in self._shown}
-            return Prediction(origin, 0, None, None, outputs=plain)
+            return Prediction.of(origin, 0, None, None, outputs=plain)
         label, confidence, scores, value = None, None, None, None
         if self.probabilities is not None:
             scores = self._row(self.probabilities, outputs[self.probabilities])
@@ -81,7 +77,7 @@ class Answers:
             label = raw.item() if isinstance(raw, np.generic) else raw
         if self.value is not None and self.value in outputs:
             value = as_value(self._row(self.value, outputs[self.value]))
-        return Prediction(origin, 0, label, confidence, scores, value)
+        return Prediction.of(origin, 0, label, confidence, scores, value)
 
     def batch(self, outputs: Mapping[str, NDArray[Any]], rows: int) -> BatchPrediction:
         """Return the predictions of outputs with ``rows`` rows; they hold views of those arrays.
@@ -90,7 +86,7 @@ class Answers:
             ReleaseError: an output has another number of rows.
         """
         turned = {
-            name: np.moveaxis(self._checked(name, array, rows), self._axes[name], 0)
+            name: self._rows_first(name, self._checked(name, array, rows))
             for name, array in outputs.items()
             if name not in self._embedding
         }
@@ -122,7 +118,7 @@ class Answers:
         scores = reply.probabilities or None
         confidence = None if scores is None else most_likely(scores, classes)[1]
         origin = replace(self.model, source="cloud", version=reply.version)
-        return Prediction(origin, 0, reply.label, confidence, scores, reply.value)
+        return Prediction.of(origin, 0, reply.label, confidence, scores, reply.value)
 
     def _row(self, name: str, output: NDArray[Any]) -> Any:
         """Return the only row of an output; the whole where the model has no batch axis."""
@@ -131,6 +127,10 @@ class Answers:
             return output
         self._checked(name, output, 1)
         return output[0] if axis == 0 else output.take(0, axis)
+
+    def _rows_first(self, name: str, output: NDArray[Any]) -> NDArray[Any]:
+        axis = self._axes[name]
+        return output if axis == 0 else np.moveaxis(output, axis, 0)
 
     def _checked(self, name: str, output: NDArray[Any], rows: int) -> NDArray[Any]:
         axis = self._axes[name]
@@ -143,6 +143,22 @@ class Answers:
         return output
 
 
+def derived_label(manifest: Manifest) -> OutputSpec | None:
+    """Return the label output if, by the certificate, it is the class of the largest probability.
+
+    Then nobody has to compute it.
+    """
+    signature = manifest.signature
+    follows = manifest.training.get("label") == "argmax"
+    return signature.output("label") if follows and signature.output("probabilities") else None
+
+
+def needed_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:
+    """Return the outputs that an answer is read from: all but a label that follows from others."""
+    derived = derived_label(manifest)
+    return tuple(spec for spec in manifest.signature.outputs if spec is not derived)
+
+
 def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:
     """Return a function that makes the prediction of the class with the largest score."""
 
@@ -150,7 +166,7 @@ def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[f
         largest = max(scores)
         # One addition chain finds any NaN or infinity; max() alone can pass over a NaN.
         confidence = largest if isfinite(sum(scores)) else nan
-        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+        return Prediction.of(origin, 0, classes[scores.index(largest)], confidence, scores)
 
     return classified
 
@@ -177,7 +193,7 @@ def stored_classifier(
         scores = unpack(data, begin + size * entry)
         largest = max(scores)
         confidence = largest if isfinite(sum(scores)) else nan
-        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+        return Prediction.of(origin, 0, classes[scores.index(largest)], confidence, scores)
 
     return classified
 

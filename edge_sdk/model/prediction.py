@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from edge_sdk.contract.label_sets import LabelSet
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label, Role
     from edge_sdk.contract.window import Source
+
+
+NO_OUTPUTS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -72,23 +75,38 @@ class Prediction:
 
     __slots__ = ("_number", "_origin", "_scores", "confidence", "label", "outputs", "value")
 
-    def __init__(
-        self,
+    label: Label | None
+    confidence: float | None
+    value: float | NDArray[Any] | RankedItems | None
+    outputs: Mapping[str, Any]
+    _number: int | str
+    _origin: Origin
+    _scores: Sequence[float] | NDArray[Any] | None
+
+    # There is no __init__: its call takes as long as all assignments. The fast path makes them
+    # itself, everything else by way of :meth:`of`.
+
+    @classmethod
+    def of(
+        cls,
         origin: Origin,
         number: int | str,
         label: Label | None,
         confidence: float | None,
         scores: Sequence[float] | NDArray[Any] | None = None,
         value: float | NDArray[Any] | RankedItems | None = None,
-        outputs: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        self._origin = origin
-        self._number = number
-        self._scores = scores
-        self.label = label
-        self.confidence = confidence
-        self.value = value
-        self.outputs = outputs
+        outputs: Mapping[str, Any] = NO_OUTPUTS,
+    ) -> Self:
+        """Return a prediction with these attributes; ``number`` is the second part of its id."""
+        made = cls()
+        made._origin = origin
+        made._number = number
+        made._scores = scores
+        made.label = label
+        made.confidence = confidence
+        made.value = value
+        made.outputs = outputs
+        return made
 
     @property
     def probabilities(self) -> NDArray[Any] | None:
@@ -184,13 +202,14 @@ class BatchPrediction:
         self._remembered: Callable[[BatchPrediction], None] | None = None
         self._groups: NDArray[np.uint8] | None = None
         self.outputs = outputs
-        self._label_output = _by_role(outputs, roles, "label")
+        self._label_output = outputs.get(roles.get("label", ""))
         self.multilabel = origin.multilabel is not None
         scored: Role = "scores" if self.multilabel else "probabilities"
-        self.probabilities = _by_role(outputs, roles, scored)
-        values = _by_role(outputs, roles, "value")
-        one = values is not None and values.ndim == 2 and values.shape[1] == 1
-        self.values = values[:, 0] if one and values is not None else values
+        self.probabilities = outputs.get(roles.get(scored, ""))
+        values = outputs.get(roles.get("value", ""))
+        if values is not None and values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        self.values = values
         self._count = len(next(iter(outputs.values())))
 
     def __repr__(self) -> str:
@@ -262,7 +281,7 @@ class BatchPrediction:
         self._remember()
         i %= self._count
         labels, confidences = self.labels, self.confidences
-        return Prediction(
+        return Prediction.of(
             self._origin,
             f"{self._number}.{i}",
             None if labels is None or self.multilabel else _scalar(labels[i]),
@@ -283,12 +302,6 @@ def _label_sets(
     for i, row in enumerate(scores >= threshold):
         sets[i] = tuple(c for c, given in zip(classes, row, strict=True) if given)
     return sets
-
-
-def _by_role(
-    outputs: Mapping[str, NDArray[Any]], roles: Mapping[Role, str], role: Role
-) -> NDArray[Any] | None:
-    return outputs[roles[role]] if role in roles else None
 
 
 def _shapes(outputs: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Walks the fields of a protobuf message in a mapped file, without parsing what they hold."""
+"""Walks the fields of a protobuf message in memory or a file, without parsing what they hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 
 
-def fields(raw: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def fields(raw: bytes | mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Fields of a message: number, wire type, and where the content begins and ends.
 
     For a number the content is its value, given as the beginning; ``-1`` stands for damage.
@@ -26,7 +26,7 @@ def fields(raw: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int
         at += size
 
 
-def _varint(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+def _varint(raw: bytes | mmap.mmap, at: int, end: int) -> tuple[int, int]:
     """Return a number of variable length and the place behind it; ``-1`` where there is none."""
     value = 0
     for shift in range(0, 70, 7):

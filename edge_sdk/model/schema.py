@@ -52,6 +52,7 @@ class InputSchema:
         self.missing = missing
         self.dense = _dense_tensor(signature)
         self.width = len(signature.columns)
+        self._dtype = np.dtype(self.dense.dtype) if self.dense else None
         self._names = [column.name for column in signature.columns]
         self._specs = {spec.name: spec for spec in signature.application_inputs}
         self._categories = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
@@ -82,6 +83,8 @@ class InputSchema:
         Raises:
             InputError: there are no rows, or a row does not fit.
         """
+        if self.dense and type(x) is np.ndarray and x.dtype == self._dtype:
+            return {self.dense.name: self._matrix(x)}  # nothing to convert: most batches
         if not self.columns:
             return self._same_rows(self._feed(x))
         # Recognised by its methods: pandas is not imported, and need not be installed.
@@ -141,10 +144,11 @@ class InputSchema:
             raise InputError("shape", f"expected rows of {self.width} features, got {shape}")
         if len(x) == 0:
             raise InputError("empty", "expected at least one row, got none")
-        converted = _convert(x, self.columns[0].dtype, self._names)
-        self._check_finite(converted, self._names)
+        if x.dtype != self._dtype:
+            x = _convert(x, self.columns[0].dtype, self._names)
+        self._check_finite(x, self._names)
         # onnxruntime reads the buffer in C order.
-        return np.ascontiguousarray(converted)
+        return np.ascontiguousarray(x)
 
     def _check_finite(self, array: NDArray[Any], names: Sequence[str]) -> None:
         if array.dtype.kind != "f":

@@ -15,7 +15,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakMethod
 
 import numpy as np
@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.names import CPU
 from edge_sdk.errors import ReleaseError, ReloadError
+from edge_sdk.model.lean_graph import without_output
+from edge_sdk.model.native_forest import native_forest
 from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.model.outputs import derived_label, needed_outputs
 from edge_sdk.model.runtime import (
     bound_call,
     new_session,
@@ -31,6 +34,7 @@ from edge_sdk.model.runtime import (
     plain_call,
     run_options,
 )
+from edge_sdk.system.providers import DEFAULT_PROVIDERS
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
@@ -55,6 +59,13 @@ class BoundRow:
     outputs: Outputs
 
 
+class Loaded(NamedTuple):
+    """A session, and the compiled forest that answers its bound rows; ``None`` for none."""
+
+    session: Any
+    forest: Any | None
+
+
 class Model:
     """An ONNX model in memory, or (:meth:`unload`) on the disk until it is called again.
 
@@ -68,14 +79,16 @@ class Model:
         session: loaded.
         make: makes another session, as :meth:`load` does; without it this one stays in memory.
         memory: is told of every loading, and unloads models that are too many.
+        outputs: that the session computes; by default all of the release.
     """
 
     def __init__(
         self,
         release: Release,
         session: Any,
-        make: Callable[[], Any] | None = None,
+        make: Callable[[], Loaded] | None = None,
         memory: ModelMemory | None = None,
+        outputs: Sequence[OutputSpec] | None = None,
     ) -> None:
         self.manifest: Manifest = release.manifest
         self._make, self._memory, self._bytes = make, memory, release.model_bytes
@@ -84,9 +97,10 @@ class Model:
         self._session = session
         self._call = plain_call(session)
         signature = release.manifest.signature
-        self._names = [spec.name for spec in signature.outputs]
+        self._names = [spec.name for spec in outputs or signature.outputs]
         self._options = run_options()
         self._block = fixed_batch(signature)
+        self._forest: Any | None = None
         self.provider: str = session.get_providers()[0]
         self.nodes = nodes_by_provider(session)
         self._tell_memory()
@@ -102,6 +116,8 @@ class Model:
         release: Release,
         options: RuntimeOptions = RuntimeOptions(),
         memory: ModelMemory | None = None,
+        *,
+        lean: bool = False,
     ) -> Model:
         """Load the model of ``release``, after its bytes were checked.
 
@@ -109,13 +125,18 @@ class Model:
             release: whose model it is.
             options: of the session.
             memory: that it shares with others; without it, it stays loaded.
+            lean: leave out a label that follows from the probabilities, and what computes it.
 
         Raises:
             ReleaseError: the file differs from the manifest, onnxruntime refuses it, it has other
                 inputs than the manifest, or a provider does not run it.
         """
-        make = functools.partial(_session, release, options)
-        return cls(release, make(), make, memory)
+        make = functools.partial(_session, release, options, lean=lean)
+        session, forest = make()
+        outputs = needed_outputs(release.manifest) if lean else None
+        model = cls(release, session, make, memory, outputs)
+        model._forest = forest
+        return model
 
     @property
     def is_loaded(self) -> bool:
@@ -136,7 +157,7 @@ class Model:
         if self._make is None:
             return
         with self._loading:
-            self._session, self._call = None, self._load_and_call
+            self._session, self._call, self._forest = None, self._load_and_call, None
         for reference in self._on_unload:
             forget = reference()
             if forget is not None:
@@ -149,7 +170,7 @@ class Model:
             if session is not None or self._make is None:
                 return session
             try:
-                session = self._make()
+                session, self._forest = self._make()
             except ReleaseError as error:
                 # It has answered: what is wrong now, its file is.
                 raise ReloadError(str(error)) from error
@@ -169,7 +190,7 @@ class Model:
 
         Args:
             feed: input tensors by name, as :class:`InputSchema` makes them.
-            outputs: outputs to compute; by default all.
+            outputs: outputs to compute; by default all that were loaded.
 
         Returns:
             The outputs by name, batch axis included.
@@ -240,18 +261,38 @@ class Model:
                 binding.bind_input, spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data
             )
             run = functools.partial(_bind_and_run, bind, run)
+        if self._forest is not None and len(buffers) == 1:
+            run = self._forest.bind(row, *buffers.values()).run
         return BoundRow(row.data.cast("B"), run, buffers)
 
 
-def _session(release: Release, options: RuntimeOptions) -> Any:
+def _session(release: Release, options: RuntimeOptions, *, lean: bool) -> Loaded:
     """Return a session of a release's model, whose bytes were checked; raises ReleaseError."""
     path, checked = str(release.model_path), release.verified_model()
+    signature, label = release.manifest.signature, derived_label(release.manifest)
+    if lean and label is not None and isinstance(checked, bytes):
+        checked = without_output(checked, label.name)
     options = options.beginning_with(release.provider)
     session = new_session(path, checked, options, release.manifest.runtime.opsets)
-    signature = release.manifest.signature
     _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
-    _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
-    return session
+    found = [x.name for x in session.get_outputs()]
+    if lean and label is not None and label.name not in found:
+        found.append(label.name)
+    _check_names(path, "outputs", found, signature.outputs)
+    alone = lean and options.threads == 1 and session.get_providers() == list(DEFAULT_PROVIDERS)
+    return Loaded(session, _forest(checked, session, release.manifest) if alone else None)
+
+
+def _forest(checked: bytes | str, session: Any, manifest: Manifest) -> Any | None:
+    """Return the model as compiled code, where it is a forest that this can answer."""
+    inputs, outputs = manifest.signature.inputs, needed_outputs(manifest)
+    if len(inputs) != 1 or len(outputs) != 1:
+        return None
+    given, features = inputs[0], inputs[0].shape[-1] if len(inputs[0].shape) == 2 else None
+    if given.dtype != "float32" or not features:
+        return None
+    name = outputs[0].name
+    return native_forest(checked, features, lambda row: session.run([name], {given.name: row})[0])
 
 
 def _bind_and_run(bind: Callable[[], None], run: Callable[[], None]) -> None:

@@ -192,16 +192,16 @@ class EntityPredictions:
         """Return the answer that is declared for other entities; ``None`` for none."""
         about = self.about
         if about.default_items:
-            return Prediction(origin, 0, None, None, None, RankedItems(about.default_items))
+            return Prediction.of(origin, 0, None, None, None, RankedItems(about.default_items))
         if about.default is None:
             return None
         if not about.classes and not isinstance(about.default, str):
-            return Prediction(origin, 0, None, None, None, float(about.default))
+            return Prediction.of(origin, 0, None, None, None, float(about.default))
         if self.several:  # that class, and no other
             scores = tuple(float(name == about.default) for name in about.classes)
-            return Prediction(origin, 0, None, None, scores)
+            return Prediction.of(origin, 0, None, None, scores)
         label = about.default if isinstance(about.default, str) else int(about.default)
-        return Prediction(origin, 0, label, None)
+        return Prediction.of(origin, 0, label, None)
 
     def _ranked(self, origin: Origin) -> Callable[[int], Prediction]:
         data, items_at, stride, width = self.pack.place(ITEMS)
@@ -215,7 +215,7 @@ class EntityPredictions:
             joined = data[begin : begin + width].rstrip(b"\0").decode("utf-8", "replace")
             items = tuple(joined.split(SEPARATOR)) if joined else ()
             value = RankedItems(items, unpack(data, scores_at + at)[: len(items)])
-            return Prediction(origin, 0, None, None, None, value)
+            return Prediction.of(origin, 0, None, None, None, value)
 
         return ranked
 
@@ -237,7 +237,7 @@ class EntityPredictions:
                 value = as_value(array)
             else:
                 others[field.name] = array
-        return Prediction(origin, 0, label, confidence, scores, value, others)
+        return Prediction.of(origin, 0, label, confidence, scores, value, others)
 
 
 def _problem_of_lists(fields: Sequence[ValueField]) -> str | None:

@@ -29,7 +29,8 @@ def prediction_from_plain(plain: Any) -> Prediction:
     origin, number, label, confidence, scores, value, ranked, outputs = plain
     if ranked is not None:
         value = RankedItems(tuple(ranked[0]), tuple(ranked[1]))
-    return Prediction(_origin_from_plain(origin), number, label, confidence, scores, value, outputs)
+    made_by = _origin_from_plain(origin)
+    return Prediction.of(made_by, number, label, confidence, scores, value, outputs)
 
 
 def batch_to_plain(batch: BatchPrediction) -> list[Any]:

@@ -9,7 +9,8 @@ Invariants:
 * It takes no lock and waits for nothing but the model. Besides the answer it allocates the row's
   bytes and one tuple for the monitoring ring.
 
-The steps are in one function for speed: on small models one call of a Python function costs up to a
+The steps up to the model's answer are in one function for speed, those after it in another
+(:mod:`edge_sdk.serving.conclude`): on small models one call of a Python function costs up to a
 tenth of the prediction.
 """
 
@@ -20,7 +21,7 @@ import struct
 import sys
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -28,8 +29,9 @@ import numpy as np
 from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.keys import SIGN, Canonicaliser
-from edge_sdk.model.outputs import Answers, classifier, stored_classifier
+from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import Prediction
+from edge_sdk.serving.conclude import Conclude, classified, settled, stored
 
 if TYPE_CHECKING:
     from edge_sdk.model.schema import InputSchema
@@ -46,8 +48,8 @@ Settle = Callable[[bytes, Prediction], Prediction]
 Fetch = Callable[[], Any]
 """Copies the values of the bound outputs."""
 
-Make = Callable[[Any], Prediction]
-"""Makes the prediction of fetched values."""
+Read = Callable[[int], Any]
+"""Copies the values of an entry of the pack."""
 
 _ARRAY: Final = np.ndarray
 _NARROW: Final = np.dtype("float32")
@@ -90,27 +92,21 @@ def prepare(
     if pack is not None and _ORDER != "little":
         return None
     bound = model.bind(answers.needed)
-    reader = _output_reader(bound.outputs, answers) if bound is not None else None
+    reader = _output_reader(bound.outputs, answers, monitor, settle) if bound is not None else None
     if bound is None or reader is None:
         return None
-    return _path(bound, reader, schema, answers, monitor, pack, settle)
+    return _path(bound, reader, schema, _lookup(pack, schema, answers, monitor))
 
 
 def _path(
-    bound: BoundRow,
-    reader: tuple[Fetch, Make],
-    schema: InputSchema,
-    answers: Answers,
-    monitor: Monitor,
-    pack: Pack | None,
-    settle: Settle | None,
+    bound: BoundRow, reader: tuple[Fetch, Conclude], schema: InputSchema, lookup: _Lookup
 ) -> FastPath:
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
-    place, run, record, (fetch, make) = bound.place, bound.run, monitor.record, reader
+    place, run, (fetch, conclude) = bound.place, bound.run, reader
     shape, narrowed = (schema.width,), _narrower(schema.width)
     canonicaliser = Canonicaliser(schema.signature)
     canonical, seed = canonicaliser.canonical, crc32(canonicaliser.prefix)
-    (marks, begin, shift), find, stored = _lookup(pack, canonicaliser.prefix, answers)
+    (marks, begin, shift), find, read, conclude_stored = lookup
 
     def answer(x: Any, groups: bytes | None = None) -> Prediction | None:
         started = perf_counter_ns()
@@ -129,20 +125,13 @@ def _path(
             if marks[begin + (check >> shift)] & 1 << (check & 7):
                 entry = find(check, key_bytes)
                 if entry >= 0:
-                    prediction = stored(entry)
-                    record(row, prediction, None, perf_counter_ns() - started, groups)
-                    return prediction
+                    return conclude_stored(read(entry), row, started, groups)
         place[:] = row
         try:
             run()
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
-        prediction = make(fetch())
-        own = prediction.label  # before the cloud: telemetry compares the model's own labels
-        if settle is not None:
-            prediction = settle(row, prediction)
-        record(row, prediction, own, perf_counter_ns() - started, groups)
-        return prediction
+        return conclude(fetch(), row, started, groups)
 
     return answer
 
@@ -177,34 +166,44 @@ def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, in
     return ones * mask, ones * step, ones << 8 * size - 1
 
 
-def _lookup(
-    pack: Pack | None, prefix: bytes, answers: Answers
-) -> tuple[tuple[Any, int, int], Any, Callable[[int], Prediction]]:
-    """Return the filter of ``pack``, its lookup and the reader of an entry; no pack, no filter."""
+class _Lookup(NamedTuple):
+    """The filter of a pack, its lookup, the reader of an entry, and what is made of its values."""
+
+    filter: tuple[Any, int, int]
+    find: Callable[[int, bytes], int]
+    read: Read
+    conclude: Conclude
+
+
+def _lookup(pack: Pack | None, schema: InputSchema, answers: Answers, monitor: Monitor) -> _Lookup:
+    """Return how rows are looked up; without a pack there is no filter."""
     if pack is None:
-        return (None, 0, 0), None, _nothing_stored
-    return pack.filter, pack.finder(prefix), _stored(pack, answers)
+        return _Lookup((None, 0, 0), _nowhere, _nowhere, _nowhere)
+    find = pack.finder(Canonicaliser(schema.signature).prefix)
+    vectors = pack.vectors(answers.probabilities or "") if answers.value is None else None
+    if vectors is None:
+        conclude = stored(answers.from_pack, monitor)
+        return _Lookup(pack.filter, find, pack.entry, conclude)
+    unpack, data, begin, size = vectors
+    conclude = classified(answers.pack, answers.classes, monitor, by_model=False)
+    return _Lookup(pack.filter, find, lambda entry: unpack(data, begin + size * entry), conclude)
 
 
-def _nothing_stored(entry: int) -> Prediction:
-    raise AssertionError(f"entry {entry} of no pack")
+def _nowhere(*_: Any) -> Any:
+    raise AssertionError("a lookup in no pack")
 
 
-def _stored(pack: Pack, answers: Answers) -> Callable[[int], Prediction]:
-    """Return a function that makes the prediction of an entry."""
-    vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
-    if vector is None:
-        return lambda entry: answers.from_pack(pack.entry(entry))
-    return stored_classifier(answers.pack, answers.classes, vector)
-
-
-def _output_reader(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | None:
+def _output_reader(
+    outputs: Outputs, answers: Answers, monitor: Monitor, settle: Settle | None
+) -> tuple[Fetch, Conclude] | None:
     """Return the steps from bound ``outputs`` to the answer; ``None`` for other kinds of output."""
     origin = answers.model
     if answers.generic:
         return (
             lambda: {name: buffer[0].copy() for name, buffer in outputs.items()},
-            lambda values: Prediction(origin, 0, None, None, outputs=values),
+            settled(
+                lambda values: Prediction.of(origin, 0, None, None, outputs=values), monitor, settle
+            ),
         )
     scored = answers.probabilities or answers.value
     if scored is None or (answers.probabilities and answers.value):
@@ -215,6 +214,10 @@ def _output_reader(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | N
     # Unpacking to Python floats takes half the time of tolist, and makes the copy that is needed.
     unpack = struct.Struct(FLOAT_CODES[buffer.dtype.name] * buffer.size).unpack
     fetch = functools.partial(unpack, buffer.data)
+    if classes and settle is None:
+        return fetch, classified(origin, classes, monitor, by_model=True)
     if classes:
-        return fetch, classifier(origin, classes)
-    return fetch, lambda values: Prediction(origin, 0, None, None, None, values[0])
+        return fetch, settled(classifier(origin, classes), monitor, settle)
+    return fetch, settled(
+        lambda values: Prediction.of(origin, 0, None, None, None, values[0]), monitor, settle
+    )

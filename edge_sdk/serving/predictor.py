@@ -21,7 +21,7 @@ from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model, row_count
+from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
@@ -113,15 +113,15 @@ class Predictor:
         self.errors, self.trouble = 0, ""
         self.entities: EntityAnswerer | None = None
         self.precomputed: Callable[[str], Prediction | None] = _nothing
-        self._clock = clock
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
-        self.model = model or Model.load(release, options)
+        self.model = model or Model.load(release, options, lean=True)
         self.model.on_unload(self._unbind)
-        self._pack, self._features = pack, features
+        self._pack, self._features, self._clock = pack, features, clock
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)
+        self._first = manifest.signature.application_inputs[0]
         self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
@@ -250,7 +250,7 @@ class Predictor:
             labels, confidences = [p.compared for p in single], [p.confidence for p in single]
             return labels, confidences, [p.value for p in single]
         feed = {dense.name: self._inputs.columns(inputs).T}
-        answers = self.model.run(feed, self._answers.needed)
+        answers = self.model.run(feed)
         batch = self._answers.batch(answers, len(inputs))
         columns = (batch.compared, batch.confidences, batch.values)
         nothing: list[Any] = [None] * len(inputs)
@@ -352,8 +352,8 @@ class Predictor:
                 raise InputError("batch", "this model takes one input at a time: use predict")
             x, groups = grouping.split_batch(x, groups)
             feed = self._schema.batch(x)
-            outputs = self.model.run(feed, self._answers.needed)
-            batch = self._answers.batch(outputs, row_count(feed, self._schema.signature))
+            outputs = self.model.run(feed)
+            batch = self._answers.batch(outputs, feed[self._first.name].shape[self._first.batch])
             codes = grouping.batch(feed, groups, len(batch)) if grouping else None
         except EdgeError as error:
             self._count(error)

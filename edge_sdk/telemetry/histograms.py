@@ -73,27 +73,92 @@ class Bins:
         self._features = features
         self._edges = [None if f.edges is None else _prepared(f.edges) for f in features]
         numbers = [edges for edges in self._edges if edges is not None]
-        self._few = _Few(numbers) if numbers and len(numbers) == len(features) else None
+        self._all_numbers = numbers if numbers and len(numbers) == len(features) else None
+        self._few = _Few(numbers) if self._all_numbers else None
+        self._many: dict[str, _Many] = {}
 
     def add(self, columns: NDArray[Any] | Sequence[Any], counts: HistogramCounts) -> None:
         """Add :func:`histogram` of each feature; ``columns`` holds one sequence of values for each.
 
-        Columns of one float matrix are sorted together: counting what lies between two edges of
-        sorted values takes a third of the time that finding the bin of each takes.
+        Columns of one float matrix are counted together.
         """
-        together = isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
-        if together and self._few is not None and len(columns[0]) <= FEW:
-            np.add.at(counts.flat, self._few.places(np.asarray(columns, np.float64)), 1)
+        if (
+            isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
+            and self._few is not None and self._all_numbers is not None
+        ):  # fmt: skip
+            if len(columns[0]) <= FEW:
+                np.add.at(counts.flat, self._few.places(np.asarray(columns, np.float64)), 1)
+            else:
+                counts.flat += self._many_of(self._all_numbers, columns).counts(columns)
             return
-        ordered = np.sort(columns) if together else columns
-        for feature, edges, raw, values, place in zip(
-            self._features, self._edges, columns, ordered, counts.each, strict=True
+        for feature, edges, values, place in zip(
+            self._features, self._edges, columns, counts.each, strict=True
         ):
             if edges is None:
-                place += _categorical(feature, raw)
+                place += _categorical(feature, values)
             else:
-                numbers = np.asarray(values, np.float64)
-                place += _sorted(edges, numbers if together else np.sort(numbers))
+                place += _sorted(edges, np.sort(np.asarray(values, np.float64)))
+
+    def _many_of(self, numbers: list[NDArray[np.float64]], columns: NDArray[Any]) -> _Many:
+        """Return the edges as columns of that dtype are counted between them."""
+        name = columns.dtype.name
+        if name not in self._many:
+            self._many[name] = _Many(numbers, columns.dtype)
+        return self._many[name]
+
+
+class _Many:
+    """Counts many rows of all features at once.
+
+    The values of each are sorted: to count what lies between two edges then takes a third of the
+    time that it takes to find the bin of each. They stay in their dtype. So do the edges, rounded
+    up: a value is below an edge if, and only if, it is below the smallest number of its own dtype
+    that is not.
+
+    Args:
+        edges: those of :func:`_prepared`, one array for each feature.
+        dtype: of the values.
+    """
+
+    def __init__(self, edges: Sequence[NDArray[np.float64]], dtype: np.dtype[Any]) -> None:
+        self._edges = [_at_least(of_one, dtype) for of_one in edges]
+        for of_one, rounded in zip(edges, self._edges, strict=True):
+            # The last bin is closed: what is counted there is below the number after its edge.
+            rounded[-2] = _above(of_one[-2], dtype)
+        lengths = np.array([len(of_one) for of_one in edges])
+        self._firsts = np.cumsum(lengths) - lengths
+        # Where the numbers of a feature end. A histogram has as many counts as there are edges.
+        self._ends = self._firsts + lengths - 1
+
+    def counts(self, columns: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the counts of ``columns`` [features, rows], one histogram after the other."""
+        ordered = np.array(columns, order="C")  # rows of columns: sorting a view takes three times
+        ordered.sort()
+        pairs = zip(ordered, self._edges, strict=True)
+        below = np.concatenate([values.searchsorted(edges) for values, edges in pairs])
+        counts = np.empty(len(below), np.int64)
+        counts[:-1] = below[1:] - below[:-1]
+        inside, numbers = below[self._ends - 1], below[self._ends]
+        counts[self._ends + 1 + MISSING] = ordered.shape[1] - numbers
+        counts[self._ends + 1 + OUTSIDE] = below[self._firsts] + numbers - inside
+        return counts
+
+
+def _at_least(numbers: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the smallest numbers of ``dtype`` that are not below ``numbers``."""
+    with np.errstate(over="ignore"):
+        rounded = numbers.astype(dtype)
+        above = np.nextafter(rounded, dtype.type(np.inf))
+    return np.where(rounded.astype(np.float64) < numbers, above, rounded)
+
+
+def _above(number: np.float64, dtype: np.dtype[Any]) -> Any:
+    """Return the smallest number of ``dtype`` that is above ``number``."""
+    (rounded,) = _at_least(np.array([number]), dtype)
+    if float(rounded) > float(number):
+        return rounded
+    with np.errstate(over="ignore"):  # above the largest one is infinity
+        return np.nextafter(rounded, dtype.type(np.inf))
 
 
 class _Few:

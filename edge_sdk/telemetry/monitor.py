@@ -33,28 +33,28 @@ from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_check import LabelCheck
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
-from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
+from edge_sdk.telemetry.reports import Reports, Scope, SharedRows, can_share
 from edge_sdk.telemetry.ring_records import (
     AT,
     BY_ENTITY,
     ROW,
     Columns,
+    Recording,
     RingColumns,
     RingRecord,
     batch_answers,
+    taken,
 )
 from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Label, Manifest
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.model.inputs import Inputs
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
-
-    SampledBatch = tuple[float, Columns, BatchPrediction, int, Codes | None, int | None]
-    NamedBatch = tuple[float, BatchPrediction, int | None]
+    from edge_sdk.telemetry.ring_records import NamedBatch, SampledBatch
 
 RING: Final = 16_384
 PENDING: Final = 65_536
@@ -108,7 +108,7 @@ class Monitor:
         self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
         self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope, self._reporting = scope, reporting
-        self._sharing = sharing if share and sharing.samples and _can_share(manifest) else Sharing()
+        self._sharing = sharing if share and sharing.samples and can_share(manifest) else Sharing()
         self._clock, self._enabled = clock, enabled
         self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.
@@ -131,6 +131,12 @@ class Monitor:
         self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
         self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
         self._current, self.answered = self._start(clock()), False
+
+    @property
+    def recording(self) -> Recording:
+        """What a path needs that does the work of :meth:`record` itself."""
+        put = self._ring.append if self._enabled else None
+        return Recording(self._next_number, self._clock, put, self._key)
 
     def set_tap(self, tap: Tap | None) -> None:
         """Hand every record to ``tap`` as it is counted, or end that with ``None``.
@@ -172,15 +178,14 @@ class Monitor:
         prediction._number = number = self._next_number()
         if not self._enabled:
             return
-        origin = prediction._origin
-        label = prediction.label
+        origin, label = prediction._origin, prediction.label
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
-        bucket = None if self._key is None else self._key.bucket
         self._ring.append((
             number, self._clock(), row, label, own, prediction.value, prediction.confidence,
-            origin.source, origin.degraded, latency, groups, bucket, excerpt,
+            origin.source, origin.degraded, latency, groups,
+            None if self._key is None else self._key.bucket, excerpt,
         ))  # fmt: skip
 
     def record_batch(
@@ -196,10 +201,9 @@ class Monitor:
         """
         batch._number = self._last_batch = next(self._batch_numbers)
         if self._enabled:
-            bucket = self._bucket()
+            bucket, some = self._bucket(), None if groups is None else groups[rows]
             batch._remembered = functools.partial(self._remember, bucket=bucket)
-            batch._groups = groups
-            some, sample = None if groups is None else groups[rows], batch.sample(rows)
+            batch._groups, sample = groups, batch.sample(rows)
             self._batches.append((self._clock(), columns, sample, len(batch), some, bucket))
 
     def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:
@@ -277,7 +281,8 @@ class Monitor:
             if turned or self._batches or len(self._ring) >= FOLD_AT:
                 self._drain()
             self._current = self._start(now)
-            ended = sorted(s for s in self._windows if final or self._end(s) <= now)
+            length = self._reporting.window_seconds
+            ended = sorted(s for s in self._windows if final or s + length <= now)
             bodies: list[Body] = []
             for start in ended:
                 last = final and start == ended[-1]
@@ -296,9 +301,6 @@ class Monitor:
     def _start(self, at: float) -> int:
         return int(at // self._reporting.window_seconds) * self._reporting.window_seconds
 
-    def _end(self, start: int) -> int:
-        return start + self._reporting.window_seconds
-
     def _window(self, start: int) -> WindowCounts:
         window = self._windows.get(start)
         if window is None:
@@ -312,7 +314,7 @@ class Monitor:
         # Taking no more than there are now ends the loops even while other threads append.
         remaining = len(self._ring)
         while remaining > 0:
-            part = [self._ring.popleft() for _ in range(min(remaining, CHUNK))]
+            part = taken(self._ring, min(remaining, CHUNK))
             remaining -= len(part)
             self._count_records(part)
             if remaining > 0:
@@ -431,8 +433,3 @@ class Monitor:
         if lost > 0:
             self._lost += lost
             self._window(self._start(self._clock())).lost["ring"] += lost
-
-
-def _can_share(manifest: Manifest) -> bool:
-    """Rows are shared by column, for retraining with one label a row."""
-    return bool(manifest.signature.columns) and manifest.task != "multilabel"

@@ -21,6 +21,7 @@ from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.serving_terms import Reporting, Sharing
     from edge_sdk.model.release import Release
@@ -187,3 +188,8 @@ class SharedRows:
         """Return the rows that were shared since the last call."""
         rows, self._rows = self._rows, []
         return rows
+
+
+def can_share(manifest: Manifest) -> bool:
+    """Return whether rows may be shared: by column, for retraining with one label a row."""
+    return bool(manifest.signature.columns) and manifest.task != "multilabel"
