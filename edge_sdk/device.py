@@ -32,7 +32,7 @@ from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
-    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
@@ -251,6 +251,15 @@ class EdgeDevice:
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Manifest of the release that serves: its inputs, outputs, classes and version.
+
+        Raises:
+            ReleaseError: there is no release yet.
+        """
+        return self._service.current().release.manifest
 
     def stored_features(self, entity: str) -> StoredFeatures:
         """Return the stored features of an entity, with their age; nothing is counted.
