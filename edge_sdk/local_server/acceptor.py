@@ -38,7 +38,9 @@ class Acceptor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and wait until that is so."""
+        """Stop listening, and wait until that is so; once more does nothing."""
+        if self.is_stopped:
+            return
         self.is_stopped = True
         self._waker.send(b"\0")
         self._thread.join()

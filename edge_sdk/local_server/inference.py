@@ -116,10 +116,10 @@ class Inference:
             _check_outputs(request, tensors)
         if "entity" in request.parameters and not request.tensors:
             return self._answer_one(request, tensors, _prefixed(request.parameters, FEATURE))
-        x, several = tensors.application_input(request.tensors)
-        if several:
-            return self._answer_batch(request, tensors, x)
-        return self._answer_one(request, tensors, x)
+        x, rows = tensors.application_input(request.tensors)
+        if rows == 1:
+            return self._answer_one(request, tensors, x)
+        return self._answer_batch(request, tensors, x, rows)
 
     def predict_row(self, row: bytes) -> Prediction:
         """Answer one row of the model's only input, in its dtype, little-endian.
@@ -192,12 +192,17 @@ class Inference:
         outputs = tensors.of_prediction(p)
         return _encoded(request, tensors, outputs, _about(p), p.version, p.source, 1)
 
-    def _answer_batch(self, request: InferRequest, tensors: ReleaseTensors, x: Any) -> InferAnswer:
+    def _answer_batch(
+        self, request: InferRequest, tensors: ReleaseTensors, x: Any, rows: int
+    ) -> InferAnswer:
         parameters = request.parameters
         for name in ("entity", "deadline_ms"):
             if name in parameters:
-                raise RequestRefused(BAD_REQUEST, f"{name}: expected one row, got several")
+                raise RequestRefused(BAD_REQUEST, f"{name}: expected one row, got {rows}")
         groups = _prefixed(parameters, GROUP)
+        if groups is not None:
+            # The protocol has plain values here: one is that of all rows.
+            groups = {n: v if type(v) is list else [v] * rows for n, v in groups.items()}
         batch = self._device.predict_batch(x, unit=parameters.get("unit"), groups=groups)
         outputs = tensors.of_batch(batch)
         if parameters.get(IDS) is True:

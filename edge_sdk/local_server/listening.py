@@ -20,10 +20,12 @@ def listen_on_port(host: str, port: int) -> socket.socket:
     Raises:
         StateError: the address is none of this machine, or the port is in use.
     """
+    if not 0 <= port < 1 << 16:
+        raise StateError(f"cannot listen on port {port}: expected 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise StateError(
             f"cannot listen on {host} port {port}: {reason_of(error)}; choose another port, or 0 "
             "for one that is free"

@@ -102,8 +102,9 @@ class ReleaseTensors:
             "features": [column.name for column in self._columns],
         }
 
-    def application_input(self, tensors: Mapping[str, NDArray[Any]]) -> tuple[Any, bool]:
-        """Return what ``predict`` or ``predict_batch`` takes, and True for the latter.
+    def application_input(self, tensors: Mapping[str, NDArray[Any]]) -> tuple[Any, int]:
+        """Return what ``predict`` takes, or ``predict_batch`` for any number of rows but one; and
+        that number.
 
         Raises:
             RequestRefused: an input is missing, or has not the axes that the release declares.
@@ -112,13 +113,13 @@ class ReleaseTensors:
             if name not in tensors:
                 raise RequestRefused(BAD_REQUEST, f"inputs: expected {name!r}, which is not there")
             self._check_axes(name, tensors[name])
-        several = self._rows(tensors) != 1
+        rows = self._rows(tensors)
         if not self._columns:
-            return dict(tensors), several
+            return dict(tensors), rows
         if self._row_tensor is not None:
             array = tensors[self._row_tensor]
-            return (array if several else array.reshape(-1)), several
-        return self._by_column(tensors, several), several
+            return (array.reshape(-1) if rows == 1 else array), rows
+        return self._by_column(tensors, rows), rows
 
     def of_prediction(self, p: Prediction) -> list[OutputTensor]:
         """Return the outputs of one answer; what it does not have (a pack may lack some) is left
@@ -206,7 +207,7 @@ class ReleaseTensors:
             )
         return counts.pop()
 
-    def _by_column(self, tensors: Mapping[str, NDArray[Any]], several: bool) -> dict[str, Any]:
+    def _by_column(self, tensors: Mapping[str, NDArray[Any]], rows: int) -> dict[str, Any]:
         whole = {name: array if array.ndim > 1 else array[None] for name, array in tensors.items()}
         for column in self._columns:
             if whole[column.tensor].shape[1] <= column.index:
@@ -217,7 +218,7 @@ class ReleaseTensors:
                     f"{list(tensors[column.tensor].shape)}",
                 )
         cells = {c.name: whole[c.tensor][:, c.index] for c in self._columns}
-        return cells if several else {name: values.tolist()[0] for name, values in cells.items()}
+        return {n: v.tolist()[0] for n, v in cells.items()} if rows == 1 else cells
 
 
 def _row_tensor(manifest: Manifest) -> str | None:
