@@ -17,7 +17,9 @@ INFER = "/v2/models/demo/infer"
 SECONDS = 30.0
 
 
-def row_request(values: Sequence[Any], shape: Sequence[int] = (1, 4), **more: Any) -> dict[str, Any]:
+def row_request(
+    values: Sequence[Any], shape: Sequence[int] = (1, 4), **more: Any
+) -> dict[str, Any]:
     tensor = {"name": "X", "shape": list(shape), "datatype": "FP32", "data": list(values)}
     return {"inputs": [tensor], **more}
 

@@ -72,10 +72,26 @@ def test_clients_that_say_nothing_make_room_for_one_that_asks(
             sock.sendall(request(GOOD)[:-10])
         assert ask(server, INFER, GOOD)[0] == 200
         text = ask(server, "/metrics")[1].decode()
-        (line,) = (each for each in text.splitlines() if each.startswith("edge_server_connections_displaced_total"))
+        (line,) = (
+            each
+            for each in text.splitlines()
+            if each.startswith("edge_server_connections_displaced_total")
+        )
         assert float(line.split()[1]) > 0
         for sock in (*idle, *half):
             sock.close()
+
+
+def drip(sock: socket.socket, data: bytes) -> None:
+    for byte in data:
+        sock.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def insist(sock: socket.socket, data: bytes) -> None:
+    """Send again and again, and read no answer."""
+    while True:
+        sock.sendall(data)
 
 
 def test_a_request_that_drips_is_ended_though_it_never_stops(device: EdgeDevice) -> None:
@@ -83,10 +99,8 @@ def test_a_request_that_drips_is_ended_though_it_never_stops(device: EdgeDevice)
     with LocalServer(device, port=0, limits=limits) as server, connected(server) as sock:
         began = time.monotonic()
         with pytest.raises(OSError):
-            for byte in request(GOOD) + bytes(10_000):
-                sock.sendall(bytes([byte]))
-                time.sleep(0.05)
-                assert time.monotonic() - began < 60
+            drip(sock, request(GOOD) + bytes(10_000))
+        assert time.monotonic() - began < 60
         assert ask(server, INFER, GOOD)[0] == 200
 
 
@@ -102,8 +116,7 @@ def test_an_idle_connection_ends_and_a_client_that_reads_nothing_holds_up_nobody
         with connected(server) as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             with pytest.raises(OSError):
-                while True:
-                    deaf.sendall(big)
+                insist(deaf, big)
         assert ask(server, INFER, GOOD)[0] == 200
 
 
@@ -167,7 +180,9 @@ def test_a_model_that_hangs_holds_up_nobody_else_and_no_closing(hanging: EdgeDev
         assert received(sock) == b""
 
 
-def test_closing_lets_an_answer_finish_and_ends_the_rest(device: EdgeDevice, tmp_path: Path) -> None:
+def test_closing_lets_an_answer_finish_and_ends_the_rest(
+    device: EdgeDevice, tmp_path: Path
+) -> None:
     server = LocalServer(device, port=0, path=tmp_path / "s")
     idle, client = connected(server), FrameClient(tmp_path / "s")
     assert client.row(rows(1)[0].tobytes())["label"] is not None

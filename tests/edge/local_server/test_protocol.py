@@ -58,7 +58,10 @@ def test_a_row_in_json_is_answered_as_in_this_process(
         status, answer, _ = ask(server, path, row_request(values, id="mine"))
         own = device.predict(row)
         assert (status, answer["id"], answer["model_version"]) == (200, "mine", "1.0")
-        assert tensors(answer) == {"label": [own.label], "probabilities": own.probabilities.tolist()}
+        assert tensors(answer) == {
+            "label": [own.label],
+            "probabilities": own.probabilities.tolist(),
+        }
         assert answer["parameters"]["confidence"] == own.confidence
         assert answer["parameters"]["source"] == "model"
 
