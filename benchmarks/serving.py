@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import selectors
@@ -85,7 +86,8 @@ def measure(release: Release, folder: Path, effort: Effort, tell: Tell) -> Findi
         tell("single rows, in turns")
         for _ in range(effort.rounds):
             _round(found, servers, folder, release, row, effort.turn_seconds * TURNS)
-            _turn(found, (IN_PROCESS, 1), None, lambda end: _calls(device, row, end), effort)
+            own = functools.partial(_calls, device, row)
+            _measured(found, (IN_PROCESS, 1), None, effort.turn_seconds, own)
     return _findings(found)
 
 
@@ -108,23 +110,13 @@ def _round(
                 for each in opened:
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 exchange = _one_by_one if count == 1 else _at_once
-                _measured(found, (way, count), process, seconds,
-                          lambda s, e=exchange, o=opened: e(o, request, s))  # fmt: skip
+                ask = functools.partial(exchange, opened, request)
+                _measured(found, (way, count), process, seconds, ask)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(folder / "edge.sock"))
         frame = struct.pack("<IHH", row.nbytes, 1, 0) + row.tobytes()
-        _measured(found, (FRAMES, 1), servers[OURS][1], seconds,
-                  lambda s: _one_by_one([client], frame, s))  # fmt: skip
-
-
-def _turn(
-    found: dict[tuple[str, int], Served],
-    key: tuple[str, int],
-    process: int | None,
-    exchange: Exchange,
-    effort: Effort,
-) -> None:
-    _measured(found, key, process, effort.turn_seconds, exchange)
+        ask = functools.partial(_one_by_one, [client], frame)
+        _measured(found, (FRAMES, 1), servers[OURS][1], seconds, ask)
 
 
 def _measured(
@@ -145,7 +137,8 @@ def _measured(
 
 
 def _calls(device: EdgeDevice, row: Any, seconds: float) -> list[float]:
-    latencies, end = [], time.perf_counter() + seconds
+    latencies: list[float] = []
+    end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end or not latencies:
         device.predict(row)
         latencies.append(time.perf_counter() - began)
@@ -155,7 +148,8 @@ def _calls(device: EdgeDevice, row: Any, seconds: float) -> list[float]:
 def _one_by_one(opened: list[socket.socket], request: bytes, seconds: float) -> list[float]:
     """Ask on one connection; the answer is small enough to come at once."""
     (client,) = opened
-    latencies, end = [], time.perf_counter() + seconds
+    latencies: list[float] = []
+    end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end or not latencies:
         client.sendall(request)
         assert client.recv(1 << 16)

@@ -138,9 +138,8 @@ class EdgeDevice:
         check_opening(config, share)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
-        hooks = (on_update, metered)
         callbacks = (self._activate, self._follow_plan, self._use_entities)
-        link = FleetLink(enrolment, config, *callbacks, clock, *hooks)
+        link = FleetLink(enrolment, config, *callbacks, clock, on_update, metered)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
@@ -413,8 +412,7 @@ class EdgeDevice:
             "resources": self._resources.sample(),
         }
         if self._link is not None:
-            last = self._last_sync
-            status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
+            status |= self._link.status() | {"last_sync": self._last_sync and vars(self._last_sync)}
         return status
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:

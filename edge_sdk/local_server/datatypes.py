@@ -121,13 +121,14 @@ def to_bytes(array: NDArray[Any]) -> bytes:
 def _flat(name: str, data: Any, axes: int) -> list[Any]:
     if type(data) is not list:
         raise _refused(f"input {name!r}: expected data as a JSON array, got {data!r:.60}")
+    values: list[Any] = data
     for _ in range(max(0, axes - 1)):
-        if not data or type(data[0]) is not list:
+        if not values or type(values[0]) is not list:
             break
-        if any(type(part) is not list for part in data):
+        if any(type(part) is not list for part in values):
             raise _refused(f"input {name!r}: expected data that is flat, or nested evenly")
-        data = list(itertools.chain.from_iterable(data))
-    return data
+        values = list(itertools.chain.from_iterable(values))
+    return values
 
 
 def _texts(name: str, raw: memoryview) -> list[str]:
