@@ -59,7 +59,8 @@ class Served:
 
     def timing(self, group: str, name: str) -> Timing:
         """Return the medians over the rounds, µs."""
-        cuts = [[float(x) * 1e6 for x in np.percentile(turn, (50, 90, 99))] for turn in self.latencies]
+        percentiles = [np.percentile(turn, (50, 90, 99)) for turn in self.latencies]
+        cuts = [[float(x) * 1e6 for x in each] for each in percentiles]
         p50, p90, p99 = (round(statistics.median(each), 2) for each in zip(*cuts, strict=True))
         return Timing(group, name, p50, p90, p99, sum(map(len, self.latencies)))
 

@@ -1,0 +1,113 @@
+"""One model on a device: its plan, its releases and packs, and what runs beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk.fleet.model_calls import ModelCalls
+from edge_sdk.system.logs import Log
+
+if TYPE_CHECKING:  # some bring requests and tuf
+    from edge_sdk.fleet.active_releases import ActiveReleases
+    from edge_sdk.fleet.following import Following
+    from edge_sdk.fleet.model_link import ModelLink
+    from edge_sdk.fleet.rollout import RolloutController
+    from edge_sdk.update.slots import Slot
+
+_log = Log(__name__)
+
+
+class DeviceModel(ModelCalls):
+    """One of a device's models; :meth:`edge_sdk.EdgeDevice.model` returns it.
+
+    Its plan, updates and experiments are its own. Identity, check-in, poll and outbox are the
+    device's.
+
+    Attributes:
+        name: of the model.
+
+    Args:
+        name: of the model.
+        service: its releases that answer.
+    """
+
+    _link: ModelLink | None = None
+    _rollout: RolloutController | None = None
+
+    def __init__(self, name: str, service: ActiveReleases) -> None:
+        super().__init__(service)
+        self.name = name
+
+    @property
+    def following(self) -> Following:
+        """Return what is done here as the model's plan is followed."""
+        from edge_sdk.fleet.following import Following
+
+        return Following(self._activate, self._follow_plan, self._service.use_entities)
+
+    def follow(self, link: ModelLink, rollout: RolloutController) -> None:
+        """Follow the model's plan from now on, and serve what the last run left.
+
+        Args:
+            link: of the model with the hub.
+            rollout: keeps what answers in step with the plan.
+        """
+        self._link, self._rollout = link, rollout
+        link.entities.restore()
+        rollout.start()
+
+    @property
+    def serves(self) -> bool:
+        """Return whether a release answers."""
+        return self._service.serving is not None
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of this model here as plain values, ready for JSON."""
+        status = {**self._service.status(), "name": self.name}
+        return status if self._link is None else status | self._link.status()
+
+    def fold(self) -> None:
+        """Run one round of the telemetry thread for this model."""
+        self._service.note_use()  # before the ring is emptied
+        self._service.collect()
+        self._service.check_files()
+        if self._rollout is not None:
+            self._rollout.watch()
+        else:
+            for _, what in self._service.new_damage():
+                _log.warning("damaged on the disk: %s", what)
+
+    def made(self, prediction: str) -> bool:
+        """Return whether this model made the prediction or ranking of this id, in this process."""
+        return self._service.maker_of(prediction) is not None
+
+    def explain_absence(self, reason: str) -> None:
+        """Name the reason why nothing serves, for the error that predictions then raise."""
+        self._service.explain_absence(reason)
+
+    def collect(self) -> None:
+        """Keep the messages of all windows, which end now."""
+        self._service.collect(final=True)
+
+    def end(self) -> None:
+        """End on purpose: the rest of the windows is kept, and nothing answers any more."""
+        self._service.close()
+        if self._rollout is not None:
+            self._rollout.close()
+
+    def leave(self) -> None:
+        """Note that an opening that failed ends on purpose."""
+        if self._rollout is not None:
+            self._rollout.close()
+
+    def __repr__(self) -> str:
+        version = self._service.status()["version"]
+        return f"<DeviceModel {self.name} {version or 'without a release'}>"
+
+    def _activate(self, slot: Slot) -> None:
+        assert self._rollout is not None
+        self._rollout.activate(slot)
+
+    def _follow_plan(self) -> None:
+        if self._rollout is not None:
+            self._rollout.renew()
