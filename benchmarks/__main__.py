@@ -19,6 +19,7 @@ from benchmarks import (
     loop,
     many_models,
     packs,
+    serving,
     trees,
     validation,
     variants,
@@ -49,10 +50,11 @@ WATCHING: Final = "watching"
 MANY: Final = "many-models"
 FEATURES: Final = "features"
 LOOP: Final = "loop"
+SERVE: Final = "serve"
 VALIDATION: Final = "validation"
 PARTS: Final = (
     *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, MANY, FEATURES, HUB, BATCH,
-    ENTITIES, WAYS, VALIDATION, LOOP,
+    ENTITIES, WAYS, VALIDATION, SERVE, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -166,6 +168,10 @@ def _parts(
         size = FEW_ENTITIES if effort is QUICK else MANY_ENTITIES
         tell = functools.partial(_tell, ENTITIES)
         parts[ENTITIES] = entities.measure(release, folder / ENTITIES, size, effort, tell)
+    if SERVE in only:
+        release = release_of("logistic-regression", folder / SERVE)
+        tell = functools.partial(_tell, SERVE)
+        parts[SERVE] = serving.measure(release, folder / SERVE, effort, tell)
     if WAYS in only:
         parts[WAYS] = ways.measure(folder / WAYS, effort, functools.partial(_tell, WAYS))
     return parts

@@ -16,13 +16,15 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
 from edge_sdk.errors import StateError
-from edge_sdk.processes.attached import RemoteCalls
+from edge_sdk.fleet.device_model import DeviceModel
+from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.operating_system import call_in_child, keep_for_ever
 from edge_sdk.telemetry.energy import energy_use
 
 if TYPE_CHECKING:
+    from edge_sdk.processes.client import OwnerClient
     from edge_sdk.telemetry.meters import Meter
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
@@ -35,14 +37,24 @@ LOCAL_BOOT: Final = "local"
 """First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
 
 
+_TAKEN_BEFORE_A_FORK: Final = (
+    "this method was taken before the process forked: take it again, as device.predict; the device "
+    "itself is attached to the process that opened it"
+)
+
+
 def attach_child(device: EdgeDevice, state: Path) -> None:
     """Make of the parent's ``device``, in a forked child, one that is attached to the parent."""
     from edge_sdk.processes.client import OwnerClient
 
     # Threads, locks and the database are the parent's: nothing of them is used or freed here.
-    keep_for_ever(device.__dict__)
+    models, client = list(device._models), OwnerClient(state)
+    keep_for_ever([device.__dict__, *(model.__dict__ for model in models)])
+    for model in models:  # the application may hold them
+        model.__class__ = AttachedModel
+        model.__dict__ = vars(AttachedModel(client, model.name))
     device.__class__ = AttachedDevice
-    device.__dict__ = {"_remote": OwnerClient(state)}
+    device.__dict__ = {"_remote": client}
 
 
 class AttachedDevice(RemoteCalls, EdgeDevice):
@@ -51,13 +63,48 @@ class AttachedDevice(RemoteCalls, EdgeDevice):
     def __init__(self, state: str | Path, timeout: float) -> None:
         self._attach(state, timeout)
 
+    def model(self, name: str) -> DeviceModel:
+        """Return one of the models on this device; see :meth:`EdgeDevice.model`."""
+        model = AttachedModel(self._owner_client, name)
+        model.status()  # the owner refuses one that is not there
+        return model
+
+    def join(
+        self, model: str, token: str | None = None, *, serial: str | None = None
+    ) -> DeviceModel:
+        """Join the fleet of one more model; see :meth:`EdgeDevice.join`."""
+        return self.model(self._call("join", model=model, token=token, serial=serial))
+
     def __getattr__(self, name: str) -> Any:
         # What a method of the parent's device would use, had somebody kept it across a fork.
-        if name in ("_service", "_link"):
-            raise StateError(
-                "this method of a device was taken before the process forked: take it again, as "
-                "device.predict; the device itself is attached to the process that opened it"
-            )
+        if name in ("_service", "_link", "_models"):
+            raise StateError(_TAKEN_BEFORE_A_FORK)
+        raise AttributeError(name)
+
+
+class AttachedModel(RemoteModelCalls, DeviceModel):
+    """One model of a device that another process runs; :meth:`EdgeDevice.model` returns it.
+
+    Args:
+        client: asks that process.
+        name: of the model.
+    """
+
+    def __init__(self, client: OwnerClient, name: str) -> None:
+        self._remote = client
+        self.name = self._called = name
+
+    @property
+    def serves(self) -> bool:
+        """Return whether a release answers."""
+        return self.status()["version"] is not None
+
+    def __repr__(self) -> str:
+        return f"<DeviceModel {self.name} attached to {self._owner_client.folder}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_service":
+            raise StateError(_TAKEN_BEFORE_A_FORK)
         raise AttributeError(name)
 
 

@@ -18,6 +18,7 @@ from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
+from edge_sdk.cli.serving import add_serve
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
+    add_serve(commands, _enrolled, _add_log_options)
     for name, text, run in (
         ("status", "show how an enrolled device is, whoever runs it", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
@@ -80,19 +82,23 @@ def _add_run(commands: CommandGroups) -> None:
         ["edge run state/ < /dev/null", "edge run state/ --log-level info < rows.jsonl"],
     )
     _add_state(run)
-    run.add_argument(
+    _add_log_options(run)
+    run.set_defaults(run=_run)
+
+
+def _add_log_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--log-level",
         choices=LEVELS,
         default="warning",
         help="the least that is logged to standard error (default: warning)",
     )
-    run.add_argument(
+    command.add_argument(
         "--log-format",
         choices=FORMATS,
         default="text",
         help="of the log: a line of text, or a JSON object a line (default: text)",
     )
-    run.set_defaults(run=_run)
 
 
 def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edge_sdk.serving.stream import Stream
 
 if TYPE_CHECKING:  # not needed at start
-    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.fleet.active_releases import ActiveReleases
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
@@ -86,6 +86,15 @@ class ModelCalls:
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+
+    @property
+    def manifest(self) -> Manifest:
+        """Manifest of the release that serves: its inputs, outputs, classes and version.
+
+        Raises:
+            ReleaseError: there is no release yet.
+        """
+        return self._service.current().release.manifest
 
     def stored_features(self, entity: str) -> StoredFeatures:
         """Return the stored features of an entity, with their age; nothing is counted.

@@ -1,13 +1,15 @@
-"""The methods of a device that another process runs: each is one message to it and one back.
+"""The methods of a device that another process runs, and of its models: each is one message to that
+process and one back.
 
-A mixin: :class:`edge_sdk.EdgeDevice` says what the methods do.
+Mixins: :class:`edge_sdk.EdgeDevice` and its models say what the methods do.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from edge_sdk.errors import StateError
 from edge_sdk.processes.answers import batch_from_plain, prediction_from_plain
@@ -15,7 +17,7 @@ from edge_sdk.system.logs import LogEntry
 from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:  # sockets are not needed at the start of a device that serves nobody
-    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
@@ -27,11 +29,106 @@ if TYPE_CHECKING:  # sockets are not needed at the start of a device that serves
     from edge_sdk.update.syncer import SyncResult
 
 
-class RemoteCalls:
-    """Methods of a device, answered by the process that owns its state folder."""
+MANIFEST_SECONDS: Final = 1.0
+"""Seconds for which a manifest that came is taken for that of the release that serves."""
+
+
+class RemoteModelCalls:
+    """Calls to a model, answered by the process that owns the state folder."""
 
     # ruff: noqa: D102
     _remote: OwnerClient | None
+    _called: str | None = None
+    """The model; ``None`` for the device itself."""
+
+    _known: tuple[float, str, Manifest] | None = None
+    """When the manifest came, as text, and read."""
+
+    @property
+    def _owner_client(self) -> OwnerClient:
+        assert self._remote is not None
+        return self._remote
+
+    def _call(self, name: str, **options: Any) -> Any:
+        return self._owner_client.call(name, options, self._called)
+
+    def predict(
+        self,
+        x: Any = None,
+        *,
+        entity: str | None = None,
+        unit: str | None = None,
+        groups: Mapping[str, Any] | None = None,
+        deadline_ms: float | None = None,
+    ) -> Prediction:
+        options = _given(x=x, entity=entity, unit=unit, groups=groups, deadline_ms=deadline_ms)
+        return prediction_from_plain(self._call("predict", **options))
+
+    def predict_batch(
+        self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
+    ) -> BatchPrediction:
+        plain = self._call("predict_batch", **_given(x=x, unit=unit, groups=groups))
+        return batch_from_plain(plain, lambda batch: self._call("remember", batch=batch))
+
+    def predict_ranking(
+        self,
+        x: Any,
+        *,
+        candidates: Sequence[Hashable] | None = None,
+        length: int | None = None,
+        unit: str | None = None,
+    ) -> Ranking:
+        from edge_sdk.serving.ranking import Ranking
+
+        options = _given(x=x, candidates=candidates, length=length, unit=unit)
+        items, name, version = self._call("predict_ranking", **options)
+        return Ranking(tuple(items), name, version)
+
+    def explain(
+        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
+    ) -> Explanation:
+        from edge_sdk.model.explain import Explanation
+
+        return Explanation(**self._call("explain", x=x, scale=scale, **terms))
+
+    def stored_features(self, entity: str) -> StoredFeatures:
+        from edge_sdk.packs.entity_features import StoredFeatures
+
+        return StoredFeatures(*self._call("stored_features", entity=entity))
+
+    def feedback(
+        self,
+        prediction: str,
+        *,
+        label: Label | float | Collection[Label] | None = None,
+        reward: float | None = None,
+        clicks: Sequence[Hashable] | None = None,
+    ) -> None:
+        options = _given(prediction=prediction, label=label, reward=reward, clicks=clicks)
+        self._call("feedback", **options)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self._call("status")
+        return status
+
+    def stream(self) -> Stream:
+        raise StateError("a stream runs where its model is: open it in the process of the device")
+
+    @property
+    def manifest(self) -> Manifest:
+        from edge_sdk.contract.manifest import Manifest
+
+        known, now = self._known, time.monotonic()
+        if known is None or now - known[0] > MANIFEST_SECONDS:
+            text = self._call("manifest")
+            is_new = known is None or known[1] != text
+            read = Manifest.from_json(text.encode()) if is_new else known[2]
+            self._known = known = (now, text, read)
+        return known[2]
+
+
+class RemoteCalls(RemoteModelCalls):
+    """Methods of a device, answered by the process that owns its state folder."""
 
     def _attach(self, state: str | Path, timeout: float) -> None:
         """Connect to the process that runs the device in ``state``, or wait for one.
@@ -45,75 +142,13 @@ class RemoteCalls:
         self._remote.wait(timeout)
 
     @property
-    def _owner_client(self) -> OwnerClient:
-        assert self._remote is not None
-        return self._remote
-
-    def predict(
-        self,
-        x: Any = None,
-        *,
-        entity: str | None = None,
-        unit: str | None = None,
-        groups: Mapping[str, Any] | None = None,
-        deadline_ms: float | None = None,
-    ) -> Prediction:
-        options = _given(x=x, entity=entity, unit=unit, groups=groups, deadline_ms=deadline_ms)
-        return prediction_from_plain(self._owner_client.call("predict", options))
-
-    def predict_batch(
-        self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
-    ) -> BatchPrediction:
-        client = self._owner_client
-        plain = client.call("predict_batch", _given(x=x, unit=unit, groups=groups))
-        return batch_from_plain(plain, lambda batch: client.call("remember", {"batch": batch}))
-
-    def predict_ranking(
-        self,
-        x: Any,
-        *,
-        candidates: Sequence[Hashable] | None = None,
-        length: int | None = None,
-        unit: str | None = None,
-    ) -> Ranking:
-        from edge_sdk.serving.ranking import Ranking
-
-        options = _given(x=x, candidates=candidates, length=length, unit=unit)
-        items, name, version = self._owner_client.call("predict_ranking", options)
-        return Ranking(tuple(items), name, version)
-
-    def explain(
-        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
-    ) -> Explanation:
-        from edge_sdk.model.explain import Explanation
-
-        options = {"x": x, "scale": scale, **terms}
-        return Explanation(**self._owner_client.call("explain", options))
-
-    def stored_features(self, entity: str) -> StoredFeatures:
-        from edge_sdk.packs.entity_features import StoredFeatures
-
-        return StoredFeatures(*self._owner_client.call("stored_features", {"entity": entity}))
-
-    def feedback(
-        self,
-        prediction: str,
-        *,
-        label: Label | float | Collection[Label] | None = None,
-        reward: float | None = None,
-        clicks: Sequence[Hashable] | None = None,
-    ) -> None:
-        options = _given(prediction=prediction, label=label, reward=reward, clicks=clicks)
-        self._owner_client.call("feedback", options)
+    def models(self) -> tuple[str, ...]:
+        return tuple(self._call("models"))
 
     def sync(self) -> SyncResult:
         from edge_sdk.update.syncer import SyncResult
 
-        return SyncResult(**self._owner_client.call("sync", {}))
-
-    def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = self._owner_client.call("status", {})
-        return status
+        return SyncResult(**self._call("sync"))
 
     def stalled(self) -> str | None:
         return None  # its threads are looked after where they run
@@ -121,15 +156,11 @@ class RemoteCalls:
     def may_wait(self) -> bool:
         return True
 
-    def stream(self) -> Stream:
-        raise StateError("a stream runs where its model is: open it in the process of the device")
-
     def reports(self) -> list[Body]:
         raise StateError("this device has a hub: its reports wait in the outbox for it")
 
     def logs(self, after: int = 0) -> list[LogEntry]:
-        entries = self._owner_client.call("logs", {"after": after})
-        return [LogEntry(*entry) for entry in entries]
+        return [LogEntry(*entry) for entry in self._call("logs", after=after)]
 
     def close(self, timeout: float = 0.0) -> None:
         """Close the connections; the device runs on where it is run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,8 @@ from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
+    from edge_sdk.fleet.device_model import DeviceModel
+    from edge_sdk.fleet.model_calls import ModelCalls
     from edge_sdk.model.prediction import BatchPrediction
 
 _log = Log(__name__)
@@ -23,7 +25,8 @@ BATCHES: Final = 64
 
 
 class OwnerCalls:
-    """Answers messages ``{"call": name, "with": {argument: value}}``.
+    """Answers messages ``{"call": name, "with": {argument: value}}``; one with ``"model"`` is for
+    the model of that name, else the device itself answers.
 
     Args:
         device: that is run here.
@@ -32,46 +35,49 @@ class OwnerCalls:
 
     def __init__(self, device: EdgeDevice, facts: Callable[[], dict[str, Any]]) -> None:
         self._device = device
+        self._facts = facts
         self._batches: OrderedDict[str, BatchPrediction] = OrderedDict()
-        self._calls: dict[str, Callable[..., Any]] = {
-            "predict": self._predict,
+        self._of_models: dict[str, Callable[..., Any]] = {
+            "predict": _predict,
             "predict_batch": self._predict_batch,
-            "predict_ranking": lambda **options: list(
-                vars(device.predict_ranking(**options)).values()
-            ),
-            "explain": self._explain,
-            "stored_features": lambda **options: list(device.stored_features(**options)),
-            "feedback": device.feedback,
+            "predict_ranking": _predict_ranking,
+            "explain": _explain,
+            "stored_features": _stored_features,
+            "feedback": _feedback,
+            "manifest": _manifest,
+            "status": self._status,
+        }
+        self._of_the_device: dict[str, Callable[..., Any]] = {
             "remember": self._remember,
+            "models": lambda: list(device.models),
+            "join": lambda model, **options: device.join(model, **options).name,
             "sync": lambda: vars(device.sync()),
-            "status": lambda: {**device.status(), "owner": facts()},
             "logs": lambda after: [list(entry) for entry in device.logs(after)],
         }
 
     def answer(self, message: Any) -> dict[str, Any]:
         """Return ``{"answer": …}``, or ``{"error": …}`` where the call is refused or fails."""
         try:
-            call, options = self._parsed(message)
-            return {"answer": call(**options)}
+            return {"answer": self._answered(message)}
         except EdgeError as error:
             return {"error": error_to_plain(error)}
         except Exception as error:  # whatever it is: the others are served on
             _log.exception("a call of an attached process failed")
             return {"error": error_to_plain(EdgeError(f"the owner could not do that; {error}"))}
 
-    def _parsed(self, message: Any) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-        name = message.get("call") if isinstance(message, dict) else None
-        options = message.get("with") if isinstance(message, dict) else None
-        call = self._calls.get(name) if isinstance(name, str) else None
-        if call is None or not isinstance(options, dict):
-            raise ContractError(f"expected a call of {', '.join(self._calls)}, got {name!r:.60}")
-        return call, options
+    def _answered(self, message: Any) -> Any:
+        told = message if isinstance(message, dict) else {}
+        name, options, model = told.get("call"), told.get("with"), told.get("model")
+        if isinstance(name, str) and isinstance(options, dict):
+            if (call := self._of_models.get(name)) is not None:
+                return call(self._device if model is None else self._device.model(model), **options)
+            if (call := self._of_the_device.get(name)) is not None:
+                return call(**options)
+        known = ", ".join([*self._of_models, *self._of_the_device])
+        raise ContractError(f"expected a call of {known}, got {name!r:.60}")
 
-    def _predict(self, **options: Any) -> list[Any]:
-        return prediction_to_plain(self._device.predict(**options))
-
-    def _predict_batch(self, **options: Any) -> list[Any]:
-        batch = self._device.predict_batch(**options)
+    def _predict_batch(self, of: ModelCalls, **options: Any) -> list[Any]:
+        batch = of.predict_batch(**options)
         self._batches[batch_name(batch)] = batch
         while len(self._batches) > BATCHES:
             self._batches.popitem(last=False)
@@ -82,6 +88,30 @@ class OwnerCalls:
         if made is not None:
             made._remember()
 
-    def _explain(self, **options: Any) -> dict[str, Any]:
-        explanation = self._device.explain(**options)
-        return {field.name: getattr(explanation, field.name) for field in fields(explanation)}
+    def _status(self, of: EdgeDevice | DeviceModel) -> dict[str, Any]:
+        return {**of.status(), "owner": self._facts()}
+
+
+def _predict(of: ModelCalls, **options: Any) -> list[Any]:
+    return prediction_to_plain(of.predict(**options))
+
+
+def _predict_ranking(of: ModelCalls, **options: Any) -> list[Any]:
+    return list(vars(of.predict_ranking(**options)).values())
+
+
+def _explain(of: ModelCalls, **options: Any) -> dict[str, Any]:
+    explanation = of.explain(**options)
+    return {field.name: getattr(explanation, field.name) for field in fields(explanation)}
+
+
+def _stored_features(of: ModelCalls, **options: Any) -> list[Any]:
+    return list(of.stored_features(**options))
+
+
+def _feedback(of: ModelCalls, **options: Any) -> None:
+    of.feedback(**options)
+
+
+def _manifest(of: ModelCalls) -> str:
+    return of.manifest.to_json().decode()

@@ -20,14 +20,14 @@ from edge_sdk.system.owner_file import OwnerAddress, read_owner
 ANSWER_SECONDS: Final = 60.0
 """Seconds after which an owner that does not answer is given up."""
 
-LONGER: Final = {"sync": 3_600.0, "explain": 600.0}
+LONGER: Final = {"sync": 3_600.0, "join": 3_600.0, "explain": 600.0}
 """Seconds of calls that may take longer."""
 
 CONNECT_SECONDS: Final = 5.0
 IDLE: Final = 8
 """Connections that are kept open for the next calls."""
 
-_ONCE: Final = frozenset({"feedback", "sync"})
+_ONCE: Final = frozenset({"feedback", "join", "sync"})
 """Calls that are not asked again where the owner may have done them."""
 
 
@@ -60,19 +60,21 @@ class OwnerClient:
             else:
                 return
 
-    def call(self, name: str, options: Mapping[str, Any]) -> Any:
+    def call(self, name: str, options: Mapping[str, Any], model: str | None = None) -> Any:
         """Return the owner's answer.
 
         Args:
             name: of the call.
             options: its arguments.
+            model: which of the device's models is called; ``None`` for the device itself.
 
         Raises:
             EdgeError: what the owner's call raised.
             StateError: nobody runs the device, or it did not answer.
             InputError: an argument cannot be sent.
         """
-        frame = packed({"call": name, "with": options})
+        which = {} if model is None else {"model": model}
+        frame = packed({"call": name, "with": options, **which})
         seconds = LONGER.get(name, ANSWER_SECONDS)
         try:
             connection = self._idle.pop()

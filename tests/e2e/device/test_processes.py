@@ -105,6 +105,41 @@ def test_an_attached_process_asks_and_is_counted_as_the_owner_is(
     assert reported(hub, owner) == {"model": 20}
 
 
+def test_an_attached_process_asks_each_of_several_models(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("arm", seed=1)
+    publish("leg", seed=2)
+    publish("toe", seed=3)
+    token = hub.admin.post("enrolment-tokens", model=["arm", "leg"])["token"]
+    more = hub.token("toe")
+    row = rows(1)[0]
+    with (
+        EdgeDevice(tmp_path / "d", hub=hub.url, token=token) as owner,
+        EdgeDevice.attach(tmp_path / "d") as device,
+    ):
+        assert device.models == ("arm", "leg")
+        for name, seed in (("arm", 1), ("leg", 2)):
+            model = device.model(name)
+            p = model.predict(row)
+            assert np.allclose(p.probabilities, softmax(row[None], seed)[0], atol=1e-6)
+            assert len(model.predict_batch(rows(3))) == 3
+            assert model.manifest == owner.model(name).manifest
+            assert (model.name, model.serves, model.status()["version"]) == (name, True, "1.0")
+            device.feedback(p.id, label=1)
+            with pytest.raises(InputError, match="has its label already"):
+                owner.feedback(p.id, label=1)
+        with pytest.raises(InputError, match=r"several models, arm, leg: say device\.model"):
+            device.predict(row)
+        with pytest.raises(InputError, match="expected one of arm, leg, got 'toe'"):
+            device.model("toe")
+        assert device.join("toe", more).predict(row).version == "1.0"
+        assert owner.models == device.models == ("arm", "leg", "toe")
+
+        toe = owner.model("toe")
+        assert in_a_child(lambda: toe.predict(row)) == 0  # kept across the fork
+
+
 def test_the_command_line_works_while_an_application_runs_the_device(
     hub: HubProcess, owner: EdgeDevice, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,137 @@
+"""A connection of a client: reading within limits, whatever the client does.
+
+Invariants:
+
+* A request has a deadline as a whole, so that a client who sends it byte by byte holds a thread no
+  longer than one who sends nothing.
+* Memory grows with what has come, not with what a client announces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Final
+
+from edge_sdk.local_server.limits import ServerLimits
+
+RECEIVED_AT_ONCE: Final = 1 << 18
+_LINGER_SECONDS: Final = 1.0
+_LINGER_BYTES: Final = 1 << 20
+
+
+class ConnectionEnded(Exception):
+    """The client is gone, or too slow."""
+
+
+class Connection:
+    """A socket and what has been received from it.
+
+    Args:
+        sock: connected.
+        limits: of the server.
+
+    Attributes:
+        received: bytes that came and were not used yet.
+        waiting_since: monotonic time since which the server waits for the client; ``None`` while
+            it answers.
+    """
+
+    def __init__(self, sock: socket.socket, limits: ServerLimits) -> None:
+        self.received = bytearray()
+        self.waiting_since: float | None = time.monotonic()
+        self._socket = sock
+        self._limits = limits
+        self._timeout = 0.0
+        self._deadline = 0.0
+
+    def begin(self) -> None:
+        """Wait for the first bytes of a request.
+
+        Raises:
+            ConnectionEnded: none came.
+        """
+        self.waiting_since = now = time.monotonic()
+        if not self.received:
+            self._receive(self._limits.idle_seconds)
+            now = time.monotonic()
+        self._deadline = now + self._limits.request_seconds
+
+    def receive(self) -> None:
+        """Wait for more of the request.
+
+        Raises:
+            ConnectionEnded: it did not come in time.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise ConnectionEnded
+        self._receive(left)
+
+    def take(self, count: int) -> bytes:
+        """Wait for ``count`` bytes of the request, and return them.
+
+        Raises:
+            ConnectionEnded: they did not come in time.
+        """
+        while len(self.received) < count:
+            self.receive()
+        taken = bytes(memoryview(self.received)[:count])
+        del self.received[:count]
+        return taken
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            ConnectionEnded: the client does not take it in time.
+        """
+        self._wait(self._limits.request_seconds)
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise ConnectionEnded from error
+
+    def answering(self) -> None:
+        """Note that the request is there, and the client waits for the server from now on."""
+        self.waiting_since = None
+
+    def interrupt(self) -> None:
+        """End the connection from another thread; whoever waits for it goes on at once."""
+        self.waiting_since = None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self, *, linger: bool = False) -> None:
+        """Close it.
+
+        Args:
+            linger: take what the client still sends, for a moment: a connection that is closed
+                with bytes unread is reset, and the client might lose the answer.
+        """
+        with contextlib.suppress(OSError, ConnectionEnded):
+            if linger:
+                self._socket.shutdown(socket.SHUT_WR)
+                end, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
+                while left > 0 and (seconds := end - time.monotonic()) > 0:
+                    self.received.clear()
+                    self._receive(seconds)
+                    left -= len(self.received)
+        self._socket.close()
+
+    def _receive(self, seconds: float) -> None:
+        self._wait(seconds)
+        try:
+            data = self._socket.recv(RECEIVED_AT_ONCE)
+        except OSError as error:
+            raise ConnectionEnded from error
+        if not data:
+            raise ConnectionEnded
+        self.received += data
+
+    def _wait(self, seconds: float) -> None:
+        # Each settimeout is a system call; requests that come whole need none.
+        if seconds != self._timeout:
+            self._socket.settimeout(seconds)
+            self._timeout = seconds
