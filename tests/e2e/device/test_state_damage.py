@@ -42,7 +42,7 @@ def test_without_another_release_and_without_the_hub_the_error_names_the_file_an
         )
 
     opened(hub.url).close()
-    (model,) = state.glob("releases/*/model.onnx")
+    (model,) = state.glob("models/*/releases/*/model.onnx")
     raw = bytearray(model.read_bytes())
     raw[100] ^= 1
     model.write_bytes(raw)
