@@ -15,6 +15,7 @@ from edge_sdk.model.release import Release
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows, variant_of
+from tests.model_folder import model_folder
 from tests.servers import HubProcess
 
 OPENVINO = "OpenVINOExecutionProvider"
@@ -37,7 +38,7 @@ def opened(hub: HubProcess, state: Path, model: str, *providers: Any) -> EdgeDev
 
 
 def held(state: Path, release: Release) -> set[str]:
-    return {path.name for path in (state / "releases" / release.digest).iterdir()}
+    return {path.name for path in (model_folder(state) / "releases" / release.digest).iterdir()}
 
 
 def told(hub: HubProcess, model: str) -> list[tuple[str, str | None, str | None]]:
