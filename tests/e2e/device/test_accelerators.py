@@ -55,7 +55,7 @@ def test_a_device_takes_files_for_the_providers_that_it_has_and_more_when_it_has
     assert not {*OWN.files} & held(tmp_path / "d", release)
     with opened(hub, tmp_path / "d", "more", OPENVINO) as device:
         assert (device.status()["variant"], device.status()["provider"]) == ("float32", OPENVINO)
-        assert device.status()["nodes"] == {OPENVINO: 3}
+        assert device.status()["nodes"] == {OPENVINO: 2}
         assert device.sync().update == "repaired"
         assert {*OWN.files} <= held(tmp_path / "d", release)
         names = [(t["variant"], t["provider"]) for t in device.status()["choice"]["trials"]]
