@@ -198,7 +198,7 @@ class EdgeDevice(ModelCalls):
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
         config = check_opening(config, providers=providers)
-        folders = [folder] if isinstance(folder, str | Path) else list(folder)
+        folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk import device_kinds  # which has kinds of this class
 
         return device_kinds.OfflineDevice(folders, files, config, energy, clock)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
-from edge_sdk.errors import StateError
+from edge_sdk.errors import ReleaseError, StateError
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
@@ -183,7 +183,7 @@ def _check_offline(folders: Sequence[str | Path], files: OfflineFiles) -> None:
             "expected a shadow or an interleaved release, got both: one experiment at a time"
         )
     if not folders:
-        raise StateError("expected a release folder, got none")
+        raise ReleaseError("expected a release folder, got none")
     if len(folders) > 1 and any(file is not None for file in files):
         raise StateError(
             "packs, shadow and interleave belong to one release: open it alone, or several without"

@@ -100,9 +100,11 @@ class DeviceModel(ModelCalls):
         if self._rollout is not None:
             self._rollout.close()
 
+    def __str__(self) -> str:
+        return f"{self.name} {self._service.status()['version'] or 'without a release'}"
+
     def __repr__(self) -> str:
-        version = self._service.status()["version"]
-        return f"<DeviceModel {self.name} {version or 'without a release'}>"
+        return f"<DeviceModel {self}>"
 
     def _activate(self, slot: Slot) -> None:
         assert self._rollout is not None

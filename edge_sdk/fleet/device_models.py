@@ -90,7 +90,8 @@ class DeviceModels:
         return {**own, "models": models}
 
     def __repr__(self) -> str:
-        return repr(self.own if self.own is not None else list(self))
+        shown = list(self) if self.own is None else [self.own]
+        return ", ".join(map(str, shown))
 
 
 class NoOwnModel:

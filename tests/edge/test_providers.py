@@ -53,7 +53,7 @@ def test_a_device_says_where_each_node_runs(tmp_path: Path) -> None:
     with EdgeDevice.offline(make_release(tmp_path).folder, providers=[CUDA, CPU]) as device:
         status = device.status()
         assert (status["variant"], status["provider"]) == ("float32", CPU)
-        assert status["nodes"] == {CPU: 3}
+        assert status["nodes"] == {CPU: 2}
         assert device.predict(rows(1)[0]).source == "model"
         (report,) = device.reports()
         assert (report.variant, report.provider) == ("float32", CPU)  # type: ignore[union-attr]

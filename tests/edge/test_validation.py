@@ -188,7 +188,7 @@ JOINING: dict[str, tuple[type[EdgeError], str, list[Any]]] = {
     "state": (StateError, "expected a path|cannot use it", [None, *NO_PATHS, "/proc/none"]),
     "hub": (HubError, "hub: expected a URL", [None, 1, "", "hub:8000", "ftp://hub", b"http://hub"]),
     "token": (StateError, "token", [None, 1, "", b"t", [], "é", "a\nb"]),
-    "model": (EdgeError, "model", [None, 1, "", b"m", [], "Bad Name", "x" * 100]),
+    "model": (EdgeError, "model", [1, "", b"m", [], "Bad Name", "x" * 100]),
     "attributes": (EdgeError, "attributes", [1, "a", [], [1], {"a": 1}, {1: "a"}, {"A b": "c"}]),
     "share": (InputError, "share: expected True or False", [None, "no", 0, 1]),
     "root": (TrustError, "expected the bytes of a root.json", [1, "{}", b"", b"{}", b"\xff", []]),
@@ -250,7 +250,7 @@ def test_a_closed_device_says_so(folder: Path) -> None:
     for call in (device.predict, device.predict_ranking, device.explain, device.stream().predict):
         with pytest.raises(ReleaseError, match="nothing serves: this device is closed"):
             call(ROW)
-    assert repr(device) == "<EdgeDevice without a release, offline>"
+    assert repr(device) == "<EdgeDevice demo without a release, offline>"
 
 
 def test_what_a_person_sees_in_a_shell_is_short(device: EdgeDevice, folder: Path) -> None:

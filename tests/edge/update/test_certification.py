@@ -59,7 +59,7 @@ def test_a_provider_that_is_not_installed_is_refused_in_words_and_the_next_serve
     choice = chosen(make_release(tmp_path), BOTH)
     assert choice.taken is not None
     assert (choice.taken.variant, choice.taken.provider) == ("float32", CPU)
-    assert choice.taken.nodes == {CPU: 3}
+    assert choice.taken.nodes == {CPU: 2}
     assert f"has no {CUDA}; it has" in choice.refusals
     assert choice.because == "it alone answers right within the budget"
 
