@@ -122,7 +122,7 @@ def test_a_folder_that_is_lost_while_the_device_runs_costs_no_update(
 ) -> None:
     publish(f"without-{lost}")
     with opened(tmp_path / "d", hub, f"without-{lost}") as device:
-        (tmp_path / "d" / lost).rmdir()
+        (model_folder(tmp_path / "d") / lost).rmdir()
         publish(f"without-{lost}", "1.1", seed=8)
         result = device.sync()
         assert (result.update, result.errors) == ("activated", {})
