@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
-    add_serve(commands, _enrolled, _add_log_options)
+    add_serve(commands, _reached, _add_log_options)
     for name, text, run in (
         ("status", "show how an enrolled device is, whoever runs it", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
@@ -163,18 +163,18 @@ def _budget(text: str) -> float:
     return number
 
 
-def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
+def _enrolled(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
     """The device of a state folder that is there; a look must not make one."""
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import StateError
 
     copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
-    if not any((arguments.state / name).exists() for name in copies):
+    if not any((state / name).exists() for name in copies):
         raise StateError(
-            f"{arguments.state}: no device is enrolled here; begin with edge enrol "
-            f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
+            f"{state}: no device is enrolled here; begin with edge enrol "
+            f"{state} --hub {hub or 'URL'} --token T --model M"
         )
-    return EdgeDevice(arguments.state, hub=arguments.hub or _last_hub(arguments.state), **more)
+    return EdgeDevice(state, hub=hub or _last_hub(state), **more)
 
 
 def _last_hub(state: Path) -> str:
@@ -205,24 +205,24 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(answered), flush=True)
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
-    run_device(lambda: _enrolled(arguments), rows, answer)
+    run_device(lambda: _enrolled(arguments.state, arguments.hub), rows, answer)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
+    with _reached(arguments.state, arguments.hub, background=False) as device:
         show(device.status(), as_json=arguments.json)
     return 0
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
+    with _reached(arguments.state, arguments.hub, background=False) as device:
         result = device.sync()
     show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
 
 
-def _reached(arguments: argparse.Namespace) -> EdgeDevice:
+def _reached(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
     """Return the device where another process runs it, else opened here."""
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import DeviceInUse, StateError
@@ -230,9 +230,9 @@ def _reached(arguments: argparse.Namespace) -> EdgeDevice:
     until = time.monotonic() + IN_TURN_SECONDS
     while True:
         with contextlib.suppress(StateError):
-            return EdgeDevice.attach(arguments.state)
+            return EdgeDevice.attach(state)
         try:
-            return _enrolled(arguments, background=False)
+            return _enrolled(state, hub, **more)
         except DeviceInUse:  # somebody else who looks, perhaps, or an application that starts
             if time.monotonic() > until:
                 raise
