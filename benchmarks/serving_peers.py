@@ -22,7 +22,7 @@ from typing import Final
 from edge_sdk.device import EdgeDevice
 from edge_sdk.local_server.http_message import parse_head
 from edge_sdk.local_server.http_routes import HttpRoutes
-from edge_sdk.local_server.inference import Inference
+from edge_sdk.local_server.served_models import ServedModels
 from edge_sdk.local_server.server import LocalServer
 from edge_sdk.local_server.server_metrics import ServerMetrics
 
@@ -39,7 +39,7 @@ whole."""
 
 
 def _answers(device: EdgeDevice) -> Answer:
-    routes = HttpRoutes(Inference(device), ServerMetrics(), str)
+    routes = HttpRoutes(ServedModels(device), ServerMetrics(), str)
 
     def answer(received: bytearray) -> bytes | None:
         end = received.find(_END)

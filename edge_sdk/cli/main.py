@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
-    add_serve(commands, _enrolled, _add_log_options)
+    add_serve(commands, _reached, _add_log_options)
     for name, text, run in (
         ("status", "show how an enrolled device is, whoever runs it", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
@@ -171,24 +171,25 @@ def _budget(text: str) -> float:
     return number
 
 
-def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
+def _enrolled(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
     """The device of a state folder that is there; a look must not make one."""
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import StateError
 
     copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
-    if not any((arguments.state / name).exists() for name in copies):
+    if not any((state / name).exists() for name in copies):
         raise StateError(
-            f"{arguments.state}: no device is enrolled here; begin with edge enrol "
-            f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
+            f"{state}: no device is enrolled here; begin with edge enrol "
+            f"{state} --hub {hub or 'URL'} --token T --model M"
         )
-    hub, providers = _last_time(arguments.state)
-    hub = arguments.hub or hub
+    last_hub, providers = _last_time(state)
+    hub = hub or last_hub
     if hub is None:
-        raise StateError(f"{arguments.state}: does not say which hub; say --hub URL")
+        raise StateError(f"{state}: does not say which hub; say --hub URL")
     # A look at a device must not have it choose anew, for other providers than its own.
-    more.setdefault("providers", providers_of(arguments) or providers)
-    return EdgeDevice(arguments.state, hub=hub, **more)
+    if more.get("providers") is None:
+        more["providers"] = providers
+    return EdgeDevice(state, hub=hub, **more)
 
 
 def _last_time(state: Path) -> tuple[str | None, list[ProviderChoice] | None]:
@@ -216,24 +217,25 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(answered), flush=True)
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
-    run_device(lambda: _enrolled(arguments), rows, answer)
+    providers = providers_of(arguments)
+    run_device(lambda: _enrolled(arguments.state, arguments.hub, providers=providers), rows, answer)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
+    with _reached(arguments.state, arguments.hub, background=False) as device:
         show(device.status(), as_json=arguments.json)
     return 0
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
+    with _reached(arguments.state, arguments.hub, background=False) as device:
         result = device.sync()
     show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
 
 
-def _reached(arguments: argparse.Namespace) -> EdgeDevice:
+def _reached(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
     """Return the device where another process runs it, else opened here."""
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import DeviceInUse, StateError
@@ -241,9 +243,9 @@ def _reached(arguments: argparse.Namespace) -> EdgeDevice:
     until = time.monotonic() + IN_TURN_SECONDS
     while True:
         with contextlib.suppress(StateError):
-            return EdgeDevice.attach(arguments.state)
+            return EdgeDevice.attach(state)
         try:
-            return _enrolled(arguments, background=False)
+            return _enrolled(state, hub, **more)
         except DeviceInUse:  # somebody else who looks, perhaps, or an application that starts
             if time.monotonic() > until:
                 raise

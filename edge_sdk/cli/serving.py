@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
+import functools
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.cli.help import CommandGroups
+from edge_sdk.cli.providers import add_provider_options, providers_of
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
 
 PORT: Final = 8080
-Open = Callable[[argparse.Namespace], "EdgeDevice"]
-"""Opens the enrolled device that the arguments name."""
+Open = Callable[..., "EdgeDevice"]
+"""Returns the device of a state folder, given the URL of its hub and providers, wherever it is run."""
 
 LogOptions = Callable[[argparse.ArgumentParser], None]
 
 
-def add_serve(commands: CommandGroups, enrolled: Open, log_options: LogOptions) -> None:
+def add_serve(commands: CommandGroups, reached: Open, log_options: LogOptions) -> None:
     """Add ``serve``.
 
     Args:
         commands: to add it to.
-        enrolled: opens the device of a state folder.
+        reached: returns the device of a state folder.
         log_options: adds the options of logging.
     """
     serve = commands.add(
@@ -36,11 +36,16 @@ def add_serve(commands: CommandGroups, enrolled: Open, log_options: LogOptions) 
         "answer other programs on this machine, in the Open Inference Protocol over HTTP",
         [
             "edge serve state/ --port 8080",
-            "edge serve digits-1.0/ --port 0 --socket /run/user/1000/edge.sock",
+            "edge serve digits-1.0/ faces-2.1/ --port 0 --socket /run/user/1000/edge.sock",
             "curl http://127.0.0.1:8080/v2/health/ready",
         ],
     )
-    serve.add_argument("state", type=Path, help="the device's state folder, or a release folder")
+    serve.add_argument(
+        "state",
+        type=Path,
+        nargs="+",
+        help="the device's state folder; or release folders, each of another model",
+    )
     serve.add_argument("--hub", metavar="URL", help="of the hub (default: the one of last time)")
     serve.add_argument(
         "--port", type=int, default=PORT, help=f"0 for one that is free (default: {PORT})"
@@ -59,26 +64,31 @@ def add_serve(commands: CommandGroups, enrolled: Open, log_options: LogOptions) 
         metavar="URL",
         help="of a web page whose scripts may ask, such as http://localhost:3000; may be repeated",
     )
+    add_provider_options(serve)
     log_options(serve)
 
     def run(arguments: argparse.Namespace) -> int:
-        return _serve(arguments, enrolled)
+        return _serve(arguments, reached)
 
     serve.set_defaults(run=run)
 
 
-def _serve(arguments: argparse.Namespace, enrolled: Open) -> int:
+def _serve(arguments: argparse.Namespace, reached: Open) -> int:
     from edge_sdk.cli.logs import configure_logging
     from edge_sdk.local_server.http_access import is_loopback
     from edge_sdk.local_server.server import LocalServer
+    from edge_sdk.service.manager import ServiceManager, supervised
+    from edge_sdk.service.run import described
+    from edge_sdk.service.stopping import sleep_until_stopped, until_stopped
 
     configure_logging(arguments.log_level, arguments.log_format)
-    stopped = _stopped_by_signals()
     if not is_loopback(arguments.host):
         warning = f"edge: whoever reaches {arguments.host} may ask: the server asks nobody's name"
         print(warning, file=sys.stderr)
     with (
-        _opened(arguments, enrolled) as device,
+        contextlib.suppress(KeyboardInterrupt),
+        until_stopped(),
+        _opened(arguments, reached) as device,
         LocalServer(
             device,
             host=arguments.host,
@@ -86,26 +96,25 @@ def _serve(arguments: argparse.Namespace, enrolled: Open) -> int:
             path=arguments.socket,
             origins=arguments.origin,
         ) as server,
+        supervised(device, functools.partial(described, device), ServiceManager()),
     ):
         print(server.url, flush=True)
-        stopped.wait()
+        sleep_until_stopped()
     return 0
 
 
-def _opened(arguments: argparse.Namespace, enrolled: Open) -> EdgeDevice:
+def _opened(arguments: argparse.Namespace, reached: Open) -> EdgeDevice:
+    """Return a device of the release folders that were named, or that of a state folder."""
     from edge_sdk.contract.manifest import MANIFEST
     from edge_sdk.device import EdgeDevice
+    from edge_sdk.errors import StateError
 
-    if (arguments.state / MANIFEST).exists():
-        return EdgeDevice.offline(arguments.state)
-    return enrolled(arguments)
-
-
-def _stopped_by_signals() -> threading.Event:
-    """Return an event that SIGTERM and Ctrl-C set."""
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # Outside the main thread there are no handlers to set; then nobody sends signals either.
-        with contextlib.suppress(ValueError):
-            signal.signal(number, lambda *_: stopped.set())
-    return stopped
+    folders: list[Path] = arguments.state
+    if (folders[0] / MANIFEST).exists():
+        return EdgeDevice.offline(folders, providers=providers_of(arguments))
+    if len(folders) > 1:
+        raise StateError(
+            f"{folders[0]}: expected a release folder: several folders are releases of a device "
+            "without a hub, and the state folder of a device stands alone"
+        )
+    return reached(folders[0], arguments.hub, providers=providers_of(arguments))

@@ -6,6 +6,7 @@ that announces more than the limit ends the connection, because what follows has
 
 from __future__ import annotations
 
+import json
 import struct
 import time
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ import numpy as np
 
 from edge_sdk.errors import EdgeError
 from edge_sdk.local_server.connection import Connection, ConnectionEnded
-from edge_sdk.local_server.inference import Inference
+from edge_sdk.local_server.feedback import take_feedback
+from edge_sdk.local_server.inference import infer, predict_row
 from edge_sdk.local_server.limits import ByteBudget, ServerLimits
 from edge_sdk.local_server.refusal import (
     BAD_REQUEST,
@@ -25,21 +27,23 @@ from edge_sdk.local_server.refusal import (
     RequestRefused,
     status_of,
 )
+from edge_sdk.local_server.served_models import OWN, ServedModel, ServedModels
 from edge_sdk.local_server.server_metrics import ServerMetrics
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
     from edge_sdk.contract.window import Source
+    from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import Prediction
 
 _log = Log(__name__)
 
 PROTOCOL: Final = "socket"
 OK: Final = 200
-ROW, INFER, FEEDBACK, METADATA = 1, 2, 3, 4
+ROW, INFER, FEEDBACK, METADATA, MODELS = 1, 2, 3, 4, 5
 
 HEADER: Final = struct.Struct("<IHH")
-"""Bytes of the body; kind (in an answer: status); 0 (in an answer: kind)."""
+"""Bytes of the body; kind (in an answer: status); number of the model (in an answer: kind)."""
 
 ANSWER: Final = struct.Struct("<BBHHHI4xd")
 """Source; flags; bytes of label, version and id; count of numbers; confidence."""
@@ -53,7 +57,8 @@ class FrameService:
     """Serves connections of one server over a Unix socket.
 
     Args:
-        inference: asks the device.
+        device: to which outcomes are reported.
+        models: that are asked.
         limits: of the server.
         budget: of all bodies.
         metrics: counts.
@@ -61,12 +66,14 @@ class FrameService:
 
     def __init__(
         self,
-        inference: Inference,
+        device: EdgeDevice,
+        models: ServedModels,
         limits: ServerLimits,
         budget: ByteBudget,
         metrics: ServerMetrics,
     ) -> None:
-        self._inference = inference
+        self._device = device
+        self._models = models
         self._limits = limits
         self._budget = budget
         self._metrics = metrics
@@ -83,7 +90,7 @@ class FrameService:
         connection.close(linger=not is_kept)
 
     def _exchange(self, connection: Connection) -> bool:
-        size, kind, _ = HEADER.unpack(connection.take(HEADER.size))
+        size, kind, number = HEADER.unpack(connection.take(HEADER.size))
         is_read = False
         try:
             if size > self._limits.body_bytes:
@@ -93,7 +100,7 @@ class FrameService:
                 body = connection.take(size)
                 is_read = True
                 connection.answering()
-                status, answer = OK, self._answer(kind, body)
+                status, answer = OK, self._answer(kind, number, body)
         except EdgeError as error:
             status, answer = status_of(error), str(error).encode()
         except ConnectionEnded:
@@ -105,27 +112,31 @@ class FrameService:
         connection.send(HEADER.pack(len(answer), status, kind) + answer)
         return is_read
 
-    def _answer(self, kind: int, body: bytes) -> bytes:
-        began = time.perf_counter()
+    def _answer(self, kind: int, number: int, body: bytes) -> bytes:
         if kind == ROW:
-            p = self._inference.predict_row(body)
-            self._metrics.predicted(p.source, 1, time.perf_counter() - began)
+            began, model = time.perf_counter(), self._models.numbered(number)
+            p = predict_row(model, body)
+            self._metrics.predicted(model.name, p.source, 1, time.perf_counter() - began)
             return encode_prediction(p)
         if kind == INFER:
-            return self._infer(body, began)
+            return self._infer(self._models.numbered(number), body)
         if kind == FEEDBACK:
-            self._inference.feedback(body)
+            own = number == OWN  # the device knows which of its models made a prediction
+            take_feedback(self._device if own else self._models.numbered(number).calls, body)
             return b"{}"
         if kind == METADATA:
-            return self._inference.metadata_json()
-        raise RequestRefused(BAD_REQUEST, f"expected a kind from {ROW} to {METADATA}, got {kind}")
+            return json.dumps(self._models.numbered(number).tensors().metadata()).encode()
+        if kind == MODELS:
+            return json.dumps([model.in_index() for model in self._models.all()]).encode()
+        raise RequestRefused(BAD_REQUEST, f"expected a kind from {ROW} to {MODELS}, got {kind}")
 
-    def _infer(self, body: bytes, began: float) -> bytes:
+    def _infer(self, model: ServedModel, body: bytes) -> bytes:
         if len(body) < JSON_BYTES.size:
             raise RequestRefused(BAD_REQUEST, "expected the length of the JSON before it")
-        (json_bytes,) = JSON_BYTES.unpack_from(body)
-        answer = self._inference.infer(body[JSON_BYTES.size :], json_bytes)
-        self._metrics.predicted(answer.source, answer.rows, time.perf_counter() - began)
+        began, (json_bytes,) = time.perf_counter(), JSON_BYTES.unpack_from(body)
+        answer = infer(model, body[JSON_BYTES.size :], json_bytes)
+        seconds = time.perf_counter() - began
+        self._metrics.predicted(model.name, answer.source, answer.rows, seconds)
         length = len(answer.body) if answer.json_bytes is None else answer.json_bytes
         return JSON_BYTES.pack(length) + answer.body
 

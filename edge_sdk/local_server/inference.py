@@ -1,4 +1,4 @@
-"""Requests of the protocol to calls of the device: infer, metadata, feedback."""
+"""Requests to infer as calls of a model on the device, and its answers as those of the protocol."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from edge_sdk.errors import EdgeError, ReleaseError
 from edge_sdk.local_server.datatypes import to_bytes, to_json
 from edge_sdk.local_server.infer_request import InferRequest, parse_infer_request
-from edge_sdk.local_server.refusal import (
-    BAD_REQUEST,
-    NOT_FOUND,
-    NOT_IMPLEMENTED,
-    UNAVAILABLE,
-    RequestRefused,
-)
+from edge_sdk.local_server.refusal import BAD_REQUEST, NOT_IMPLEMENTED, RequestRefused
 from edge_sdk.local_server.release_tensors import OutputTensor, ReleaseTensors
-from edge_sdk.local_server.sequences import Sequences
+from edge_sdk.local_server.served_models import ServedModel
 
 if TYPE_CHECKING:
-    from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import BatchPrediction, Prediction
 
 GROUP: Final = "group."
@@ -46,169 +38,85 @@ class InferAnswer(NamedTuple):
     rows: int
 
 
-class Inference:
-    """What the server offers of one device.
+def infer(
+    model: ServedModel, body: bytes, json_bytes: int | None, version: str | None = None
+) -> InferAnswer:
+    """Answer a request to infer.
 
     Args:
-        device: answers.
+        model: that is asked.
+        body: of the request.
+        json_bytes: length of its JSON; ``None`` if there are no raw bytes behind it.
+        version: that the client asks for; ``None`` for whichever serves.
+
+    Raises:
+        RequestRefused: it is not what the protocol expects, or no such release serves.
+        InputError: the input does not fit the model.
+        ReleaseError: the model failed.
     """
+    tensors = model.tensors(version)
+    request = parse_infer_request(body, json_bytes, tensors.inputs)
+    if request.outputs is not None:
+        _check_outputs(request, tensors)
+    if "entity" in request.parameters and not request.tensors:
+        return _answer_one(model, request, tensors, _prefixed(request.parameters, FEATURE))
+    x, rows = tensors.application_input(request.tensors)
+    if rows == 1:
+        return _answer_one(model, request, tensors, x)
+    return _answer_batch(model, request, tensors, x, rows)
 
-    def __init__(self, device: EdgeDevice) -> None:
-        self._device = device
-        self._sequences = Sequences(device.stream)
-        self._tensors: ReleaseTensors | None = None
 
-    def is_ready(self) -> bool:
-        """Return True if a release serves."""
-        try:
-            self._serving()
-        except EdgeError:
-            return False
-        return True
+def predict_row(model: ServedModel, row: bytes) -> Prediction:
+    """Answer one row of the model's only input, in its dtype, little-endian.
 
-    def tensors(self, model: str | None = None, version: str | None = None) -> ReleaseTensors:
-        """Return inputs and outputs of what serves.
+    Raises:
+        RequestRefused: the model's input is no row of one dtype.
+        InputError: the row does not fit the model.
+        ReleaseError: the model failed.
+    """
+    tensors = model.tensors()
+    dtype = tensors.row_dtype
+    if dtype is None or tensors.stateful:
+        raise RequestRefused(
+            NOT_IMPLEMENTED, "this model's input is no row of numbers: send a frame to infer"
+        )
+    if len(row) % dtype.itemsize:
+        raise RequestRefused(BAD_REQUEST, f"expected a row of {dtype.name}, got {len(row)} bytes")
+    return model.calls.predict(np.frombuffer(row, dtype))
 
-        Args:
-            model: the name that the client asks for; ``None`` for whatever serves.
-            version: likewise.
 
-        Raises:
-            RequestRefused: it is another one that serves, or nothing does.
-        """
-        tensors = self._serving()
-        manifest = tensors.manifest
-        if model not in (None, manifest.model):
-            raise RequestRefused(
-                NOT_FOUND, f"there is no model {model!r:.80} here, but {manifest.model!r}"
-            )
-        if version not in (None, manifest.version):
-            raise RequestRefused(
-                NOT_FOUND,
-                f"version {version!r:.80} of {manifest.model!r} does not serve here; "
-                f"{manifest.version!r} does",
-            )
-        return tensors
+def _answer_one(
+    model: ServedModel, request: InferRequest, tensors: ReleaseTensors, x: Any
+) -> InferAnswer:
+    parameters = request.parameters
+    if tensors.stateful:
+        p = model.sequences.stream(parameters).predict(x, **_call_options(parameters))
+    elif parameters:
+        own = {name: parameters[name] for name in ("entity", "unit") if name in parameters}
+        p = model.calls.predict(x, **own, **_call_options(parameters))
+    else:
+        p = model.calls.predict(x)
+    outputs = tensors.of_prediction(p)
+    return _encoded(request, tensors, outputs, _about(p), p.version, p.source, 1)
 
-    def infer(
-        self,
-        body: bytes,
-        json_bytes: int | None,
-        model: str | None = None,
-        version: str | None = None,
-    ) -> InferAnswer:
-        """Answer a request to infer.
 
-        Args:
-            body: of the request.
-            json_bytes: length of its JSON; ``None`` if there are no raw bytes behind it.
-            model: as for :meth:`tensors`.
-            version: likewise.
-
-        Raises:
-            RequestRefused: it is not what the protocol expects.
-            InputError: the input does not fit the model.
-            ReleaseError: the model failed.
-        """
-        tensors = self.tensors(model, version)
-        request = parse_infer_request(body, json_bytes, tensors.inputs)
-        if request.outputs is not None:
-            _check_outputs(request, tensors)
-        if "entity" in request.parameters and not request.tensors:
-            return self._answer_one(request, tensors, _prefixed(request.parameters, FEATURE))
-        x, rows = tensors.application_input(request.tensors)
-        if rows == 1:
-            return self._answer_one(request, tensors, x)
-        return self._answer_batch(request, tensors, x, rows)
-
-    def predict_row(self, row: bytes) -> Prediction:
-        """Answer one row of the model's only input, in its dtype, little-endian.
-
-        Raises:
-            RequestRefused: the model's input is no row of one dtype.
-            InputError: the row does not fit the model.
-            ReleaseError: the model failed.
-        """
-        tensors = self._serving()
-        dtype = tensors.row_dtype
-        if dtype is None or tensors.stateful:
-            raise RequestRefused(
-                NOT_IMPLEMENTED, "this model's input is no row of numbers: send a frame to infer"
-            )
-        if len(row) % dtype.itemsize:
-            raise RequestRefused(
-                BAD_REQUEST, f"expected a row of {dtype.name}, got {len(row)} bytes"
-            )
-        return self._device.predict(np.frombuffer(row, dtype))
-
-    def metadata_json(self) -> bytes:
-        """Return the metadata of the model that serves, as JSON."""
-        return json.dumps(self.tensors().metadata()).encode()
-
-    def feedback(self, body: bytes) -> None:
-        """Report the outcome of a prediction: JSON with ``id``, and ``label``, ``reward`` or
-        ``clicks``.
-
-        Raises:
-            RequestRefused: it is no such object.
-            InputError: the device refuses it.
-        """
-        try:
-            told = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise RequestRefused(BAD_REQUEST, f"expected JSON; {error!s:.100}") from error
-        outcomes = {"label", "reward", "clicks"}
-        if type(told) is not dict or type(told.get("id")) is not str:
-            raise RequestRefused(BAD_REQUEST, "expected an object with the id of a prediction")
-        if not told.keys() - {"id"} or told.keys() - {"id"} - outcomes:
-            raise RequestRefused(
-                BAD_REQUEST,
-                f"expected id and some of {sorted(outcomes)}, got {sorted(told)!s:.100}",
-            )
-        outcome = {name: told[name] for name in outcomes if name in told}
-        if type(outcome.get("clicks", [])) is not list:
-            raise RequestRefused(BAD_REQUEST, "clicks: expected a list")
-        self._device.feedback(told["id"], **outcome)
-
-    def _serving(self) -> ReleaseTensors:
-        try:
-            manifest = self._device.manifest
-        except ReleaseError as error:
-            raise RequestRefused(UNAVAILABLE, str(error)) from error
-        known = self._tensors
-        if known is None or known.manifest is not manifest:
-            known = self._tensors = ReleaseTensors(manifest)
-        return known
-
-    def _answer_one(self, request: InferRequest, tensors: ReleaseTensors, x: Any) -> InferAnswer:
-        parameters = request.parameters
-        if tensors.stateful:
-            p = self._sequences.stream(parameters).predict(x, **_call_options(parameters))
-        elif parameters:
-            own = {name: parameters[name] for name in ("entity", "unit") if name in parameters}
-            p = self._device.predict(x, **own, **_call_options(parameters))
-        else:
-            p = self._device.predict(x)
-        outputs = tensors.of_prediction(p)
-        return _encoded(request, tensors, outputs, _about(p), p.version, p.source, 1)
-
-    def _answer_batch(
-        self, request: InferRequest, tensors: ReleaseTensors, x: Any, rows: int
-    ) -> InferAnswer:
-        parameters = request.parameters
-        for name in ("entity", "deadline_ms"):
-            if name in parameters:
-                raise RequestRefused(BAD_REQUEST, f"{name}: expected one row, got {rows}")
-        groups = _prefixed(parameters, GROUP)
-        if groups is not None:
-            # The protocol has plain values here: one is that of all rows.
-            groups = {n: v if type(v) is list else [v] * rows for n, v in groups.items()}
-        batch = self._device.predict_batch(x, unit=parameters.get("unit"), groups=groups)
-        outputs = tensors.of_batch(batch)
-        if parameters.get(IDS) is True:
-            outputs.append(_ids(batch))
-        about = {"source": batch.source}
-        return _encoded(request, tensors, outputs, about, batch.version, batch.source, len(batch))
+def _answer_batch(
+    model: ServedModel, request: InferRequest, tensors: ReleaseTensors, x: Any, rows: int
+) -> InferAnswer:
+    parameters = request.parameters
+    for name in ("entity", "deadline_ms"):
+        if name in parameters:
+            raise RequestRefused(BAD_REQUEST, f"{name}: expected one row, got {rows}")
+    groups = _prefixed(parameters, GROUP)
+    if groups is not None:
+        # The protocol has plain values here: one is that of all rows.
+        groups = {n: v if type(v) is list else [v] * rows for n, v in groups.items()}
+    batch = model.calls.predict_batch(x, unit=parameters.get("unit"), groups=groups)
+    outputs = tensors.of_batch(batch)
+    if parameters.get(IDS) is True:
+        outputs.append(_ids(batch))
+    about = {"source": batch.source}
+    return _encoded(request, tensors, outputs, about, batch.version, batch.source, len(batch))
 
 
 def _call_options(parameters: Mapping[str, Any]) -> dict[str, Any]:

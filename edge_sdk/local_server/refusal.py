@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_sdk.errors import EdgeError, InputError
+from edge_sdk.errors import EdgeError, InputError, StateError
 
 BAD_REQUEST = 400
 FORBIDDEN = 403
@@ -30,4 +30,6 @@ def status_of(error: EdgeError) -> int:
     """Return the status of HTTP that says whose fault ``error`` is."""
     if isinstance(error, RequestRefused):
         return error.status
+    if isinstance(error, StateError):  # the process that runs the device has ended
+        return UNAVAILABLE
     return BAD_REQUEST if isinstance(error, InputError) else FAILED

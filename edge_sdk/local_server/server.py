@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from edge_sdk.errors import StateError
 from edge_sdk.local_server.acceptor import Acceptor
 from edge_sdk.local_server.connection import Connection
 from edge_sdk.local_server.connection_threads import ConnectionThreads
@@ -29,10 +31,11 @@ from edge_sdk.local_server.frames import FrameService
 from edge_sdk.local_server.http_access import HttpAccess
 from edge_sdk.local_server.http_connection import HttpService
 from edge_sdk.local_server.http_routes import HttpRoutes
-from edge_sdk.local_server.inference import Inference
 from edge_sdk.local_server.limits import ByteBudget, ServerLimits
 from edge_sdk.local_server.listening import listen_on_path, listen_on_port, remove_path
+from edge_sdk.local_server.served_models import ServedModels
 from edge_sdk.local_server.server_metrics import ServerMetrics
+from edge_sdk.system.operating_system import close_in_child
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
@@ -45,9 +48,9 @@ CLOSE_SECONDS: Final = 5.0
 class LocalServer:
     """Serves a device from threads of its own until :meth:`close`; also a context manager.
 
-    It answers the Open Inference Protocol over HTTP, and with ``path`` binary frames over a Unix
-    socket; docs/LOCAL_SERVER.md describes both. The device stays the caller's, who closes it after
-    the server.
+    It answers for every model of the device: the Open Inference Protocol over HTTP, and with
+    ``path`` binary frames over a Unix socket; docs/LOCAL_SERVER.md describes both. The device stays
+    the caller's, who closes it after the server. A forked child has no part in it.
 
     Args:
         device: answers.
@@ -79,16 +82,19 @@ class LocalServer:
         self._limits = limits
         self._metrics = ServerMetrics()
         self._path = None if path is None else Path(path)
-        budget, inference = ByteBudget(limits.all_bodies_bytes), Inference(device)
-        routes = HttpRoutes(inference, self._metrics, self._metrics_text)
+        budget, models = ByteBudget(limits.all_bodies_bytes), ServedModels(device)
+        routes = HttpRoutes(models, self._metrics, self._metrics_text)
         http = HttpService(routes, HttpAccess(host, origins), limits, budget, self._metrics)
-        frames = FrameService(inference, limits, budget, self._metrics)
+        frames = FrameService(device, models, limits, budget, self._metrics)
         with contextlib.ExitStack() as undo:
             tcp = undo.enter_context(listen_on_port(host, port))
             services = {tcp: http.serve}
             if self._path is not None:
                 services[undo.enter_context(listen_on_path(self._path))] = frames.serve
             undo.pop_all()
+        for listener in services:
+            close_in_child(listener)
+        self._process = os.getpid()
         self.url = _url(tcp)
         self._connections: set[Connection] = set()
         self._changed = threading.Condition()
@@ -102,6 +108,8 @@ class LocalServer:
         Args:
             timeout: seconds that answers may take.
         """
+        if os.getpid() != self._process:
+            return
         self._acceptor.stop()
         if self._path is not None:
             remove_path(self._path)
@@ -129,6 +137,7 @@ class LocalServer:
 
     def _take(self, sock: socket.socket, serve: Callable[[Connection], None]) -> None:
         """Serve a connection in a thread, as soon as there is room for it."""
+        close_in_child(sock)
         connection = Connection(sock, self._limits)
         with self._changed:
             while len(self._connections) >= self._limits.connections:
@@ -162,7 +171,11 @@ class LocalServer:
             self._changed.notify_all()
 
     def _metrics_text(self) -> str:
-        return self._metrics.text(len(self._connections), self._device.status())
+        try:
+            status = self._device.status()
+        except StateError:  # another process ran the device, and has ended
+            status = {}
+        return self._metrics.text(len(self._connections), status)
 
 
 def _url(tcp: socket.socket) -> str:

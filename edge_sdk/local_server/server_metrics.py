@@ -28,7 +28,7 @@ class ServerMetrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._predictions: Counter[str] = Counter()
+        self._predictions: Counter[tuple[str, str]] = Counter()
         self._times = [0] * (len(SECONDS) + 1)
         self._seconds = 0.0
         self._displaced = 0
@@ -38,10 +38,10 @@ class ServerMetrics:
         with self._lock:
             self._requests[protocol, status] += 1
 
-    def predicted(self, source: str, rows: int, seconds: float) -> None:
+    def predicted(self, model: str, source: str, rows: int, seconds: float) -> None:
         """Count the rows of a request to infer, and how long it took from its last byte on."""
         with self._lock:
-            self._predictions[source] += rows
+            self._predictions[model, source] += rows
             self._times[bisect.bisect_left(SECONDS, seconds)] += 1
             self._seconds += seconds
 
@@ -55,7 +55,7 @@ class ServerMetrics:
 
         Args:
             connections: open now.
-            status: of the device.
+            status: of the device; empty if it cannot be reached.
         """
         with self._lock:
             requests, predictions = dict(self._requests), dict(self._predictions)
@@ -74,7 +74,7 @@ Family = tuple[str, str, str, Iterable[Sample]]
 
 def _server(
     requests: Mapping[tuple[str, int], int],
-    predictions: Mapping[str, int],
+    predictions: Mapping[tuple[str, str], int],
     connections: int,
     displaced: int,
 ) -> Iterator[Family]:
@@ -84,7 +84,7 @@ def _server(
     )  # fmt: skip
     yield (
         "edge_server_predictions", "counter", "Rows answered, by the source of the answer.",
-        [("_total", {"source": source}, n) for source, n in predictions.items()],
+        [("_total", {"model": m, "source": s}, n) for (m, s), n in predictions.items()],
     )  # fmt: skip
     yield (
         "edge_server_connections", "gauge", "Connections that are open now.",
@@ -107,18 +107,27 @@ def _histogram(times: list[int], seconds: float) -> Family:
 
 
 def _device(status: Mapping[str, Any]) -> Iterator[Family]:
-    ready = status.get("version") is not None
-    yield "edge_device_ready", "gauge", "1 if a release serves.", [("", {}, float(ready))]
-    if ready:
-        labels = {n: str(status.get(n) or "") for n in ("model", "version", "variant")}
-        yield "edge_device_release", "gauge", "The release that serves.", [("_info", labels, 1)]
+    models: Mapping[str, Mapping[str, Any]] = status.get("models", {})
+    serving = {name: model for name, model in models.items() if model.get("version")}
+    releases = [
+        {"model": name, "version": model["version"], "variant": model.get("variant") or ""}
+        for name, model in serving.items()
+    ]
+    yield (
+        "edge_device_ready", "gauge", "1 if a release of the model serves.",
+        [("", {"model": name}, float(name in serving)) for name in models],
+    )  # fmt: skip
+    yield (
+        "edge_device_release", "gauge", "The release that serves.",
+        [("_info", labels, 1) for labels in releases],
+    )  # fmt: skip
     if isinstance(waiting := status.get("waiting"), int):
         what = "Messages that wait for the hub."
         yield "edge_device_messages_waiting", "gauge", what, [("", {}, waiting)]
     memory = status.get("resources", {}).get("rss_mb")
     if memory is not None:
-        what = "Memory that this process holds."
-        yield "process_resident_memory_bytes", "gauge", what, [("", {}, memory * _MIB)]
+        what = "Memory that the process which runs the device holds."
+        yield "edge_device_resident_memory_bytes", "gauge", what, [("", {}, memory * _MIB)]
 
 
 def _written(family: Family) -> str:

@@ -118,13 +118,13 @@ class RemoteModelCalls:
     def manifest(self) -> Manifest:
         from edge_sdk.contract.manifest import Manifest
 
-        known, now = self._known, time.monotonic()
-        if known is None or now - known[0] > MANIFEST_SECONDS:
+        now = time.monotonic()
+        if self._known is None or now - self._known[0] > MANIFEST_SECONDS:
             text = self._call("manifest")
-            same = known is not None and known[1] == text
-            read = known[2] if known is not None and same else Manifest.from_json(text.encode())
-            self._known = known = (now, text, read)
-        return known[2]
+            same = self._known is not None and self._known[1] == text
+            read = self._known[2] if self._known and same else Manifest.from_json(text.encode())
+            self._known = (now, text, read)
+        return self._known[2]
 
 
 class RemoteCalls(RemoteModelCalls):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
+from edge_sdk.errors import StateError
 from edge_sdk.service.manager import ServiceManager, supervised
 from edge_sdk.service.stopping import sleep_until_stopped, until_stopped
 from edge_sdk.system.operating_system import is_null_device
@@ -29,16 +31,23 @@ def run_device(
     Raises:
         EdgeError: the device cannot be opened.
     """
-    with until_stopped(), opened() as device:
+    with (
+        until_stopped(),
+        opened() as device,
+        supervised(device, functools.partial(described, device), ServiceManager()),
+    ):
+        if rows is None or is_null_device(rows.fileno()):
+            sleep_until_stopped()
+        for line in rows or ():
+            if line.strip():
+                answer(device, line)
 
-        def describe() -> str:
-            status = device.status()
-            version = status["version"]
-            return f"serving {status['model']} {version}" if version else "waits for a release"
 
-        with supervised(device, describe, ServiceManager()):
-            if rows is None or is_null_device(rows.fileno()):
-                sleep_until_stopped()
-            for line in rows or ():
-                if line.strip():
-                    answer(device, line)
+def described(device: EdgeDevice) -> str:
+    """Return what a device serves, or why that is not known, for the service manager."""
+    try:
+        models = device.status()["models"]
+    except StateError as error:  # another process ran it, and has ended
+        return str(error)
+    served = [f"{name} {m['version']}" for name, m in models.items() if m["version"] is not None]
+    return f"serving {', '.join(served)}" if served else "waits for a release"

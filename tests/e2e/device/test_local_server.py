@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from tests.converters.builders import MODELS, data_of, model
 from tests.edge.builders import rows, softmax
 from tests.edge.local_server.asking import FrameClient, ask, row_request, tensors
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE, wait_for
 
 KINDS = [
     *("scaler and MLP", "text labels", "boolean labels", "no probabilities", "names"),
@@ -165,7 +169,8 @@ def test_a_device_of_a_fleet_serves_takes_updates_and_reports(
         frames = FrameClient(tmp_path / "s")
         path, x = "/v2/models/served/infer", rows(1)
         assert ask(server, "/v2/health/live")[0] == 200
-        assert ask(server, "/v2/health/ready")[:2] == (400, {"ready": False})
+        status, answer, _ = ask(server, "/v2/health/ready")
+        assert (status, answer["ready"], list(answer["waits"])) == (400, False, ["served"])
         status, answer, _ = ask(server, path, row_request(x[0].tolist()))
         assert (status, "nothing serves" in answer["error"]) == (503, True)
         assert frames.ask(1, x[0].tobytes())[0] == 503
@@ -183,3 +188,71 @@ def test_a_device_of_a_fleet_serves_takes_updates_and_reports(
         text = ask(server, "/metrics")[1].decode()
         assert 'edge_device_release_info{model="served",version="2.0"' in text
         frames.close()
+
+
+@contextlib.contextmanager
+def serve_command(state: Path, *words: object) -> Iterator[str]:
+    """``edge serve`` as a process of its own; its URL."""
+    command = [sys.executable, "-m", "edge_sdk.cli.main", "serve", state, "--port", "0", *words]
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+
+
+def test_a_device_that_another_process_runs_is_served_and_found_again(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("fast", seed=1)
+    publish("slow", seed=2)
+    token = hub.admin.post("enrolment-tokens", model=["fast", "slow"])["token"]
+    state, x = tmp_path / "d", rows(1)
+    path, asked = "/v2/models/slow/infer", row_request(x[0].tolist())
+    owner = EdgeDevice(state, hub=hub.url, token=token)
+    with serve_command(state, "--socket", tmp_path / "s") as url:
+        for name, seed in (("fast", 1), ("slow", 2)):
+            _, answer, _ = ask(url, f"/v2/models/{name}/infer", asked)
+            assert np.allclose(tensors(answer)["probabilities"], softmax(x, seed)[0], atol=1e-6)
+        told = {"id": answer["parameters"]["prediction_id"], "label": 1}
+        assert ask(url, "/v2/models/slow/feedback", told)[0] == 200
+        _, several, _ = ask(url, path, row_request(rows(3).ravel().tolist(), (3, 4)))
+        assert np.shape(tensors(several)["label"]) == (3,)
+        client = FrameClient(tmp_path / "s")
+        assert client.row(x[0].tobytes(), 2)["version"] == "1.0"
+        client.close()
+
+        publish("slow", "2.0", seed=5)
+        owner.sync()
+        wait_for(
+            lambda: ask(url, "/v2/models/slow")[1]["versions"] == ["2.0"], "the served version"
+        )
+        # The other model's answer and the refusal of a label that was told came from the owner.
+        assert owner.model("slow").status()["version"] == "2.0"
+        assert ask(url, "/v2/models/slow/feedback", told)[0] == 400
+
+        owner.close()
+        assert ask(url, path, asked)[0] == 503
+        assert ask(url, "/v2/health/live")[0] == 200
+        assert "edge_server_requests_total" in ask(url, "/metrics")[1].decode()
+        wait_for(lambda: ask(url, "/v2/health/ready")[0] == 400, "not to be ready")
+        with EdgeDevice(state, hub=hub.url):
+            assert ask(url, path, asked)[0] == 200
+            assert ask(url, "/v2/health/ready")[0] == 200
+
+
+def test_the_command_owns_a_device_that_nobody_runs(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("owned")
+    state = tmp_path / "d"
+    with EdgeDevice(state, hub=hub.url, token=hub.token("owned"), model="owned"):
+        pass
+    with serve_command(state) as url, EdgeDevice.attach(state) as device:
+        p = device.predict(rows(1)[0])
+        told = {"id": p.id, "label": 1}
+        assert ask(url, "/v2/models/owned/feedback", told)[0] == 200

@@ -82,8 +82,8 @@ class FrameClient:
         self.sock.settimeout(SECONDS)
         self.sock.connect(str(path))
 
-    def ask(self, kind: int, body: bytes) -> tuple[int, bytes]:
-        self.sock.sendall(struct.pack("<IHH", len(body), kind, 0) + body)
+    def ask(self, kind: int, body: bytes, model: int = 0) -> tuple[int, bytes]:
+        self.sock.sendall(struct.pack("<IHH", len(body), kind, model) + body)
         return self.answer(kind)
 
     def answer(self, kind: int) -> tuple[int, bytes]:
@@ -91,8 +91,8 @@ class FrameClient:
         assert answered == kind
         return status, self._take(size)
 
-    def row(self, row: bytes) -> dict[str, Any]:
-        status, body = self.ask(1, row)
+    def row(self, row: bytes, model: int = 0) -> dict[str, Any]:
+        status, body = self.ask(1, row, model)
         assert status == 200, body
         source, flags, *lengths, count, confidence = struct.unpack_from("<BBHHHI4xd", body)
         numbers = list(struct.unpack_from(f"<{count}d", body, 24))

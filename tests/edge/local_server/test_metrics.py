@@ -38,21 +38,23 @@ def test_what_was_asked_is_counted(device: EdgeDevice) -> None:
     requests = "edge_server_requests_total"
     assert found[requests, (("protocol", "http"), ("status", "200"))] == 4
     assert found[requests, (("protocol", "http"), ("status", "400"))] == 1
-    assert found["edge_server_predictions_total", (("source", "model"),)] == 5
+    assert found["edge_server_predictions_total", (("model", "demo"), ("source", "model"))] == 5
     assert found["edge_server_inference_seconds_count", ()] == 4
     assert found["edge_server_inference_seconds_bucket", (("le", "+Inf"),)] == 4
-    assert found["edge_device_ready", ()] == 1
+    assert found["edge_device_ready", (("model", "demo"),)] == 1
     release = (("model", "demo"), ("variant", "float32"), ("version", "1.0"))
     assert found["edge_device_release_info", release] == 1
-    assert found["process_resident_memory_bytes", ()] > 1 << 20
+    assert found["edge_device_resident_memory_bytes", ()] > 1 << 20
 
 
 def test_a_device_without_a_release_and_names_with_quotes_are_well_formed() -> None:
     metrics = ServerMetrics()
-    found = samples(metrics.text(0, {"version": None, "waiting": 7}))
-    assert found["edge_device_ready", ()] == 0
+    odd = 'a"b\\c\n'
+    models = {odd: {"version": "1.0", "variant": None}, "new": {"version": None}}
+    found = samples(metrics.text(0, {"models": models, "waiting": 7}))
+    assert found["edge_device_ready", (("model", "new"),)] == 0
+    assert found["edge_device_ready", (("model", odd),)] == 1
     assert found["edge_device_messages_waiting", ()] == 7
-    status = {"model": 'a"b\\c\n', "version": "1.0", "variant": None}
-    found = samples(metrics.text(0, status))
-    labels = (("model", 'a"b\\c\n'), ("variant", ""), ("version", "1.0"))
+    labels = (("model", odd), ("variant", ""), ("version", "1.0"))
     assert found["edge_device_release_info", labels] == 1
+    assert samples(metrics.text(0, {}))["edge_server_connections", ()] == 0

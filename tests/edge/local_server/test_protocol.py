@@ -40,7 +40,7 @@ def test_server_and_model_say_what_they_are(server: LocalServer) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/v2/models/other", "/v2/models/other/ready", "/v2/models/demo/versions/2.0/ready",
-     "/v2/models/demo/else", "/v2/models", "/", "/v3", "/v2/models/demo/versions"],
+     "/v2/models/demo/else", "/v2/models/", "/", "/v3", "/v2/models/demo/versions"],
 )  # fmt: skip
 def test_what_is_not_here_is_not_found(server: LocalServer, path: str) -> None:
     status, answer, _ = ask(server, path)

@@ -48,5 +48,12 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
     port = server.url.rpartition(":")[2]
     assert main(["serve", str(release.folder), "--port", port]) == 1
     assert "choose another port" in capsys.readouterr().err
+    for folders, why in (
+        ([tmp_path, release.folder], "expected a release folder"),
+        ([release.folder, tmp_path], "expected a release folder with"),
+        ([release.folder, release.folder], "a release of demo already"),
+    ):
+        assert main(["serve", *map(str, folders), "--port", "0"]) == 1
+        assert why in capsys.readouterr().err
     assert main(["serve", str(tmp_path), "--port", "0"]) == 1
     assert "no device is enrolled here" in capsys.readouterr().err

@@ -31,6 +31,8 @@ def test_it_finds_server_and_model(client: Any) -> None:
     assert not client.is_model_ready("demo", "2.0")
     assert not client.is_model_ready("other")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
+    index = [{"name": "demo", "version": "1.0", "state": "READY", "reason": ""}]
+    assert client.get_model_repository_index() == index
     assert client.get_model_metadata("demo")["inputs"][0]["shape"] == [-1, 4]
 
 
