@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs: Python 3.11+, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := edge_sdk converters cloud_hub benchmarks examples tests
+CODE := edge_sdk converters cloud_hub benchmarks examples native tests
 WHEELS := edge_sdk converters cloud_hub .
 PROJECTS := pyproject.toml $(WHEELS:%=%/pyproject.toml)
 PIP := -m pip install --quiet --disable-pip-version-check

@@ -6,7 +6,8 @@
  * at once, without a branch: a leaf leads to itself, whatever the row.
  *
  * A call keeps the GIL unless the forest is large: it takes less time than giving the GIL up and
- * waiting for it again.
+ * waiting for it again. A forest is only read once it is built, so that threads share it; what is
+ * bound to buffers belongs to one thread.
  *
  * Only the limited API of Python 3.11 is used, so that one build serves all later versions.
  */
@@ -18,8 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define INTERFACE 1     /* raised with every change of what Python calls */
 #define AT_ONCE 8       /* trees that are walked together */
 #define MOST_DEPTH 4096 /* of a tree; deeper ones are refused, as are nodes in a ring */
+#define MOST_GAPS 4     /* numbers of a tree's nodes, by its nodes: they are a table's size */
 #define LONG_STEPS 50000 /* visits of nodes, a tenth of a millisecond: from there others may run */
 
 typedef struct {
@@ -331,6 +334,8 @@ static int trees(Forest *f, Building *b, size_t nodes)
         if (!fits || (f->trees && tree <= lists[TREE].values[first - 1]))
             return 0;
         b->numbers = (size_t)most + 1;
+        if (b->numbers > MOST_GAPS * (end - first))
+            return 0;
         place_of = malloc(b->numbers * sizeof *place_of);
         if (place_of == NULL)
             return 0;
@@ -579,7 +584,8 @@ PyMODINIT_FUNC PyInit_edge_native(void)
     PyObject *made = PyModule_Create(&module);
     PyObject *forest = made ? PyType_FromSpec(&forest_spec) : NULL;
     bound_type = forest ? (PyTypeObject *)PyType_FromSpec(&bound_spec) : NULL;
-    if (bound_type == NULL || PyModule_AddObjectRef(made, "Forest", forest) < 0) {
+    if (bound_type == NULL || PyModule_AddObjectRef(made, "Forest", forest) < 0 ||
+        PyModule_AddIntConstant(made, "INTERFACE", INTERFACE) < 0) {
         Py_XDECREF(forest);
         Py_XDECREF(made);
         return NULL;

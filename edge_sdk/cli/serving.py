@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PORT: Final = 8080
 Open = Callable[..., "EdgeDevice"]
-"""Returns the device of a state folder, given the URL of its hub and providers, wherever it is run."""
+"""Returns the device of a state folder, given the URL of its hub and providers; run anywhere."""
 
 LogOptions = Callable[[argparse.ArgumentParser], None]
 

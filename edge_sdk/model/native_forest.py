@@ -1,7 +1,8 @@
 """Forests of decision trees in compiled code, where ``edge-deployment-sdk-native`` is installed.
 
 Its answers are onnxruntime's to the last bit, or it is not used: :func:`native_forest` compares
-them on rows of many sizes when the model is loaded. Everything works the same without it.
+them on rows of many sizes when the model is loaded. Everything works the same without it, and where
+what is installed was built for another interpreter or for another version of this package.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.model.lean_graph import only_node
+
+INTERFACE: Final = 1
+"""Of the compiled module that is called here; one with another number is not used."""
 
 ROWS: Final = 64
 """Rows on which the answers are compared, a millisecond for a hundred trees."""
@@ -39,15 +43,23 @@ def native_forest(model: bytes | str, features: int, ask: Ask) -> Any | None:
     node = only_node(model, "TreeEnsembleRegressor") if isinstance(model, bytes) else None
     if node is None or sys.byteorder != "little":
         return None
-    try:
-        from edge_native import Forest  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
+    compiled = _compiled()
+    if compiled is None:
         return None
     try:
-        forest = Forest(node, features)
+        forest = compiled.Forest(node, features)
     except (ValueError, MemoryError):
         return None
     return forest if _agrees(forest, features, ask) else None
+
+
+def _compiled() -> Any | None:
+    """Return the compiled module, if there is one that fits."""
+    try:
+        import edge_native
+    except ImportError:  # none, or one for another interpreter or machine
+        return None
+    return edge_native if getattr(edge_native, "INTERFACE", None) == INTERFACE else None
 
 
 def _agrees(forest: Any, features: int, ask: Ask) -> bool:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Group = tuple[str, str]
 """A declared column and one of its groups."""
 
+ROOM: Final = 2_048
+"""Predictions for which a table has room at first; it grows until its capacity, as they come."""
+
 LABELLED: Final = 1
 REWARDED: Final = 2
 _BY_ENTITY: Final = 4
@@ -260,6 +263,13 @@ class UnlabelledColumns:
         groups = np.zeros((count, columns), np.uint8) if columns else None
         return cls(AnswerColumns(windows, taken, sources, answers, own, values, groups))
 
+    def grow(self, count: int) -> None:
+        """Make room for ``count`` predictions; those that it has keep their places."""
+        kept = {name: each for name, each in self.answered._asdict().items() if each is not None}
+        larger = {name: enlarged(each, count) for name, each in kept.items()}
+        self.answered = self.answered._replace(**larger)
+        self.states = enlarged(self.states, count)
+
     def keep_buckets(self) -> None:
         """Make room for the buckets of keys, from now on."""
         buckets = np.full(len(self), NO_BUCKET, np.uint8)
@@ -275,6 +285,13 @@ class UnlabelledColumns:
 
     def __len__(self) -> int:
         return len(self.states)
+
+
+def enlarged(column: NDArray[Any], count: int) -> NDArray[Any]:
+    """Return a column of ``count`` that begins with another one."""
+    larger = np.zeros((count, *column.shape[1:]), column.dtype)
+    larger[: len(column)] = column
+    return larger
 
 
 class Place(NamedTuple):
@@ -343,8 +360,9 @@ class LabelJoin:
         self._capacity = capacity
         self._rules = rules
         self._grouping = grouping
-        self._table = UnlabelledColumns.empty(capacity, rows=rows, columns=len(grouping.columns))
-        self._numbers = np.zeros(capacity, np.int64)
+        room = min(capacity, ROOM)
+        self._table = UnlabelledColumns.empty(room, rows=rows, columns=len(grouping.columns))
+        self._numbers = np.zeros(room, np.int64)
         self._batches: dict[int, UnlabelledColumns] = {}
         self.outcomes: defaultdict[int, LabelOutcomes] = defaultdict(LabelOutcomes)
         self.unmatched = 0
@@ -364,9 +382,20 @@ class LabelJoin:
             by_entity: the names of entities were, each.
         """
         named = np.asarray(numbers, dtype=np.int64)
-        places = named % self._capacity
+        self._make_room(int(named.max(initial=0)))
+        places = named % len(self._table)
         self._table.put(places, answered, _BY_ENTITY if by_entity else 0)
         self._numbers[places] = named
+
+    def _make_room(self, highest: int) -> None:
+        """Let the table grow until the number ``highest`` has a place, or to the capacity."""
+        room = len(self._table)
+        if highest < room or room == self._capacity:
+            return
+        # So far the place of a prediction is its number, which stays so in a larger table.
+        room = min(self._capacity, max(4 * room, highest + 1))
+        self._table.grow(room)
+        self._numbers = enlarged(self._numbers, room)
 
     def add_batch(self, number: int, answered: AnswerColumns) -> None:
         """Remember a batch; the oldest are forgotten until the rest are within the capacity."""
@@ -401,7 +430,7 @@ class LabelJoin:
 
     def _single(self, name: str) -> Place | None:
         number = int(name)
-        index = number % self._capacity
+        index = number % len(self._table)
         # A newer prediction may have taken the place since.
         still_there = number > 0 and int(self._numbers[index]) == number
         return Place(name, self._table, index) if still_there else None

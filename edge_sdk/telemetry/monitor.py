@@ -102,7 +102,7 @@ class Monitor:
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
-        self._release, self._inputs, self._profile = release, inputs, release.profile()
+        self._inputs, self._profile = inputs, release.profile()
         self._bins = ProfileBins(self._profile)
         manifest, signature = release.manifest, release.manifest.signature
         self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
@@ -125,7 +125,9 @@ class Monitor:
         self._key: CallingKey | None = None
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
-        self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
+        self._reports = Reports(
+            release, self._profile, scope, reporting, inputs.key_of_mark, self.grouping
+        )
         self._shared = SharedRows(self._sharing)
         samples, rules = self._sharing.samples, ErrorRules.of(reporting)
         self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
@@ -325,17 +327,14 @@ class Monitor:
             self._add_batch(*self._batches.popleft())
         for _ in range(len(self._named_batches)):
             self._remember_answers(*self._named_batches.popleft())
-        for _ in range(len(self._errors)):
-            at, kind, bucket = self._errors.popleft()
+        for at, kind, bucket in taken(self._errors, len(self._errors)):
             window = self._window(self._start(at))
             window.errors[kind] += 1
             if kind == "model" and bucket is not None:
                 window.by_bucket().add_error(bucket)
-        for _ in range(len(self._joined)):
-            at, stale_at = self._joined.popleft()
+        for at, stale_at in taken(self._joined, len(self._joined)):
             self._window(self._start(at)).add_joined(at, stale_at)
-        for _ in range(len(self._units)):
-            at, bucket = self._units.popleft()
+        for at, bucket in taken(self._units, len(self._units)):
             window = self._window(self._start(at))
             window.units += 1
             window.by_bucket().add_unit(bucket)

@@ -23,6 +23,7 @@ from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.serving_terms import Reporting, Sharing
     from edge_sdk.model.release import Release
     from edge_sdk.telemetry.groups import Grouping
@@ -48,6 +49,7 @@ class Reports:
     def __init__(
         self,
         release: Release,
+        profile: ReferenceProfile,
         scope: Scope,
         reporting: Reporting,
         key_of: KeyOfMark,
@@ -57,7 +59,7 @@ class Reports:
         self._release = release
         self._scope = scope
         self._reporting = reporting
-        self._profile = release.profile()
+        self._profile = profile
         self._carried = Histograms.empty(self._profile)
         self._groups = GroupReports(grouping, self._profile, reporting.minimum_observations)
         self._resources = ResourceUse()

@@ -135,6 +135,22 @@ def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
     assert pending.unmatched == 12
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 5_000, 30_000])
+def test_a_table_that_grows_forgets_nothing(at_once: int) -> None:
+    capacity, last = 20_000, 29_999
+    pending = LabelJoin(capacity, Grouping((), ()))
+    for first in range(1, last + 1, at_once):
+        numbers = range(first, min(first + at_once, last + 1))
+        pending.add(numbers, answered(len(numbers))._replace(taken=np.array(numbers)))
+        oldest = max(1, numbers[-1] - capacity + 1)
+        for number in (oldest, max(oldest, first - at_once), numbers[-1]):
+            place = pending.find(str(number))
+            assert place.taken == number
+    for unknown in (last - capacity, last + 1, 10**17):
+        with pytest.raises(InputError, match="expected one of the last 20000"):
+            pending.find(str(unknown))
+
+
 def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
     pending = LabelJoin(10, Grouping((), ()))
     pending.add_batch(1, answered(100))
