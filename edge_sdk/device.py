@@ -19,12 +19,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from edge_sdk.config import DeviceConfig, check_opening
-from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.fleet.offline import check_one_experiment, offline_terms, serve_offline
+from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
-from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
@@ -34,6 +33,7 @@ from edge_sdk.telemetry.resources import ResourceUse
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
@@ -48,12 +48,6 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
 _log = Log(__name__)
-
-OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
-"""Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
-
-OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
-"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
 
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
@@ -170,6 +164,8 @@ class EdgeDevice:
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         clock: Callable[[], float] = time.time,
+        reporting: Reporting | None = None,
+        background: bool = True,
     ) -> EdgeDevice:
         """Return a device that serves the release in ``folder`` and connects to nothing.
 
@@ -184,16 +180,20 @@ class EdgeDevice:
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
             clock: function that returns Unix seconds, for the windows of reports.
+            reporting: length of windows and other rules of reports, which a hub's plan says
+                elsewhere: :class:`edge_sdk.contract.serving_terms.Reporting`.
+            background: True to collect telemetry on a thread; without it :meth:`reports` does.
 
         Raises:
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
             StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function.
+            InputError: ``config`` or ``reporting`` is of another kind.
             PackError: ``pack`` or ``features`` is for another release, damaged or expired;
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
-        return _OfflineDevice(folder, files, config, energy, clock)
+        return _OfflineDevice(folder, files, config, energy, clock, reporting, background)
 
     def predict(
         self,
@@ -210,9 +210,11 @@ class EdgeDevice:
         starts another one.
 
         Args:
-            x: a row of features (1-D array or list, [features]), a dict by column name, or a feed
-                (dict of arrays by tensor name, or the array of the only one; with the axis of the
-                rows or without it). With ``entity`` a dict of the features that are
+            x: a row of features (1-D array or list, [features]), a dict by column name, a DataFrame
+                of one row or a Series, or a feed (dict of arrays by tensor name, or the array of
+                the only one; with the axis of the rows or without it). A release that holds its
+                preprocessing takes a picture of Pillow and bytes, too (docs/INPUTS.md).
+                With ``entity`` a dict of the features that are
                 not stored, or that are newer than the stored ones.
             entity: name of an entity, such as ``"user-42"``. Without ``x`` its precomputed answer
                 is given, if this device has one that has not expired. Else its stored features
@@ -298,14 +300,22 @@ class EdgeDevice:
         return Stream(self._service.current)
 
     def predict_batch(
-        self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
+        self,
+        x: Any,
+        *,
+        unit: str | None = None,
+        groups: Mapping[str, Any] | None = None,
+        pack: bool = False,
     ) -> BatchPrediction:
-        """Answer N inputs with the on-device model; neither pack nor cloud is asked.
+        """Answer N inputs with the on-device model; the cloud is not asked.
 
         Args:
             x: 2-D array [N, features], list of rows or dicts, DataFrame, or feed.
             unit: as for :meth:`predict`, for all rows.
             groups: N values by column, as for :meth:`predict`.
+            pack: True to ask the pack first, as :meth:`predict` does; ``sources`` of the answer
+                says which rows it held. A look-up takes microseconds, a small model's row in a
+                batch far less: worth it where the answers of the pack are better than the model's.
 
         Returns:
             The N predictions, by column.
@@ -314,7 +324,7 @@ class EdgeDevice:
             InputError: there are no rows, or one does not fit the model.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.serving_for(unit).predict_batch(x, groups)
+        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack)
 
     def explain(
         self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
@@ -522,27 +532,14 @@ class _OfflineDevice(EdgeDevice):
 
     def __init__(
         self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float],
+        energy: Meter | None, clock: Callable[[], float], reporting: Reporting | None,
+        background: bool,
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
         check_opening(config)
-        shadow, interleave = files.shadow, files.interleave
-        if shadow is not None and interleave is not None:
-            raise StateError(
-                "expected a shadow or an interleaved release, got both: one experiment at a time"
-            )
+        check_one_experiment(files)
+        terms = offline_terms(reporting)
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
-        release = opened_release(folder, config)
-        pack, features, entities = files.opened(release)
-        serving = service.open(release, OFFLINE, pack=pack, features=features)
-        service.serve(serving)
-        service.use_entities(entities)
-        if shadow is not None:
-            service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
-        if interleave is not None:
-            from edge_sdk.experiments.interleaving import Interleaver
-
-            candidate = service.open(opened_release(interleave, config), OFFLINE_CANDIDATE)
-            service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
-        self._start_threads(background=True)
+        serve_offline(service, folder, files, terms, config)
+        self._start_threads(background=background)

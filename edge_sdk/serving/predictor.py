@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
@@ -21,11 +21,12 @@ from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model, row_count
+from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.serving.scrub import Scrub
+from edge_sdk.serving.stored_rows import answered
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
@@ -52,12 +53,6 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 
 def _nothing(entity: str) -> None:
     """Give no precomputed answer: there are none here."""
-
-
-NOTHING_SERVES: Final = dict.fromkeys(
-    ("model", "version", "variant", "pack", "features", "experiment", "arm")
-)
-"""The status of a device without a release."""
 
 
 class Predictor:
@@ -118,8 +113,7 @@ class Predictor:
         self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
-        missing = manifest.training.get("missing") == "allowed"
-        self._schema = InputSchema(manifest.signature, missing=missing)
+        self._schema = InputSchema.of(manifest)
         self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
@@ -134,8 +128,10 @@ class Predictor:
             terms.sharing, share=share, enabled=monitoring, clock=clock,
         )  # fmt: skip
 
-    def status(self) -> dict[str, str | None]:
-        """Return model, version, variant and terms; packs by the SHA-256 of their body."""
+    def status(self) -> dict[str, Any]:
+        """Return model, version, variant and terms, packs by the SHA-256 of their body, and the
+        columns of the application that were left out.
+        """
         manifest = self.release.manifest
         return {
             "model": manifest.model,
@@ -145,6 +141,7 @@ class Predictor:
             "features": self._features.digest if self._features is not None else None,
             "experiment": self.terms.experiment,
             "arm": self.terms.arm,
+            "ignored": list(self._schema.named.ignored),
         }
 
     def window(self, start: int) -> Window:
@@ -349,12 +346,15 @@ class Predictor:
             raise InputError("entity", f"{why}: pass the whole row")
         return self._features
 
-    def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
-        """Answer N inputs with the model; neither pack nor cloud is asked.
+    def predict_batch(
+        self, x: Any, groups: GroupValues | None = None, *, pack: bool = False
+    ) -> BatchPrediction:
+        """Answer N inputs with the model; the cloud is not asked.
 
         Args:
             x: N rows, as :meth:`edge_sdk.EdgeDevice.predict_batch` takes them.
             groups: N values by column, of columns that the model does not take.
+            pack: ask the pack first.
 
         Raises:
             InputError: the rows do not fit the model; the model did not run.
@@ -367,8 +367,7 @@ class Predictor:
                 raise InputError("batch", "this model takes one input at a time: use predict")
             x, groups = grouping.split_batch(x, groups)
             feed = self._schema.batch(x)
-            outputs = self.model.run(feed, self._answers.needed)
-            batch = self._answers.batch(outputs, row_count(feed, self._schema.signature))
+            batch, outputs = answered(feed, self._answers, self.model, self._pack if pack else None)
             codes = grouping.batch(feed, groups, len(batch)) if grouping else None
         except EdgeError as error:
             self._count(error)

@@ -20,7 +20,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
 
-    SampledBatch = tuple[float, Columns, BatchPrediction, int, Codes | None, int | None]
+    SampledBatch = tuple[float, Columns, BatchPrediction, Any, Codes | None, int | None]
     NamedBatch = tuple[float, BatchPrediction, int | None]
 
 RING: Final = 16_384
@@ -203,7 +203,7 @@ class Monitor:
             batch._groups = groups
             some = None if groups is None else groups[rows]
             sample = batch.sample(rows)
-            self._batches.append((self._clock(), columns, sample, len(batch), some, bucket))
+            self._batches.append((self._clock(), columns, sample, batch.counts, some, bucket))
 
     def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:
         """Somebody asked for ids of ``batch``: keep its answers for late labels."""
@@ -408,7 +408,7 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self, at: float, columns: Columns, rows: BatchPrediction, count: int,
+        self, at: float, columns: Columns, rows: BatchPrediction, count: Mapping[str, int],
         groups: Codes | None, bucket: int | None,
     ) -> None:  # fmt: skip
         self.answered = True
@@ -417,7 +417,7 @@ class Monitor:
         window = self._window(self._start(at))
         window.add_batch(self._bins, columns, rows, count, groups)
         if bucket is not None:
-            window.by_bucket().add_many(bucket, count)
+            window.by_bucket().add_many(bucket, sum(count.values()))
 
     def _remember_answers(self, at: float, batch: BatchPrediction, bucket: int | None) -> None:
         answers = batch_answers(self._start(at), int(at), batch, bucket)
