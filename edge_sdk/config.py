@@ -77,6 +77,13 @@ class DeviceConfig:
 
     trial_seconds: float = 600.0
 
+    health_file: str = ""
+    """Path of a file that says how the device is, such as ``/run/edge/health.json``; none where it
+    is empty. On flash it costs a writing each time: better a file system in memory."""
+
+    health_seconds: float = 10.0
+    """Seconds between two writings of ``health_file``."""
+
     shadow_share: float = 0.1
     """Share of one thread's time that a shadow may use; inputs beyond it are skipped and
     counted."""
@@ -109,6 +116,8 @@ def _expected(name: str, kind: type, value: Any) -> str:
     """Return the description that ``value`` does not meet; empty if it is valid."""
     if kind is tuple:
         return _unparsable(value)
+    if kind is str:
+        return "" if isinstance(value, str) and "\0" not in value else "a text"
     # bool is a subclass of int: without the first two tests True would pass as a number.
     if kind is bool:
         return "" if isinstance(value, bool) else "True or False"

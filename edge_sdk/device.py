@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.fleet.device_watch import DeviceWatch
 from edge_sdk.fleet.offline import check_one_experiment, offline_terms, serve_offline
+from edge_sdk.fleet.status_words import in_words
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
-from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.local_events import LocalEvent
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
@@ -46,8 +48,6 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.update.admission import OnUpdate
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
-
-_log = Log(__name__)
 
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
@@ -404,6 +404,7 @@ class EdgeDevice:
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
                 self._service.explain_absence(f"the last sync reported {result.errors}")
+            self._watch.look(self._repeaters)
             return result
 
     def status(self) -> dict[str, Any]:
@@ -416,7 +417,21 @@ class EdgeDevice:
         if self._link is not None:
             last = self._last_sync
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
-        return status
+        status |= self._watch.status()
+        return {"words": in_words(status, self._service.clock()), **status}
+
+    def on_event(self, callback: Callable[[LocalEvent], Any]) -> Callable[[], None]:
+        """Call ``callback`` with each event from now on; return a function that ends that.
+
+        It is called on a thread of its own with a
+        :class:`~edge_sdk.fleet.local_events.LocalEvent`: a release serves, was refused or taken
+        back, an update waits, something is degraded, or back. It may call any method. What
+        happened before is in ``status()["events"]``.
+
+        Raises:
+            InputError: it is no function.
+        """
+        return self._watch.events.subscribe(callback)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
@@ -433,6 +448,7 @@ class EdgeDevice:
         for repeater in self._repeaters:
             repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
+        self._watch.say_closed()
         if self._link is not None:
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
@@ -447,6 +463,7 @@ class EdgeDevice:
                 if synced:
                     self._sync_lock.release()
         self._service.close()
+        self._watch.close(deadline.left())
 
     def __repr__(self) -> str:
         serving = self._service.status()
@@ -483,6 +500,7 @@ class EdgeDevice:
         self._repeaters = []
         self._resources = ResourceUse()
         self._sequence = Stream(service.current)
+        self._watch = DeviceWatch(config, service, link, self.status)
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -516,9 +534,7 @@ class EdgeDevice:
         self._service.check_files()
         if self._rollout is not None:
             self._rollout.watch()
-        else:
-            for _, what in self._service.new_damage():
-                _log.warning("damaged on the disk: %s", what)
+        self._watch.look(self._repeaters)
         return self._config.fold_seconds
 
     def _sync_again(self) -> float:

@@ -16,6 +16,7 @@ from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
 from edge_sdk.cli.packs import add_pack_commands
+from edge_sdk.cli.watching import add_health_command, add_watch, run_status
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
@@ -53,12 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     commands.group("operate")
     _add_run(commands)
     for name, text, run in (
-        ("status", "show how an enrolled device is, while no application runs it", _status),
+        ("status", "show how an enrolled device is, in words and figures", _status),
         ("sync", "sync an enrolled device with its hub once", _sync),
     ):
         command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
         _add_state(command)
+        if run is _status:
+            add_watch(command)
         command.set_defaults(run=run)
+    add_health_command(commands, json_output)
     commands.group("look into")
     _add_predict(commands, json_output)
     add_pack_commands(commands, _row)
@@ -196,9 +200,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _enrolled(arguments, background=False) as device:
-        show(device.status(), as_json=arguments.json)
-    return 0
+    return run_status(arguments, lambda given: _enrolled(given, background=False))
 
 
 def _sync(arguments: argparse.Namespace) -> int:

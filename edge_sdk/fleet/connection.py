@@ -18,10 +18,13 @@ from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import enrol, hub_of
 from edge_sdk.fleet.identity import Identity
+from edge_sdk.fleet.local_events import LocalEvents
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.windows import parse_windows
+from edge_sdk.update.admission import window_state
 from edge_sdk.update.entity_packs import STEP, EntityPacks, PackHolder
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import first_that_works
@@ -89,6 +92,7 @@ class FleetLink:
         self._on_plan = on_plan
         self._use_entities = use_entities
         self._clock = clock
+        self.events = LocalEvents(clock)
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
@@ -128,7 +132,9 @@ class FleetLink:
         self.attributes |= self.identity.attributes
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
-        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        told = self.events.of_message
+        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes, told)
+        self._windows = parse_windows(config.update_windows)
         options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
         slots = Slots(self.store.folder, lambda: self.store.on_disk, options.providers)
@@ -230,6 +236,9 @@ class FleetLink:
             "standing": credentials.standing if credentials is not None else None,
             "refused": str(refusal) if refusal is not None else None,
             "hub": self.client.url,
+            "hub_answered": self.syncer.answered,
+            "hub_away": self.syncer.away,
+            "window": window_state(self._windows, self._clock()),
             "plan": checkin.plan,
             "phase": checkin.phase,
             "update_waits": self.updater.waiting,

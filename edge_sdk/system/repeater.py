@@ -23,6 +23,7 @@ class Repeater:
 
     def __init__(self, name: str, work: Callable[[], float]) -> None:
         self._work = work
+        self.name = name
         self.error: Exception | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()

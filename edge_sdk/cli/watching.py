@@ -1,0 +1,127 @@
+"""``edge status`` and ``edge health``: how a device is, in words, once or again and again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_sdk.cli.help import CommandGroups
+from edge_sdk.cli.output import print_json, show
+
+if TYPE_CHECKING:
+    from edge_sdk.device import EdgeDevice
+
+HEALTH: Final = "health.json"
+"""Name of a health file that is looked for in the state folder, while an application runs it."""
+
+CLEAR: Final = "\033[H\033[2J"
+"""Empties a terminal."""
+
+Open = Callable[[argparse.Namespace], "EdgeDevice"]
+
+
+def add_watch(command: argparse.ArgumentParser) -> None:
+    """Add ``--watch``."""
+    command.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="show it again and again, until Ctrl-C (default: every 2 seconds)",
+    )
+
+
+def add_health_command(commands: CommandGroups, parent: argparse.ArgumentParser) -> None:
+    """Add ``edge health``."""
+    command = commands.add(
+        "health",
+        "say from its health file whether a device is well; status 1 if not, for supervisors",
+        ["edge health /run/edge/health.json", "edge health state/health.json --watch"],
+        parent=parent,
+    )
+    command.add_argument("file", type=Path, help="a health file, as DeviceConfig(health_file=…)")
+    add_watch(command)
+    command.set_defaults(run=run_health)
+
+
+def run_status(arguments: argparse.Namespace, opened: Open) -> int:
+    """Show the status of a state folder; of one that an application runs, what its file says."""
+
+    def status() -> Mapping[str, Any]:
+        from edge_sdk.errors import StateError
+
+        try:
+            with opened(arguments) as device:
+                return device.status()
+        except StateError:
+            if not (arguments.state / HEALTH).exists():
+                raise
+            return _health(arguments.state / HEALTH)[0]
+
+    return _again(arguments, lambda: show_status(status(), as_json=arguments.json) or 0)
+
+
+def run_health(arguments: argparse.Namespace) -> int:
+    """Show a health file; return 1 where a supervisor should act."""
+
+    def once() -> int:
+        status, why = _health(arguments.file)
+        if arguments.json:
+            print_json({"ok": why is None, "why": why, **status})
+        else:
+            print("well" if why is None else f"not well: {why}")
+            print(*status["words"], sep="\n")
+        return 0 if why is None else 1
+
+    return _again(arguments, once)
+
+
+def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a status: its sentences first, for people."""
+    if as_json:
+        print_json(status)
+        return
+    print(*status.get("words", ()), "", sep="\n")
+    show({name: value for name, value in status.items() if name != "words"}, as_json=False)
+
+
+def _health(path: Path) -> tuple[dict[str, Any], str | None]:
+    """Return what a health file says, as a status, and why it is not well."""
+    from edge_sdk.fleet.health_file import read_health, verdict
+
+    health = read_health(path)
+    age = f"As process {health.pid} said {max(0.0, time.time() - health.at):.0f} s ago:"
+    status = {**health.status, "words": [age, *health.words], "pid": health.pid}
+    return status, verdict(health, time.time())
+
+
+def _again(arguments: argparse.Namespace, once: Callable[[], int]) -> int:
+    """Show it once, or with ``--watch`` until Ctrl-C; trouble is shown, and may be over soon."""
+    from edge_sdk.errors import EdgeError
+
+    if arguments.watch is None:
+        return once()
+    while True:
+        if sys.stdout.isatty():
+            print(CLEAR, end="")
+        try:
+            once()
+        except EdgeError as error:
+            print(f"edge: {error}")
+        sys.stdout.flush()
+        time.sleep(arguments.watch)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.1 <= number <= 86_400:  # NaN is not
+        raise argparse.ArgumentTypeError(f"expected seconds of at least 0.1, got {text!r}")
+    return number

@@ -1,0 +1,101 @@
+"""The status of a device in sentences for people. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+FAILURES: Final = 5
+"""Refused releases that are named at most, the newest."""
+
+
+def in_words(status: Mapping[str, Any], now: float) -> list[str]:
+    """Return what a person wants to know first, a sentence each.
+
+    Args:
+        status: as :meth:`edge_sdk.EdgeDevice.status` gives it, without its words.
+        now: Unix seconds.
+    """
+    words = [_serves(status)]
+    if not status.get("offline", True):
+        words += [_hub(status, now), *_update(status, now), *_waits(status)]
+    return [*words, *_trouble(status)]
+
+
+def _serves(status: Mapping[str, Any]) -> str:
+    if status.get("version") is None:
+        return f"Nothing serves: {status.get('lost') or 'no release has come yet'}."
+    serves = f"{status['model']} {status['version']} serves (variant {status['variant']})"
+    if status.get("experiment"):
+        serves += f" as arm {status['arm']} of {status['experiment']}"
+    beside = ", ".join(f"{arm} ({version})" for arm, version in status.get("beside", {}).items())
+    return f"{serves}; beside it {beside}." if beside else f"{serves}."
+
+
+def _hub(status: Mapping[str, Any], now: float) -> str:
+    answered, away = status.get("hub_answered"), status.get("hub_away")
+    when = "never" if answered is None else f"{ago(now - answered)} ago"
+    if status.get("refused"):
+        return f"The hub refuses this device: {status['refused']}."
+    if away:
+        return f"The hub is away ({away}); it last answered {when}."
+    return f"The hub last answered {when}."
+
+
+def _update(status: Mapping[str, Any], now: float) -> Iterator[str]:
+    waits, window = status.get("update_waits"), status.get("window")
+    if waits:
+        what = f"The update to {waits['version']} waits at {waits['step']}"
+        reason = _WAITS_FOR.get(waits["reason"], waits["reason"])
+        yield f"{what} for {reason}, until {moment(waits['until'])} at the latest."
+    elif status.get("phase", "idle") != "idle":
+        yield f"An update is under way: {status['phase']}."
+    if window:
+        until = moment(window["until"])
+        yield f"The window for updates is {'open' if window['open'] else 'closed'} until {until}."
+    for release, reason in list(status.get("failures", {}).items())[-FAILURES:]:
+        yield f"Release {release:.12} was refused here: {reason}."
+
+
+_WAITS_FOR: Final = {
+    "window": "its window",
+    "metered": "a network that does not cost",
+    "battery": "the mains",
+    "application": "the application's word",
+}
+
+
+def _waits(status: Mapping[str, Any]) -> Iterator[str]:
+    waiting = status.get("waiting", 0)
+    if waiting:
+        yield f"{waiting} message{'s wait' if waiting > 1 else ' waits'} for the hub."
+    if status.get("thrift"):
+        yield f"On {' and '.join(status['thrift'])}: syncs are rare, no shadow runs."
+    if status.get("rejected"):
+        yield f"The hub refused a message last: {status['rejected']}."
+
+
+def _trouble(status: Mapping[str, Any]) -> Iterator[str]:
+    storage = status.get("storage", {})
+    if storage.get("state") == "memory":
+        yield f"The disk takes nothing, the state is in memory: {storage['reason']}."
+    for version, files in status.get("damaged", {}).items():
+        for what in files.values():
+            yield f"Damaged on the disk, of {version}: {what}."
+    if status.get("ignored"):
+        yield f"Columns that are no features are left out: {', '.join(status['ignored'])}."
+
+
+def ago(seconds: float) -> str:
+    """Return a length of time for people; a clock that went back makes it none."""
+    for unit, name in ((DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{max(0.0, seconds):.0f} seconds"
+
+
+def moment(seconds: float) -> str:
+    """Return Unix seconds as local time."""
+    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="minutes")
