@@ -375,15 +375,18 @@ class EdgeDevice:
         """
         self._service.feedback(prediction, label, reward, clicks)
 
-    def reports(self) -> list[Body]:
-        """Return the reports since the last call, on a device without a hub; all windows end now.
+    def reports(self, *, final: bool = True) -> list[Body]:
+        """Return the reports since the last call, on a device without a hub.
+
+        Args:
+            final: True to end all windows now, False to leave those that are open.
 
         Raises:
             StateError: the device has a hub, to which they are sent.
         """
         if self._link is not None:
             raise StateError("this device has a hub: its reports wait in the outbox for it")
-        self._service.collect(final=True)
+        self._service.collect(final=final)
         reports = list(self._local_reports)
         self._local_reports.clear()
         return reports

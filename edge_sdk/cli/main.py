@@ -16,6 +16,7 @@ from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
 from edge_sdk.cli.packs import add_pack_commands
+from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.watching import add_health_command, add_watch, run_status
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.group("look into")
     _add_predict(commands, json_output)
     add_pack_commands(commands, _row)
+    add_replay_command(commands, json_output)
     commands.group("measure")
     _add_bench(commands)
     return parser
