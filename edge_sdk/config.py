@@ -34,6 +34,13 @@ class DeviceConfig:
     predictions: beyond 160,000 predictions a second some go uncounted; the report has their
     number."""
 
+    thrifty_sync_seconds: float = 900.0
+    """Least seconds between two background syncs on a battery or a metered network."""
+
+    thrifty_fold_seconds: float = 1.0
+    """Seconds between two rounds of the telemetry thread on a battery: fewer wake-ups, and beyond
+    16,000 predictions a second some go uncounted; the report has their number."""
+
     monitoring: bool = True
     """Count predictions. Without it nothing is reported, no label can be matched with its
     prediction, and a shadow gets no inputs."""

@@ -85,7 +85,10 @@ class EdgeDevice:
             with an :class:`~edge_sdk.update.admission.UpdateOffer`: None or True to go on, False
             or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
             a sync, so it must not call :meth:`sync` or :meth:`close`.
-        metered: function that returns True while the network costs by the byte: updates wait.
+        metered: function that returns True while the network costs by the byte: updates wait, and
+            syncs are rare.
+        battery: function that returns True while the machine runs on a battery: a shadow waits,
+            syncs and folding are rare. By default the system is asked (Linux).
         background: True to sync and to collect telemetry on daemon threads; without it call
             :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
@@ -120,6 +123,7 @@ class EdgeDevice:
         energy: Meter | None = None,
         on_update: OnUpdate | None = None,
         metered: Callable[[], bool] | None = None,
+        battery: Callable[[], bool] | None = None,
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -140,6 +144,7 @@ class EdgeDevice:
         self._assemble(config, service, link, SyncSchedule(config))
         self._rollout = RolloutController(link, service, config)
         try:
+            self._watch.thrift.ask(battery, metered)
             link.entities.restore()
             self._rollout.start()
             if service.serving is None:
@@ -402,7 +407,7 @@ class EdgeDevice:
         """
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
-        with self._sync_lock:
+        with self._sync_lock, self._service.energy.syncing():
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
@@ -538,12 +543,12 @@ class EdgeDevice:
         if self._rollout is not None:
             self._rollout.watch()
         self._watch.look(self._repeaters)
-        return self._config.fold_seconds
+        return self._watch.thrift.fold_seconds()
 
     def _sync_again(self) -> float:
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
-        return self._schedule.after(self.sync())
+        return self._watch.thrift.sync_seconds(self._schedule.after(self.sync()))
 
 
 class _OfflineDevice(EdgeDevice):

@@ -122,6 +122,9 @@ def _add_bench(commands: CommandGroups) -> None:
     )
     bench.add_argument("target", type=Path, nargs="?", help="a release folder or an .onnx file")
     bench.add_argument("--quick", action="store_true", help="seconds instead of minutes, coarser")
+    bench.add_argument(
+        "--energy", action="store_true", help="joules alone; exit 1 where nothing counts them"
+    )
     bench.add_argument("--rows", type=Path, help="real rows to measure with, as .npy or .npz")
     bench.add_argument(
         "--json",

@@ -56,6 +56,7 @@ class ActiveReleases:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
+        energy: what the device draws.
 
     Args:
         config: limits.
@@ -89,7 +90,7 @@ class ActiveReleases:
         self._retired: deque[tuple[Predictor, ...]] = deque()
         self._lock = threading.RLock()
         self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
-        self._energy = energy
+        self.energy = energy
         self._shown = ShownRankings()
 
     def open(
@@ -184,14 +185,14 @@ class ActiveReleases:
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, self.clock()))
+        self.energy.begin(serving, _window(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
         with self._lock:
             ended, self.running = self.running, running
             if (ended, running) != (None, None):
-                self._energy.mix()
+                self.energy.mix()
             if ended is not None:
                 ended.close()
                 self._keep(ended.collect(self.clock(), final=True))
@@ -350,7 +351,7 @@ class ActiveReleases:
                 continue
             bodies = serving.monitor.collect(now, final=final)
             if interval is not None and interval.who is serving:
-                bodies = self._energy.charged(bodies, interval)
+                bodies = self.energy.charged(bodies, interval)
             self._keep(bodies)
         if self._label_store is not None:
             self._keep(self._label_store.collect())
@@ -364,7 +365,7 @@ class ActiveReleases:
         if serving is None:
             return None
         alone = serving if self.running is None else None
-        return self._energy.collect(alone, _window(serving, now), final=final)
+        return self.energy.collect(alone, _window(serving, now), final=final)
 
     def check_files(self) -> None:
         """Read some more of the files of what answers."""
@@ -404,7 +405,7 @@ class ActiveReleases:
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
-            "energy": self._energy.status(),
+            "energy": self.energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sdk.fleet.health_file import HealthFile
 from edge_sdk.fleet.local_events import ConditionWatch, LocalEvents
+from edge_sdk.fleet.thrift import Thrift
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class DeviceWatch:
         self._link = link
         self._status = status
         self._conditions = ConditionWatch(self.events)
+        self.thrift = Thrift(config)
         self._file = HealthFile(config.health_file, config.health_seconds)
         self._served = False
 
@@ -48,6 +50,9 @@ class DeviceWatch:
         if self._link is None:  # else the rollout has them brought again
             for _, what in self._service.new_damage():
                 _log.warning("damaged on the disk: %s", what)
+        self.thrift.look()
+        if (running := self._service.running) is not None:
+            running.pause(paused=self.thrift.on_battery)
         self._conditions.look(self._now())
         failed = next((t for t in threads if t.error is not None), None)
         trouble = None if failed is None else f"{failed.name} fails: {failed.error}"
@@ -66,6 +71,7 @@ class DeviceWatch:
         return {
             "events": [vars(event) for event in tuple(self.events.latest)],
             "events_lost": self.events.lost,
+            "thrift": list(self.thrift.reasons),
         }
 
     def _now(self) -> dict[str, str]:

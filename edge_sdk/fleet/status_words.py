@@ -62,7 +62,6 @@ def _update(status: Mapping[str, Any], now: float) -> Iterator[str]:
 _WAITS_FOR: Final = {
     "window": "its window",
     "metered": "a network that does not cost",
-    "battery": "the mains",
     "application": "the application's word",
 }
 
@@ -72,7 +71,7 @@ def _waits(status: Mapping[str, Any]) -> Iterator[str]:
     if waiting:
         yield f"{waiting} message{'s wait' if waiting > 1 else ' waits'} for the hub."
     if status.get("thrift"):
-        yield f"On {' and '.join(status['thrift'])}: syncs are rare, no shadow runs."
+        yield f"On {' and '.join(status['thrift'])}: syncs are rare, and a shadow waits for power."
     if status.get("rejected"):
         yield f"The hub refused a message last: {status['rejected']}."
 
