@@ -23,7 +23,6 @@ from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_watch import DeviceWatch
 from edge_sdk.fleet.offline import check_one_experiment, offline_terms, serve_offline
-from edge_sdk.fleet.status_words import in_words
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
@@ -425,8 +424,7 @@ class EdgeDevice:
         if self._link is not None:
             last = self._last_sync
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
-        status |= self._watch.status()
-        return {"words": in_words(status, self._service.clock()), **status}
+        return self._watch.completed(status)
 
     def on_event(self, callback: Callable[[LocalEvent], Any]) -> Callable[[], None]:
         """Call ``callback`` with each event from now on; return a function that ends that.

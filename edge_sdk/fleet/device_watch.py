@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.fleet.health_file import HealthFile
 from edge_sdk.fleet.local_events import ConditionWatch, LocalEvents
 from edge_sdk.fleet.thrift import Thrift
 from edge_sdk.system.logs import Log
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
     from edge_sdk.fleet.active_releases import ActiveReleases
     from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.health_file import HealthFile
     from edge_sdk.system.repeater import Repeater
 
 _log = Log(__name__)
@@ -42,7 +42,11 @@ class DeviceWatch:
         self._status = status
         self._conditions = ConditionWatch(self.events)
         self.thrift = Thrift(config)
-        self._file = HealthFile(config.health_file, config.health_seconds)
+        self._file: HealthFile | None = None
+        if config.health_file:
+            from edge_sdk.fleet.health_file import HealthFile  # few have one
+
+            self._file = HealthFile(config.health_file, config.health_seconds)
         self._served = False
 
     def look(self, threads: Iterable[Repeater] = ()) -> None:
@@ -54,6 +58,8 @@ class DeviceWatch:
         if (running := self._service.running) is not None:
             running.pause(paused=self.thrift.on_battery)
         self._conditions.look(self._now())
+        if self._file is None:
+            return
         failed = next((t for t in threads if t.error is not None), None)
         trouble = None if failed is None else f"{failed.name} fails: {failed.error}"
         self._file.write(self._status, trouble)
@@ -64,15 +70,20 @@ class DeviceWatch:
 
     def say_closed(self) -> None:
         """Write into the file that the device is closed."""
-        self._file.write(self._status, None, final=True)
+        if self._file is not None:
+            self._file.write(self._status, None, final=True)
 
-    def status(self) -> dict[str, Any]:
-        """Return the latest events, as plain values."""
-        return {
+    def completed(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return a status with its sentences in front, the latest events, and what it spares."""
+        from edge_sdk.fleet.status_words import in_words  # not needed at start
+
+        whole = {
+            **status,
             "events": [vars(event) for event in tuple(self.events.latest)],
             "events_lost": self.events.lost,
             "thrift": list(self.thrift.reasons),
         }
+        return {"words": in_words(whole, self._service.clock()), **whole}
 
     def _now(self) -> dict[str, str]:
         """Return why each part of the device is worse than it should be."""

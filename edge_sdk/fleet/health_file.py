@@ -51,13 +51,13 @@ class HealthFile:
     """Writer of the file of one device.
 
     Args:
-        path: of the file; empty for none.
+        path: of the file.
         seconds: between two writings.
         clock: Unix seconds.
     """
 
     def __init__(self, path: str, seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._path = Path(path) if path else None
+        self._path = Path(path)
         self._seconds = seconds
         self._clock = clock
         self._next = 0.0
@@ -74,7 +74,7 @@ class HealthFile:
             final: the device is closed: write now, and say so.
         """
         due = time.monotonic()
-        if self._path is None or (due < self._next and not final):
+        if due < self._next and not final:
             return
         self._next = due + self._seconds
         try:
@@ -126,7 +126,7 @@ def read_health(path: str | Path) -> Health:
     try:
         with Path(path).open("rb") as file:
             raw = file.read(LARGEST + 1)
-        plain = json.loads(raw) if len(raw) <= LARGEST else None
+        plain: Any = json.loads(raw) if len(raw) <= LARGEST else None
         words = tuple(map(str, plain["words"]))
         at, until = float(plain["at"]), float(plain["fresh_until"])
         return Health(plain["ok"] is True, at, until, int(plain["pid"]), words, plain["status"])

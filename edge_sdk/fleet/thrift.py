@@ -6,7 +6,6 @@ syncs are rare. Answers, their counts and what is urgent stay as they are.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -42,7 +41,6 @@ class Thrift:
         self._battery: Told = on_battery
         self._metered: Told | None = None
         self._next = 0.0
-        self._random = random.Random()
         self.reasons: tuple[str, ...] = ()
 
     def ask(self, battery: Told | None, metered: Told | None) -> None:
@@ -83,8 +81,10 @@ class Thrift:
         """Return the seconds until the next sync, which would be in ``seconds``."""
         if not self.reasons:
             return seconds
+        import random  # not needed at start
+
         # Give or take a fifth, so that a fleet does not poll in step.
-        return max(seconds, self._config.thrifty_sync_seconds * self._random.uniform(0.8, 1.2))
+        return max(seconds, self._config.thrifty_sync_seconds * random.uniform(0.8, 1.2))
 
 
 def _said(name: str, ask: Told) -> bool:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
 from edge_sdk.model.dtypes import numpy_dtype
-from edge_sdk.model.pictures import as_array
 from edge_sdk.model.tables import (
     NamedFeatures,
     columns_of,
@@ -278,7 +277,11 @@ class InputSchema:
         return f"; axis {axis} is that of the rows: for one row give np.expand_dims(x, {axis})"
 
     def _tensor(self, spec: TensorSpec, value: Any, one: bool) -> NDArray[Any]:
-        given, shape = _array(spec.name, as_array(spec, value)), self._shape(spec)
+        if type(value) is not np.ndarray:
+            from edge_sdk.model.pictures import as_array  # most devices never see one
+
+            value = as_array(spec, value)
+        given, shape = _array(spec.name, value), self._shape(spec)
         array = given
         if one and self.signature.batched and array.ndim == len(shape) - 1:
             array = np.expand_dims(array, spec.batch)
