@@ -135,16 +135,14 @@ class EdgeDevice:
         check_opening(config, share)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
-        hooks = (on_update, metered)
         callbacks = (self._activate, self._follow_plan, self._use_entities)
-        link = FleetLink(enrolment, config, *callbacks, clock, *hooks)
+        link = FleetLink(enrolment, config, *callbacks, clock, on_update, metered)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
         self._rollout = RolloutController(link, service, config)
         try:
             self._watch.thrift.ask(battery, metered)
-            link.entities.restore()
             self._rollout.start()
             if service.serving is None:
                 self.sync()

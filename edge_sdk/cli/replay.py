@@ -35,18 +35,18 @@ def add_replay_command(commands: CommandGroups, parent: argparse.ArgumentParser)
 
 
 def run_replay(arguments: argparse.Namespace) -> int:
-    """Replay; return 1 if no input was answered."""
+    """HistoryReplay; return 1 if no input was answered."""
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.model.release import Release
     from edge_sdk.replay.history_file import boot_of, read_history, write_messages
-    from edge_sdk.replay.replaying import Replay
+    from edge_sdk.replay.replaying import HistoryReplay
 
     release = Release.open(arguments.release, verify=False)
     reporting = Reporting(
         arguments.window, arguments.least, 0, right_within=arguments.right_within
     )  # fmt: skip
     history = read_history(arguments.history, release.manifest.signature)
-    replay = Replay(arguments.release, history, reporting=reporting, pack=arguments.pack)
+    replay = HistoryReplay(arguments.release, history, reporting=reporting, pack=arguments.pack)
     bodies = list(replay)
     if arguments.out is not None:
         write_messages(arguments.out, boot_of(release.digest, arguments.history), bodies)

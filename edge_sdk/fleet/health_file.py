@@ -27,7 +27,7 @@ LARGEST: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Health:
+class HealthReport:
     """What a health file says.
 
     Attributes:
@@ -117,7 +117,7 @@ class HealthFile:
             part.unlink(missing_ok=True)
 
 
-def read_health(path: str | Path) -> Health:
+def read_health(path: str | Path) -> HealthReport:
     """Return what a health file says.
 
     Raises:
@@ -129,14 +129,16 @@ def read_health(path: str | Path) -> Health:
         plain: Any = json.loads(raw) if len(raw) <= LARGEST else None
         words = tuple(map(str, plain["words"]))
         at, until = float(plain["at"]), float(plain["fresh_until"])
-        return Health(plain["ok"] is True, at, until, int(plain["pid"]), words, plain["status"])
+        return HealthReport(
+            plain["ok"] is True, at, until, int(plain["pid"]), words, plain["status"]
+        )
     except OSError as error:
         raise StateError(f"{path}: {reason_of(error)}") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StateError(f"{path}: expected the health file of a device") from error
 
 
-def verdict(health: Health, now: float) -> str | None:
+def verdict(health: HealthReport, now: float) -> str | None:
     """Return why a supervisor should act, a sentence; ``None`` if all is well.
 
     Args:

@@ -80,7 +80,7 @@ class _PastClock:
         return self.now
 
 
-class Replay:
+class HistoryReplay:
     """One replay; iterate over it once for the reports, in the order of their windows.
 
     Args:

@@ -17,7 +17,7 @@ from edge_sdk.contract.messages import FeedbackReport, Message, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.replay.replaying import Past, Replay
+from edge_sdk.replay.replaying import Past, HistoryReplay
 from tests.edge.builders import make_release, rows, softmax
 
 BEGIN = 1_767_225_600.0  # 2026-01-01
@@ -35,7 +35,7 @@ def june(days: int, an_hour: int = 10) -> Iterator[Past]:
 
 
 def test_a_month_becomes_the_windows_that_it_would_have_had(tmp_path: Path) -> None:
-    replay = Replay(make_release(tmp_path).folder, june(30), reporting=HOURLY)
+    replay = HistoryReplay(make_release(tmp_path).folder, june(30), reporting=HOURLY)
     bodies = list(replay)
     windows = [b for b in bodies if isinstance(b, WindowReport)]
     assert [w.window.start for w in windows] == [int(BEGIN + i * HOUR) for i in range(720)]
@@ -57,7 +57,7 @@ def test_a_hundred_thousand_rows_in_one_window_lose_none(tmp_path: Path) -> None
     history = (Past(BEGIN + i / 1e3, x[i % 50]) for i in range(100_000))
     windows = [
         b
-        for b in Replay(make_release(tmp_path).folder, history, reporting=HOURLY)
+        for b in HistoryReplay(make_release(tmp_path).folder, history, reporting=HOURLY)
         if isinstance(b, WindowReport)
     ]
     assert sum(sum(w.predictions.values()) for w in windows) == 100_000
@@ -66,7 +66,7 @@ def test_a_hundred_thousand_rows_in_one_window_lose_none(tmp_path: Path) -> None
 
 def test_rows_that_do_not_fit_are_counted_and_the_others_go_on(tmp_path: Path) -> None:
     history = [Past(BEGIN, [1, 2, 3, 4], 0), Past(BEGIN, [1, 2]), Past(BEGIN, [1, 2, 3, 4], 99)]
-    replay = Replay(make_release(tmp_path).folder, history)
+    replay = HistoryReplay(make_release(tmp_path).folder, history)
     (window, *_) = [b for b in replay if isinstance(b, WindowReport)]
     assert window.errors == {"shape": 1, "label": 1}
     assert (replay.counts.answered, replay.counts.refused, replay.counts.unmatched) == (2, 1, 1)
@@ -77,7 +77,7 @@ def test_rows_that_do_not_fit_are_counted_and_the_others_go_on(tmp_path: Path) -
 def test_a_history_out_of_order_is_refused_with_its_row(tmp_path: Path, at: float) -> None:
     history = [Past(BEGIN, [1, 2, 3, 4]), Past(at, [1, 2, 3, 4])]
     with pytest.raises(InputError, match="row 1: expected a time from 1767225600 on"):
-        list(Replay(make_release(tmp_path).folder, history))
+        list(HistoryReplay(make_release(tmp_path).folder, history))
 
 
 def lines_of(history: Iterator[Past]) -> list[dict[str, Any]]:
