@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers postgres \
-	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes conformance wheels lock clean
+	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -106,6 +106,9 @@ tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 
 random-pipelines: .venv/dev  ## 400 random scikit-learn pipelines, converted and held to themselves
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.random_pipelines --seeds 400
+
+packs-elsewhere: .venv/dev  ## packs in C and JavaScript: a million keys as in Python, a million mutants; needs gcc and node
+	$(BIN)/python -m tests.packs_elsewhere.random_keys --keys 1000000 --mutants 1000000
 
 conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE=FOLDER of a checkout of tuf-conformance
 	@command -v faketime >/dev/null || { echo "expected faketime: apt-get install faketime"; exit 1; }

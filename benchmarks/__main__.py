@@ -17,6 +17,7 @@ from benchmarks import (
     hub,
     large,
     loop,
+    many_models,
     packs,
     trees,
     validation,
@@ -25,6 +26,7 @@ from benchmarks import (
     ways,
 )  # fmt: skip
 from benchmarks.models import MODELS, release_of
+from benchmarks.packs_elsewhere import measuring as packs_elsewhere
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import FULL, QUICK, Effort
@@ -35,6 +37,7 @@ from edge_sdk.errors import BenchError
 
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
+ELSEWHERE: Final = "packs-elsewhere"
 CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 LARGE: Final = "large"
@@ -43,12 +46,13 @@ BATCH: Final = "batch"
 ENTITIES: Final = "entities"
 WAYS: Final = "ways"
 WATCHING: Final = "watching"
+MANY: Final = "many-models"
 FEATURES: Final = "features"
 LOOP: Final = "loop"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, CONVERSION, VARIANTS, LARGE, WATCHING, FEATURES, HUB, BATCH, ENTITIES,
-    WAYS, VALIDATION, LOOP,
+    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, MANY, FEATURES, HUB, BATCH,
+    ENTITIES, WAYS, VALIDATION, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -129,6 +133,11 @@ def _parts(
         parts[PACKS] = packs.measure(
             release, folder, sorted(entries), effort, functools.partial(_tell, PACKS)
         )
+    if ELSEWHERE in only:
+        release = release_of("forest-100", folder / ELSEWHERE)
+        size = min(MANY_ENTITIES, max(entries))
+        tell = functools.partial(_tell, ELSEWHERE)
+        parts[ELSEWHERE] = packs_elsewhere.measure(release, folder / ELSEWHERE, size, effort, tell)
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     if VARIANTS in only:
@@ -138,6 +147,9 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if MANY in only:
+        tell = functools.partial(_tell, MANY)
+        parts[MANY] = many_models.measure(folder / MANY, effort, tell)
     if FEATURES in only:
         tell = functools.partial(_tell, FEATURES)
         parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import lookups
-from benchmarks.models import larger_perceptron, perceptron
+from benchmarks.models import converted, larger_perceptron, perceptron
 from cloud_hub.batch import task as files
 from cloud_hub.batch.answering import BATCH_ROWS, Answering
 from cloud_hub.batch.computing import compute_part, computed, model_threads
@@ -38,7 +38,6 @@ from cloud_hub.batch.sources.parts import Part, parts_of, read_part
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.policy.schema import BatchJob, BatchSource
-from converters import convert
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import FULL, Effort
 from edge_sdk.bench.result import Findings, GoalRow, Timing
@@ -96,8 +95,8 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
     folder.mkdir(parents=True, exist_ok=True)
     count = ROWS if effort is FULL else FEW_ROWS
     releases = {
-        "MLP 64-32": _release(perceptron(), "mlp", folder),
-        "MLP 256-128": _release(larger_perceptron(), "mlp-large", folder),
+        "MLP 64-32": converted(perceptron(), "mlp", folder),
+        "MLP 256-128": converted(larger_perceptron(), "mlp-large", folder),
     }
     first = next(iter(releases.values()))
     tell(f"a source of {count:,} rows of 30 features")
@@ -263,8 +262,3 @@ def _source(path: Path, count: int, release: Release) -> Path:
     assert writer is not None
     writer.close()
     return path
-
-
-def _release(made: tuple[Any, Any, Any], name: str, folder: Path) -> Release:
-    model, X, y = made
-    return convert(model, X, y, name=name, out=folder / name, variants=("float32",))

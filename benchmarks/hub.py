@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.models import logistic_regression
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
@@ -106,7 +107,7 @@ class Fleet:
             hub.registry.publish(release, actor="benchmark", override="benchmark")
         hub.plans.promote(MODEL, "1.0", actor="benchmark", reason="first")
         token = hub.fleet.new_token(MODEL, uses=count, seconds=3_600, actor="benchmark")
-        requests = (DeviceKey.generate().enrolment(MODEL, token) for _ in range(count))
+        requests = (DeviceKey.generate().enrolment((MODEL,), token) for _ in range(count))
         self.names = [hub.fleet.enrol(token, request).device for request in requests]
         guards = Guardrails(latency=LatencyGuard())
         spec = ExperimentSpec(
@@ -147,7 +148,9 @@ class Fleet:
             for i, body in enumerate(bodies)
         ]
         began = time.perf_counter()
-        reply = self._hub.telemetry.ingest(self.names[device], MODEL, Upload(tuple(messages)))
+        reply = self._hub.telemetry.ingest(
+            EnrolledDevice(self.names[device], (MODEL,)), Upload(tuple(messages))
+        )
         took = time.perf_counter() - began
         assert reply.accepted == len(bodies), reply.rejected
         return took

@@ -67,8 +67,7 @@ def measure(folder: Path, release: Release, effort: Effort) -> Findings:
 
 def _prepare(admin: AdminClient, folder: Path, release: Release) -> None:
     model = release.manifest.model
-    admin.publish(release.folder, folder / "data" / "keys" / "releases.pem", override="benchmark")
-    admin.post(f"models/{model}/promote", version=release.manifest.version)
+    publish(admin, folder, release)
     random = np.random.default_rng(0)
     names = [column.name for column in release.manifest.signature.columns]
     columns = {name: random.normal(size=ENTITIES).astype(np.float32) for name in names}
@@ -101,6 +100,13 @@ def serving_hub(folder: Path) -> Iterator[tuple[int, AdminClient]]:
     finally:
         process.terminate()
         process.wait(WAIT_SECONDS)
+
+
+def publish(admin: AdminClient, folder: Path, release: Release) -> None:
+    """Have a release served by the hub of :func:`serving_hub` in that folder."""
+    manifest = release.manifest
+    admin.publish(release.folder, folder / "data" / "keys" / "releases.pem", override="benchmark")
+    admin.post(f"models/{manifest.model}/promote", version=manifest.version)
 
 
 def cpu_seconds(pid: int, *, children: bool = False) -> float:

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.settings import Settings
@@ -144,7 +145,7 @@ def _share(hub: Hub, number: int) -> float:
         rows = tuple(tuple(row) for row in X[part].tolist())
         batch = SampleBatch(MODEL, "1.0", rows, tuple(y[part].tolist()), (now,) * 100)
         message = Message(f"boot-{device}", number + 1, "samples", to_plain(batch))
-        hub.telemetry.ingest(f"device-{device}", MODEL, Upload((message,)))
+        hub.telemetry.ingest(EnrolledDevice(f"device-{device}", (MODEL,)), Upload((message,)))
     return now - 0.5
 
 

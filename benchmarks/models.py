@@ -65,5 +65,17 @@ def release_of(name: str, folder: Path) -> Release:
     """The release of one of :data:`MODELS`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model, X, y = MODELS[name]()
+        made = MODELS[name]()
+    return converted(made, name, folder)
+
+
+def converted(made: tuple[Any, Any, Any], name: str, folder: Path) -> Release:
+    """A release of that name, in one variant.
+
+    Args:
+        made: the model, rows to certify it on, and their labels.
+        name: of the line.
+        folder: in which the release gets a folder of its own.
+    """
+    model, X, y = made
     return convert(model, X, y, name=name, out=folder / name, variants=("float32",))

@@ -39,6 +39,8 @@ round.
 - *ways*: the larger MLP answers in the cloud, the smaller one on the device; the hub is a process
   of its own, over HTTP on this machine. An answer a second of one core is per second of the
   processor: of the device's process where it answers, else of the hub's.
+- *many-models*: ten bare processes live at once, one device alone. *Proportional* memory counts a
+  page that processes share once in all of them.
 - The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
   is on which arm is decided by the plan.
 

@@ -27,13 +27,11 @@ import pyarrow.parquet as pq
 import requests
 from numpy.typing import NDArray
 
-from benchmarks.lookups import CONNECTIONS, cpu_seconds, drive, serving_hub
-from benchmarks.models import larger_perceptron, perceptron
+from benchmarks.lookups import CONNECTIONS, cpu_seconds, drive, publish, serving_hub
+from benchmarks.models import converted, larger_perceptron, perceptron
 from cloud_hub.client import AdminClient
-from converters import convert
 from edge_sdk.bench.harness import FULL, Candidate, Effort, interleave
 from edge_sdk.bench.result import Findings, GoalRow
-from edge_sdk.config import DeviceConfig
 from edge_sdk.device import EdgeDevice
 from edge_sdk.model.release import Release
 
@@ -92,12 +90,12 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
     folder.mkdir(parents=True, exist_ok=True)
     count = 1_000_000 if effort is FULL else 2_000
     small, large = perceptron(), larger_perceptron()
-    releases = {name: _release(small, name, folder) for name in (HERE, ASKING)}
-    releases[LARGE] = _release(large, LARGE, folder)
+    releases = {name: converted(small, name, folder) for name in (HERE, ASKING)}
+    releases[LARGE] = converted(large, LARGE, folder)
     source = Source(folder / "users.parquet", count, releases[HERE])
     with serving_hub(folder) as (pid, admin):
         for release in releases.values():
-            _publish(admin, folder, release)
+            publish(admin, folder, release)
         for name, mode in ((HERE, "local"), (ASKING, "cloud")):
             policy = POLICY.format(mode=mode, path=source.path)
             admin.put(f"models/{name}/policy", policy.encode())
@@ -268,19 +266,10 @@ def _facts(count: int, first: Costs, second: Costs) -> dict[str, float]:
     }
 
 
-def _publish(admin: AdminClient, folder: Path, release: Release) -> None:
-    admin.publish(release.folder, folder / "data" / "keys" / "releases.pem", override="benchmark")
-    manifest = release.manifest
-    admin.post(f"models/{manifest.model}/promote", version=manifest.version)
-
-
 @contextlib.contextmanager
 def _device(admin: AdminClient, state: Path, model: str) -> Iterator[EdgeDevice]:
     token = admin.post("enrolment-tokens", model=model, count=1)["tokens"][0]["token"]
-    config = DeviceConfig()
-    with EdgeDevice(
-        state, hub=admin.url, token=token, model=model, background=False, config=config
-    ) as device:
+    with EdgeDevice(state, hub=admin.url, token=token, model=model, background=False) as device:
         device.sync()
         yield device
 
@@ -290,8 +279,3 @@ def _wait(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < end, "the hub takes too long"
         time.sleep(0.1)
-
-
-def _release(made: tuple[Any, Any, Any], name: str, folder: Path) -> Release:
-    model, X, y = made
-    return convert(model, X, y, name=name, out=folder / name, variants=("float32",))

@@ -10,13 +10,15 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_sdk.aio.device import AsyncEdgeDevice
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import EdgeError
     from edge_sdk.model.prediction import BatchPrediction, Prediction
 
-__all__ = ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
+__all__ = ["AsyncEdgeDevice", "BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
 
 _HOMES = {
+    "AsyncEdgeDevice": "edge_sdk.aio.device",
     "BatchPrediction": "edge_sdk.model.prediction",
     "EdgeDevice": "edge_sdk.device",
     "EdgeError": "edge_sdk.errors",

@@ -56,6 +56,11 @@ class DeviceConfig:
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""
 
+    memory_bytes: int = 0
+    """Bytes of model files that may be loaded at once; 0 for all. Beyond it the models that were
+    not used for longest are unloaded, and loaded again when they are asked. Use is seen by
+    monitoring; without it those that were loaded first go first."""
+
     outbox_bytes: int = 64 << 20
     """Bytes of messages that wait for the hub; beyond it the oldest are dropped and counted."""
 
@@ -133,7 +138,7 @@ def _expected(name: str, kind: type, value: Any) -> str:
     if name == "shadow_share":
         return "" if 0 < value <= 1 else "more than 0 and at most 1"
     if kind is int:
-        least = 0 if name in ("kept_predictions", "bytes_per_second") else 1
+        least = 0 if name in ("kept_predictions", "bytes_per_second", "memory_bytes") else 1
         return "" if value >= least else f"at least {least}"
     return "" if 0 < value < math.inf else "more than 0"
 

@@ -2,32 +2,39 @@
 
 Invariants:
 
-* ``predict`` never waits for telemetry, a sync or an update: those run on two daemon threads, and
-  an update replaces the serving release by one assignment.
+* ``predict`` never waits for telemetry, a sync or an update: those run on two daemon threads, for
+  all models, and an update replaces the serving release by one assignment.
 * Without a hub, or while it cannot be reached, everything but updates and the cloud keeps working.
+* What goes wrong with one model is no other model's trouble.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self
 
 from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.fleet.device_model import DeviceModel
+from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
+from edge_sdk.fleet.device_state import DeviceState
 from edge_sdk.fleet.device_watch import DeviceWatch
-from edge_sdk.fleet.offline import check_one_experiment, offline_terms, serve_offline
+from edge_sdk.fleet.model_calls import ModelCalls
+from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
+from edge_sdk.system.operating_system import call_in_child
 from edge_sdk.system.repeater import Repeater
-from edge_sdk.telemetry.energy import energy_use
+from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
@@ -35,17 +42,10 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
-    from edge_sdk.fleet.local_events import LocalEvent
-    from edge_sdk.fleet.rollout import RolloutController
-    from edge_sdk.model.explain import Explanation, Scale
-    from edge_sdk.model.explain_regions import ExplanationTerms
-    from edge_sdk.model.prediction import BatchPrediction, Prediction
-    from edge_sdk.packs.entity_features import StoredFeatures
-    from edge_sdk.packs.entity_predictions import EntityPredictions
-    from edge_sdk.serving.ranking import Ranking
+    from edge_sdk.processes.client import OwnerClient
+    from edge_sdk.processes.owner import Owner
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.admission import OnUpdate
-    from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
 CLOSE_SECONDS: Final = 10.0
@@ -54,12 +54,16 @@ CLOSE_SECONDS: Final = 10.0
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
 
-LOCAL_BOOT: Final = "local"
-"""First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
+
+SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
 
 
-class EdgeDevice:
-    """A device of a fleet, or (:meth:`offline`) a release folder that answers by itself.
+class EdgeDevice(DeviceState, ModelCalls):
+    """A device of a fleet, or (:meth:`offline`) release folders that answer by themselves.
+
+    It has one identity, one state folder, one sync and one outbox for any number of models.
+    :meth:`model` gives each of them; the device itself answers with its own: the one that it was
+    opened with, or the only one.
 
     Use it as a context manager, or call :meth:`close`. All methods may be called from any thread.
 
@@ -68,7 +72,8 @@ class EdgeDevice:
             device, created if it does not exist.
         hub: URL of the hub, such as ``https://hub:8000``.
         token: enrolment token; needed until the device has been enrolled once.
-        model: name of the model whose fleet to join.
+        model: name of the device's own model, whose fleet it joins if it is not in it; ``None`` for
+            the models for which it is enrolled, or for all that the token is for.
         serial: serial number, if the device was registered by one (``edge-hub devices register``);
             ``token`` then is its one-time secret, or ``None`` if its public key was registered.
         attributes: text by name, for cohorts, such as ``{"region": "eu"}``. Those that the hub
@@ -86,25 +91,26 @@ class EdgeDevice:
             a sync, so it must not call :meth:`sync` or :meth:`close`.
         metered: function that returns True while the network costs by the byte: updates wait, and
             syncs are rare.
-        battery: function that returns True while the machine runs on a battery: a shadow waits,
+        battery: function that returns True while the machine runs on a battery: shadows wait,
             syncs and folding are rare. By default the system is asked (Linux).
-        background: True to sync and to collect telemetry on daemon threads; without it call
-            :meth:`sync`.
+        background: True to sync, to collect telemetry and to serve other processes of this device
+            (:meth:`attach`) on daemon threads; without it call :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
 
     Raises:
-        StateError: the folder is in use, not writable, or another model's; ``energy`` is not a
-            function.
+        StateError: the folder is in use, or not writable; the device is not enrolled for the model
+            and has no token; ``energy`` is not a function.
         HubError: the device is not enrolled, and the hub refuses or cannot be reached.
         EdgeError: an argument is not of the expected kind.
     """
 
     _link: FleetLink | None
-    _rollout: RolloutController | None
-    _schedule: SyncSchedule | None
     _last_sync: SyncResult | None
-    _repeaters: list[Repeater]
     _local_reports: deque[Body]
+    _repeaters: list[Repeater]
+    _sync_lock: threading.Lock
+    _owner: Owner | None = None
+    _remote: OwnerClient | None = None
 
     def __init__(
         self,
@@ -128,27 +134,24 @@ class EdgeDevice:
     ) -> None:
         # Imported here: requests, tuf and sqlite3 cost memory that a device without a hub saves.
         from edge_sdk.fleet.connection import Enrolment, FleetLink
-        from edge_sdk.fleet.rollout import RolloutController
-        from edge_sdk.telemetry.label_store import LabelStore
         from edge_sdk.update.syncer import SyncSchedule
 
         check_opening(config, share)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
-        callbacks = (self._activate, self._follow_plan, self._use_entities)
-        link = FleetLink(enrolment, config, *callbacks, clock, on_update, metered)
-        labels = LabelStore(link.store, config.kept_predictions)
-        service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
-        self._assemble(config, service, link, SyncSchedule(config))
-        self._rollout = RolloutController(link, service, config)
+        link = FleetLink(enrolment, config, clock, on_update, metered)
+        self._assemble(config, meter, clock, link.boot, link, SyncSchedule(config))
         try:
             self._watch.thrift.ask(battery, metered)
-            self._rollout.start()
-            if service.serving is None:
+            for name in link.identity.models:
+                self._follow(name, link)
+            self._choose(model)
+            if not all(each.serves for each in self._models):
                 self.sync()
         except BaseException:
             with contextlib.suppress(EdgeError):
-                self._rollout.close()
+                for each in self._models:
+                    each.leave()
             link.store.close()
             raise
         self._start_threads(background)
@@ -156,7 +159,7 @@ class EdgeDevice:
     @classmethod
     def offline(
         cls,
-        folder: str | Path,
+        folder: str | Path | Sequence[str | Path],
         *,
         pack: str | Path | None = None,
         features: str | Path | None = None,
@@ -172,7 +175,8 @@ class EdgeDevice:
         """Return a device that serves the release in ``folder`` and connects to nothing.
 
         Args:
-            folder: release folder.
+            folder: release folder; or several, each of another model, which :meth:`model` gives and
+                to which none of the files below belong.
             pack: pack of precomputed answers.
             features: pack of batch features by entity.
             entities: pack of answers by entity.
@@ -189,170 +193,79 @@ class EdgeDevice:
         Raises:
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
-            StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function.
+            StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function;
+                there are several folders, and files beside them or two of one model.
             InputError: ``config`` or ``reporting`` is of another kind.
             PackError: ``pack`` or ``features`` is for another release, damaged or expired;
                 ``entities`` is for another model or damaged.
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
-        return _OfflineDevice(folder, files, config, energy, clock, reporting, background)
+        folders = [folder] if isinstance(folder, str | Path) else list(folder)
+        from edge_sdk import device_kinds  # which has kinds of this class
 
-    def predict(
-        self,
-        x: Any = None,
-        *,
-        entity: str | None = None,
-        unit: str | None = None,
-        groups: Mapping[str, Any] | None = None,
-        deadline_ms: float | None = None,
-    ) -> Prediction:
-        """Answer one input.
+        terms = device_kinds.offline_terms(reporting)
+        return device_kinds.OfflineDevice(folders, files, terms, config, energy, clock, background)
 
-        A model with recurrent state sees the inputs of a device as one sequence; :meth:`stream`
-        starts another one.
+    @classmethod
+    def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
+        """Return the device in ``state``, which another process runs and goes on running.
+
+        Each call is answered there, with its model, pack, experiments and telemetry: ids of
+        predictions are good in every process. When that process is started again, later calls
+        reach it. :meth:`stream` and :meth:`reports` are for the process itself.
 
         Args:
-            x: a row of features (1-D array or list, [features]), a dict by column name, a DataFrame
-                of one row or a Series, or a feed (dict of arrays by tensor name, or the array of
-                the only one; with the axis of the rows or without it). A release that holds its
-                preprocessing takes a picture of Pillow and bytes, too (docs/INPUTS.md).
-                With ``entity`` a dict of the features that are
-                not stored, or that are newer than the stored ones.
-            entity: name of an entity, such as ``"user-42"``. Without ``x`` its precomputed answer
-                is given, if this device has one that has not expired. Else its stored features
-                are joined with ``x`` (an entity that has none gets their declared defaults) and
-                the model answers; where it cannot, the default of the batch job.
-            unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
-                by key, a unit always gets the same version. It does not leave the device; sums
-                by one of 128 buckets of its hash do.
-            groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
-                release declares and the model does not take (a dict ``x`` may hold them as well).
-                They are only counted; a release that does not declare them ignores them.
-            deadline_ms: milliseconds that this call waits for the cloud, instead of the plan's; 0
-                means not at all. After the deadline the on-device model answers.
-
-        Returns:
-            The prediction; ``source`` says whether pack, model, cloud or default answered.
+            state: the device's state folder.
+            timeout: seconds to wait for a process that runs it.
 
         Raises:
-            InputError: the input does not fit the model; the message names the feature.
-            ReleaseError: there is no release yet, or the model failed on this input.
+            StateError: none does, or it was opened with ``background=False``.
         """
-        service = self._service
-        serving = service.serving
-        if serving is None or unit is not None:
-            serving = service.serving_for(unit)
-        if entity is not None:
-            if x is None:
-                stored = serving.precomputed(entity)
-                if stored is not None:
-                    return stored
-            stored, x = serving.by_entity(entity, x)
-            if stored is not None:
-                return stored
-        if serving.stateful:
-            return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
-        if deadline_ms is None:
-            return serving.predict(x, groups)
-        return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+        from edge_sdk.device_kinds import AttachedDevice  # a kind of this class
 
-    def stored_features(self, entity: str) -> StoredFeatures:
-        """Return the stored features of an entity, with their age; nothing is counted.
+        return AttachedDevice(state, timeout)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the names of the models on this device."""
+        return self._models.names
+
+    def model(self, name: str) -> DeviceModel:
+        """Return one of the models on this device, to predict with it and to give it feedback.
 
         Args:
-            entity: its name, such as ``"user-42"``.
+            name: of the model.
 
         Raises:
-            InputError: this device has no batch features, or they are damaged there.
-            ReleaseError: there is no release yet.
+            InputError: it is not on this device.
         """
-        return self._service.current().stored(entity)
+        return self._models[name]
 
-    def predict_ranking(
-        self,
-        x: Any,
-        *,
-        candidates: Sequence[Hashable] | None = None,
-        length: int | None = None,
-        unit: str | None = None,
-    ) -> Ranking:
-        """Rank items, best first; :mod:`edge_sdk.ranking` says which models can.
-
-        While the plan interleaves two versions, the list may hold items that both picked in turn.
-        Pass the clicks to :meth:`feedback`, an empty list included.
+    def join(
+        self, model: str, token: str | None = None, *, serial: str | None = None
+    ) -> DeviceModel:
+        """Join the fleet of one more model, with the identity that the device has.
 
         Args:
-            x: one row per candidate ([candidates, features]); without ``candidates`` one input of
-                a model that scores all of its items at once.
-            candidates: the items to rank, each once.
-            length: number of items to show at most; by default all.
-            unit: as for :meth:`predict`.
-
-        Returns:
-            The items in order, and the id for :meth:`feedback`.
+            model: its name; one that is here already is returned.
+            token: enrolment token for it.
+            serial: serial number, if the device was registered for it.
 
         Raises:
-            InputError: the input does not fit the model, or the model has no scores.
-            ReleaseError: there is no release yet, or the model failed.
+            StateError: the device has no hub.
+            HubError: the hub refuses, or cannot be reached.
         """
-        return self._service.ranking(x, candidates, length, unit)
-
-    def stream(self) -> Stream:
-        """Start a separate sequence of inputs to a model with recurrent state."""
-        return Stream(self._service.current)
-
-    def predict_batch(
-        self,
-        x: Any,
-        *,
-        unit: str | None = None,
-        groups: Mapping[str, Any] | None = None,
-        pack: bool = False,
-    ) -> BatchPrediction:
-        """Answer N inputs with the on-device model; the cloud is not asked.
-
-        Args:
-            x: 2-D array [N, features], list of rows or dicts, DataFrame, or feed.
-            unit: as for :meth:`predict`, for all rows.
-            groups: N values by column, as for :meth:`predict`.
-            pack: True to ask the pack first, as :meth:`predict` does; ``sources`` of the answer
-                says which rows it held. A look-up takes microseconds, a small model's row in a
-                batch far less: worth it where the answers of the pack are better than the model's.
-
-        Returns:
-            The N predictions, by column.
-
-        Raises:
-            InputError: there are no rows, or one does not fit the model.
-            ReleaseError: there is no release yet, or the model failed.
-        """
-        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack)
-
-    def explain(
-        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]
-    ) -> Explanation:
-        """Explain the on-device model's answer to ``x``; nothing is counted.
-
-        A row is explained by its features; a picture, a sequence or a vector by its regions, and
-        it is measured how far those can be trusted.
-
-        Args:
-            x: one input, as for :meth:`predict`.
-            scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
-                A regressor is explained on the scale of its value, a model that gives a vector by
-                how similar it stays to the vector for ``x``.
-            **terms: ``label`` is the class whose probability is explained, by default the
-                likeliest. Of regions: ``method`` is ``"occlusion"``, one answer of the model for
-                each, or ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions
-                that act together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor``
-                the input whose regions are explained, where there are several.
-
-        Raises:
-            InputError: the input does not fit or cannot be divided, needs those before it, or an
-                argument is out of bounds.
-            ReleaseError: there is no release yet, or the model failed.
-        """
-        return self._service.current().explain(x, scale, terms)
+        if self._link is None:
+            raise StateError("this device was opened offline: it has no hub to join a fleet at")
+        with self._sync_lock:
+            if model not in self._models:
+                if model not in self._link.identity.models:
+                    self._link.join(model, token, serial)
+                self._follow(model, self._link)
+            joined = self._models[model]
+        if not joined.serves:
+            self.sync()
+        return joined
 
     def feedback(
         self,
@@ -362,7 +275,7 @@ class EdgeDevice:
         reward: float | None = None,
         clicks: Sequence[Hashable] | None = None,
     ) -> None:
-        """Report the outcome of a prediction; each kind of outcome once.
+        """Report the outcome of a prediction of any of the models; each kind of outcome once.
 
         Args:
             prediction: id of the prediction or ranking.
@@ -375,7 +288,9 @@ class EdgeDevice:
             InputError: the prediction is unknown or too old, the label is not one of the classes,
                 an item was not shown, or the outcome was reported before.
         """
-        self._service.feedback(prediction, label, reward, clicks)
+        store = None if self._link is None else self._link.store
+        model = self._models.maker_of(str(prediction), store)
+        model.feedback(prediction, label=label, reward=reward, clicks=clicks)
 
     def reports(self, *, final: bool = True) -> list[Body]:
         """Return the reports since the last call, on a device without a hub.
@@ -388,13 +303,14 @@ class EdgeDevice:
         """
         if self._link is not None:
             raise StateError("this device has a hub: its reports wait in the outbox for it")
-        self._service.collect(final=final)
+        for model in self._models:
+            model.collect(final=final)
         reports = list(self._local_reports)
         self._local_reports.clear()
         return reports
 
     def sync(self) -> SyncResult:
-        """Send reports, fetch the plan, update and check in; now, in this thread.
+        """Send reports, fetch the plans, update and check in; now, in this thread.
 
         Returns:
             The outcome of each step; errors of the network are in it, not raised.
@@ -404,38 +320,14 @@ class EdgeDevice:
         """
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
-        with self._sync_lock, self._service.energy.syncing():
+        with self._sync_lock, self._meter.syncing():
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
-                self._service.explain_absence(f"the last sync reported {result.errors}")
-            self._watch.look(self._repeaters)
+                for model in self._models:
+                    model.explain_absence(f"the last sync reported {result.errors}")
+            self._watch.look()
             return result
-
-    def status(self) -> dict[str, Any]:
-        """Return the state of the device as plain values, ready for JSON."""
-        status = {
-            **self._service.status(),
-            "offline": self._link is None,
-            "resources": self._resources.sample(),
-        }
-        if self._link is not None:
-            last = self._last_sync
-            status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
-        return self._watch.completed(status)
-
-    def on_event(self, callback: Callable[[LocalEvent], Any]) -> Callable[[], None]:
-        """Call ``callback`` with each event from now on; return a function that ends that.
-
-        It is called on a thread of its own with a
-        :class:`~edge_sdk.fleet.local_events.LocalEvent`: a release serves, was refused or taken
-        back, an update waits, something is degraded, or back. It may call any method. What
-        happened before is in ``status()["events"]``.
-
-        Raises:
-            InputError: it is no function.
-        """
-        return self._watch.events.subscribe(callback)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
@@ -445,7 +337,12 @@ class EdgeDevice:
         Args:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
+        if self._remote is not None:  # this method was kept across a fork, as atexit does
+            self._remote.close()
+            return
         deadline = Deadline(timeout)
+        if self._owner is not None:
+            self._owner.close()
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
@@ -457,22 +354,21 @@ class EdgeDevice:
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
             try:
-                self._service.collect(final=True)
-                self._service.close()
-                if self._rollout is not None:
-                    self._rollout.close()
+                for model in self._models:
+                    model.collect(final=True)
+                    model.end()
                 self._link.hand_over(deadline.left())
             finally:
                 self._link.store.close()
                 if synced:
                     self._sync_lock.release()
-        self._service.close()
+        for model in self._models:
+            model.end()
         self._watch.close(deadline.left())
 
     def __repr__(self) -> str:
-        serving = self._service.status()
-        what = "{model} {version}".format(**serving) if serving["version"] else "without a release"
-        return f"<EdgeDevice {what}, {'offline' if self._link is None else self._link.client.url}>"
+        where = "offline" if self._link is None else self._link.client.url
+        return f"<EdgeDevice {self._models}, {where}>"
 
     def __enter__(self) -> Self:
         return self
@@ -488,23 +384,59 @@ class EdgeDevice:
     def _assemble(
         self,
         config: DeviceConfig,
-        service: ActiveReleases,
+        meter: EnergyUse,
+        clock: Callable[[], float],
+        boot: str,
         link: FleetLink | None = None,
         schedule: SyncSchedule | None = None,
     ) -> None:
         """Set every attribute, for devices with a hub and without."""
         self._config = config
-        self._service = service
+        self._meter = meter
+        self._clock = clock
+        self._boot = boot
         self._link = link
         self._schedule = schedule
-        self._rollout = None  # it needs the link and the service, and follows them
+        self._models = DeviceModels()
+        self._tags = itertools.count(1)
+        self._memory = ModelMemory(config.memory_bytes)
         self._local_reports = deque(maxlen=LOCAL_REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()  # sync() may be called while the sync thread runs
         self._repeaters = []
         self._resources = ResourceUse()
-        self._sequence = Stream(service.current)
-        self._watch = DeviceWatch(config, service, link, self.status)
+        self._watch = DeviceWatch(config, self._models, link, clock, self.status, self._trouble)
+
+    def _add(self, name: str) -> DeviceModel:
+        """Add a model that answers nothing yet."""
+        labels = None if self._link is None else self._link.labels(self._config)
+        service = ActiveReleases(
+            self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
+            self._memory,
+        )  # fmt: skip
+        self._models.add(DeviceModel(name, service))
+        if len(self._models.names) > 1:
+            self._meter.give_up(SHARED_METER)
+        return self._models[name]
+
+    def _follow(self, name: str, link: FleetLink) -> None:
+        """Follow the plan of a model from now on, and serve what the last run left."""
+        from edge_sdk.fleet.rollout import RolloutController
+
+        model = self._add(name)
+        own = link.add(name, model.following)
+        service, ask_again = model._service, link.syncer.ask_again
+        model.follow(own, RolloutController(own, service, self._config, ask_again))
+
+    def _choose(self, name: str | None) -> None:
+        """Make a model the device's own: the one of that name, or the only one."""
+        self._models.choose(name)
+        own = self._models.own
+        if own is None:
+            self._service = NoOwnModel(self._models)  # type: ignore[assignment]
+            self._sequence = Stream(lambda: self._service.current())
+        else:
+            self._service, self._sequence = own._service, own._sequence
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -513,17 +445,19 @@ class EdgeDevice:
                 self._repeaters.append(Repeater("edge-sync", self._sync_again))
         for repeater in self._repeaters:
             repeater.start()
+        if background and self._link is not None:
+            import edge_sdk.device_kinds  # noqa: F401 - a forked child should not import it
+            from edge_sdk.processes.owner import own
 
-    def _activate(self, slot: Slot) -> None:
-        assert self._rollout is not None
-        self._rollout.activate(slot)
+            self._owner = own(self._link.store.folder, self)
+        call_in_child(self._after_fork)
 
-    def _follow_plan(self) -> None:
-        if self._rollout is not None:
-            self._rollout.renew()
+    def _after_fork(self) -> None:
+        """Become, in a forked child, the device that the parent goes on running."""
+        from edge_sdk.device_kinds import attach_child
 
-    def _use_entities(self, pack: EntityPredictions | None) -> None:
-        self._service.use_entities(pack)
+        assert self._link is not None
+        attach_child(self, self._link.store.folder)
 
     def _send(self, bodies: list[Body]) -> None:
         """Put messages into the outbox, or into memory without a hub."""
@@ -534,32 +468,13 @@ class EdgeDevice:
 
     def _fold(self) -> float:
         """Run one round of the telemetry thread; return the seconds until the next."""
-        self._service.collect()
-        self._service.check_files()
-        if self._rollout is not None:
-            self._rollout.watch()
-        self._watch.look(self._repeaters)
+        try:
+            self._models.fold()
+        finally:  # what went wrong with one model is told, too
+            self._watch.look()
         return self._watch.thrift.fold_seconds()
 
     def _sync_again(self) -> float:
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
         return self._watch.thrift.sync_seconds(self._schedule.after(self.sync()))
-
-
-class _OfflineDevice(EdgeDevice):
-    """Device without a hub; see :meth:`EdgeDevice.offline`."""
-
-    def __init__(
-        self, folder: str | Path, files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float], reporting: Reporting | None,
-        background: bool,
-    ) -> None:  # fmt: skip
-        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        check_opening(config)
-        check_one_experiment(files)
-        terms = offline_terms(reporting)
-        service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
-        self._assemble(config, service)
-        serve_offline(service, folder, files, terms, config)
-        self._start_threads(background=background)

@@ -6,11 +6,13 @@
     ├── ContractError       a message or file is not what the contract says
     ├── InputError          an argument or an input that a call cannot take
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
+    │   └── ReloadError     a model was unloaded, and its file cannot be read again
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
     │   └── ExpiredPack     it was good, until its time was over
     ├── PatchError          a patch is damaged, or was made for another file
     ├── StateError          the state folder is locked, unwritable, or another model's
+    │   └── DeviceInUse     another process runs the device: attach to it
     ├── HubError            the hub refused, or sent an invalid reply
     │   ├── HubUnreachable  no reply: offline, timeout, connection refused
     │   │   └── HubBusy     it asks to come later, and says when
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BenchError",
     "ContractError",
+    "DeviceInUse",
     "EdgeError",
     "HubBusy",
     "ExpiredPack",
@@ -44,6 +47,7 @@ __all__ = [
     "PackError",
     "PatchError",
     "ReleaseError",
+    "ReloadError",
     "RuntimeMissing",
     "StateError",
     "TrustError",
@@ -76,6 +80,10 @@ class ReleaseError(EdgeError):
     """A release is missing, corrupt, or does not run on this machine."""
 
 
+class ReloadError(ReleaseError):
+    """A model was unloaded for others, and cannot be loaded again: its file was damaged since."""
+
+
 class RuntimeMissing(EdgeError, ImportError):
     """No distribution of onnxruntime is installed: the core package leaves the choice open."""
 
@@ -101,6 +109,10 @@ class ExpiredPack(PackError):
 
 class StateError(EdgeError):
     """The state folder is locked by another process, unwritable, or belongs to another model."""
+
+
+class DeviceInUse(StateError):
+    """Another process runs the device of this state folder; ``EdgeDevice.attach`` reaches it."""
 
 
 class HubError(EdgeError):

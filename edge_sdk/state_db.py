@@ -23,16 +23,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.errors import StateError, reason_of
+from edge_sdk.errors import DeviceInUse, StateError, reason_of
 from edge_sdk.system.files import make_folder
 from edge_sdk.system.kept_copy import Kept, read_kept, write_kept
 from edge_sdk.system.logs import Log
+from edge_sdk.system.operating_system import FolderInUse, FolderLock, lock_folder
+from edge_sdk.system.owner_file import who_has
 from edge_sdk.system.state_file import (
     DAMAGED,
     NO_DISK,
     check_room,
     kind_of_trouble,
-    lock_folder,
     open_file,
     open_in_memory,
     set_aside,
@@ -43,7 +44,8 @@ from edge_sdk.validation import path_of
 _log = Log(__name__)
 
 KEPT: Final = frozenset({"hub", "root", "trust_floors", "plan", "update"})
-"""Names of values that are there twice; the identity sees to its own second copy."""
+"""Values that are there twice, by the last part of their name; the identity sees to its own second
+copy."""
 
 _GENERATION: Final = "generation"
 """Number of the last change of a value of :data:`KEPT`."""
@@ -58,7 +60,8 @@ class StateDatabase:
         """Open or create it.
 
         Raises:
-            StateError: another process has it open, it cannot be created, or is of newer software.
+            DeviceInUse: another process has it open.
+            StateError: it cannot be created, or is of newer software.
         """
         self.folder = path_of("state", folder, StateError)
         self._path, self._copy = self.folder / _DATABASE, self.folder / _COPY
@@ -73,7 +76,9 @@ class StateDatabase:
             make_folder(self.folder)
             with contextlib.suppress(OSError):  # on a read-only disk it stays as it is
                 self.folder.chmod(0o700)
-            self._lock = lock_folder(self.folder)
+            self._lock: FolderLock | None = lock_folder(self.folder)
+        except FolderInUse:
+            raise DeviceInUse(f"{self.folder}: {who_has(self.folder)}") from None
         except OSError as error:
             raise StateError(
                 f"{self.folder}: cannot use it as a state folder; {reason_of(error)}. Give the "
@@ -83,7 +88,7 @@ class StateDatabase:
             self._db = self._open()
             self._reconcile()
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
 
     @property
@@ -93,7 +98,7 @@ class StateDatabase:
 
     @property
     def _closed(self) -> bool:
-        return self._lock < 0
+        return self._lock is None
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -137,7 +142,7 @@ class StateDatabase:
 
     def get(self, name: str) -> Any:
         """Return the JSON value under ``name``, or ``None``."""
-        if name in KEPT:
+        if _is_kept(name):
             with self._guard:
                 text = self._kept.values.get(name)
                 return None if text is None else json.loads(text)
@@ -154,7 +159,7 @@ class StateDatabase:
         sql = "INSERT OR REPLACE INTO value VALUES (?, ?)"
         with self.transaction() as db:
             db.execute(sql, (name, text))
-            if name in KEPT:
+            if _is_kept(name):
                 generation = self._kept.generation + (not self._changed)
                 self._kept = Kept(generation, {**self._kept.values, name: text})
                 self._changed = True
@@ -200,12 +205,12 @@ class StateDatabase:
     def close(self) -> None:
         """Close the database and give up the lock."""
         with self._guard:
-            if self._closed:
+            if self._lock is None:
                 return
             self.return_to_disk()
             self._db.close()
-            os.close(self._lock)  # which unlocks it
-            self._lock = -1
+            self._lock.close()
+            self._lock = None
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -347,7 +352,7 @@ class StateDatabase:
         """Return what the database has; generation -1 if that cannot be read."""
         try:
             rows = dict(self._db.execute("SELECT name, content FROM value").fetchall())
-            values = {name: rows[name] for name in KEPT & set(rows)}
+            values = {name: text for name, text in rows.items() if _is_kept(name)}
             for text in values.values():
                 json.loads(text)
             return Kept(int(rows.get(_GENERATION, 0)), values)
@@ -379,3 +384,7 @@ class StateDatabase:
             write_kept(self._copy, self._kept)
         except OSError as error:
             self._note(_COPY, f"{reason_of(error)}; {_DATABASE} alone has the newest state")
+
+
+def _is_kept(name: str) -> bool:
+    return name.rpartition("/")[2] in KEPT

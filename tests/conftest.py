@@ -57,7 +57,8 @@ SLOW = (
     *("campaigns", "e2e", "examples", "hub/cli", "hub/client", "hub/database", "hub/experiments"),
     *("hub/freshness", "hub/monitoring", "hub/packs", "hub/policy", "hub/runs", "hub/test_"),
     *("converters/lowering", "converters/pipeline", "converters/trees", "converters/test_"),
-    *("edge/bench", "test_benchmarks", "test_cli_help", "test_detection", "test_readme"),
+    *("edge/bench", "packs_elsewhere", "test_benchmarks", "test_cli_help", "test_detection"),
+    "test_readme",
     "test_statistics_campaign",
 )
 

@@ -37,7 +37,7 @@ def join(
 ) -> EnrolReply:
     """Enrol a new device over HTTP; ``client`` asks as it from then on."""
     key = DeviceKey.generate()
-    reply = client.enrol(token, key.enrolment(model, token, attributes=attributes))
+    reply = client.enrol(token, key.enrolment((model,), token, attributes=attributes))
     client.authenticate(Credentials(MemoryChain(key, reply.device)))
     return reply
 
@@ -47,7 +47,7 @@ def enrolled(
 ) -> str:
     """Enrol a new device at a hub in this process; return its name."""
     return hub.fleet.enrol(
-        token, DeviceKey.generate().enrolment(model, token, attributes=attributes)
+        token, DeviceKey.generate().enrolment((model,), token, attributes=attributes)
     ).device
 
 
@@ -56,7 +56,7 @@ def credentialed(
 ) -> tuple[str, str]:
     """Enrol a new device at a hub in this process; return its name and a credential."""
     key = DeviceKey.generate()
-    device = hub.fleet.enrol(token, key.enrolment(model, token, attributes=attributes)).device
+    device = hub.fleet.enrol(token, key.enrolment((model,), token, attributes=attributes)).device
     reply = hub.fleet.identities.new_credential(MemoryChain(key, device).request())
     return device, reply.credential
 

@@ -141,7 +141,7 @@ def test_importing_little_loads_little(statement: str) -> None:
 
 
 PUBLIC = {
-    "edge_sdk": ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"],
+    "edge_sdk": ["AsyncEdgeDevice", "BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"],
     "edge_sdk.config": ["DeviceConfig"],
     "edge_sdk.entity": [
         *("EntityFeatures", "EntityPackInfo", "EntityPredictions", "EntityValues"),

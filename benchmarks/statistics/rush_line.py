@@ -23,6 +23,7 @@ from cloud_hub.policy.schema.sections import GatePolicy, Policy, TriggerRule
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge, verdicts_on
 from cloud_hub.runs.jobs import held_back
+from cloud_hub.runs.rare_days import NORMAL_DAYS
 from cloud_hub.rush.decision import wins
 from cloud_hub.statistics.reuse import Wear
 from cloud_hub.triggers.facts import (
@@ -39,8 +40,6 @@ CANARY: Final = 2 * HOUR
 """Seconds from the gate until a version serves everybody."""
 
 DEVICES: Final = 20
-NORMAL_DAYS: Final = 28
-"""As the hub's: days before a rare one whose rows are compared on when it is over."""
 
 
 @dataclass(frozen=True)

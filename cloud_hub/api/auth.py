@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from cloud_hub.api.token_files import ADMIN_FILE, is_token
-from cloud_hub.database.records import DeviceRecord
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Forbidden, HubFault, Unauthenticated
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def admin(request: Request) -> str:
     raise Unauthenticated("admin token: wrong; it is in the file admin.token of the hub's data")
 
 
-def device(request: Request) -> DeviceRecord:
+def device(request: Request) -> EnrolledDevice:
     """Return the device that asks.
 
     Raises:
@@ -121,7 +121,7 @@ def _is_device(hub: Hub, token: str) -> bool:
 Admin = Annotated[str, Depends(admin)]
 """In a route's signature: administrators only; the argument is their name."""
 
-Device = Annotated[DeviceRecord, Depends(device)]
+Device = Annotated[EnrolledDevice, Depends(device)]
 """In a route's signature: devices only; the argument is the one that asks."""
 
 Member = Annotated[None, Depends(member)]

@@ -104,12 +104,11 @@ class Answering:
 
     def feed(self, batch: pa.RecordBatch) -> Feed:
         """Return the model's input tensors for rows; raises InputError if one does not fit."""
-        dense = self._schema.dense
+        dense, names = self._schema.dense, [column.name for column in self._schema.columns]
         if dense is None or np.dtype(dense.dtype).kind != "f":
-            names = [column.name for column in self._schema.columns]
             return self._schema.batch({name: _plain(batch.column(name)) for name in names})
         with np.errstate(over="ignore"):  # an infinity is refused there, with its feature
-            return self._schema.batch(_matrix(batch, [c.name for c in self._schema.columns], dense))
+            return self._schema.batch(_matrix(batch, names, dense))
 
     def _which(self, batch: pa.RecordBatch, entities: pa.Array, error: InputError) -> str:
         """Say which entity's row does not fit, by trying one after the other."""

@@ -82,8 +82,13 @@ class _Due:
     generation: Generation
 
     @property
+    def attribute(self) -> str | None:
+        """Attribute of devices by which they take their share; ``None``: all take the same."""
+        return None if self.job.entities == ALL else self.job.entities
+
+    @property
     def attempt(self) -> tuple[object, ...]:
-        """Return what a refusal is remembered by: declared otherwise, it may be published."""
+        """What a refusal is remembered by: declared otherwise, it may be published."""
         return self.generation.record.id, self.job
 
 
@@ -116,14 +121,13 @@ class DevicePacks:
 
     def status(self, model: str) -> DevicePackStatus:
         """Return what devices of a model hold."""
-        due, index = self._due(model), self.index(model)
-        refused = self._refused.get(model)
-        again = due is not None and refused is not None and refused.attempt == due.attempt
-        return DevicePackStatus(
-            index,
-            None if due is None else due.generation.record.id,
-            refused.reason if again and refused is not None else "",
-        )
+        index = self.index(model)
+        due = self._due(model, self._held(model), index)
+        if due is None:
+            return DevicePackStatus(index, None, "")
+        refusal = self._refusal(model, due)
+        reason = "" if refusal is None else refusal.reason
+        return DevicePackStatus(index, due.generation.record.id, reason)
 
     def again(self, model: str, *, actor: str) -> DevicePackStatus:
         """Have what was refused tried once more at the next tick, as after a key came back.
@@ -152,28 +156,38 @@ class DevicePacks:
             return None
 
     def _held(self, model: str) -> tuple[str, BatchJob] | None:
+        """Return the job whose answers devices hold, by its name; ``None`` if they hold none."""
         jobs = self._registry.policy(model).batch.items()
         return next(((name, job) for name, job in jobs if job.entities is not None), None)
 
-    def _due(self, model: str) -> _Due | None:
-        held = self._held(model)
+    def _due(
+        self, model: str, held: tuple[str, BatchJob] | None, index: EntityIndex | None
+    ) -> _Due | None:
         generation = None if held is None else self._generations.current(model, held[0])
         if held is None or generation is None:
             return None
         due = _Due(*held, generation)
-        return None if _is_out(self.index(model), due) else due
+        return None if _is_out(index, due) else due
+
+    def _refusal(self, model: str, due: _Due) -> _Refusal | None:
+        """Return why the last attempt at what is due failed; ``None`` if there was none."""
+        refusal = self._refused.get(model)
+        return None if refusal is None or refusal.attempt != due.attempt else refusal
 
     def _follow(self, model: str, now: float) -> None:
-        if self._held(model) is None:
+        held = self._held(model)
+        if held is None:
             if self._repository.entities(model) is not None:
                 self._repository.publish_entities(model, b"")
                 self._audit.record(ACTOR, "entities", model, {"generation": None})
             return
-        due, refused = self._due(model), self._refused.get(model)
-        if due is None or (refused and refused.attempt == due.attempt and now < refused.again_at):
+        index = self.index(model)
+        due = self._due(model, held, index)
+        refusal = None if due is None else self._refusal(model, due)
+        if due is None or (refusal is not None and now < refusal.again_at):
             return
         try:
-            self._publish(model, due.name, due.job, due.generation, self.index(model))
+            self._publish(model, due, index)
             self._refused.pop(model, None)
         except NotFound:
             return  # dropped meanwhile: the next tick sees what is current
@@ -184,37 +198,29 @@ class DevicePacks:
             self._refuse(model, due, _Refusal(due.attempt, str(error)))
 
     def _refuse(self, model: str, due: _Due, refusal: _Refusal) -> None:
-        before, self._refused[model] = self._refused.get(model), refusal
+        before, self._refused[model] = self._refusal(model, due), refusal
         reason = refusal.reason
-        if before is not None and (before.attempt, before.reason) == (refusal.attempt, reason):
+        if before is not None and before.reason == reason:
             return  # said already
         number = due.generation.record.id
         detail = {"job": due.name, "generation": number, "reason": reason[:1_000]}
         self._audit.record(ACTOR, "entities refused", model, detail)
         log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
 
-    def _publish(
-        self,
-        model: str,
-        name: str,
-        job: BatchJob,
-        generation: Generation,
-        before: EntityIndex | None,
-    ) -> None:
+    def _publish(self, model: str, due: _Due, before: EntityIndex | None) -> None:
         self._repository.signer(RELEASES)  # before minutes of work
-        record = generation.record
+        name, attribute, record = due.name, due.attribute, due.generation.record
         manifest = self._registry.release(record.line, record.version).manifest
-        attribute = None if job.entities == ALL else job.entities
         with tempfile.TemporaryDirectory(prefix="entities-") as scratch:
             folder = Path(scratch)
             shares = spooled(
-                generation, folder, attribute=attribute, classes=manifest.signature.classes,
-                most=job.pack_entries,
+                due.generation, folder, attribute=attribute, classes=manifest.signature.classes,
+                most=due.job.pack_entries,
             )  # fmt: skip
             made: dict[str, EntityShare] = {}
             for value, share in sorted(shares.items()):
                 path = folder / "new.pack"
-                self._write(path, model, job, generation, manifest, share, value, attribute)
+                self._write(path, model, due, manifest, share, value)
                 share.file.unlink()
                 base = before.shares.get(value) if before is not None else None
                 made[value] = self._stored(model, path, share, base)
@@ -233,17 +239,10 @@ class DevicePacks:
         log.info("%s %s: generation %d published in %d packs", model, name, record.id, len(made))
 
     def _write(
-        self,
-        path: Path,
-        model: str,
-        job: BatchJob,
-        generation: Generation,
-        manifest: Manifest,
-        share: Share,
-        value: str,
-        attribute: str | None,
+        self, path: Path, model: str, due: _Due, manifest: Manifest, share: Share, value: str
     ) -> None:
-        record, layout, signature = generation.record, generation.layout, manifest.signature
+        job, generation, signature = due.job, due.generation, manifest.signature
+        record, layout = generation.record, generation.layout
         keys, values = loaded(share, layout, names_of(generation, signature.classes))
         about = EntityPackInfo(
             record.job,
@@ -252,7 +251,7 @@ class DevicePacks:
             classes=() if layout.top else signature.classes,
             threshold=signature.threshold,
             top=layout.top,
-            share=None if attribute is None else value,
+            share=None if due.attribute is None else value,
             default=job.default,
             default_items=job.default_items,
         )
@@ -337,9 +336,8 @@ def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
 
 
 def _is_out(index: EntityIndex | None, due: _Due) -> bool:
-    attribute = None if due.job.entities == ALL else due.job.entities
     published = None if index is None else (index.job, index.generation, index.attribute)
-    return published == (due.name, due.generation.record.id, attribute)
+    return published == (due.name, due.generation.record.id, due.attribute)
 
 
 def _places(index: EntityIndex) -> Iterator[str]:

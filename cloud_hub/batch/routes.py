@@ -155,8 +155,8 @@ def _answers(
 ) -> list[EntityAnswer]:
     hub = hub_of(request)
     administrator = is_admin(hub, bearer(request))
-    if not administrator and device(request).model != model:
-        raise Forbidden(f"{model}: this device belongs to another model")
+    if not administrator and model not in device(request).models:
+        raise Forbidden(f"{model}: this device belongs to other models")
     name, found = hub.lookups.job(model, job)
     if not administrator and not found.devices:
         raise Forbidden(f"{model} {name}: its policy lets administrators ask only; devices: true")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from cloud_hub.calendar.occurrence import Occurrence, made
+from cloud_hub.calendar.occurrence import LONGEST, Occurrence, made
 from cloud_hub.calendar.recurrence import check_year, parts_of, repeats
 from edge_sdk.contract.errors import ContractError
 
@@ -26,9 +26,6 @@ REPEATING: Final = 200
 
 NOT_READ: Final = ("EXRULE",)
 """Properties that change when an event is, and that nobody writes any more."""
-
-LONGEST: Final = datetime.timedelta(days=31)
-"""Of an event: what is longer is no rare day."""
 
 DAY: Final = datetime.timedelta(days=1)
 
@@ -236,8 +233,8 @@ def _length(event: Any, start: datetime.date, zone: datetime.tzinfo) -> datetime
         length = datetime.timedelta() if timed else DAY
     if length <= datetime.timedelta():
         raise ContractError("expected an end (DTEND or DURATION) after its begin")
-    if length > LONGEST:
-        raise ContractError(f"expected at most {LONGEST.days} days from its begin to its end")
+    if length > LONGEST * DAY:
+        raise ContractError(f"expected at most {LONGEST} days from its begin to its end")
     return length
 
 

@@ -6,9 +6,13 @@ import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 Span = tuple[float, float]
 """First moment, and the moment after the last, in Unix seconds."""
+
+LONGEST: Final = 31
+"""Days that an occurrence may last: what is longer is no rare day."""
 
 
 @dataclass(frozen=True, order=True)

@@ -114,8 +114,9 @@ def _repeats(
             rule: Any = rrulestr(text, dtstart=start, ignoretz=True)
             declared = rule._until
             rule = rule.replace(until=until if declared is None else min(until, declared))
-            days = max(0, (until - start).days) + 2 * LEAP_YEAR
-            rule._bymonth = _Months(rule._bymonth or range(1, 13), days)
+            # It looks at whole years, and asks once more in each for the n-th weekdays of it.
+            days = max(0, (until - start).days) + 3 * LEAP_YEAR
+            rule._bymonth = _Months(rule._bymonth or (), days)
             return tuple(_until_the_end(rule, int(count) if count is not None else None))
     except (*BROKEN, Warning) as error:
         raise ContractError(f"expected a rule of RFC 5545, got {text[:80]!r}; {error}") from error
@@ -135,7 +136,8 @@ class _AllSeenError(Exception):
 
 
 class _Months(frozenset[int]):
-    """Months in which a rule may come up, which dateutil asks for of each day that it looks at.
+    """Months in which a rule may come up; none if it names none. Of each day that it looks at,
+    dateutil asks first whether there are any.
 
     It looks at the end only when the rule comes up: one that never does, such as 30 February each
     day, would be looked for until the year 9999, for seconds.
@@ -148,11 +150,11 @@ class _Months(frozenset[int]):
         self.left = days
         return self
 
-    def __contains__(self, month: object) -> bool:
+    def __bool__(self) -> bool:
         self.left -= 1
         if self.left < 0:
             raise _AllSeenError
-        return super().__contains__(month)
+        return len(self) > 0
 
 
 def first_days(

@@ -82,8 +82,18 @@ Standing = Annotated[
         parser=types.name, metavar="WORD", help="Only active, pending, revoked or cloned ones."
     ),
 ]
-ModelOption = Annotated[
-    str, typer.Option("--model", parser=types.name, metavar="MODEL", help="That they will serve.")
+TokenModels = Annotated[
+    list[str],
+    typer.Argument(parser=types.name, metavar="MODEL…", help="Models that they may serve."),
+]
+ModelOptions = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        parser=types.name,
+        metavar="MODEL",
+        help="That they may serve; may be given several times.",
+    ),
 ]
 SerialFile = Annotated[
     Path,
@@ -114,7 +124,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def _enrol_token(
     hub: HubAddress,
-    model: types.Model,
+    models: TokenModels,
     uses: Uses = 1,
     hours: Hours = 24.0,
     count: Count = 1,
@@ -123,7 +133,7 @@ def _enrol_token(
 ) -> Result:
     """Make tokens with which devices join; they are shown only now."""
     answer = hub.client().post(
-        "enrolment-tokens", model=model, uses=uses, seconds=hours * 3_600, count=count,
+        "enrolment-tokens", model=models, uses=uses, seconds=hours * 3_600, count=count,
         attribute=attribute or None, approve=approve,
     )  # fmt: skip
     if "warning" in answer:
@@ -138,10 +148,10 @@ def _tokens(hub: HubAddress, model: types.OnlyModel = None, every: All = False) 
 
 
 def _tokens_table(tokens: list[dict[str, Any]]) -> TextTable:
-    columns = ("id", "model", "uses left", "of", "expires", "made by", "terms")
+    columns = ("id", "models", "uses left", "of", "expires", "made by", "terms")
     rows = [
         (
-            t["id"], t["model"], t["uses"], t["devices"], local_time(t["expires_at"]),
+            t["id"], ", ".join(t["models"]), t["uses"], t["devices"], local_time(t["expires_at"]),
             t["made_by"], _terms(t),
         )
         for t in tokens
@@ -214,12 +224,12 @@ def _remarks(device: dict[str, Any]) -> str:
 def _register(
     hub: HubAddress,
     file: SerialFile,
-    model: ModelOption,
+    models: ModelOptions,
     attribute: AttributeOption = [],  # noqa: B006 (typer copies it)
 ) -> Result:
     """Let devices in by serial number; a secret is made where neither it nor a key is given."""
     rows = json.dumps(_read_serials(file)).encode()
-    answer = hub.client().post("serials", rows, model=model, attribute=attribute or None)
+    answer = hub.client().post("serials", rows, model=models, attribute=attribute or None)
     if "warning" in answer:
         warn(answer["warning"])
     return Result(answer, _as_csv)

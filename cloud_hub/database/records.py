@@ -4,10 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cloud_hub.errors import Invalid
+
+
+@dataclass(frozen=True)
+class EnrolledDevice:
+    """A device that showed a credential.
+
+    Attributes:
+        device: its name.
+        models: whose fleets it is in.
+    """
+
+    device: str
+    models: tuple[str, ...]
+
+    def check_model(self, model: str) -> None:
+        """Refuse a model that is none of the device's.
+
+        Raises:
+            Invalid: it is not.
+        """
+        if model not in self.models:
+            names = ", ".join(self.models)
+            raise Invalid(f"model: this device belongs to {names}, not to {model:.80}")
+
 
 @dataclass(frozen=True)
 class DeviceRecord:
-    """A device and the state that it last reported.
+    """One model on a device, and the state that was last reported of it.
 
     Attributes:
         device: its name.

@@ -96,19 +96,19 @@ class DatasetValidation:
         label = next((c.name for c in before.columns if c.role == "label"), None)
         return DataReference(before.ref, known, label)
 
-    def _usual_before(self, record: DatasetRecord) -> str | None:
+    def _usual_before(self, record: DatasetRecord) -> DatasetRef | None:
         """Return the parent; of shared rows the newest version before that was trained on.
 
         Shared rows that a check has refused are no measure: what stopped one run would pass in the
         next.
         """
-        if record.name != FRESH:
-            return f"{record.name}@{record.parent}" if record.parent is not None else None
-        uses = self._datasets.uses(record.model).values()
-        trained = [DatasetRef.parse(ref) for use in uses for ref in use.get("trained", ())]
-        numbers = [ref.number or 0 for ref in trained if ref.name == FRESH]
-        earlier = [number for number in numbers if number < record.number]
-        return f"{FRESH}@{max(earlier)}" if earlier else None
+        number = record.parent
+        if record.name == FRESH:
+            uses = self._datasets.uses(record.model).values()
+            trained = [DatasetRef.parse(ref) for use in uses for ref in use.get("trained", ())]
+            numbers = [ref.number or 0 for ref in trained if ref.name == FRESH]
+            number = max((each for each in numbers if each < record.number), default=None)
+        return None if number is None else DatasetRef(record.name, number=number)
 
     def _holdout(self, record: DatasetRecord, data: Dataset) -> Dataset | None:
         """Return the holdout with the features of the rows; ``None`` if it has others."""

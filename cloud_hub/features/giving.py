@@ -1,5 +1,7 @@
 """Gives devices the newest values of sets, again whenever those would be others.
 
+Other feature stores call it materialization.
+
 Invariant: what devices were given is compared with what is there, and nothing is remembered in
 between; so a hub that is killed at any moment, a rule of retention, a changed declaration and a
 version that is promoted later all end in the same: the next tick gives what is missing.
@@ -13,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.features.history_store import SetTaken
 from cloud_hub.features.online import online_table
 from edge_sdk.contract.limits import LATEST
 
@@ -35,14 +36,12 @@ class Given:
     """What devices of a model have.
 
     Attributes:
-        made_of: names the sets and their files.
         at: moment of the values, Unix seconds.
         is_newest: no other files, versions of sets or rules are there by now.
         held_back: some row of them became visible after that: one with a delay.
         all_visible: no more rows of the same files are still held back.
     """
 
-    made_of: str
     at: float
     is_newest: bool
     held_back: bool
@@ -68,15 +67,14 @@ class Giving:
         Raises:
             HubFault: the release that serves cannot take them.
         """
-        # Before the rows are read: what comes meanwhile makes it another text.
-        made_of, sets = self.made_of(model), self._history.of_model(model)
+        sets = self._history.of_model(model)
+        made_of = self._made_of(sets)  # before the rows: what comes meanwhile makes it another text
         with self._history.opened(sets) as histories:
             table = online_table(histories, now)
-            taken = [SetTaken.of(each) for each in histories]
         if table is not None:
             versions = self._online.give(model, table, now, made_of)
             for version in versions:
-                self._history.note_uses(model, version, "served", taken, now)
+                self._history.note_uses(model, version, "served", histories, now)
 
     def give_new(self, model: str, now: float) -> None:
         """Give a model's values if they are others than those that were given last.
@@ -84,9 +82,10 @@ class Giving:
         Raises:
             HubFault: see :meth:`give`.
         """
-        given, sets = self.given(model, now), self._history.of_model(model)
+        sets = self._history.of_model(model)
         if all(self._visible_since(each, _NEVER, now) is None for each in sets):
             return
+        given = self._given(model, sets, now)
         others = given is None or not given.is_newest
         if given is not None and given.held_back:
             others |= given.all_visible or now - given.at >= GIVE_SECONDS
@@ -109,18 +108,22 @@ class Giving:
 
     def given(self, model: str, now: float) -> Given | None:
         """Return what devices of a model have; ``None`` before the first time."""
-        info = self._online.info(model)
-        if info is None:
-            return None
-        sets = self._history.of_model(model)
-        is_newest = info.made_of == info.published == self.made_of(model)
-        until = [self._visible_since(each, info.updated_at, now) for each in sets]
-        last = [each for each in until if each is not None]
-        return Given(info.made_of, info.updated_at, is_newest, bool(last), all(last))
+        return self._given(model, self._history.of_model(model), now)
 
     def made_of(self, model: str) -> str:
         """Return a text that names the sets of a model and the files that they have now."""
-        sets = self._history.of_model(model)
+        return self._made_of(self._history.of_model(model))
+
+    def _given(self, model: str, sets: Sequence[VersionedSet], now: float) -> Given | None:
+        info = self._online.info(model)
+        if info is None:
+            return None
+        is_newest = info.made_of == info.published == self._made_of(sets)
+        until = [self._visible_since(each, info.updated_at, now) for each in sets]
+        last = [each for each in until if each is not None]
+        return Given(info.updated_at, is_newest, bool(last), all(last))
+
+    def _made_of(self, sets: Sequence[VersionedSet]) -> str:
         return " ".join(f"{s.ref}:{self._history.state(s.declared.name)}" for s in sets)
 
     def _visible_since(self, of: VersionedSet, given: float, now: float) -> bool | None:
@@ -138,7 +141,6 @@ class Giving:
         if not new:
             return
         with self._history.opened(sets) as histories:
-            taken = [SetTaken.of(each) for each in histories]
-        for version in served:
-            self._history.note_uses(model, version, "served", taken, now)
+            for version in served:
+                self._history.note_uses(model, version, "served", histories, now)
         self._noted |= new

@@ -83,20 +83,6 @@ class FeatureUse:
     at: float
 
 
-@dataclass(frozen=True)
-class SetTaken:
-    """A version of a set and the SHA-256 of the list of its files: what a model was given."""
-
-    name: str
-    set_version: int
-    history: str
-
-    @classmethod
-    def of(cls, history: SetHistory) -> SetTaken:
-        """Return the name of a set that was opened."""
-        return cls(history.declared.name, history.version, history.fingerprint)
-
-
 class FeatureHistory:
     """Sets and their rows.
 
@@ -249,7 +235,7 @@ class FeatureHistory:
         return len(digests)
 
     def note_uses(
-        self, model: str, version: str, kind: str, sets: Sequence[SetTaken], now: float
+        self, model: str, version: str, kind: str, sets: Sequence[SetHistory], now: float
     ) -> None:
         """Store that a version of a model has to do with sets; the first time counts.
 
@@ -257,13 +243,15 @@ class FeatureHistory:
             model: name of the line.
             version: of the model.
             kind: ``trained`` or ``served``.
-            sets: with what was in them.
+            sets: as they were opened.
             now: Unix seconds.
         """
-        key = {"model": model, "version": version, "kind": kind, "at": now}
         with transaction(self._engine) as db:
             for each in sets:
-                insert_if_new(db, feature_uses, {**key, **asdict(each)})
+                use = FeatureUse(
+                    model, version, each.declared.name, each.version, kind, each.fingerprint, now
+                )
+                insert_if_new(db, feature_uses, asdict(use))
 
     def uses(self, *, name: str | None = None, model: str | None = None) -> list[FeatureUse]:
         """Return who uses a set, or what a model uses, oldest first."""

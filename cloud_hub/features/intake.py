@@ -88,9 +88,7 @@ def entities_of(rows: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in rows.column_names:
         near = did_you_mean(name, rows.column_names)
         raise Invalid(f"{name}: expected this column of entities; {near}got {rows.column_names}")
-    column = rows[name]
-    if pa.types.is_dictionary(column.type):  # what pandas calls a category
-        column = column.cast(column.type.value_type)
+    column = _without_categories(rows[name])
     kind = column.type
     texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (texts or pa.types.is_integer(kind)):
@@ -131,9 +129,7 @@ def _check_ahead(
 
 
 def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
-    wanted = ARROW[feature.dtype]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    wanted, column = ARROW[feature.dtype], _without_categories(column)
     if pa.types.is_decimal(column.type):  # sums and averages of databases
         whole = pa.types.is_integer(wanted)
         column = _cast(column, pa.int64() if whole else pa.float64(), feature, safe=whole)
@@ -156,6 +152,12 @@ def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
             f"{feature.name}: expected values that {feature.dtype} holds, some are larger"
         )
     return cast
+
+
+def _without_categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values themselves of what pandas calls categories, Arrow a dictionary."""
+    is_dictionary = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_dictionary else column
 
 
 def _cast(

@@ -19,7 +19,7 @@ from cloud_hub.errors import Invalid
 from cloud_hub.features.intake import entities_of
 from cloud_hub.features.moments import MICRO, micros_of
 from cloud_hub.features.point_in_time import NONE, EntityTimes, newest_before
-from cloud_hub.features.set_history import defaults_of, features_in, groups, index_of
+from cloud_hub.features.set_history import defaults_of, features_in, file_groups, index_of
 from cloud_hub.text.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _newest(history: SetHistory, asked: EntityTimes) -> _Newest:
     lengths: list[int] = []
     # Serving has a row only so long after its moment; training does not see it earlier.
     delay = round(history.declared.delay_seconds * MICRO)
-    for files in groups(history.files):
+    for files in file_groups(history.files):
         part, rows = index_of(files)
         found = newest_before(EntityTimes(part.entities, part.times + delay), asked)
         at = part.times[np.maximum(found, 0)] if len(part.times) else times

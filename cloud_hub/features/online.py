@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cloud_hub.features.joining import AGE, JoinedRows, join
 from cloud_hub.features.moments import MICRO, TIMESTAMP
-from cloud_hub.features.set_history import SetHistory, names_in
+from cloud_hub.features.set_history import SetHistory, entity_names
 from cloud_hub.features.table import FeatureTable
 
 _NOW = "@now"
@@ -21,7 +21,7 @@ _NOW = "@now"
 
 def entities_in(histories: Sequence[SetHistory]) -> list[str]:
     """Return the names of the entities of all sets, in order."""
-    return sorted({name for history in histories for name in names_in(history)})
+    return sorted(set().union(*map(entity_names, histories)))
 
 
 def newest_rows(histories: Sequence[SetHistory], entities: Sequence[str], now: float) -> JoinedRows:

@@ -48,18 +48,18 @@ class SetHistory:
         return f"{self.declared.name}@{self.version}"
 
 
-def names_in(history: SetHistory) -> list[str]:
-    """Return the names of all entities of a set, in order."""
+def entity_names(history: SetHistory) -> set[str]:
+    """Return the names of all entities of a set."""
     names = pa.chunked_array([], pa.string())
-    for files in groups(history.files):
+    for files in file_groups(history.files):
         chunks = [c for file in files for c in _read(file, _KEYS[:1])[_KEYS[0]].chunks]
-        names = pa.chunked_array([*names.chunks, *chunks], pa.string()).unique()
-        names = pa.chunked_array([names])
-    return sorted(names.to_pylist())
+        distinct = pa.chunked_array([*names.chunks, *chunks], pa.string()).unique()
+        names = pa.chunked_array([distinct])
+    return set(names.to_pylist())
 
 
-def counting_rows(history: SetHistory) -> Iterator[pa.Table]:
-    """Yield the rows of a set that count, file by file, with the names that it declares.
+def uncorrected_rows(history: SetHistory) -> Iterator[pa.Table]:
+    """Yield the rows of a set, file by file, with the names that it declares.
 
     Those that were corrected (another row of the same entity and moment came later) are left out:
     what is exported can be imported, and gives the same joins.
@@ -68,7 +68,7 @@ def counting_rows(history: SetHistory) -> Iterator[pa.Table]:
         HubFault: a file of history cannot be read.
     """
     declared = history.declared
-    for file, counts in zip(history.files, _counting(history), strict=True):
+    for file, counts in zip(history.files, _uncorrected(history), strict=True):
         index = _read(file, _KEYS).rename_columns([declared.entity, declared.time])
         table = features_in(file, declared)
         for i, name in enumerate(index.column_names):
@@ -76,7 +76,7 @@ def counting_rows(history: SetHistory) -> Iterator[pa.Table]:
         yield table.filter(pa.array(counts))
 
 
-def _counting(history: SetHistory) -> list[NDArray[np.bool_]]:
+def _uncorrected(history: SetHistory) -> list[NDArray[np.bool_]]:
     """Return for each file which of its rows [N] were not corrected by a later file."""
     index, lengths = index_of(history.files)
     if not lengths:
@@ -89,7 +89,7 @@ def _counting(history: SetHistory) -> list[NDArray[np.bool_]]:
     return np.split(counts, np.cumsum(lengths)[:-1])
 
 
-def groups(files: Sequence[Path]) -> Iterator[list[Path]]:
+def file_groups(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield files in their order, together while they have at most :data:`ROWS_AT_ONCE` rows.
 
     Raises:

@@ -32,8 +32,8 @@ from cloud_hub.features.intake import taken
 from cloud_hub.features.joining import JoinedRows, join
 from cloud_hub.features.python_source import called_rows
 from cloud_hub.features.row_files import write_parquet
-from cloud_hub.features.set_history import counting_rows
-from cloud_hub.features.snapshot import taken_in, write_snapshot
+from cloud_hub.features.set_history import uncorrected_rows
+from cloud_hub.features.snapshot import read_snapshot, write_snapshot
 from cloud_hub.features.sql_source import query_rows
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
@@ -274,7 +274,7 @@ class FeatureSets:
         with self.history.opened([of]) as (history,):
             if not history.files:
                 raise NotFound(f"{name}: has no rows yet")
-            write_parquet(pa.concat_tables(counting_rows(history)), file)
+            write_parquet(pa.concat_tables(uncorrected_rows(history)), file)
 
     def write_snapshot(self, model: str, folder: Path, until: float) -> None:
         """Write the sets of a model, as they are now, into a folder that a worker reads.
@@ -296,9 +296,10 @@ class FeatureSets:
             model: name of the line.
             version: of the model.
             folder: in which :meth:`write_snapshot` wrote what it was given.
-            refs: of the sets that the training says it joined.
+            refs: of the sets that the training says it joined; it cannot name others.
         """
-        self.history.note_uses(model, version, "trained", taken_in(folder, refs), time.time())
+        joined = [each for each in read_snapshot(folder) if each.ref in refs]
+        self.history.note_uses(model, version, "trained", joined, time.time())
 
     def tick(self, now: float) -> None:
         """Ask sources that are due, give out what devices lack, forget what is too old.

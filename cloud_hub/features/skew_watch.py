@@ -143,11 +143,11 @@ class SkewWatch:
         if plan is None or plan.serving.features is None or given is None:
             return
         moments = self._moments(model, given, now)
+        if moments is None:
+            return
         query = select(feature_skews.c.at).where(feature_skews.c.model == model)
         with self._engine.connect() as db:
             last = db.execute(query.order_by(feature_skews.c.id.desc()).limit(1)).scalar()
-        if moments is None:
-            return
         # What is new is compared at once, but not faster than rows come in.
         if last is None or now - last >= EVERY_SECONDS or last < moments[1] <= now:
             self.measure(model, now)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_hub.features.declaration import FeatureSet
-from cloud_hub.features.history_store import SetTaken
 from cloud_hub.features.set_history import SetHistory
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.system.files import write_atomic
@@ -46,13 +45,17 @@ def write_snapshot(folder: Path, histories: Sequence[SetHistory]) -> None:
             {
                 "declared": asdict(history.declared),
                 "files": names,
-                "taken": asdict(SetTaken.of(history)),
+                "taken": {
+                    "name": history.declared.name,
+                    "set_version": history.version,
+                    "history": history.fingerprint,
+                },
             }
         )
     write_atomic(to / _SETS, json.dumps(listed).encode())
 
 
-def is_whole(folder: Path) -> bool:
+def has_snapshot(folder: Path) -> bool:
     """Return whether :func:`write_snapshot` got to its end in a folder."""
     return (folder / FOLDER / _SETS).exists()
 
@@ -68,11 +71,6 @@ def read_snapshot(folder: Path) -> tuple[SetHistory, ...]:
         )
         for each in _listed(folder)
     )
-
-
-def taken_in(folder: Path, refs: Sequence[str]) -> list[SetTaken]:
-    """Return those sets of a snapshot that a training says it joined; it cannot name others."""
-    return [SetTaken.of(each) for each in read_snapshot(folder) if each.ref in refs]
 
 
 def digests_in(folder: Path) -> dict[str, str]:

@@ -93,11 +93,13 @@ def _at_most(seconds: float, db: Connection, late: threading.Event) -> Iterator[
 
 def _table(names: list[str], batches: Iterable[Sequence[Any]], memory_mb: int) -> pa.Table:
     tables: list[pa.Table] = []
+    size = 0
     try:
         for rows in batches:
             columns = zip(names, zip(*rows, strict=True), strict=True)
             tables.append(pa.table({name: pa.array(list(values)) for name, values in columns}))
-            if sum(table.nbytes for table in tables) > memory_mb << 20:
+            size += tables[-1].nbytes
+            if size > memory_mb << 20:
                 raise Invalid(f"sql: the rows take more than the {memory_mb} MB that are declared")
         # A batch in which a column is missing everywhere has no type of its own.
         if not tables:

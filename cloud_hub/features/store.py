@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,7 +81,7 @@ class FeatureStore:
                 f"INSERT OR REPLACE INTO [{_values(model)}] VALUES (:entity, :row)", rows
             )
             models: Any = db["models"]
-            models.insert(info, pk="model", replace=True)
+            models.insert(info, pk="model", replace=True, alter=True)
 
     def note_published(self, model: str, made_of: str) -> None:
         """Note that plans name the values that were made of something."""
@@ -93,12 +93,13 @@ class FeatureStore:
         with self._open() as db:
             if not db["models"].exists():
                 return None
-            columns = ", ".join(field.name for field in fields(FeatureInfo))
-            found = db["models"].rows_where("model = ?", [model], select=columns)
-            row = next(found, None)
+            row = next(db["models"].rows_where("model = ?", [model]), None)
         if row is None:
             return None
-        return FeatureInfo(**{**row, "defaults": json.loads(row["defaults"])})
+        # Files of earlier hubs do not say what they were made of.
+        made_of, published = row.get("made_of") or "", row.get("published") or ""
+        defaults = json.loads(row["defaults"])
+        return FeatureInfo(defaults, row["updated_at"], row["expires"], made_of, published)
 
     def count(self, model: str) -> int:
         """Return the number of entities."""

@@ -24,6 +24,9 @@ from edge_sdk.contract.plan import Plan
 router = APIRouter()
 
 SERIAL_BYTES: Final = 8 << 20
+Models = Annotated[list[str], Query(min_length=1)]
+"""Names of models, several times."""
+
 Attributes = Annotated[list[str], Query()]
 """``NAME=VALUE``, several times."""
 
@@ -34,7 +37,7 @@ Reason = Annotated[str, Query(min_length=1, max_length=500)]
 def new_tokens(
     request: Request,
     admin: Admin,
-    model: str,
+    model: Models,
     uses: int = 1,
     seconds: float = 86_400.0,
     count: int = 1,
@@ -46,7 +49,7 @@ def new_tokens(
     Args:
         request: leads to the hub.
         admin: who asks.
-        model: that the devices will serve.
+        model: that the devices may serve; several times for several.
         uses: number of devices that may join with each.
         seconds: from now until they expire.
         count: number of tokens.
@@ -54,7 +57,7 @@ def new_tokens(
         approve: somebody has to approve each device.
     """
     hub = hub_of(request)
-    terms = TokenTerms(model, uses, seconds, _attributes(attribute), approve)
+    terms = TokenTerms(tuple(model), uses, seconds, _attributes(attribute), approve)
     made = hub.fleet.tokens.make(terms, actor=admin, count=count)
     answer: dict[str, Any] = {
         "token": made[0][1], "tokens": [{"id": id_, "token": token} for id_, token in made],
@@ -80,7 +83,7 @@ def revoke_token(request: Request, admin: Admin, token: str) -> Any:
 async def register(
     request: Request,
     admin: Admin,
-    model: str,
+    model: Models,
     attribute: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
     """Register devices by serial number; answer with the secrets that were made for them.
@@ -89,14 +92,14 @@ async def register(
         request: its body is a list of objects with ``serial``, and perhaps ``public_key`` or
             ``secret``.
         admin: who vouches for them.
-        model: that they will serve.
+        model: that they may serve; several times for several.
         attribute: that they cannot choose otherwise.
     """
     entries = _entries(await raw_body(request, SERIAL_BYTES))
-    registration = Registration(model, entries, _attributes(attribute))
+    registration = Registration(tuple(model), entries, _attributes(attribute))
     serials = hub_of(request).fleet.serials
     made = await run_in_threadpool(serials.register, registration, actor=admin)
-    answer = {"model": model, "devices": [asdict(entry) for entry in made]}
+    answer = {"models": model, "devices": [asdict(entry) for entry in made]}
     return answer | await run_in_threadpool(_warning, request, model)
 
 
@@ -160,11 +163,12 @@ def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
     )
 
 
-def _warning(request: Request, model: str) -> dict[str, str]:
+def _warning(request: Request, wanted: list[str]) -> dict[str, str]:
     models = hub_of(request).registry.models()
-    if model in models:
+    missing = next((model for model in wanted if model not in models), None)
+    if missing is None:
         return {}
-    return {"warning": f"{unknown(model, models)}; devices that join wait for its first version"}
+    return {"warning": f"{unknown(missing, models)}; devices that join wait for its first version"}
 
 
 def _attributes(pairs: list[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ class Grant:
 
     Attributes:
         by: what it joined with, such as ``token:a1b2c3`` or ``serial:SN-17``.
+        models: whose fleets it joins.
         vouched_by: who counts as one voter together with it; ``None``: it is one by itself.
         attributes: that the device cannot choose otherwise.
         approve: somebody has to approve it first.
@@ -19,6 +20,7 @@ class Grant:
     """
 
     by: str
+    models: tuple[str, ...]
     vouched_by: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     approve: bool = False

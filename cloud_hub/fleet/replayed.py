@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import transaction
-from cloud_hub.errors import Conflict
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.fleet.grants import Grant
-from cloud_hub.fleet.tables import devices
+from cloud_hub.fleet.tables import devices, identities
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import Upload, Windowed
 
@@ -58,43 +57,38 @@ class ReplayedDevices:
         self._engine = engine
         self._identities = identities
 
-    def get(self, model: str, name: str, since: float, *, actor: str) -> str:
+    def get(self, model: str, name: str, since: float, *, actor: str) -> EnrolledDevice:
         """Return the device of a replay, which is made where there is none.
 
         Args:
-            model: that was replayed.
+            model: that was replayed; replays of several models may have one name.
             name: of the replay.
             since: when its first window began, Unix seconds: it joined before that.
             actor: who asks.
-
-        Raises:
-            Conflict: the name is that of a replay of another model.
         """
         device = f"{PREFIX}{name}"
         try:
             with transaction(self._engine) as db:
-                return self._get(db, device, model, since, actor)
+                self._enter(db, device, model, since, actor)
         except IntegrityError:  # two at once: the other one was first
             with transaction(self._engine) as db:
-                return self._get(db, device, model, since, actor)
+                self._enter(db, device, model, since, actor)
+        return EnrolledDevice(device, (model,))
 
-    def _get(self, db: Connection, device: str, model: str, since: float, actor: str) -> str:
-        mine = devices.c.device == device
-        known: Sequence[object] | None = db.execute(
-            select(devices.c.model, devices.c.enrolled_at).where(mine)
-        ).first()
-        if known is None:
+    def _enter(self, db: Connection, device: str, model: str, since: float, actor: str) -> None:
+        mine = (devices.c.device == device, devices.c.model == model)
+        known = db.execute(select(devices.c.enrolled_at).where(*mine)).first()
+        if known is not None:
+            earlier = {"enrolled_at": min(since, known[0]), "seen_at": time.time()}
+            db.execute(update(devices).where(*mine).values(**earlier))
+            return
+        identity = select(identities.c.device).where(identities.c.device == device)
+        if db.execute(identity).first() is None:
             # Nobody has the private half of this key.
-            grant = Grant(f"replay:{actor}", VOUCHER)
+            grant = Grant(f"replay:{actor}", (model,), VOUCHER)
             self._identities.add(db, device, secrets.token_hex(32), grant)
-            row = {
-                "device": device, "model": model, "enrolled_at": since, "seen_at": time.time(),
-                "attributes": {"replayed": "yes"}, "failed": [], "software": {},
-            }  # fmt: skip
-            db.execute(insert(devices).values(**row))
-            return device
-        if known[0] != model:
-            raise Conflict(f"{device}: is a replay of {known[0]}; give this one another name")
-        earlier = {"enrolled_at": since, "seen_at": time.time()}
-        db.execute(update(devices).where(mine, devices.c.enrolled_at > since).values(**earlier))
-        return device
+        row = {
+            "device": device, "model": model, "enrolled_at": since, "seen_at": time.time(),
+            "attributes": {"replayed": "yes"}, "failed": [], "software": {},
+        }  # fmt: skip
+        db.execute(insert(devices).values(**row))

@@ -23,8 +23,7 @@ from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.fleet.tables import registered_serials
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.fleet import check_attributes, check_hex, check_serial
-from edge_sdk.contract.names import check_name
+from edge_sdk.contract.fleet import check_attributes, check_hex, check_models, check_serial
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +65,24 @@ class SerialEntry:
 
 @dataclass(frozen=True)
 class Registration:
-    """Devices of one model that are registered together, with the attributes that they will have.
+    """Devices that are registered together, with the models and attributes that they will have.
 
     Raises:
         Invalid: a name is none, there are too many, or a serial is there twice.
     """
 
-    model: str
+    models: tuple[str, ...]
     entries: Sequence[SerialEntry]
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
-            check_name("model", self.model)
+            check_models(self.models)
             check_attributes(self.attributes)
         except ContractError as error:
             raise Invalid(str(error)) from error
+        if not self.models:
+            raise Invalid("models: expected at least one")
         if not 1 <= len(self.entries) <= MOST_AT_ONCE:
             raise Invalid(f"serials: expected 1 to {MOST_AT_ONCE}, got {len(self.entries)}")
         for name in ("serial", "public_key"):
@@ -132,7 +133,7 @@ class RegisteredSerials:
                     raise Conflict(_taken(entry, row["serial"], row["device"]))
                 db.execute(delete(registered_serials).where(t.serial == entry.serial))
                 values = {
-                    "serial": entry.serial, "model": registration.model,
+                    "serial": entry.serial, "models": list(registration.models),
                     "public_key": entry.public_key,
                     "secret": digest(entry.secret) if entry.secret else None,
                     "attributes": dict(registration.attributes), "registered_at": now,
@@ -140,20 +141,29 @@ class RegisteredSerials:
                 }  # fmt: skip
                 db.execute(insert(registered_serials).values(**values))
             noted = {"count": len(entries), "serials": [e.serial for e in entries[:20]]}
-            self._audit.record(actor, "register", registration.model, noted)
+            for model in registration.models:
+                self._audit.record(actor, "register", model, noted)
         return entries
 
     def use(
-        self, db: Connection, serial: str, model: str, public_key: str, secret: str | None
+        self,
+        db: Connection,
+        serial: str,
+        models: Sequence[str],
+        public_key: str,
+        secret: str | None,
+        *,
+        device: str | None = None,
     ) -> Grant:
         """Let the device of a serial number in, as part of a transaction.
 
         Args:
             db: the transaction.
             serial: that it says it has.
-            model: whose fleet it wants to join.
+            models: whose fleets it wants to join; none for all that it is registered for.
             public_key: whose possession it proved.
             secret: one-time secret; ``None`` if it sent none.
+            device: its name, if it has joined before.
 
         Raises:
             Unauthenticated: no such serial, or a wrong key or secret; it does not say which.
@@ -162,20 +172,25 @@ class RegisteredSerials:
         t = registered_serials.c
         row = db.execute(select(registered_serials).where(t.serial == serial)).mappings().first()
         if row is None or not _proves(row["public_key"], row["secret"], public_key, secret):
-            log.warning("a device was not enrolled for %s: not registered, or no proof", model)
+            names = ", ".join(models) or "any model"
+            log.warning("a device was not enrolled for %s: not registered, or no proof", names)
             # One answer for both: a stranger learns no serial numbers.
             raise Unauthenticated(
                 "serial: not registered here, or with another key or secret; see edge-hub devices "
                 "register"
             )
-        if row["model"] != model:
-            raise Forbidden(f"serial {serial}: is registered for model {row['model']}, not {model}")
-        if row["device"] is not None:
+        registered = tuple(row["models"])
+        other = next((name for name in models if name not in registered), None)
+        if other is not None:
+            names = ", ".join(registered)
+            raise Forbidden(f"serial {serial}: is registered for {names}, not for {other}")
+        if row["device"] not in (None, device):
             raise Forbidden(
                 f"serial {serial}: has joined as {row['device']}; forget that device and register "
                 "the serial again to let another one in"
             )
-        return Grant(f"serial:{serial}", None, row["attributes"], serial=serial)
+        granted = tuple(models) or registered
+        return Grant(f"serial:{serial}", granted, None, row["attributes"], serial=serial)
 
     def joined(self, db: Connection, serial: str, device: str) -> None:
         """Note who joined with a serial number: nobody else can."""

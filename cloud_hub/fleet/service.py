@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, delete, insert, select, update
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import metadata, transaction
-from cloud_hub.database.records import DeviceRecord
+from cloud_hub.database.records import DeviceRecord, EnrolledDevice
 from cloud_hub.errors import Conflict, Unauthenticated
 from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.identities import (
@@ -61,13 +62,13 @@ class Fleet:
         self.identities = Identities(engine, audit, credential_seconds)
         self.replayed = ReplayedDevices(engine, self.identities)
 
-    def new_token(self, model: str, *, uses: int, seconds: float, actor: str) -> str:
+    def new_token(self, *models: str, uses: int, seconds: float, actor: str) -> str:
         """Make one token with which devices may join.
 
-        The model need not be there yet: devices that join wait for its first version.
+        The models need not be there yet: devices that join wait for their first versions.
 
         Args:
-            model: that the devices will serve.
+            models: that the devices may serve.
             uses: number of devices that may join with it.
             seconds: from now until it expires.
             actor: who wants it.
@@ -75,11 +76,12 @@ class Fleet:
         Raises:
             Invalid: the name is none, or a number is out of range.
         """
-        ((_, token),) = self.tokens.make(TokenTerms(model, uses, seconds), actor=actor)
+        ((_, token),) = self.tokens.make(TokenTerms(models, uses, seconds), actor=actor)
         return token
 
     def enrol(self, token: str | None, request: EnrolRequest) -> EnrolReply:
-        """Let a device join, or tell one that joined before what it was told then.
+        """Let a device join, with one more model if it joined before; or tell it what it was told
+        then.
 
         Args:
             token: enrolment token or one-time secret; ``None`` for a registered key alone.
@@ -89,104 +91,143 @@ class Fleet:
             Unauthenticated: the signature, the token or the proof of the serial is wrong.
             Forbidden: the token is used up, expired, revoked, or for another model; says which.
             IdentityStopped: the device was revoked or cloned.
-            Conflict: another protocol, or the device serves another model.
+            Conflict: another protocol; a token that needs approval, or fixes other attributes, for
+                a device that joined before.
         """
         if request.protocol != PROTOCOL:
             raise Conflict(f"protocol: expected {PROTOCOL}, got {request.protocol}")
         text = enrolment_bytes(
-            token, request.model, request.public_key, request.attributes, request.serial
+            token, request.models, request.public_key, request.attributes, request.serial
         )
         check_signature(request.public_key, request.signature, text)
         try:
-            identity = self._join(token, request)
+            identity, models = self._join(token, request)
         except IntegrityError:
             # The same request came twice at once; the other one was first.
-            identity = self._join(token, request)
+            identity, models = self._join(token, request)
         return EnrolReply(
-            identity.device, self._root, identity.attributes,
+            identity.device, self._root, models, identity.attributes,
             "pending" if identity.standing == "pending" else "active",
         )  # fmt: skip
 
-    def _join(self, token: str | None, request: EnrolRequest) -> IdentityRecord:
+    def _join(
+        self, token: str | None, request: EnrolRequest
+    ) -> tuple[IdentityRecord, tuple[str, ...]]:
+        """Return the identity, and all models whose fleets it is in."""
         with transaction(self._engine) as db:
             known = self.identities.of_key(db, request.public_key)
-            if known is not None:
-                self._check_known(db, known, request.model)
-                return known
-            grant = self._grant(db, token, request)
-            device = f"d-{secrets.token_hex(6)}"
-            identity = self.identities.add(db, device, request.public_key, grant)
-            if grant.serial is not None:
-                self.serials.joined(db, grant.serial, device)
-            now = time.time()
-            row = {
-                "device": device, "model": request.model, "enrolled_at": now, "seen_at": now,
-                "attributes": {**request.attributes, **grant.attributes}, "failed": [],
-                "software": {},
-            }  # fmt: skip
-            db.execute(insert(devices).values(**row))
-            # Not its attributes: the audit stays when a device is forgotten.
-            noted = {"by": grant.by, "standing": identity.standing}
-            self._audit.record(device, "enrol", request.model, noted)
-        log.info("device %s enrolled for %s", device, request.model)
-        return identity
+            if known is None:
+                return self._join_first(db, token, request)
+            if known.standing != "pending":
+                refuse_stopped(known)
+            models = _models_of(db, known.device)
+            more = [name for name in request.models if name not in models]
+            if not more:
+                return known, models
+            grant = self._grant(db, token, replace(request, models=tuple(more)), known)
+            check_one_more(known, grant)
+            self._enter(db, known, grant, request)
+            return known, tuple(sorted((*models, *more)))
 
-    def _grant(self, db: Connection, token: str | None, request: EnrolRequest) -> Grant:
+    def _join_first(
+        self, db: Connection, token: str | None, request: EnrolRequest
+    ) -> tuple[IdentityRecord, tuple[str, ...]]:
+        grant = self._grant(db, token, request)
+        device = f"d-{secrets.token_hex(6)}"
+        identity = self.identities.add(db, device, request.public_key, grant)
+        if grant.serial is not None:
+            self.serials.joined(db, grant.serial, device)
+        self._enter(db, identity, grant, request)
+        return identity, tuple(sorted(grant.models))
+
+    def _enter(
+        self, db: Connection, identity: IdentityRecord, grant: Grant, request: EnrolRequest
+    ) -> None:
+        """Put a device into the fleets that it was granted."""
+        now = time.time()
+        row = {
+            "device": identity.device, "enrolled_at": now, "seen_at": now,
+            "attributes": {**request.attributes, **identity.attributes}, "failed": [],
+            "software": {},
+        }  # fmt: skip
+        db.execute(insert(devices), [row | {"model": model} for model in grant.models])
+        # Not its attributes: the audit stays when a device is forgotten.
+        noted = {"by": grant.by, "standing": identity.standing}
+        for model in grant.models:
+            self._audit.record(identity.device, "enrol", model, noted)
+            log.info("device %s enrolled for %s", identity.device, model)
+
+    def _grant(
+        self,
+        db: Connection,
+        token: str | None,
+        request: EnrolRequest,
+        known: IdentityRecord | None = None,
+    ) -> Grant:
+        device, joined_by = (None, None) if known is None else (known.device, known.enrolled_by)
         if request.serial is not None:
-            return self.serials.use(db, request.serial, request.model, request.public_key, token)
+            return self.serials.use(
+                db, request.serial, request.models, request.public_key, token, device=device
+            )
         if token is None:
             raise Unauthenticated("expected a header Authorization: Bearer TOKEN, or a serial")
-        return self.tokens.use(db, token, request.model)
+        return self.tokens.use(db, token, request.models, joined_by=joined_by)
 
-    def _check_known(self, db: Connection, known: IdentityRecord, model: str) -> None:
-        """Refuse a device that joined before and may not go on, or wants another model."""
-        if known.standing != "pending":
-            refuse_stopped(known)
-        query = select(devices.c.model).where(devices.c.device == known.device)
-        serves = db.execute(query).scalar()
-        if serves != model:
-            raise Conflict(
-                f"device {known.device}: serves {serves}, not {model}; a device of two models has "
-                "a state folder for each"
-            )
-
-    def authenticate(self, credential: str) -> DeviceRecord:
-        """Return the device that has this credential.
+    def authenticate(self, credential: str) -> EnrolledDevice:
+        """Return the device that has this credential, and its models.
 
         Raises:
             Unauthenticated: nobody has it, or it expired.
             IdentityStopped: the device was stopped.
         """
-        t = identities.c
-        query = _devices().add_columns(t.credential_at).where(t.credential == digest(credential))
+        t, d = identities.c, devices.c
+        query = (
+            select(t.device, t.standing, t.credential_at, d.model)
+            .join(devices, d.device == t.device)
+            .where(t.credential == digest(credential))
+            .order_by(d.model)
+        )
         with self._engine.connect() as db:
-            row = db.execute(query).mappings().first()
-        if row is None or not self.identities.is_current(row["credential_at"], time.time()):
+            rows = db.execute(query).all()
+        if not rows or not self.identities.is_current(rows[0].credential_at, time.time()):
             reason = "device credential: unknown or expired; ask for a new one"
             raise Unauthenticated(reason, guess=False)
-        record = _record(row)
-        if record.standing != "active":
-            refuse_stopped(self.identities.get(record.device))
-        return record
+        device = rows[0].device
+        if rows[0].standing != "active":
+            refuse_stopped(self.identities.get(device))
+        return EnrolledDevice(device, tuple(row.model for row in rows))
 
-    def check_in(self, device: str, checkin: CheckIn) -> None:
-        """Note how a device says it is; attributes that the hub fixed stay."""
-        t = identities.c
+    def check_in(self, device: EnrolledDevice, checkin: CheckIn) -> None:
+        """Note how a device says it is; attributes that the hub fixed stay.
+
+        Raises:
+            Conflict: another protocol.
+            Invalid: it speaks of a model that is none of the device's.
+        """
+        if checkin.protocol != PROTOCOL:
+            raise Conflict(f"protocol: expected {PROTOCOL}, got {checkin.protocol}")
+        for name in checkin.models:
+            device.check_model(name)
+        t, d = identities.c, devices.c
         with self._engine.begin() as db:
-            fixed = db.execute(select(t.attributes).where(t.device == device)).scalar() or {}
-            row = {
+            fixed = db.execute(select(t.attributes).where(t.device == device.device)).scalar() or {}
+            whole = {
                 "seen_at": time.time(),
                 "attributes": {**checkin.attributes, **fixed},
-                "version": checkin.version,
-                "plan": checkin.plan,
-                "pack": checkin.pack,
-                "phase": checkin.phase,
-                "failed": list(checkin.failed),
                 "waiting": checkin.waiting,
                 "sharing": checkin.sharing,
                 "software": dict(checkin.software),
             }
-            db.execute(update(devices).where(devices.c.device == device).values(**row))
+            for name, state in checkin.models.items():
+                row = {
+                    "version": state.version,
+                    "plan": state.plan,
+                    "pack": state.pack,
+                    "phase": state.phase,
+                    "failed": list(state.failed),
+                }
+                of_model = (d.device == device.device) & (d.model == name)
+                db.execute(update(devices).where(of_model).values(**whole, **row))
 
     def forget(self, device: str, *, reason: str, actor: str) -> None:
         """Delete a device, its identity and everything that it alone sent.
@@ -226,6 +267,32 @@ class Fleet:
         with self._engine.connect() as db:
             records = [_record(row) for row in db.execute(query).mappings()]
         return sorted(records, key=lambda record: record.enrolled_at)
+
+
+def check_one_more(known: IdentityRecord, grant: Grant) -> None:
+    """Refuse a grant whose terms a device that joined before does not meet.
+
+    Its identity stands for all its models: it waits for nobody's approval any more, and its
+    attributes are fixed.
+
+    Raises:
+        Conflict: the grant needs approval, or fixes other attributes.
+    """
+    if grant.approve:
+        raise Conflict(
+            f"device {known.device}: has joined before, so that nobody would approve it for "
+            f"{', '.join(grant.models)}; make a token without --approve"
+        )
+    if any(known.attributes.get(name) != value for name, value in grant.attributes.items()):
+        raise Conflict(
+            f"device {known.device}: its attributes are fixed as {known.attributes}, and the token "
+            f"or serial fixes {dict(grant.attributes)}; make one without, or with the same"
+        )
+
+
+def _models_of(db: Connection, device: str) -> tuple[str, ...]:
+    query = select(devices.c.model).where(devices.c.device == device).order_by(devices.c.model)
+    return tuple(db.execute(query).scalars())
 
 
 def _devices() -> Select[Any]:

@@ -1,7 +1,8 @@
 """Devices: who they are, how each model last ran on them, and what lets new ones in.
 
-An identity belongs to a device and is the same whatever it serves; ``devices`` has the state that
-it last reported. No table holds a secret: tokens, one-time secrets and credentials are hashed.
+An identity belongs to a device and is the same whatever it serves; ``devices`` has a row for each
+model on a device, with the state that it last reported. No table holds a secret: tokens, one-time
+secrets and credentials are hashed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ devices = Table(
     "devices",
     metadata,
     Column("device", String, primary_key=True),
-    Column("model", String, nullable=False, index=True),
+    Column("model", String, primary_key=True, index=True),
     Column("enrolled_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("attributes", JSON, nullable=False),
@@ -52,7 +53,7 @@ enrolment_tokens = Table(
     metadata,
     Column("token", String, primary_key=True),
     Column("id", String, nullable=False, unique=True),
-    Column("model", String, nullable=False),
+    Column("models", JSON, nullable=False),
     Column("uses", Integer, nullable=False),
     Column("devices", Integer, nullable=False),
     Column("expires_at", Float, nullable=False),
@@ -67,7 +68,7 @@ registered_serials = Table(
     "registered_serials",
     metadata,
     Column("serial", String, primary_key=True),
-    Column("model", String, nullable=False, index=True),
+    Column("models", JSON, nullable=False),
     Column("public_key", String, unique=True),
     Column("secret", String),
     Column("attributes", JSON, nullable=False),

@@ -11,7 +11,7 @@ import datetime
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -24,8 +24,7 @@ from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.fleet.tables import enrolment_tokens
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.fleet import check_attributes
-from edge_sdk.contract.names import check_name
+from edge_sdk.contract.fleet import check_attributes, check_models
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class TokenTerms:
     """The terms of an enrolment token.
 
     Attributes:
-        model: that the devices will serve.
+        models: that the devices may serve.
         uses: number of devices that may join with it.
         seconds: from now until it expires.
         attributes: that its devices cannot choose otherwise.
@@ -52,7 +51,7 @@ class TokenTerms:
         Invalid: a name is none, or a number is out of range.
     """
 
-    model: str
+    models: tuple[str, ...]
     uses: int = 1
     seconds: float = 86_400.0
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -60,10 +59,12 @@ class TokenTerms:
 
     def __post_init__(self) -> None:
         try:
-            check_name("model", self.model)
+            check_models(self.models)
             check_attributes(self.attributes)
         except ContractError as error:
             raise Invalid(str(error)) from error
+        if not self.models:
+            raise Invalid("models: expected at least one")
         if not 1 <= self.uses <= MOST_USES:
             raise Invalid(f"uses: expected 1 to {MOST_USES}, got {self.uses}")
         if not 0 < self.seconds <= LONGEST_SECONDS:
@@ -78,7 +79,7 @@ class TokenRecord:
 
     Attributes:
         id: its name in lists and in the audit.
-        model: that its devices serve.
+        models: that its devices may serve.
         uses: devices that may still join.
         devices: that may join in all.
         expires_at: Unix seconds.
@@ -90,7 +91,7 @@ class TokenRecord:
     """
 
     id: str
-    model: str
+    models: tuple[str, ...]
     uses: int
     devices: int
     expires_at: float
@@ -138,7 +139,7 @@ class EnrolmentTokens:
         now = time.time()
         rows = [
             {
-                "token": digest(token), "id": id_, "model": terms.model, "uses": terms.uses,
+                "token": digest(token), "id": id_, "models": list(terms.models), "uses": terms.uses,
                 "devices": terms.uses, "expires_at": now + terms.seconds,
                 "attributes": dict(terms.attributes), "approve": terms.approve,
                 "made_at": now, "made_by": actor,
@@ -154,24 +155,27 @@ class EnrolmentTokens:
             old = enrolment_tokens.c.expires_at < now - KEEP_SECONDS
             db.execute(delete(enrolment_tokens).where(old))
             db.execute(insert(enrolment_tokens), rows)
-            self._audit.record(actor, "enrol-token", terms.model, noted)
+            for model in terms.models:
+                self._audit.record(actor, "enrol-token", model, noted)
         return made
 
     def list(self, model: str | None = None, *, usable: bool = True) -> list[TokenRecord]:
         """Return tokens, oldest first.
 
         Args:
-            model: that their devices serve; default all.
+            model: that their devices may serve; default all.
             usable: only those with which a device could join now.
         """
         t = enrolment_tokens.c
         query = select(enrolment_tokens).order_by(t.made_at, t.id)
-        if model is not None:
-            query = query.where(t.model == model)
         with self._engine.connect() as db:
             records = [_record(row) for row in db.execute(query).mappings()]
         now = time.time()
-        return [record for record in records if record.is_usable(now) or not usable]
+        return [
+            record
+            for record in records
+            if (record.is_usable(now) or not usable) and model in (None, *record.models)
+        ]
 
     def revoke(self, id_: str, *, actor: str) -> TokenRecord:
         """Let no device join with a token any more; those that have stay.
@@ -189,46 +193,65 @@ class EnrolmentTokens:
                 raise Conflict(f"token {id_}: was revoked before")
             now = time.time()
             db.execute(update(enrolment_tokens).where(t.id == id_).values(revoked_at=now))
-            self._audit.record(actor, "revoke-token", row["model"], {"token": id_})
+            for model in row["models"]:
+                self._audit.record(actor, "revoke-token", model, {"token": id_})
         return dataclasses.replace(_record(row), revoked_at=now)
 
-    def use(self, db: Connection, token: str, model: str) -> Grant:
+    def use(
+        self,
+        db: Connection,
+        token: str,
+        models: Sequence[str],
+        *,
+        joined_by: str | None = None,
+    ) -> Grant:
         """Use a token up by one device, as part of a transaction.
+
+        Args:
+            db: the transaction.
+            token: that the device sent.
+            models: whose fleets it wants to join; none for all that the token is for.
+            joined_by: what the device joined with before. With the same token it may join another
+                of its models, and counts once.
 
         Raises:
             Unauthenticated: the token is unknown.
             Forbidden: it is used up, expired, revoked, or for another model; says which.
         """
-        # One statement checks and counts: two devices cannot share the last use.
         t, now = enrolment_tokens.c, time.time()
-        usable = (
-            (t.token == digest(token)) & (t.model == model) & (t.uses > 0)
-            & (t.expires_at > now) & t.revoked_at.is_(None)
-        )  # fmt: skip
-        change = update(enrolment_tokens).where(usable).values(uses=t.uses - 1)
-        taken = db.execute(change).rowcount == 1
         query = select(enrolment_tokens).where(t.token == digest(token))
         row = db.execute(query).mappings().first()
         if row is None:
             reason = "unknown to this hub; make one with edge-hub enrol-token"
-            _refuse(model, Unauthenticated, reason)
-        if not taken:
-            _refuse(model, Forbidden, _refusal(_record(row), model, now))
-        by = f"token:{row['id']}"
-        shared = by if row["devices"] > 1 else None
-        return Grant(by, shared, row["attributes"], row["approve"])
+            _refuse(models, Unauthenticated, reason)
+        record, by = _record(row), f"token:{row['id']}"
+        other = next((name for name in models if name not in record.models), None)
+        if other is not None:
+            _refuse(models, Forbidden, f"is for {', '.join(record.models)}, not for {other}")
+        # One statement checks and counts: two devices cannot share the last use.
+        counted = 0 if by == joined_by else 1
+        usable = (
+            (t.token == digest(token)) & (t.uses >= counted)
+            & (t.expires_at > now) & t.revoked_at.is_(None)
+        )  # fmt: skip
+        change = update(enrolment_tokens).where(usable).values(uses=t.uses - counted)
+        if db.execute(change).rowcount != 1:
+            _refuse(models, Forbidden, _refusal(record, now))
+        shared = by if record.devices > 1 else None
+        granted = tuple(models) or record.models
+        return Grant(by, granted, shared, record.attributes, record.approve)
 
 
-def _refuse(model: str, error: type[Unauthenticated | Forbidden], reason: str) -> NoReturn:
-    log.warning("a device was not enrolled for %s: %s", model, reason)
+def _refuse(
+    models: Sequence[str], error: type[Unauthenticated | Forbidden], reason: str
+) -> NoReturn:
+    log.warning("a device was not enrolled for %s: %s", ", ".join(models) or "any model", reason)
     raise error(f"enrolment token: {reason}")
 
 
-def _refusal(record: TokenRecord, model: str, now: float) -> str:
+def _refusal(record: TokenRecord, now: float) -> str:
     """Say why a token does not let a device join; only its owner can ask, so it is no secret."""
     other = "make another with edge-hub enrol-token"
-    if record.model != model:
-        return f"is for model {record.model}, not {model}"
     if record.revoked_at is not None:
         return f"was revoked; {other}"
     if record.expires_at <= now:
@@ -238,7 +261,8 @@ def _refusal(record: TokenRecord, model: str, now: float) -> str:
 
 
 def _record(row: RowMapping) -> TokenRecord:
-    return TokenRecord(**{name: row[name] for name in TokenRecord.__dataclass_fields__})
+    columns = {name: row[name] for name in TokenRecord.__dataclass_fields__}
+    return TokenRecord(**columns | {"models": tuple(row["models"])})
 
 
 def _new_id() -> str:

@@ -26,19 +26,17 @@ class InferenceService:
         self._plans = plans
         self._loaded: dict[str, tuple[Release, Model, InputSchema]] = {}
 
-    def predict(self, model: str, request: CloudRequest) -> CloudReply:
+    def predict(self, request: CloudRequest) -> CloudReply:
         """Answer one row for a device.
 
         Args:
-            model: that the device belongs to.
-            request: the row, and the version that the device runs.
+            request: the row, the model, and the version of it that the device runs.
 
         Raises:
             NotFound: the model has no cloud line, or the version is unknown.
             Invalid: the row does not fit.
         """
-        if request.model != model:
-            raise Invalid(f"model: this device belongs to {model}, not {request.model}")
+        model = request.model
         cloud = self.cloud_release(model)
         if cloud is None:
             raise NotFound(f"{model}: its policy names no cloud model that serves")

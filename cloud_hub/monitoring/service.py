@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.monitoring import groups, labels, mean_error
+from cloud_hub.monitoring.past import DAY
 from cloud_hub.monitoring.rare_days import BACK, RareDays
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
-
-DAY: Final = 86_400.0
 
 log = logging.getLogger(__name__)
 

@@ -94,6 +94,14 @@ class Plans:
             rows = db.execute(query.order_by(plans.c.serial.desc()).limit(limit)).scalars()
             return [Plan.from_json(text.encode()) for text in rows]
 
+    def served(self, model: str) -> list[ReleaseRef]:
+        """Return the versions that have served, each as it did last, newest first."""
+        found: dict[str, ReleaseRef] = {}
+        # A rare day with a canary each hour makes hundreds of plans, of versions that went back.
+        for plan in self.history(model, limit=1_000):
+            found.setdefault(plan.serving.version, plan.serving)
+        return list(found.values())
+
     def reference(self, model: str, version: str, pack: PackRef | None = None) -> ReleaseRef:
         """Return how a plan names a version.
 
@@ -346,10 +354,9 @@ class Plans:
         # Else two rollbacks would go to and fro between two versions that are both bad.
         passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
         passed.add(serving)
-        # A rare day with a canary each hour makes hundreds of plans, of versions that went back.
-        for plan in self.history(model, limit=1_000):
-            if plan.serving.version not in passed:
-                return plan.serving
+        for release in self.served(model):
+            if release.version not in passed:
+                return release
         raise Conflict(
             f"{model}: no other version served before {serving} that was not rolled back itself; "
             "promote one"

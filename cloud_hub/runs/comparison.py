@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import TrainPolicy
     from cloud_hub.runs.code.service import PipelineVersion
+    from cloud_hub.runs.steps.names import StepName
     from cloud_hub.runs.steps.store import StepRecord
     from cloud_hub.runs.store import RunRecord
 
@@ -47,20 +48,20 @@ class RunComparison:
 
 
 @dataclass(frozen=True)
-class _NoStep:
-    """A step that a run has not taken."""
-
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class RunFacts:
     """A run with its steps and the version of its code."""
 
     run: RunRecord
     steps: Sequence[StepRecord]
     code: PipelineVersion | None
+
+    def inputs(self, name: StepName) -> Mapping[str, Any]:
+        """Return what a step was given; nothing if it was not taken."""
+        return next((step.inputs for step in self.steps if step.step == name), {})
+
+    def outputs(self, name: StepName) -> Mapping[str, Any]:
+        """Return what a step made; nothing if it was not taken."""
+        return next((step.outputs for step in self.steps if step.step == name), {})
 
 
 def compare_runs(before: RunFacts, after: RunFacts) -> RunComparison:
@@ -93,20 +94,20 @@ def _parameters(facts: RunFacts) -> Mapping[str, Any]:
 
 
 def _data(facts: RunFacts) -> Mapping[str, Any]:
-    collected = _of_step(facts, "collect").outputs
+    collected = facts.outputs("collect")
     digests = {ref: _short(digest) for ref, digest in collected.get("datasets", {}).items()}
     found: dict[str, Any] = {
         ref.partition("@")[0]: f"{ref} {digests.get(ref, '')}".strip() for ref in facts.run.datasets
     }
     if collected.get("rehearsal"):
         found["rehearsal"] = collected["rehearsal"]
-    joined = _of_step(facts, "train").inputs.get("features", {})
+    joined = facts.inputs("train").get("features", {})
     return found | {f"features {ref}": _short(digest) for ref, digest in joined.items()}
 
 
 def _code(facts: RunFacts) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
-    if environment := _of_step(facts, "train").inputs.get("environment"):
+    if environment := facts.inputs("train").get("environment"):
         found["packages"] = _short(environment)
     if facts.code is None:
         return found
@@ -146,10 +147,6 @@ def _artefacts(facts: RunFacts) -> Mapping[str, Any]:
 
 def _seconds(facts: RunFacts) -> Mapping[str, Any]:
     return {step.step: step.resources.get("seconds") for step in facts.steps}
-
-
-def _of_step(facts: RunFacts, name: str) -> StepRecord | _NoStep:
-    return next((step for step in facts.steps if step.step == name), _NoStep())
 
 
 def _short(digest: Any) -> str:

@@ -26,7 +26,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ from edge_sdk.system.files import write_atomic
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
 
+JOB: Final = "job.json"
 FEATURES: Final = "features"
 """Sets of features; :mod:`cloud_hub.features.snapshot` says what is in it."""
 FRESH: Final = "fresh.parquet"
@@ -78,18 +79,6 @@ ROWS: Final = (FRESH, HELD, HISTORY, REHEARSAL, TRAINED_CHECK, f"{OUT}/{CHECK}*"
 
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 """Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
-
-
-class Attempted(Protocol):
-    """A run, as far as its folders go."""
-
-    @property
-    def id(self) -> int:
-        """Number of the run."""
-
-    @property
-    def attempts(self) -> int:
-        """How often it was begun."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +196,7 @@ def _started(
         job = replace(job, cloud=str(work / CLOUD))
     if (folder / CODE).exists():
         job = _with_code(folder / CODE, work, job)
-    write_atomic(work / "job.json", encode(job))
+    write_atomic(work / JOB, encode(job))
     return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
         reads=_reads(job, work), foreign=foreign, seed=job.seed,
@@ -267,7 +256,7 @@ def prepare(folder: Path, job: TrainingJob, files: RunFiles) -> None:
         for name in TRAINED_FILES:
             if (files.trained / name).exists():
                 shutil.copyfile(files.trained / name, folder / name)
-    write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
+    write_atomic(folder / JOB, encode(job))  # last: a folder with a job is complete
 
 
 def mixed(fresh: Dataset, old: Dataset, seed: int) -> tuple[Dataset, NDArray[np.bool_]]:
@@ -319,24 +308,24 @@ def forget_rows(folder: Path) -> bool:
     return bool(found)
 
 
-def attempts_of(folder: Path, run: Attempted) -> list[Path]:
+def attempts_of(folder: Path, count: int) -> list[Path]:
     """Return the folders of the attempts at a run, the newest first.
 
     Args:
         folder: of the run, with those of its attempts.
-        run: its number, and the number of its attempts.
+        count: of its attempts.
     """
-    return [folder / ATTEMPT.format(number) for number in range(run.attempts, 0, -1)]
+    return [folder / ATTEMPT.format(number) for number in range(count, 0, -1)]
 
 
-def newest_trained(attempts: Sequence[Path], run: Attempted) -> Path:
+def newest_trained(attempts: Sequence[Path], run: int) -> Path:
     """Return the folder of the newest attempt at a run that has a trained model.
 
     A later one has none where the hub was killed before it was given the copy.
 
     Args:
         attempts: their folders, the newest first.
-        run: its number.
+        run: its number, for messages.
 
     Raises:
         NotFound: no attempt has one.
@@ -344,7 +333,12 @@ def newest_trained(attempts: Sequence[Path], run: Attempted) -> Path:
     for folder in attempts:
         if (folder / TRAINED).exists():
             return folder
-    raise NotFound(f"run {run.id}: its training left no model to convert; --from train")
+    raise NotFound(f"run {run}: its training left no model to convert; --from train")
+
+
+def job_of(folder: Path) -> TrainingJob:
+    """Return the training to be done in a folder that was prepared."""
+    return decode(TrainingJob, (folder / JOB).read_bytes(), limit=1 << 20)
 
 
 def find_model(folder: Path) -> Path | None:

@@ -191,9 +191,13 @@ class PastRuns:
         if now - self._cleaned < CLEAN_SECONDS:
             return
         self._cleaned = now
-        for run in self._store.records():
-            oldest = now - self._registry.policy(run.model).retention.sample_days * DAY
-            if run.status in ACTIVE or run.updated_at >= oldest:
+        runs = self._store.records()
+        kept = {
+            model: self._registry.policy(model).retention.sample_days * DAY
+            for model in {run.model for run in runs}
+        }
+        for run in runs:
+            if run.status in ACTIVE or run.updated_at >= now - kept[run.model]:
                 continue
             if jobs.forget_rows(self._training.folder(run).parent):
                 log.info("%s: the rows of run %s were deleted", run.model, run.id)

@@ -96,7 +96,7 @@ def check_foreign(workers: Workers, policy: TrainPolicy) -> None:
         )
 
 
-def reach(data: Path, policy: TrainPolicy) -> str:
+def hub_url(data: Path, policy: TrainPolicy) -> str:
     """Return the hub's address as a pipeline sees it; ``data`` is the hub's folder."""
     path = data / "hub.url"
     if policy.reach is None and not path.exists():

@@ -235,7 +235,7 @@ class Runs:
         if trial is not None:
             self._note_reason(run, f"waiting for the end of {trial}")
         elif (len(fresh) if fresh is not None else 0) < policy.minimum_samples:
-            self._wait_for_rows(run, fresh, now)
+            self._wait_for_rows(run, policy, fresh, now)
         elif self._training.busy() >= self._slots:
             self._note_reason(run, "waiting for another training to end")
         else:
@@ -270,8 +270,9 @@ class Runs:
             check_parent(run, self._plans.current(run.model))
             self._training.resume(run, policy, step_of(run.begin or ""))
 
-    def _wait_for_rows(self, run: RunRecord, fresh: CappedRows | None, now: float) -> None:
-        policy = self._train_policy(run.model)
+    def _wait_for_rows(
+        self, run: RunRecord, policy: TrainPolicy, fresh: CappedRows | None, now: float
+    ) -> None:
         rows, cut = (len(fresh), fresh.words()) if fresh is not None else (0, "")
         needed, more = policy.minimum_samples, f"; {cut}" if cut else ""
         if now - (run.waits_since or run.created_at) > policy.wait_seconds:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.errors import Invalid
-from cloud_hub.features.snapshot import digests_in, is_whole
+from cloud_hub.features.snapshot import digests_in, has_snapshot
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.service import Registry
@@ -20,7 +20,6 @@ from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.repetition import rehearsal_of, repeated_job
 from cloud_hub.runs.steps.names import TOGETHER, WORKER_STEPS, StepName, steps_before
 from cloud_hub.runs.worker_steps import train_inputs, worker_records
-from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
@@ -119,10 +118,10 @@ class TrainingRunner:
         taken = self.rows.again(run, policy.rehearsal)
         # An evaluation takes the model as it was in memory, a certification the whole release.
         step = TOGETHER.get(begin, begin)
-        attempts = jobs.attempts_of(self.folder(run).parent, run)
-        trained = jobs.newest_trained(attempts, run) if step == "convert" else None
+        attempts = jobs.attempts_of(self.folder(run).parent, run.attempts)
+        trained = jobs.newest_trained(attempts, run.id) if step == "convert" else None
         # Those of the run's beginning, as its rows are: the store has moved on since.
-        features = next((folder for folder in attempts if is_whole(folder)), None)
+        features = next((folder for folder in attempts if has_snapshot(folder)), None)
         earlier = [r for r in self._steps.of_run(run.id) if r.step in steps_before(step)]
         with self._store.whole():  # or a hub that is killed here would know of no earlier step
             run = self._next_attempt(run)
@@ -141,7 +140,7 @@ class TrainingRunner:
             HubFault: its rows or its code are gone.
         """
         folder = self.folder(original)
-        job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+        job = jobs.job_of(folder)
         manifest = Release.open(folder / results.RELEASE).manifest
         code = self.pipelines.get(run.model, original.pipeline or 0)
         held = self.pipelines.held(run.model)
@@ -167,8 +166,7 @@ class TrainingRunner:
         # Before anything of it is done: a hub that dies in between must not use a folder twice.
         with self._store.whole():
             self._steps.end_running(run.id, run.attempts, "interrupted", HUB_ENDED)
-            self._store.move(run, attempts=run.attempts + 1)
-        return self._store.get(run.id)
+            return self._store.move(run, attempts=run.attempts + 1)
 
     def _train(
         self, run: RunRecord, policy: TrainPolicy, taken: RowsTaken, now: float,
@@ -207,7 +205,7 @@ class TrainingRunner:
         jobs.prepare(folder, job, files)
         name = None if code is None else code.elsewhere
         if policy.webhook is not None and begin == "train" and (code is None or name is not None):
-            pipeline.call(folder, job, policy, pipeline.reach(self._data, policy), name)
+            pipeline.call(folder, job, policy, pipeline.hub_url(self._data, policy), name)
         else:
             self._work(run, folder, job, policy, inputs)
 
@@ -238,7 +236,7 @@ class TrainingRunner:
         if done is not None:
             begun = self._begun(run)
             if begun is not None:  # a hub that was killed had not noted what its worker did
-                job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+                job = jobs.job_of(folder)
                 self._note_steps(run, job, begun.inputs, done.reason)
             return done.reason
         if pipeline.was_called(folder):
@@ -314,7 +312,7 @@ class TrainingRunner:
         outcome = pipeline.outcome(folder)
         # A model is there: a worker converts it, with the limits of any other training.
         if outcome is not None and not outcome.reason:
-            job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+            job = jobs.job_of(folder)
             inputs = self._steps.get(run.id, "train").inputs
             if outcome.code or self.pipelines.held(run.model) is not None:
                 code = self.pipelines.declared(run.model, outcome.code)

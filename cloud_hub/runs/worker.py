@@ -52,7 +52,7 @@ probabilities its answers to labelled rows show."""
 
 def main(folder: Path) -> int:
     """Run the job in ``folder``; 0 if there is a release at the end."""
-    job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
+    job = jobs.job_of(folder)
     try:
         result = _run(folder, job)
     except ConversionError as error:

@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
 DAY: Final = 86_400.0
-GONE: Final = "rolled_back"
-HISTORY: Final = 1_000
-"""Plans back in which a version of before is looked for: a day of canaries makes hundreds."""
 
 Compare = Callable[[RushMark, float], Sequence["Check"]]
 """Compares a version of a rush with the one before it on normal data, at a time."""
@@ -219,11 +216,12 @@ class Rush:
         """
         statuses = {r.version: r.status for r in self._registry.versions(mark.model)}
         of_rush = {m.version for m in self._store.marks(mark.model) if m.outcome != "kept"}
-        served = [p.serving.version for p in self._plans.history(mark.model, limit=HISTORY)]
+        served = [release.version for release in self._plans.served(mark.model)]
         # The one of before may be of an earlier rush, if a person let that serve again.
-        others = [version for version in dict.fromkeys(served) if version not in of_rush]
+        others = [version for version in served if version not in of_rush]
         for version in (mark.before, *others):
-            if statuses.get(version, GONE) != GONE and self._is_whole(mark.model, version):
+            is_left = statuses.get(version, "rolled_back") != "rolled_back"
+            if is_left and self._is_whole(mark.model, version):
                 return version
         return None
 

@@ -36,6 +36,7 @@ from edge_sdk.contract.messages import (
 )
 
 if TYPE_CHECKING:
+    from cloud_hub.database.records import EnrolledDevice
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink, UploadExposures
     from edge_sdk.contract.manifest import Manifest
@@ -59,6 +60,7 @@ class _Received(NamedTuple):
 
     message: Message
     body: Body
+    model: str
     histograms: ReportHistograms | None = None
 
 
@@ -82,32 +84,42 @@ class Ingest:
         self._sharing = SharingLimits()
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
-    def take(self, device: str, model: str, upload: Upload) -> UploadReply:
-        """Take every message of ``upload`` that is new and makes sense, in one transaction.
+    def take(self, device: EnrolledDevice, upload: Upload) -> UploadReply:
+        """Take every message of ``upload`` that is new and makes sense; of each model in one
+        transaction.
 
         Args:
-            device: who sent it, as its token says.
-            model: the one that this device belongs to.
+            device: who sent it, as its credential says.
             upload: messages in the order in which the device made them.
         """
-        stored = self._stored(device, upload)
-        fresh, rejected = [], []
+        stored = self._stored(device.device, upload)
+        fresh: dict[str, list[_Received]] = defaultdict(list)
+        rejected: list[Rejection] = []
         # Checked outside of the transaction: decoding takes time, and SQLite has one writer.
         for message in upload.messages:
             if (message.boot, message.sequence) in stored:
                 continue
             try:
-                fresh.append(self._open(model, message))
+                received = self._open(device, message)
+                fresh[received.model].append(received)
             except (ContractError, Invalid) as error:
                 rejected.append(rejection(message, str(error)))
-        stored_now = store_each(
+        accepted = 0
+        for model, messages in fresh.items():
+            stored_now = self._store_model(device.device, model, messages)
+            accepted += stored_now.accepted
+            rejected += stored_now.refused
+        duplicates = len(upload.messages) - accepted - len(rejected)
+        return UploadReply(accepted, duplicates, tuple(rejected))
+
+    def _store_model(self, device: str, model: str, fresh: Sequence[_Received]) -> Stored:
+        """Store the messages that speak of one model, and flag the device for what cannot be."""
+        stored = store_each(
             self._engine, fresh, lambda db, some: self._store_all(db, device, model, some),
             message_of=lambda each: each.message,
         )  # fmt: skip
-        rejected += stored_now.refused
-        self._raise_flags(device, model, stored_now.implausible)
-        duplicates = len(upload.messages) - stored_now.accepted - len(rejected)
-        return UploadReply(stored_now.accepted, duplicates, tuple(rejected))
+        self._raise_flags(device, model, stored.implausible)
+        return stored
 
     def _store_all(
         self, db: Connection, device: str, model: str, fresh: Sequence[_Received]
@@ -117,7 +129,7 @@ class Ingest:
         Args:
             db: transaction of the upload.
             device: sender.
-            model: that it belongs to.
+            model: that they speak of.
             fresh: messages that make sense by themselves.
         """
         policy = self._registry.policy(model)
@@ -177,12 +189,11 @@ class Ingest:
         with self._engine.connect() as db:
             return {(boot, sequence) for boot, sequence in db.execute(query)}
 
-    def _open(self, model: str, message: Message) -> _Received:
-        """Refuse what cannot be: another model, an unknown version, the future, other bins."""
+    def _open(self, device: EnrolledDevice, message: Message) -> _Received:
+        """Refuse what cannot be: a model of others, an unknown version, the future, other bins."""
         body = message.open()
         named = body.window.model if isinstance(body, Windowed) else body.model
-        if named != model:
-            raise Invalid(f"model: this device belongs to {model}, not {named}")
+        device.check_model(named)
         if isinstance(body, Windowed):
             self._check_window(body.window)
         if isinstance(body, SampleBatch | KeyVotes):
@@ -192,7 +203,7 @@ class Ingest:
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout_of(body.window).manifest.groups)
-        return _Received(message, body, histograms)
+        return _Received(message, body, named, histograms)
 
     def _check_window(self, window: Window) -> None:
         if window.start > time.time() + CLOCK_SKEW_SECONDS:

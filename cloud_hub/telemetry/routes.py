@@ -41,7 +41,7 @@ async def messages(request: Request, device: Device) -> Document:
     raw = await raw_body(request, UPLOAD_BYTES)
     opened = await run_in_threadpool(open_upload, raw)
     ingest = hub_of(request).telemetry.ingest
-    reply = await run_in_threadpool(ingest, device.device, device.model, opened.upload)
+    reply = await run_in_threadpool(ingest, device, opened.upload)
     return _plain(replace(reply, rejected=(*opened.unreadable, *reply.rejected)))
 
 
@@ -57,16 +57,17 @@ async def import_messages(
     device = await run_in_threadpool(
         lambda: hub.fleet.replayed.get(model, name, begin, actor=admin)
     )
-    reply = await run_in_threadpool(hub.telemetry.ingest, device, model, opened.upload)
+    reply = await run_in_threadpool(hub.telemetry.ingest, device, opened.upload)
     whole = replace(reply, rejected=(*opened.unreadable, *reply.rejected))
-    return {"device": device, **_plain(whole)}
+    return {"device": device.device, **_plain(whole)}
 
 
 @router.post("/predict")
 async def predict(request: Request, device: Device) -> Document:
     """Predict for a device whose own model is unsure."""
     rows = await message(request, CloudRequest)
-    reply = await run_in_threadpool(hub_of(request).serving.predict, device.model, rows)
+    device.check_model(rows.model)
+    reply = await run_in_threadpool(hub_of(request).serving.predict, rows)
     return _plain(reply)
 
 

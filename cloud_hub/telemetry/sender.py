@@ -16,7 +16,7 @@ class Sender:
 
     Attributes:
         device: its name.
-        model: that it belongs to.
+        model: of its models, the one that the messages speak of.
         enrolled_at: Unix seconds; ``None`` if it was forgotten since it was let in.
         attributes: as it says that they are now.
     """
@@ -33,9 +33,11 @@ def read_sender(db: Connection, device: str, model: str, *, lock: bool) -> Sende
     Args:
         db: transaction that will store the upload.
         device: its name.
-        model: that it belongs to.
+        model: of its models, the one that the messages speak of.
         lock: of two uploads of it at once, one waits here.
     """
-    query = select(devices.c.enrolled_at, devices.c.attributes).where(devices.c.device == device)
+    query = select(devices.c.enrolled_at, devices.c.attributes).where(
+        (devices.c.device == device) & (devices.c.model == model)
+    )
     row = db.execute(query.with_for_update() if lock else query).first()
     return Sender(device, model, *(row or (None, {})))

@@ -33,6 +33,7 @@ from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
+    from cloud_hub.database.records import EnrolledDevice
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
     from edge_sdk.contract.manifest import Signature
     from edge_sdk.contract.messages import Upload, UploadReply
@@ -73,15 +74,14 @@ class Telemetry:
         self._ingest = Ingest(engine, registry, exposures, flag)
         self._cleaned = 0.0
 
-    def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:
+    def ingest(self, device: EnrolledDevice, upload: Upload) -> UploadReply:
         """Take an upload, exactly once however often it is sent.
 
         Args:
-            device: name of the device.
-            model: that its token is for.
+            device: that sent it, and its models.
             upload: messages; refused ones are named in the reply.
         """
-        return self._ingest.take(device, model, upload)
+        return self._ingest.take(device, upload)
 
     def clean(self, now: float) -> None:
         """Roll up and delete old reports as the policies say, every :data:`CLEAN_SECONDS`."""

@@ -42,7 +42,7 @@ class LabelBatches:
             attributes: of devices that define groups of them.
         """
         loaded: Loaded = {"": {}, **{by: {} for by in (*columns, *attributes)}}
-        known = self._attributes() if attributes else {}
+        known = self._attributes(model) if attributes else {}
         bodies = columns if self._lag == 0 else ()
         for row in self._rows(model, version, with_body=bool(bodies)):
             self._add(loaded, "", "", row, (row.own_labelled, row.own_correct))
@@ -88,7 +88,7 @@ class LabelBatches:
         with self._engine.connect() as db:
             yield from db.execute(query)
 
-    def _attributes(self) -> dict[str, dict[str, str]]:
-        query = select(devices.c.device, devices.c.attributes)
+    def _attributes(self, model: str) -> dict[str, dict[str, str]]:
+        query = select(devices.c.device, devices.c.attributes).where(devices.c.model == model)
         with self._engine.connect() as db:
             return {row.device: row.attributes for row in db.execute(query)}

@@ -127,7 +127,7 @@ class Histories:
         f, d = feedback.c, devices.c
         query = (
             select(d.attributes, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
-            .join(feedback, f.device == d.device)
+            .join(feedback, (f.device == d.device) & (f.model == d.model))
             .where(f.model == model, f.version == version)
             .group_by(d.device, f.start)
             .order_by(f.start)

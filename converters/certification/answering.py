@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from converters.onnx_export import outside
+from converters.onnx_export import external_weights
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Release
@@ -39,13 +39,13 @@ def load_mapped(release: Release, options: RuntimeOptions = RuntimeOptions()) ->
 
     It answers the same, and takes half of the memory while it is loaded.
     """
-    if release.model_path.stat().st_size < outside.LARGE:
+    if release.model_path.stat().st_size < external_weights.LARGE:
         return Model.load(release, options)
     import onnxruntime
 
     native = session_options(options, release.manifest.runtime.opsets)
     try:
-        with outside.loadable(outside.load(release.model_path)) as source:
+        with external_weights.loadable(external_weights.load(release.model_path)) as source:
             session = onnxruntime.InferenceSession(
                 source, native, providers=list(options.providers)
             )

@@ -31,7 +31,6 @@ SMALLER: Final = 0.90
 AS_SMALL: Final = 1.10
 """Files of at most this many times the bytes of the smallest are as small."""
 
-
 CLOSE: Final = 1.25
 """Of two files that are as small, times whose ratio is at most this are measured again."""
 
@@ -116,7 +115,8 @@ def rivals(
     """
     plain = results[PLAIN]
     small = _smallest([v for v in results.values() if not refused(v, plain, limits, terms)])
-    near = [v.name for v in small if v.row_us <= CLOSE * min(each.row_us for each in small)]
+    fastest = min((v.row_us for v in small), default=0.0)
+    near = [v.name for v in small if v.row_us <= CLOSE * fastest]
     return near if len(near) > 1 else []
 
 

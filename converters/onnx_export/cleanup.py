@@ -7,7 +7,7 @@ from typing import Any
 
 from converters.lowering.graph import rename
 from converters.onnx_export.constants import collect_constants, inner_graphs
-from converters.onnx_export.outside import digest
+from converters.onnx_export.external_weights import digest
 
 
 def tidy(proto: Any) -> None:

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from converters.lowering.graph import rename
-from converters.onnx_export.outside import as_varint, raw_values, values_bytes
+from converters.onnx_export.external_weights import raw_values, values_bytes
+from converters.onnx_export.protobuf_bytes import BYTES, GRAPH, INITIALIZER, RAW_DATA, field, head
 
-GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
-INITIALIZER: Final = 5
-RAW_DATA: Final = 9
-"""Fields of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto."""
+NODE, ATTRIBUTE, FLOATS, INTS = 1, 5, 7, 8
+"""Fields of GraphProto, NodeProto and AttributeProto."""
 
-_VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+_VARINT, _EIGHT, _FOUR = 0, 1, 5
 _PATH: Final = (GRAPH, NODE, ATTRIBUTE)
 
 Field = tuple[int, int, bytes]
@@ -61,13 +60,13 @@ def write(proto: Any, file: IO[bytes]) -> None:
 def _without(message: Any, left_out: tuple[str, ...]) -> Any:
     """Return a copy of a message without some of its fields."""
     copy = type(message)()
-    for field, value in message.ListFields():
-        if field.name in left_out:
+    for each, value in message.ListFields():
+        if each.name in left_out:
             continue
         if hasattr(value, "MergeFrom"):  # of messages, and of repeated fields
-            getattr(copy, field.name).MergeFrom(value)
+            getattr(copy, each.name).MergeFrom(value)
         else:
-            setattr(copy, field.name, value)
+            setattr(copy, each.name, value)
     return copy
 
 
@@ -80,16 +79,15 @@ def _write_joined(file: IO[bytes], model: bytes, tensors: Any, names: list[str])
         if number == GRAPH:
             graph = content
         else:
-            (after if graph else before).append(_field(number, kind, content))
+            (after if graph else before).append(field(number, kind, content))
     fields = list(_fields(graph))
-    head = b"".join(_field(*field) for field in fields if field[0] < INITIALIZER)
-    tail = b"".join(_field(*field) for field in fields if field[0] > INITIALIZER)
+    front = b"".join(field(*each) for each in fields if each[0] < INITIALIZER)
+    tail = b"".join(field(*each) for each in fields if each[0] > INITIALIZER)
     heads = [_initializer_head(tensor, name) for tensor, name in zip(tensors, names, strict=True)]
     sizes = [len(start) + tensor_bytes for start, tensor_bytes in heads]
     file.write(b"".join(before))
-    file.write(as_varint(GRAPH << 3 | _BYTES))
-    file.write(as_varint(len(head) + sum(sizes) + len(tail)))
-    file.write(head)
+    file.write(head(GRAPH, len(front) + sum(sizes) + len(tail)))
+    file.write(front)
     for tensor, (start, _) in zip(tensors, heads, strict=True):
         file.write(start)
         file.writelines(raw_values(tensor))
@@ -107,18 +105,17 @@ def _initializer_head(tensor: Any, name: str) -> tuple[bytes, int]:
     rest.name = name
     start = rest.SerializeToString(deterministic=True)
     if values:
-        start += as_varint(RAW_DATA << 3 | _BYTES) + as_varint(values)
-    size = as_varint(INITIALIZER << 3 | _BYTES) + as_varint(len(start) + values)
-    return size + start, values
+        start += head(RAW_DATA, values)
+    return head(INITIALIZER, len(start) + values) + start, values
 
 
 def _pack_below(raw: bytes, path: tuple[int, ...]) -> bytes:
     if not path:
         return _pack_attribute(raw)
     return b"".join(
-        _field(number, kind, _pack_below(content, path[1:]))
-        if (number, kind) == (path[0], _BYTES)
-        else _field(number, kind, content)
+        field(number, kind, _pack_below(content, path[1:]))
+        if (number, kind) == (path[0], BYTES)
+        else field(number, kind, content)
         for number, kind, content in _fields(raw)
     )
 
@@ -130,10 +127,8 @@ def _pack_attribute(raw: bytes) -> bytes:
         if number in lists and kind in (_VARINT, _FOUR):
             lists[number].append(content)
         else:
-            others.append(_field(number, kind, content))
-    packed = [
-        _field(number, _BYTES, b"".join(values)) for number, values in lists.items() if values
-    ]
+            others.append(field(number, kind, content))
+    packed = [field(number, BYTES, b"".join(values)) for number, values in lists.items() if values]
     return b"".join(others + packed)
 
 
@@ -145,7 +140,7 @@ def _fields(raw: bytes) -> Iterator[Field]:
         kind = key & 7
         if kind == _VARINT:
             end = _varint(raw, at)[1]
-        elif kind == _BYTES:
+        elif kind == BYTES:
             size, at = _varint(raw, at)
             end = at + size
         else:
@@ -164,8 +159,3 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
-
-
-def _field(number: int, kind: int, content: bytes) -> bytes:
-    size = as_varint(len(content)) if kind == _BYTES else b""
-    return as_varint(number << 3 | kind) + size + content

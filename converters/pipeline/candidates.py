@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from converters.certification.search import SearchPlan
 from converters.errors import ConversionError, first_line
-from converters.onnx_export.outside import load
+from converters.onnx_export.external_weights import load
 from converters.onnx_export.serialise import write
 from converters.quantization.guide import Guide
 from converters.quantization.precision import precision_of

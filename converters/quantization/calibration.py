@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from converters.onnx_export.outside import WEIGHTS
+from converters.onnx_export.external_weights import WEIGHTS
 from converters.quantization.watching import watching_session
 from edge_sdk.model.release import Feed
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
 from converters.onnx_export.copies import add_constants, copy_of
-from converters.onnx_export.outside import values_of
+from converters.onnx_export.external_weights import values_of
 from converters.quantization.weight_storage import FLOAT, int8_storage, quantize, quantize_to_half
 from converters.quantization.weights import MINIMUM_WEIGHTS, with_nodes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.onnx_export.outside import all_inside
+from converters.onnx_export.external_weights import with_all_values
 from converters.quantization.silence import silence
 
 
@@ -21,5 +21,8 @@ def float16(proto: Any) -> Any | None:
 
     with silence():
         return convert_float_to_float16(
-            all_inside(proto), keep_io_types=True, op_block_list=None, disable_shape_infer=False
+            with_all_values(proto),
+            keep_io_types=True,
+            op_block_list=None,
+            disable_shape_infer=False,
         )

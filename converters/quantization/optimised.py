@@ -14,7 +14,7 @@ from typing import Any, Final
 from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes
-from converters.onnx_export.outside import SMALLEST, size_of, write_apart
+from converters.onnx_export.external_weights import SMALLEST, size_of, write_apart
 
 _APART: Final = {
     "session.optimized_model_external_initializers_file_name": "after.weights",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.onnx_export.outside import values_of
+from converters.onnx_export.external_weights import values_of
 
 
 def turned(proto: Any) -> Any:

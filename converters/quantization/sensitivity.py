@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.copies import add_constants
-from converters.onnx_export.outside import load_apart, loadable
+from converters.onnx_export.external_weights import load_apart, loadable
 from converters.quantization.watching import watching_session
 from converters.quantization.weights import with_nodes
 from edge_sdk.model.release import Feed

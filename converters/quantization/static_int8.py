@@ -20,7 +20,7 @@ from converters.errors import ConversionError
 from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.copies import copy_of
-from converters.onnx_export.outside import WEIGHTS, size_of, write_apart
+from converters.onnx_export.external_weights import WEIGHTS, size_of, write_apart
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
 from converters.quantization.prepared import activations, prepared

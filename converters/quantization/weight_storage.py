@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.onnx_export.copies import add_constants, copy_of
-from converters.onnx_export.outside import values_of
+from converters.onnx_export.external_weights import values_of
 from converters.quantization.weights import Axes, matrices, weights, with_nodes
 
 FLOAT: Final = 1

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.lowering.graph import FLOAT
 from converters.memory import trim
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.constants import all_nodes, inner_graphs
 from converters.onnx_export.copies import without_weights
 from converters.onnx_export.export import clean
-from converters.onnx_export.outside import FLOAT, LARGE, is_outside, load, place, values_of
+from converters.onnx_export.external_weights import LARGE, is_external, load, place, values_of
 from edge_sdk.contract.limits import MODEL_BYTES
 
 _TRAINING: Final = ("ai.onnx.training", "ai.onnx.preview.training")
@@ -78,11 +79,12 @@ def _refuse_large(path: Path, size: int) -> None:
 
 def _beside(proto: Any, path: Path) -> Iterator[tuple[Any, str]]:
     """Yield the constants whose values are in files beside the model, with the names of these."""
+    own = str(path.resolve())  # where ``load`` has left it
     for tensor in _tensors(proto):
-        if is_outside(tensor):
+        if is_external(tensor):
             entries = {entry.key: entry.value for entry in tensor.external_data}
             name = entries.get("location", "")
-            if name != str(path.resolve()):  # where ``load`` has left it
+            if name != own:
                 yield tensor, name
 
 
@@ -101,7 +103,7 @@ def _check_places(proto: Any, size: int) -> None:
         ValueError: there are more or fewer of them than the shape says.
     """
     for tensor in _tensors(proto):
-        if is_outside(tensor):
+        if is_external(tensor):
             _, offset, length = place(tensor)
             numbers = 4 * math.prod(tensor.dims)
             if not 0 <= offset <= size - length or (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, first_line
-from converters.onnx_export.outside import loadable
+from converters.onnx_export.external_weights import loadable
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed
 from edge_sdk.model.session import session_options

@@ -21,7 +21,7 @@ from converters.certification.reference import Reference, compare_tensors
 from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
 from converters.memory import trim
-from converters.onnx_export.outside import size_of
+from converters.onnx_export.external_weights import size_of
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
 from converters.sources.module_parity import HeldFile
@@ -212,15 +212,10 @@ class OnnxSource:
         if not signature.batched or signature.state:
             return recorded_vectors(feed, model.run(feed, specs))
         # In portions: all rows in one call would keep the tensors of all of them.
-        head = replace(self._samples, feeds=(feed,))
-        parts = [(o, np.arange(n)) for _, o, n in head.calls(lambda x: model.run(x, specs))]
-        joined = {
-            spec.name: np.concatenate(
-                [o[spec.name].take(n, spec.batch) for o, n in parts], spec.batch
-            )
-            for spec in specs
-        }
-        return recorded_vectors(feed, joined)
+        head, axes = replace(self._samples, feeds=(feed,)), {s.name: s.batch for s in specs}
+        answered = head.answers(lambda x: model.run(x, specs), axes)
+        moved = {name: np.moveaxis(array, 0, axes[name]) for name, array in answered.items()}
+        return recorded_vectors(feed, {n: np.ascontiguousarray(a) for n, a in moved.items()})
 
 
 def _file_itself(path: Path) -> HeldFile:

@@ -44,7 +44,7 @@ ask = lambda x: session.run(None, x)
 _BEFORE: Final = """
 import time
 started = time.perf_counter()
-import json, os, pickle, sys
+import json, mmap, pickle, sys
 model, pack, rows, calls = sys.argv[1:]
 """
 
@@ -61,7 +61,7 @@ for i in range(int(calls)):
 time.sleep(0.2)
 try:
     with open("/proc/self/statm") as file:
-        rss = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        rss = int(file.read().split()[1]) * mmap.PAGESIZE / (1 << 20)
 except (OSError, ValueError, IndexError):
     rss = None
 ready = opened - started + answered - loaded

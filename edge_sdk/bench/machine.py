@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -10,6 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+
+from edge_sdk.system.operating_system import usable_cores
 
 _CPU: Final = "sys/devices/system/cpu/cpu0/cpufreq"
 _SAME: Final = {"governor": f"{_CPU}/scaling_governor", "most kHz": f"{_CPU}/scaling_max_freq"}
@@ -26,10 +27,9 @@ _THROTTLED: Final = {
 
 def facts(root: Path = Path("/")) -> dict[str, str]:
     """Return fixed properties that affect latency: processor, cores, versions, governor."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     values = {
         "cpu": _cpu(root),
-        "cores": str(cores or 1),
+        "cores": str(usable_cores()),
         "board": _read(root / "proc/device-tree/model"),
         "architecture": platform.machine(),
         "system": platform.system(),

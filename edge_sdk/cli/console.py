@@ -64,6 +64,10 @@ def part_of(extra: str, name: str) -> Callable[[Main], Main]:
                 missing = (error.name or str(error)).partition(".")[0]
                 if missing in OURS:
                     raise
+                if missing in sys.stdlib_module_names:  # no package brings what a system lacks
+                    text = f"this system's Python has no {missing}, which Linux and macOS have"
+                    print(f"{name}: {text}: run it there", file=sys.stderr)
+                    return 1
                 brings = f'pip install "edge-deployment-sdk[{extra}]"'
                 print(f"{name}: {missing} is not installed: {brings}", file=sys.stderr)
                 return 1

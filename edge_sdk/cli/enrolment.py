@@ -105,7 +105,7 @@ def _identity(arguments: argparse.Namespace) -> int:
     assert own is not None
     facts = {
         "device": own.device or None,
-        "model": own.model or None,
+        "models": list(own.models),
         "public_key": own.key.public,
         "attributes": dict(own.attributes),
     }

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from edge_sdk.cli.console import add_version, may_be_piped
 from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
+from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
 from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.watching import add_health_command, add_watch, run_status
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
+IN_TURN_SECONDS: Final = 10.0
+"""Seconds for which a look at a device waits while another process opens it or looks at it."""
 
 
 @may_be_piped
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     for name, text, run in (
         ("status", "show how an enrolled device is, in words and figures", _status),
-        ("sync", "sync an enrolled device with its hub once", _sync),
+        ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
     ):
         command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
         _add_state(command)
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
             add_watch(command)
         command.set_defaults(run=run)
     add_health_command(commands, json_output)
+    add_logs_command(commands, json_output)
     commands.group("look into")
     _add_predict(commands, json_output)
     add_pack_commands(commands, _row)
@@ -76,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: CommandGroups) -> None:
     run = commands.add(
         "run",
-        "keep a device in step with its hub; JSON rows on stdin are answered in JSON, line by line",
-        ["edge run state/ < rows.jsonl", "edge run state/ --log-level info --log-format json"],
+        "run a device until SIGTERM; JSON rows on stdin are answered in JSON, line by line, and "
+        "their end ends it",
+        ["edge run state/ < /dev/null", "edge run state/ --log-level info < rows.jsonl"],
     )
     _add_state(run)
     run.add_argument(
@@ -189,30 +195,49 @@ def _last_hub(state: Path) -> str:
 def _run(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
     from edge_sdk.errors import EdgeError
+    from edge_sdk.service.run import run_device
 
     configure_logging(arguments.log_level, arguments.log_format)
-    with _enrolled(arguments) as device:
-        for line in sys.stdin.buffer if sys.stdin is not None else ():
-            if not line.strip():
-                continue
-            try:
-                p = device.predict(_row(line.decode(errors="replace")))
-                answer = {"id": p.id, **_answer(p)}
-            except EdgeError as error:  # the next row may do better, or a release has come
-                answer = {"error": str(error)}
-            print(json.dumps(answer), flush=True)
+
+    def answer(device: EdgeDevice, line: bytes) -> None:
+        try:
+            p = device.predict(_row(line.decode(errors="replace")))
+            answered = {"id": p.id, **_answer(p)}
+        except EdgeError as error:  # the next row may do better, or a release has come
+            answered = {"error": str(error)}
+        print(json.dumps(answered), flush=True)
+
+    rows = sys.stdin.buffer if sys.stdin is not None else None
+    run_device(lambda: _enrolled(arguments), rows, answer)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    return run_status(arguments, lambda given: _enrolled(given, background=False))
+    return run_status(arguments, _reached)
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _enrolled(arguments, background=False) as device:
+    with _reached(arguments) as device:
         result = device.sync()
     show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
+
+
+def _reached(arguments: argparse.Namespace) -> EdgeDevice:
+    """Return the device where another process runs it, else opened here."""
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.errors import DeviceInUse, StateError
+
+    until = time.monotonic() + IN_TURN_SECONDS
+    while True:
+        with contextlib.suppress(StateError):
+            return EdgeDevice.attach(arguments.state)
+        try:
+            return _enrolled(arguments, background=False)
+        except DeviceInUse:  # somebody else who looks, perhaps, or an application that starts
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 def _predict(arguments: argparse.Namespace) -> int:

@@ -134,11 +134,8 @@ def _get(arguments: argparse.Namespace, row: Callable[[str], Any]) -> int:
 def _get_entity(arguments: argparse.Namespace) -> int:
     """Show what is stored of an entity, its time over or not."""
     from edge_sdk.packs.entity_predictions import EntityPredictions, entity_keys
-    from edge_sdk.packs.reader import Pack
 
-    with Pack.open(arguments.pack, now=-1.0) as opened:
-        model = opened.header.model
-    answers = EntityPredictions.open(arguments.pack, model)
+    answers = EntityPredictions.open(arguments.pack)
     entry = answers.pack.find(entity_keys([arguments.entity]).tobytes())
     if entry < 0:
         if arguments.json:

@@ -63,7 +63,11 @@ def run_status(arguments: argparse.Namespace, opened: Open) -> int:
                 raise
             return _health(arguments.state / HEALTH)[0]
 
-    return _again(arguments, lambda: show_status(status(), as_json=arguments.json) or 0)
+    def once() -> int:
+        show_status(status(), as_json=arguments.json)
+        return 0
+
+    return _again(arguments, once)
 
 
 def run_health(arguments: argparse.Namespace) -> int:

@@ -63,6 +63,10 @@ def check_small(state: Any, path: str) -> None:
             fits = 0 <= value <= LARGEST_STATE
             require(fits, f"{where}: expected 0 to {LARGEST_STATE}, got {value}")
             continue
+        if isinstance(value, Mapping) and any(map(dataclasses.is_dataclass, value.values())):
+            for name, part in value.items():
+                check_small(part, f"{where}.{name}")
+            continue
         items = [value] if isinstance(value, str) else list(value or ())
         require(len(items) <= STATE_ITEMS, f"{where}: expected at most {STATE_ITEMS}")
         items += value.values() if isinstance(value, Mapping) else ()

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edge_sdk.contract.errors import require
-from edge_sdk.contract.limits import ATTRIBUTES, NAME_CHARACTERS
+from edge_sdk.contract.limits import ATTRIBUTES, MODELS, NAME_CHARACTERS
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.version import PROTOCOL
@@ -60,6 +60,19 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
         require(value.isprintable(), f"attributes.{name}: expected printable characters")
 
 
+def check_models(models: Sequence[str]) -> None:
+    """Refuse names of models that are none, too many, or there twice.
+
+    Raises:
+        ContractError: the message says which.
+    """
+    require(not isinstance(models, str), f"models: expected a list of names, got {models!r:.60}")
+    require(len(models) <= MODELS, f"models: expected at most {MODELS}, got {len(models)}")
+    for name in models:
+        check_name("model", name)
+    require(len(set(models)) == len(models), f"models: expected each once, got {list(models)}")
+
+
 def check_hex(what: str, text: str, size: int) -> None:
     """Refuse a text that is not ``size`` bytes in lower-case hexadecimal digits.
 
@@ -85,10 +98,10 @@ def check_serial(serial: str) -> None:
 
 @dataclass(frozen=True)
 class EnrolRequest:
-    """A new device asks to join the fleet of ``model``.
+    """A device asks to join the fleets of ``models``, as a new one or with more models than before.
 
     Attributes:
-        model: whose fleet it joins.
+        models: whose fleets it joins; none for all those that the token or the serial is for.
         public_key: Ed25519 key of the device, 32 bytes in hexadecimal.
         signature: over :func:`enrolment_bytes`, 64 bytes in hexadecimal; it proves possession.
         attributes: text by name, for cohorts; what the hub fixed for the token wins.
@@ -96,7 +109,7 @@ class EnrolRequest:
         protocol: version of this conversation.
     """
 
-    model: str
+    models: tuple[str, ...] = ()
     public_key: str = ""
     signature: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -104,11 +117,11 @@ class EnrolRequest:
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:
-        check_name("model", self.model)
+        check_models(self.models)
         check_attributes(self.attributes)
         if self.serial is not None:
             check_serial(self.serial)
-        # An older device sends no key: it is refused by its protocol, not by a field.
+        # An older device sends other fields: it is refused by its protocol, not by one of them.
         if self.protocol == PROTOCOL:
             check_hex("public_key", self.public_key, 32)
             check_hex("signature", self.signature, 64)
@@ -116,7 +129,7 @@ class EnrolRequest:
 
 def enrolment_bytes(
     token: str | None,
-    model: str,
+    models: Sequence[str],
     public_key: str,
     attributes: Mapping[str, str],
     serial: str | None,
@@ -125,12 +138,12 @@ def enrolment_bytes(
 
     Args:
         token: enrolment token or one-time secret that goes with it; ``None`` for none.
-        model: whose fleet it joins.
+        models: whose fleets it joins.
         public_key: of the device, hexadecimal.
         attributes: as in the request.
         serial: as in the request.
     """
-    return _purposeful("enrol", token, model, public_key, dict(attributes), serial)
+    return _purposeful("enrol", token, list(models), public_key, dict(attributes), serial)
 
 
 @dataclass(frozen=True)
@@ -140,16 +153,19 @@ class EnrolReply:
     Attributes:
         device: its name.
         root: ``root.json``, from which its trust starts, as text.
+        models: all whose fleets it is in.
         attributes: those that the hub fixed; the device cannot choose others.
         standing: ``active``, or ``pending`` until somebody approves it.
     """
 
     device: str
     root: str
+    models: tuple[str, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
     standing: Standing = "active"
 
     def __post_init__(self) -> None:
+        check_models(self.models)
         check_attributes(self.attributes)
 
 
@@ -204,28 +220,51 @@ def _purposeful(purpose: str, *content: object) -> bytes:
 
 
 @dataclass(frozen=True)
-class CheckIn:
-    """``POST /v1/checkin``: state of the device. Sent on change and as a heartbeat.
+class ReportedState:
+    """The state of one model on a device.
 
-    ``holds`` are versions that are ready on the device besides ``version``.
+    Attributes:
+        version: that serves; ``None`` before the first one.
+        plan: serial of the plan that is followed; 0 for none.
+        pack: SHA-256 of its pack of answers.
+        features: SHA-256 of its pack of features.
+        phase: of its update.
+        failed: releases that failed there.
+        holds: versions that are ready there besides ``version``.
     """
 
-    model: str
-    version: str | None
-    plan: int
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
+    plan: int = 0
     pack: str | None = None
     features: str | None = None
     phase: str = "idle"
     failed: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckIn:
+    """``POST /v1/checkin``: state of the device and of all its models. Sent on change and as a
+    heartbeat.
+
+    Attributes:
+        models: state of each, by name.
+        attributes: for cohorts; what the hub fixed wins.
+        waiting: messages in its outbox.
+        sharing: its owner agreed to share rows.
+        software: versions of its operating system, runtime and SDK.
+        protocol: version of this conversation.
+    """
+
+    models: Mapping[str, ReportedState] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
     waiting: int = 0
     sharing: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:
-        check_name("model", self.model)
+        check_models(tuple(self.models))
         check_attributes(self.attributes)
 
 

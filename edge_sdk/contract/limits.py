@@ -33,6 +33,9 @@ ENTITY_SHARES: Final = 2_000
 NAME_CHARACTERS: Final = 64
 """Model names, arm names, experiment ids."""
 
+MODELS: Final = 64
+"""Models of one device."""
+
 ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
 EMBEDDING: Final = 8_192

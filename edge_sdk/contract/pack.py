@@ -167,7 +167,8 @@ class PackHeader:
     answered_by: str
     body: str
     expires: int | None = None
-    defaults: Mapping[str, float | int | bool | str | None] = field(default_factory=dict)
+    # int before float: a default of int64 beyond 2^53 would be rounded.
+    defaults: Mapping[str, int | float | bool | str | None] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     check_bits: int = 0
     entities: EntityPackInfo | None = None

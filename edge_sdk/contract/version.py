@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL: Final = 2
-"""Version of the HTTP conversation between device and hub (``/v1/...``). In 2 a device signs with a
-key of its own and has short-lived credentials; 1, with a token for life, is refused by name."""
+PROTOCOL: Final = 3
+"""Version of the HTTP conversation between device and hub (``/v1/...``). In 3 one device serves any
+number of models, and its check-in speaks of all; 2, with one model, and 1, with a token for life,
+are refused by name."""
 
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""

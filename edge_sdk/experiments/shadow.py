@@ -209,8 +209,8 @@ class Shadow(RunningExperiment):
 
     def _offer(self, records: Sequence[RingRecord]) -> None:
         """Records of the monitoring ring, under its lock."""
-        kept = [record for record in records if record.row not in (None, BY_ENTITY)]
-        self._enqueue(kept, QUEUE)
+        given = (r for r in records if r.row is not None and r.row is not BY_ENTITY)
+        self._enqueue(list(given), QUEUE)
 
     def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""

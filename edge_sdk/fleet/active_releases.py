@@ -1,5 +1,5 @@
-"""The releases that answer on one device: the one that serves, those that it replaced, and the
-candidates of an experiment beside it.
+"""The releases of one model that answer on a device: the one that serves, those that it replaced,
+and the candidates of an experiment beside it.
 
 Invariants:
 
@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import NOTHING_SERVES, ServingTerms
@@ -37,6 +39,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
@@ -50,13 +53,12 @@ RETIRED: Final = 4
 
 
 class ActiveReleases:
-    """The servings of one device.
+    """The servings of one model on a device.
 
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
-        energy: what the device draws.
 
     Args:
         config: limits.
@@ -65,6 +67,8 @@ class ActiveReleases:
         energy: what the device draws.
         clock: Unix seconds.
         label_store: predictions of earlier starts that wait for labels, where there is a database.
+        tags: numbers, of which each predictor's ids have one of their own; models share them.
+        memory: that the models of the device share.
     """
 
     def __init__(
@@ -75,23 +79,21 @@ class ActiveReleases:
         energy: EnergyUse,
         clock: Callable[[], float],
         label_store: LabelStore | None = None,
+        tags: Iterator[int] | None = None,
+        memory: ModelMemory | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
         self.running: RunningExperiment | None = None
-        self._label_store = label_store
+        self._label_store, self._memory = label_store, memory
         self._why_nothing = "the hub has no plan for this model yet"
         self._lost: str | None = None
-        self._config = config
-        self._boot = boot
-        self._keep = keep
-        self.clock = clock
-        self._tags = 0
+        self._config, self._boot, self._keep, self.clock = config, boot, keep, clock
+        self._tags = itertools.count(1) if tags is None else tags
         self._retired: deque[tuple[Predictor, ...]] = deque()
-        self._lock = threading.RLock()
-        self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
-        self.energy = energy
-        self._shown = ShownRankings()
+        # The second one is held while a meter is read, so never with the first.
+        self._lock, self._collecting = threading.RLock(), threading.Lock()
+        self._energy, self._shown = energy, ShownRankings()
 
     def open(
         self,
@@ -120,14 +122,14 @@ class ActiveReleases:
         Raises:
             ReleaseError: the model does not load.
         """
-        self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
+        options = RuntimeOptions.of(self._config)
+        model = Model.load(release, options, self._memory) if same is None else same.model
         predictor = Predictor(
-            release, terms, tag=f"{self._boot}.{self._tags}", pack=pack, features=features,
+            release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
-            options=RuntimeOptions.of(self._config), clock=self.clock,
-            model=same.model if same is not None else None,
+            options=options, clock=self.clock, model=model,
         )  # fmt: skip
         predictor.use_entities(self.entities)
         return predictor
@@ -168,12 +170,9 @@ class ActiveReleases:
             incumbent,
             self.open(incumbent.release, incumbent.terms, monitoring=False),
             self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
-            sampled=sampled,
-            budget=self._config.shadow_share,
-            limit=self._config.shadow_seconds,
-            clock=self.clock,
-            marker=marker,
-        )
+            sampled=sampled, budget=self._config.shadow_share, limit=self._config.shadow_seconds,
+            clock=self.clock, marker=marker,
+        )  # fmt: skip
 
     def serve(self, serving: Predictor) -> None:
         """Let ``serving`` answer from the next call on."""
@@ -185,14 +184,14 @@ class ActiveReleases:
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self.energy.begin(serving, _window(serving, self.clock()))
+        self._energy.begin(serving, _window(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
         with self._lock:
             ended, self.running = self.running, running
             if (ended, running) != (None, None):
-                self.energy.mix()
+                self._energy.mix()
             if ended is not None:
                 ended.close()
                 self._keep(ended.collect(self.clock(), final=True))
@@ -280,7 +279,7 @@ class ActiveReleases:
         label = None if label is None else self._counted(label_of, label)
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
-        serving = self._serving_of(prediction)
+        serving = self.maker_of(prediction)
         if self._label_store is not None:
             self._label_store.mark_used()
         if serving is None:
@@ -315,10 +314,11 @@ class ActiveReleases:
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks, self._serving_of(name))
+            self._counted(self._shown.click, name, clicks, self.maker_of(name))
         return float(len(clicks) > 0)
 
-    def _serving_of(self, prediction: str) -> Predictor | None:
+    def maker_of(self, prediction: str) -> Predictor | None:
+        """Return the predictor that made the prediction or ranking of this id, if it is here."""
         return next((s for s in self._servings() if s.tag == prediction.rpartition("-")[0]), None)
 
     def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -351,7 +351,7 @@ class ActiveReleases:
                 continue
             bodies = serving.monitor.collect(now, final=final)
             if interval is not None and interval.who is serving:
-                bodies = self.energy.charged(bodies, interval)
+                bodies = self._energy.charged(bodies, interval)
             self._keep(bodies)
         if self._label_store is not None:
             self._keep(self._label_store.collect())
@@ -365,7 +365,12 @@ class ActiveReleases:
         if serving is None:
             return None
         alone = serving if self.running is None else None
-        return self.energy.collect(alone, _window(serving, now), final=final)
+        return self._energy.collect(alone, _window(serving, now), final=final)
+
+    def note_use(self) -> None:
+        """Tell the memory that the models share which have answered since the last call."""
+        if self._memory is not None and self._memory.limit:
+            self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
 
     def check_files(self) -> None:
         """Read some more of the files of what answers."""
@@ -405,7 +410,7 @@ class ActiveReleases:
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
-            "energy": self.energy.status(),
+            "energy": self._energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
         }

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.fleet.local_events import ConditionWatch, LocalEvents
 from edge_sdk.fleet.thrift import Thrift
-from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
-    from edge_sdk.fleet.active_releases import ActiveReleases
     from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.device_models import DeviceModels
     from edge_sdk.fleet.health_file import HealthFile
-    from edge_sdk.system.repeater import Repeater
-
-_log = Log(__name__)
+    from edge_sdk.fleet.local_events import Subject
 
 
 class DeviceWatch:
@@ -24,22 +21,27 @@ class DeviceWatch:
 
     Args:
         config: where the file is, and how often it is written.
-        service: what answers.
+        models: of the device.
         link: with the hub, if it has one.
+        clock: Unix seconds.
         status: of the device.
+        trouble: says what is wrong with its threads.
     """
 
     def __init__(
         self,
         config: DeviceConfig,
-        service: ActiveReleases,
+        models: DeviceModels,
         link: FleetLink | None,
+        clock: Callable[[], float],
         status: Callable[[], Mapping[str, Any]],
+        trouble: Callable[[], str | None],
     ) -> None:
-        self.events = LocalEvents(service.clock) if link is None else link.events
-        self._service = service
+        self.events = LocalEvents(clock) if link is None else link.events
+        self._models = models
         self._link = link
-        self._status = status
+        self._clock = clock
+        self._status, self._trouble = status, trouble
         self._conditions = ConditionWatch(self.events)
         self.thrift = Thrift(config)
         self._file: HealthFile | None = None
@@ -47,22 +49,15 @@ class DeviceWatch:
             from edge_sdk.fleet.health_file import HealthFile  # few have one
 
             self._file = HealthFile(config.health_file, config.health_seconds)
-        self._served = False
 
-    def look(self, threads: Iterable[Repeater] = ()) -> None:
+    def look(self) -> None:
         """Tell what changed since the last look; write the file, if it is time."""
-        if self._link is None:  # else the rollout has them brought again
-            for _, what in self._service.new_damage():
-                _log.warning("damaged on the disk: %s", what)
         self.thrift.look()
-        if (running := self._service.running) is not None:
-            running.pause(paused=self.thrift.on_battery)
+        for model in self._models:
+            model.spare(power=self.thrift.on_battery)
         self._conditions.look(self._now())
-        if self._file is None:
-            return
-        failed = next((t for t in threads if t.error is not None), None)
-        trouble = None if failed is None else f"{failed.name} fails: {failed.error}"
-        self._file.write(self._status, trouble)
+        if self._file is not None:
+            self._file.write(self._status, self._trouble())
 
     def close(self, timeout: float) -> None:
         """Tell what waits, within ``timeout`` seconds."""
@@ -83,20 +78,17 @@ class DeviceWatch:
             "events_lost": self.events.lost,
             "thrift": list(self.thrift.reasons),
         }
-        return {"words": in_words(whole, self._service.clock()), **whole}
+        return {**whole, "words": in_words(whole, self._clock())}
 
-    def _now(self) -> dict[str, str]:
+    def _now(self) -> dict[Subject, str]:
         """Return why each part of the device is worse than it should be."""
-        now = {}
-        self._served = self._served or self._service.serving is not None
-        if self._served and self._service.serving is None:
-            now["serving"] = "nothing serves"
-        if damage := self._service.damage():
-            files = [what for each in damage.values() for what in each.values()]
-            now["files"] = f"damaged on the disk: {'; '.join(files)}"
+        now: dict[Subject, str] = {}
+        for model in self._models:
+            now |= {(what, model.name): why for what, why in model.conditions().items()}
         if self._link is not None:
             if away := self._link.syncer.away:
-                now["hub"] = f"the hub is away: {away}"
+                now["hub", None] = f"the hub is away: {away}"
             if not self._link.store.on_disk:
-                now["disk"] = f"the disk takes nothing: {self._link.store.health()['reason']}"
+                reason = self._link.store.health()["reason"]
+                now["disk", None] = f"the disk takes nothing: {reason}"
         return now

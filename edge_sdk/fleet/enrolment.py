@@ -37,39 +37,36 @@ def enrol(
     root: bytes | None = None,
     serial: str | None = None,
     again: bool = False,
-) -> Identity:
+) -> IdentityStore:
     """Return the device's identity: the one it has, else a new one from the hub.
 
     Args:
         store: of the device.
         client: of the hub; from now on it asks as this device.
-        model: whose fleet to join.
+        model: whose fleet it is to be in; ``None`` for those in which it is, or for all that the
+            token or the serial is for.
         token: enrolment token, or the one-time secret of ``serial``; not needed again once the
-            device is enrolled.
+            device is enrolled for its models.
         attributes: for cohorts, such as ``{"region": "eu"}``.
         root: bytes of a ``root.json`` baked into the image; else the hub's at enrolment is trusted.
         serial: number by which the device was registered at the hub.
         again: True for a new identity in place of the one it has.
 
     Raises:
-        StateError: not enrolled and neither token nor serial, or enrolled for another model.
+        StateError: it is to be enrolled, and there is neither token nor serial.
         HubError: the hub refused, or cannot be reached.
     """
     identities = None if again else IdentityStore(store)
     own = identities.identity if identities is not None else None
-    if own is None or not own.enrolled:
+    enrolled = own is not None and own.enrolled
+    if own is None or not enrolled or (model is not None and model not in own.models):
         # Refused before anything is written: a wrong call must not cost a device its identity.
-        model = _check(store, model, token, root, serial)
+        _check(store, own if enrolled else None, model, token, root, serial)
         identities = identities or IdentityStore(store, again=True)
-        own = _join(identities, client, model, token, attributes, root, serial)
-    elif model is not None and model != own.model:
-        raise StateError(
-            f"{store.folder}: belongs to a device of model {own.model!r}, not {model!r}; "
-            "use another state folder"
-        )
+        join(identities, client, model, token, attributes, root, serial)
     assert identities is not None
     client.authenticate(Credentials(identities))
-    return own
+    return identities
 
 
 def check_token(token: Any) -> None:
@@ -80,53 +77,76 @@ def check_token(token: Any) -> None:
 
 def _check(
     store: StateDatabase,
+    own: Identity | None,
     model: str | None,
     token: str | None,
     root: bytes | None,
     serial: str | None,
-) -> str:
-    """Refuse what no hub could take; return the model."""
-    if model is None or (token is None and serial is None):
+) -> None:
+    """Refuse what no hub could take."""
+    if model is not None:
+        check_name("model", model)
+    if token is None and serial is None:
+        if own is not None:
+            raise StateError(
+                f"{store.folder}: this device is enrolled for {', '.join(own.models)}, and not for "
+                f"{model}; it needs an enrolment token for that too (edge-hub enrol-token {model})"
+            )
         raise StateError(
-            f"{store.folder}: this device is not enrolled yet; it needs the name of a model and an "
-            "enrolment token (edge-hub enrol-token MODEL), or its serial number if it was "
-            "registered (edge-hub devices register)"
+            f"{store.folder}: this device is not enrolled yet; it needs an enrolment token "
+            "(edge-hub enrol-token MODEL), or its serial number if it was registered (edge-hub "
+            "devices register)"
         )
-    check_name("model", model)
     if token is not None:
         check_token(token)
     if serial is not None:
         check_serial(serial)
     if root is not None:
         check_root(root)
-    return model
 
 
-def _join(
+def join(
     identities: IdentityStore,
     client: HubClient,
-    model: str,
+    model: str | None,
     token: str | None,
     attributes: Mapping[str, str],
-    root: bytes | None,
-    serial: str | None,
+    root: bytes | None = None,
+    serial: str | None = None,
 ) -> Identity:
+    """Have the hub take a device in, for its first models or for one more.
+
+    Args:
+        identities: of the device.
+        client: of the hub.
+        model: whose fleet to join; ``None`` for all that the token or the serial is for.
+        token: enrolment token, or the one-time secret of ``serial``.
+        attributes: for cohorts.
+        root: bytes of a ``root.json`` baked into the image.
+        serial: number by which the device was registered.
+
+    Raises:
+        StateError: the identity cannot be written.
+        HubError: the hub refused, or cannot be reached.
+    """
     own = identities.identity
     if own is None:
         # On the disk before the hub hears of it: if the answer is lost, the next attempt is known.
         own = Identity.new()
         identities.save(own)
-    request = own.key.enrolment(model, token, attributes=attributes, serial=serial)
+    models = () if model is None else (model,)
+    request = own.key.enrolment(models, token, attributes=attributes, serial=serial)
     try:
         reply = client.enrol(token, request)
     except HubUnreachable:
         raise  # it may have heard of the new key
     except HubError:
-        identities.restore_previous()
+        if not own.enrolled:
+            identities.restore_previous()
         raise
-    joined = own.joined(model, reply, root)
-    identities.save(joined)
-    _log.info("enrolled as %s for model %s with the hub at %s", joined.device, model, client.url)
+    joined = identities.joined(reply, root)
+    names = ", ".join(joined.models)
+    _log.info("enrolled as %s for %s with the hub at %s", joined.device, names, client.url)
     if reply.standing == "pending":
         _log.warning("%s waits for approval: edge-hub devices approve", joined.device)
     return joined

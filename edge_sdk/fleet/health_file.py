@@ -31,7 +31,7 @@ class HealthReport:
     """What a health file says.
 
     Attributes:
-        ok: a release answers, and the threads of the device work.
+        ok: a release of each model answers, and the threads of the device work.
         at: when it was written, Unix seconds.
         fresh_until: when the next one should be here at the latest, Unix seconds.
         pid: of the process.
@@ -98,7 +98,7 @@ class HealthFile:
         if final:
             words.insert(0, "The device is closed.")
         plain = {
-            "ok": trouble is None and not final and status.get("version") is not None,
+            "ok": trouble is None and not final and _all_serve(status),
             "at": now,
             "fresh_until": now if final else now + MISSED * self._seconds,
             "pid": os.getpid(),
@@ -115,6 +115,11 @@ class HealthFile:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _all_serve(status: Mapping[str, Any]) -> bool:
+    models = status.get("models", {}).values()
+    return bool(models) and all(model["version"] is not None for model in models)
 
 
 def read_health(path: str | Path) -> HealthReport:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ class Identity:
     Attributes:
         key: its key pair.
         device: its name; empty until the hub gave it one.
-        model: whose fleet it is in.
+        models: whose fleets it is in.
         root: bytes that its trust starts from.
         attributes: those that the hub fixed.
         number: of the identities that this folder had, from 1.
@@ -54,7 +55,7 @@ class Identity:
 
     key: DeviceKey
     device: str = ""
-    model: str = ""
+    models: tuple[str, ...] = ()
     root: bytes = b""
     attributes: Mapping[str, str] = field(default_factory=dict)
     number: int = 1
@@ -71,11 +72,17 @@ class Identity:
         """Whether a hub gave it a name."""
         return bool(self.device)
 
-    def joined(self, model: str, reply: EnrolReply, root: bytes | None) -> Identity:
-        """Return it with what the hub said; ``root`` of the image wins over the hub's."""
-        first = root or reply.root.encode()
+    def joined(self, reply: EnrolReply, root: bytes | None) -> Identity:
+        """Return it with what the hub said; ``root`` of the image wins over the hub's, and the one
+        that it trusts already over a later one.
+        """
+        first = self.root or root or reply.root.encode()
         return replace(
-            self, device=reply.device, model=model, root=first, attributes=dict(reply.attributes)
+            self,
+            device=reply.device,
+            models=tuple(reply.models),
+            root=first,
+            attributes=dict(reply.attributes),
         )
 
     def advanced(self) -> Identity:
@@ -86,7 +93,7 @@ class Identity:
     def to_text(self) -> str:
         """Return it as JSON with a checksum; secret."""
         body = {
-            "seed": self.key.seed.hex(), "device": self.device, "model": self.model,
+            "seed": self.key.seed.hex(), "device": self.device, "models": list(self.models),
             "root": self.root.decode(), "attributes": dict(self.attributes),
             "number": self.number, "generation": self.generation, "nonce": self.nonce,
         }  # fmt: skip
@@ -102,7 +109,8 @@ class Identity:
                 return None
             key = DeviceKey(bytes.fromhex(body["seed"]))
             own = {name: body[name] for name in cls.__dataclass_fields__ if name != "key"}
-            return cls(key, **{**own, "root": body["root"].encode()})
+            models = tuple(body["models"])
+            return cls(key, **{**own, "root": body["root"].encode(), "models": models})
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -131,6 +139,7 @@ class IdentityStore:
         self._store = store
         self._path = store.folder / FILE
         self._stuck = False
+        self._changing = threading.RLock()  # a credential may be renewed while a model is joined
         self._identity: Identity | None = None
         self._previous: Identity | None = None
         if again:
@@ -147,8 +156,24 @@ class IdentityStore:
 
     def save(self, identity: Identity) -> None:
         """Put it into both copies; raises StateError where one of them cannot be written."""
-        self._write(identity)
-        self._identity = identity
+        with self._changing:
+            self._write(identity)
+            self._identity = identity
+
+    def joined(self, reply: EnrolReply, root: bytes | None) -> Identity:
+        """Put what the hub said into both copies, and return the identity.
+
+        Args:
+            reply: of the hub.
+            root: bytes of a ``root.json`` baked into the image.
+
+        Raises:
+            StateError: a copy cannot be written.
+        """
+        with self._changing:
+            assert self._identity is not None
+            self.save(self._identity.joined(reply, root))
+            return self._identity
 
     def restore_previous(self) -> None:
         """Go back to the identity that a new one replaced: the hub does not take the new one."""
@@ -166,7 +191,8 @@ class IdentityStore:
         """Move on to the next request once it is on the disk; else the last one is repeated."""
         assert self._identity is not None
         try:
-            self.save(self._identity.advanced())
+            with self._changing:
+                self.save(self._identity.advanced())
         except StateError as error:
             if not self._stuck:
                 _log.warning("cannot note that a credential was received: %s", error)

@@ -52,6 +52,7 @@ class LocalEvent:
         subject: what it is about: ``release``, ``hub``, ``disk``, ``files``, ``serving``.
         text: a sentence.
         at: Unix seconds.
+        model: that it is about; ``None`` where it is about the device, as of ``hub`` and ``disk``.
         version: of the release, where it is about one.
     """
 
@@ -59,6 +60,7 @@ class LocalEvent:
     subject: str
     text: str
     at: float
+    model: str | None = None
     version: str | None = None
 
 
@@ -83,9 +85,12 @@ class LocalEvents:
         self.latest: deque[LocalEvent] = deque(maxlen=KEPT)
         self.lost = 0
 
-    def emit(self, kind: EventKind, subject: str, text: str, version: str | None = None) -> None:
+    def emit(
+        self, kind: EventKind, subject: str, text: str,
+        model: str | None = None, version: str | None = None,
+    ) -> None:  # fmt: skip
         """Note an event; who listens is told soon, on another thread."""
-        event = LocalEvent(kind, subject, text, self._clock(), version)
+        event = LocalEvent(kind, subject, text, self._clock(), model, version)
         with self._lock:
             self.latest.append(event)
             if not self._callbacks:
@@ -100,12 +105,12 @@ class LocalEvents:
         """Note the event that a message to the hub tells of, if it is one."""
         outcome = getattr(body, "outcome", None)
         kind = OUTCOMES.get(outcome) if isinstance(outcome, str) else None
-        version = getattr(body, "version", None)
+        model, version = getattr(body, "model", None), getattr(body, "version", None)
         step, reason = getattr(body, "step", None), getattr(body, "reason", None)
         if kind is None or step in DAMAGE:
             return
         where, why = f" at {step}" if step else "", f": {reason}" if reason else ""
-        self.emit(kind, "release", f"{version} {kind}{where}{why}", version)
+        self.emit(kind, "release", f"{model} {version} {kind}{where}{why}", model, version)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each event from now on; return a function that ends that.
@@ -157,7 +162,10 @@ class LocalEvents:
                 _log.exception("on_event failed at %r", event.text)
 
 
-Conditions = Mapping[str, str]
+Subject = tuple[str, str | None]
+"""What an event is about, and of which model; ``None`` where it is the device's."""
+
+Conditions = Mapping[Subject, str]
 """Why each subject is worse than it should be; those that are well are left out."""
 
 AGAIN: Final[Mapping[str, str]] = {
@@ -178,7 +186,8 @@ class ConditionWatch:
     def look(self, now: Conditions) -> None:
         """Emit the difference to the last look."""
         before, self._before = self._before, dict(now)
-        for subject in now.keys() - before.keys():
-            self._events.emit("degraded", subject, now[subject])
-        for subject in before.keys() - now.keys():
-            self._events.emit("back", subject, AGAIN.get(subject, f"{subject} is well again"))
+        for what, model in now.keys() - before.keys():
+            self._events.emit("degraded", what, now[what, model], model)
+        for what, model in before.keys() - now.keys():
+            again = AGAIN.get(what, f"{what} is well again")
+            self._events.emit("back", what, again if model is None else f"{model}: {again}", model)

@@ -1,4 +1,4 @@
-"""The rollout on one device: what answers follows its plan and what its disk holds.
+"""The rollout of one model on a device: what answers follows its plan and what the disk holds.
 
 Invariants:
 
@@ -9,9 +9,11 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.fleet.active_releases import ActiveReleases
-    from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.model_link import ModelLink
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.state import SlotRef
     from edge_sdk.update.targets import CurrentAssignment, RunningCandidates
@@ -48,9 +50,17 @@ class RolloutController:
         link: brings releases and plans.
         service: answers.
         config: limits of a release on trial.
+        ask_again: has the next sync follow the plan even if nothing has changed on the hub.
     """
 
-    def __init__(self, link: FleetLink, service: ActiveReleases, config: DeviceConfig) -> None:
+    def __init__(
+        self,
+        link: ModelLink,
+        service: ActiveReleases,
+        config: DeviceConfig,
+        ask_again: Callable[[], None],
+    ) -> None:
+        self._ask_again = ask_again
         self._link = link
         self._updater = link.updater
         self._service = service
@@ -60,7 +70,8 @@ class RolloutController:
         self._unsettled = False
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
-        self._clean_exit = weakref.finalize(self, _clean_exit, self._updater, link.crash_marker)
+        end = (self._updater, link.crash_marker, os.getpid())
+        self._clean_exit = weakref.finalize(self, _clean_exit, *end)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
@@ -165,7 +176,7 @@ class RolloutController:
         for release, what in self._service.new_damage():
             _log.warning("damaged on the disk, to be fetched again: %s", what)
             self._updater.note_damage(release.digest, what)
-            self._link.syncer.ask_again()
+            self._ask_again()
 
     def _terms(self, experiment: str | None, arm: str) -> ServingTerms:
         plan = self._link.plan
@@ -184,8 +195,8 @@ class RolloutController:
             terms,
             pack=pack,
             features=EntityFeatures(features) if features is not None else None,
-            cloud=self._link.client.predict,
-            share=self._link.share,
+            cloud=self._link.shared.client.predict,
+            share=self._link.shared.share,
         )
         for name, what in damage.items():
             predictor.scrub.add(name, what)
@@ -224,7 +235,7 @@ class RolloutController:
             slots = {CONTROL: slot, **slots}
         arms = {arm: self._load(s, self._terms(experiment.id, arm)) for arm, s in slots.items()}
         if experiment.unit == "key":
-            return Arms(experiment, self._link.attributes, arms)
+            return Arms(experiment, self._link.shared.attributes, arms)
         ((arm, candidate_predictor),) = arms.items()
         return Interleaver(
             arm,
@@ -273,6 +284,8 @@ class RolloutController:
             self._updater.try_out([ref for _, ref in candidates])
 
 
-def _clean_exit(updater: Updater, marker: CrashMarker) -> None:
+def _clean_exit(updater: Updater, marker: CrashMarker, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # the end of a forked child says nothing of its parent
     marker.close()
     updater.clean_exit()

@@ -12,22 +12,32 @@ FAILURES: Final = 5
 
 
 def in_words(status: Mapping[str, Any], now: float) -> list[str]:
-    """Return what a person wants to know first, a sentence each.
+    """Return what a person wants to know of a device first, a sentence each.
 
     Args:
         status: as :meth:`edge_sdk.EdgeDevice.status` gives it, without its words.
         now: Unix seconds.
     """
-    words = [_serves(status)]
-    if not status.get("offline", True):
-        words += [_hub(status, now), *_update(status, now), *_waits(status)]
+    words = [sentence for model in status["models"].values() for sentence in model["words"]]
+    if not status["offline"]:
+        words += [_hub(status, now), *_window(status), *_waits(status)]
     return [*words, *_trouble(status)]
 
 
+def of_model(status: Mapping[str, Any]) -> list[str]:
+    """Return what a person wants to know of one model of a device, a sentence each.
+
+    Args:
+        status: as :meth:`edge_sdk.fleet.device_model.DeviceModel.status` gives it, without these.
+    """
+    return [_serves(status), *_update(status), *_files(status)]
+
+
 def _serves(status: Mapping[str, Any]) -> str:
+    name = status["name"]
     if status.get("version") is None:
-        return f"Nothing serves: {status.get('lost') or 'no release has come yet'}."
-    serves = f"{status['model']} {status['version']} serves (variant {status['variant']})"
+        return f"Nothing of {name} serves: {status.get('lost') or 'no release has come yet'}."
+    serves = f"{name} {status['version']} serves (variant {status['variant']})"
     if status.get("experiment"):
         serves += f" as arm {status['arm']} of {status['experiment']}"
     beside = ", ".join(f"{arm} ({version})" for arm, version in status.get("beside", {}).items())
@@ -44,19 +54,22 @@ def _hub(status: Mapping[str, Any], now: float) -> str:
     return f"The hub last answered {when}."
 
 
-def _update(status: Mapping[str, Any], now: float) -> Iterator[str]:
-    waits, window = status.get("update_waits"), status.get("window")
+def _update(status: Mapping[str, Any]) -> Iterator[str]:
+    name, waits = status["name"], status.get("update_waits")
     if waits:
-        what = f"The update to {waits['version']} waits at {waits['step']}"
+        what = f"The update of {name} to {waits['version']} waits at {waits['step']}"
         reason = _WAITS_FOR.get(waits["reason"], waits["reason"])
         yield f"{what} for {reason}, until {moment(waits['until'])} at the latest."
     elif status.get("phase", "idle") != "idle":
-        yield f"An update is under way: {status['phase']}."
-    if window:
+        yield f"An update of {name} is under way: {status['phase']}."
+    for release, reason in list(status.get("failures", {}).items())[-FAILURES:]:
+        yield f"Release {release:.12} of {name} was refused here: {reason}."
+
+
+def _window(status: Mapping[str, Any]) -> Iterator[str]:
+    if window := status.get("window"):
         until = moment(window["until"])
         yield f"The window for updates is {'open' if window['open'] else 'closed'} until {until}."
-    for release, reason in list(status.get("failures", {}).items())[-FAILURES:]:
-        yield f"Release {release:.12} was refused here: {reason}."
 
 
 _WAITS_FOR: Final = {
@@ -80,11 +93,15 @@ def _trouble(status: Mapping[str, Any]) -> Iterator[str]:
     storage = status.get("storage", {})
     if storage.get("state") == "memory":
         yield f"The disk takes nothing, the state is in memory: {storage['reason']}."
+
+
+def _files(status: Mapping[str, Any]) -> Iterator[str]:
     for version, files in status.get("damaged", {}).items():
         for what in files.values():
-            yield f"Damaged on the disk, of {version}: {what}."
+            yield f"Damaged on the disk, of {status['name']} {version}: {what}."
     if status.get("ignored"):
-        yield f"Columns that are no features are left out: {', '.join(status['ignored'])}."
+        left_out = ", ".join(status["ignored"])
+        yield f"Columns that are no features of {status['name']} are left out: {left_out}."
 
 
 def ago(seconds: float) -> str:

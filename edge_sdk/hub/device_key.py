@@ -5,7 +5,7 @@ The only module of the device package that signs; what others signed, ``tuf`` ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import (
@@ -54,23 +54,23 @@ class DeviceKey:
 
     def enrolment(
         self,
-        model: str,
+        models: Sequence[str],
         token: str | None,
         *,
         attributes: Mapping[str, str] | None = None,
         serial: str | None = None,
     ) -> EnrolRequest:
-        """Return a signed request to join a fleet.
+        """Return a signed request to join fleets.
 
         Args:
-            model: whose fleet to join.
+            models: whose fleets to join; none for all that the token or the serial is for.
             token: enrolment token or one-time secret that will go with it; ``None`` for none.
             attributes: text by name, for cohorts.
             serial: serial number, if the device was registered by one.
         """
         own = dict(attributes or {})
-        signature = self._sign(enrolment_bytes(token, model, self.public, own, serial))
-        return EnrolRequest(model, self.public, signature, own, serial)
+        signature = self._sign(enrolment_bytes(token, models, self.public, own, serial))
+        return EnrolRequest(tuple(models), self.public, signature, own, serial)
 
     def credential_request(self, device: str, generation: int, nonce: str) -> CredentialRequest:
         """Return a signed request for a credential; see :class:`CredentialRequest`."""

@@ -207,6 +207,11 @@ class Release:
         """The ONNX file that is used."""
         return self.folder / self.variant.model
 
+    @property
+    def model_bytes(self) -> int:
+        """Return the length of the ONNX file, about what its weights take in memory."""
+        return self._ref(self.variant.model).length
+
     def verified_model(self) -> bytes | str:
         """Return the checked ONNX file: its bytes, or its path if it has over :data:`READ_ONCE`.
 

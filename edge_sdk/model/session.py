@@ -3,6 +3,8 @@
 Invariants:
 
 * One session per release, shared by all threads; buffers and bindings belong to one thread.
+* A session that was freed (:meth:`Model.unload`) is made again by the next call, from bytes that
+  are checked again.
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
   blocks, and the last block is filled up with its last row.
 """
@@ -11,14 +13,16 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ReleaseError, RuntimeMissing
+from edge_sdk.errors import ReleaseError, ReloadError, RuntimeMissing
 from edge_sdk.model.options import RuntimeOptions
 
 try:
@@ -28,6 +32,7 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+    from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
@@ -92,37 +97,101 @@ class BoundRow:
 
 
 class Model:
-    """An ONNX model in memory."""
+    """An ONNX model in memory, or (:meth:`unload`) on the disk until it is called again.
 
-    def __init__(self, release: Release, session: Any) -> None:
+    Args:
+        release: whose model it is.
+        session: loaded.
+        make: makes another session, as :meth:`load` does; without it this one stays in memory.
+        memory: is told of every loading, and unloads models that are too many.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        session: Any,
+        make: Callable[[], Any] | None = None,
+        memory: ModelMemory | None = None,
+    ) -> None:
         self.manifest: Manifest = release.manifest
+        self._make, self._memory, self._bytes = make, memory, release.model_bytes
+        self._loading = threading.Lock()
+        self._on_unload: list[WeakMethod[Callable[[], None]]] = []
         self._session = session
         self._call = _plain_call(session)
         signature = release.manifest.signature
         self._names = [spec.name for spec in signature.outputs]
         self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
+        self._tell_memory()
 
     @classmethod
-    def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
+    def load(
+        cls,
+        release: Release,
+        options: RuntimeOptions = RuntimeOptions(),
+        memory: ModelMemory | None = None,
+    ) -> Model:
         """Load the model of ``release``, after its bytes were checked.
+
+        Args:
+            release: whose model it is.
+            options: of the session.
+            memory: that it shares with others; without it, it stays loaded.
 
         Raises:
             ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
                 other inputs than the manifest.
         """
-        path, checked = str(release.model_path), release.verified_model()
-        native = session_options(options, release.manifest.runtime.opsets)
-        try:
-            session = onnxruntime.InferenceSession(
-                checked, native, providers=list(options.providers)
-            )
-        except Exception as error:
-            raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
-        signature = release.manifest.signature
-        _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
-        _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
-        return cls(release, session)
+        make = functools.partial(_session, release, options)
+        return cls(release, make(), make, memory)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Return whether it is in memory now."""
+        return self._session is not None
+
+    def on_unload(self, forget: Callable[[], None]) -> None:
+        """Have a method called when it is unloaded; it must give up what :meth:`bind` returned.
+
+        Args:
+            forget: method of an object that may end before this one.
+        """
+        living = [reference for reference in self._on_unload if reference() is not None]
+        self._on_unload = [*living, WeakMethod(forget)]
+
+    def unload(self) -> None:
+        """Free the session once no call needs it any more; the next call makes another."""
+        if self._make is None:
+            return
+        with self._loading:
+            self._session, self._call = None, self._load_and_call
+        for reference in self._on_unload:
+            forget = reference()
+            if forget is not None:
+                forget()
+
+    def _loaded(self) -> Any:
+        """Return the session, made again if it was freed."""
+        with self._loading:
+            session = self._session
+            if session is not None or self._make is None:
+                return session
+            try:
+                session = self._make()
+            except ReleaseError as error:
+                # It has answered: what is wrong now, its file is.
+                raise ReloadError(str(error)) from error
+            self._session, self._call = session, _plain_call(session)
+        self._tell_memory()
+        return session
+
+    def _tell_memory(self) -> None:
+        if self._memory is not None:
+            self._memory.loaded(self, self._bytes)
+
+    def _load_and_call(self, *arguments: Any) -> Any:
+        return _plain_call(self._loaded())(*arguments)
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
         """Run the model.
@@ -145,6 +214,8 @@ class Model:
     def _run(self, feed: Feed, names: list[str]) -> Outputs:
         try:
             return dict(zip(names, self._call(names, feed, self._options), strict=True))
+        except ReloadError:
+            raise
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
 
@@ -172,6 +243,9 @@ class Model:
 
         ``None`` unless the model has one input, and it and the outputs have fixed shapes of
         numbers.
+
+        Raises:
+            ReloadError: it was unloaded, and cannot be loaded again.
         """
         signature = self.manifest.signature
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
@@ -179,15 +253,30 @@ class Model:
             return None  # _fixed asks for rows along axis 0, too
         # The binding stores raw pointers; the memoryview and the dict of buffers that are returned
         # keep the arrays alive.
-        binding = self._session.io_binding()
+        session = self._loaded()
+        binding = session.io_binding()
         spec = signature.inputs[0]
         row = _buffer(spec)
         binding.bind_input(spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data)
         buffers = {spec.name: _buffer(spec) for spec in outputs}
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        run = _bound_call(self._session, binding)
+        run = _bound_call(session, binding)
         return BoundRow(row.data.cast("B"), run, buffers)
+
+
+def _session(release: Release, options: RuntimeOptions) -> Any:
+    """Return a session of a release's model, whose bytes were checked; raises ReleaseError."""
+    path, checked = str(release.model_path), release.verified_model()
+    native = session_options(options, release.manifest.runtime.opsets)
+    try:
+        session = onnxruntime.InferenceSession(checked, native, providers=list(options.providers))
+    except Exception as error:
+        raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+    signature = release.manifest.signature
+    _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
+    _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
+    return session
 
 
 def _plain_call(session: Any) -> Callable[..., Any]:

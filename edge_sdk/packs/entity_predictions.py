@@ -90,12 +90,12 @@ class EntityPredictions:
                 self._reading.release()
 
     @classmethod
-    def open(cls, path: str | Path, model: str) -> EntityPredictions:
+    def open(cls, path: str | Path, model: str | None = None) -> EntityPredictions:
         """Open the file at ``path``, be its time over or not: each lookup asks the clock.
 
         Args:
             path: pack file.
-            model: whose devices it must be for.
+            model: whose devices it must be for; ``None``: any, to inspect it.
 
         Raises:
             PackError: the file is unreadable, truncated, a pack of another kind or model, or
@@ -106,7 +106,7 @@ class EntityPredictions:
         wrong = None
         if header.canonicaliser != ENTITY_ANSWERS:
             wrong = f"expected answers by entity, got a pack with keys of {header.canonicaliser}"
-        elif header.model != model:
+        elif model is not None and header.model != model:
             wrong = f"expected answers for {model}, got some for {header.model}"
         if wrong is None:
             opened = cls(pack)

@@ -14,7 +14,7 @@ from edge_sdk.contract.codec import encode, to_plain
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.messages import Body, Message, kind_of
 from edge_sdk.errors import InputError, StateError, reason_of
-from edge_sdk.replay.replaying import Past
+from edge_sdk.replay.past import Past
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def _csv_rows(file: Iterable[str], signature: Signature) -> Iterator[dict[str, A
     texts = {column.name for column in signature.columns if column.dtype == STRING}
     labels_are_texts = any(isinstance(label, str) for label in signature.classes)
     for line in csv.DictReader(file):
-        taken = {name: line.pop(name, None) or None for name in (AT, LABEL, LABELLED_AT)}
+        taken: dict[str, Any] = {
+            name: line.pop(name, None) or None for name in (AT, LABEL, LABELLED_AT)
+        }
         if taken[LABEL] is not None and not labels_are_texts:
             label = float(taken[LABEL])
             taken[LABEL] = int(label) if label.is_integer() and signature.classes else label

@@ -9,16 +9,18 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.limits import LATEST
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import EdgeError, InputError
+from edge_sdk.replay.past import Past
 
 if TYPE_CHECKING:
     from edge_sdk.contract.messages import Body
@@ -29,24 +31,6 @@ COLLECT_AT: Final = 4_096
 
 OUT_OF_ORDER: Final = 3_600.0
 """Seconds by which a moment may be before the one ahead of it, which it then counts as."""
-
-
-class Past(NamedTuple):
-    """One input of the past.
-
-    Attributes:
-        at: when it was asked, Unix seconds.
-        x: the input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
-        label: that came for it; ``None`` for none.
-        labelled_at: when the label came, Unix seconds; ``None`` for at once.
-        groups: of the input by column.
-    """
-
-    at: float
-    x: Any
-    label: Any = None
-    labelled_at: float | None = None
-    groups: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -107,9 +91,9 @@ class HistoryReplay:
         self._clock = _PastClock()
         self._history = history
         self._labels: list[tuple[float, int, str, Any]] = []
-        self._open = lambda: EdgeDevice.offline(
-            folder, pack=pack, config=config, clock=self._clock, reporting=reporting,
-            background=False,
+        self._open = functools.partial(
+            EdgeDevice.offline, folder, pack=pack, config=config, clock=self._clock,
+            reporting=reporting, background=False,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Body]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.window import Window
-from edge_sdk.errors import EdgeError, InputError, ReleaseError
+from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
 from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
@@ -25,6 +25,7 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
+from edge_sdk.serving.feature_join import FeatureJoin
 from edge_sdk.serving.scrub import Scrub
 from edge_sdk.serving.stored_rows import answered
 from edge_sdk.serving.terms import ServingTerms
@@ -41,7 +42,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures, JoinedFeatures, StoredFeatures
+    from edge_sdk.packs.entity_features import EntityFeatures, StoredFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.entity_answers import EntityAnswerer
@@ -72,6 +73,7 @@ class Predictor:
         clock: function that returns Unix seconds.
 
     Attributes:
+        asks_cloud: a prediction may wait for the cloud.
         entities: precomputed answers by entity; ``None`` without any.
         precomputed: looks one of these up, and counts it; ``None`` if there is none that may still
             be given. Each is replaced by one assignment.
@@ -101,8 +103,7 @@ class Predictor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         manifest = release.manifest
-        self.release = release
-        self.terms = terms
+        self.release, self.terms = release, terms
         self.tag = tag
         self.errors = 0
         self.entities: EntityAnswerer | None = None
@@ -111,6 +112,7 @@ class Predictor:
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
+        self.model.on_unload(self._unbind)
         self._pack, self._features = pack, features
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         self._schema = InputSchema.of(manifest)
@@ -120,13 +122,14 @@ class Predictor:
         self._breaker = CircuitBreaker(time.monotonic)
         self._rule = rule(manifest.cascade, terms.cascade)
         self._one_by_one = self.stateful or not manifest.signature.batched
-        self._asks = cloud is not None and self._rule.asks
+        self.asks_cloud = cloud is not None and self._rule.asks
         # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
             release, self._inputs, Scope(tag, terms.experiment, terms.arm), terms.reporting,
             terms.sharing, share=share, enabled=monitoring, clock=clock,
         )  # fmt: skip
+        self._features_of = FeatureJoin(features, self.scrub, self.monitor, clock)
 
     def status(self) -> dict[str, Any]:
         """Return model, version, variant and terms, packs by the SHA-256 of their body, and the
@@ -161,7 +164,7 @@ class Predictor:
         try:
             fast: FastPath | None = self._local.fast
         except AttributeError:
-            fast = self._local.fast = self._prepare()
+            fast = self._bound()
         if fast is not None:
             try:
                 prediction = fast(
@@ -277,11 +280,11 @@ class Predictor:
         if entities is None:
             return None, self.joined(entity, streaming)
         try:
-            joined = self._join(entity, streaming)
+            joined = self._features_of.join(entity, streaming)
             self._inputs.check(joined.row)
         except InputError as error:
             return self._without_model(entity, streaming, entities, error), None
-        self._count_joined(joined)
+        self._features_of.count(joined)
         return None, joined.row
 
     def _without_model(
@@ -310,17 +313,12 @@ class Predictor:
             InputError: there are no batch features here, or ``streaming`` is not a mapping.
         """
         try:
-            joined = self._join(entity, streaming)
+            joined = self._features_of.join(entity, streaming)
         except InputError as error:
             self._count(error)
             raise
-        self._count_joined(joined)
+        self._features_of.count(joined)
         return joined.row
-
-    def _count_joined(self, joined: JoinedFeatures) -> None:
-        # An old value is better than none, but it is counted.
-        if not joined.is_stored or joined.stale_at is not None:
-            self.monitor.record_joined(joined.stale_at)
 
     def stored(self, entity: str) -> StoredFeatures:
         """Return what is stored of an entity, and how old it is.
@@ -328,23 +326,7 @@ class Predictor:
         Raises:
             InputError: there are no batch features here, or none can be read.
         """
-        return self._opened().stored(entity, self._clock())
-
-    def _join(self, entity: str, streaming: Any) -> JoinedFeatures:
-        """Return a row of stored and streaming features; raises InputError."""
-        if streaming is not None and not isinstance(streaming, Mapping):
-            kind = type(streaming).__name__
-            raise InputError("shape", f"expected streaming features by column name, got {kind}")
-        return self._opened().lookup(entity, {} if streaming is None else streaming)
-
-    def _opened(self) -> EntityFeatures:
-        """Return the batch features; raises InputError if there are none."""
-        if self._features is None:
-            why = "this device has no batch features"
-            if damage := self.scrub.damage.get("features"):
-                why = f"its batch features are damaged ({damage})"
-            raise InputError("entity", f"{why}: pass the whole row")
-        return self._features
+        return self._features_of.stored(entity)
 
     def predict_batch(
         self, x: Any, groups: GroupValues | None = None, *, pack: bool = False
@@ -415,21 +397,39 @@ class Predictor:
                 file.close()
 
     def _prepare(self) -> FastPath | None:
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             return None  # the cloud answers first: there is nothing to make fast
-        settle = self._settle if self._asks else None
+        settle = self._settle if self.asks_cloud else None
         parts = (self.model, self._schema, self._answers, self.monitor)
         return prepare(*parts, pack=self._pack, settle=settle)
 
+    def _bound(self) -> FastPath | None:
+        """Return the fast path of the calling thread, which had none."""
+        # Taken before: if the model is unloaded meanwhile, what is bound to it goes with this one.
+        local = self._local
+        try:
+            fast = local.fast = self._prepare()
+        except EdgeError as error:
+            self._count(error)
+            raise
+        return fast
+
+    def _unbind(self) -> None:
+        """Give up the buffers of all threads: the model is unloaded."""
+        self._local = threading.local()
+
     def _count(self, error: EdgeError) -> None:
-        self.errors += isinstance(error, ReleaseError)
+        if isinstance(error, ReloadError):
+            self.scrub.add(self.release.variant.model, str(error))  # the disk is to blame
+        else:
+            self.errors += isinstance(error, ReleaseError)
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
     def _ask_model_and_cloud(
         self, checked: Any, deadline: float | None, state: RecurrentState | None
     ) -> tuple[Prediction, Label | None, Outputs]:
         """Return the answer to serve, and the on-device model's own label and outputs if it ran."""
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             served = self._ask(checked, deadline)
             if served is not None:
                 return served, None, {}
@@ -438,9 +438,9 @@ class Predictor:
         state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
-        if self._asks and self._rule.first:
+        if self.asks_cloud and self._rule.first:
             return self._answers.degraded(local), own, outputs
-        served = self._settle(checked, local, deadline) if self._asks else local
+        served = self._settle(checked, local, deadline) if self.asks_cloud else local
         return served, own, outputs
 
     def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:

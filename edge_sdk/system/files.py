@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from edge_sdk.system.operating_system import set_mode, sync_folder, sync_path
+
 _CHUNK: Final = 1 << 20
 READABLE: Final = 0o644
 """Permissions of reports and pictures: a web server may show them."""
@@ -38,7 +40,7 @@ def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o600) -> 
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode)  # mkstemp gives 0600, whatever the umask
+            set_mode(file.fileno(), temporary, mode)  # mkstemp gives 0600, whatever the umask
             # Before the rename, or after a power cut the new name may stand for an empty file.
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -135,20 +137,12 @@ def remove(path: Path) -> None:
 
 def fsync_file(path: Path) -> None:
     """Wait until the content of ``path`` is on the disk."""
-    _fsync(path, os.O_RDONLY)
+    sync_path(path)
 
 
 def fsync_directory(path: Path) -> None:
     """Wait until the names in the folder ``path`` are on the disk."""
-    _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _fsync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path)
 
 
 def sha256_file(path: Path) -> str:

@@ -6,7 +6,6 @@ Invariant: a damaged file is never deleted and never written: it is renamed, and
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import shutil
@@ -17,7 +16,7 @@ from urllib.parse import quote
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 _WAITING: Final = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,6 +46,8 @@ _CHECK: Final = "ALTER TABLE outbox ADD COLUMN crc INTEGER;"
 _BUCKET: Final = "ALTER TABLE waiting ADD COLUMN bucket INTEGER NOT NULL DEFAULT 255;"
 """Of the key that a prediction was made for; 255 for none."""
 
+_MODEL: Final = "ALTER TABLE failure ADD COLUMN model TEXT NOT NULL DEFAULT '';"
+
 _SCHEMA: Final = f"""
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 {_OUTBOX}
@@ -60,6 +61,7 @@ CREATE TABLE failure (
 {_GROUPS}
 {_CHECK}
 {_BUCKET}
+{_MODEL}
 """
 _MIGRATIONS: Final = {
     1: "ALTER TABLE failure ADD COLUMN experiment TEXT;",
@@ -67,6 +69,7 @@ _MIGRATIONS: Final = {
     3: _GROUPS,
     4: _CHECK,
     5: _BUCKET,
+    6: _MODEL,
 }
 """Statements that bring a database of an older version to the next one."""
 
@@ -154,7 +157,7 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside)
-    path.rename(aside)
+    path.replace(aside)
     return aside
 
 
@@ -177,26 +180,6 @@ def check_room(folder: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-def lock_folder(folder: Path) -> int:
-    """Return a handle that keeps every other process out of ``folder`` until it is closed.
-
-    Raises:
-        OSError: the folder cannot be opened.
-        StateError: another process has it.
-    """
-    # The folder itself: no file that could be missing, damaged, or on a disk that is read-only.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # The kernel drops the lock with the process, however that ends: no stale lock.
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StateError(
-            f"{folder}: another process uses this state folder; give each device its own"
-        ) from error
-    return handle
 
 
 def _connect(where: str) -> sqlite3.Connection:

@@ -89,6 +89,15 @@ class EnergyUse:
             self._read()
             self._start(who, window)
 
+    def give_up(self, why: str) -> None:
+        """Report no joules from now on.
+
+        Args:
+            why: a sentence, for the status.
+        """
+        with self._lock:
+            self._meter, self._name = None, why
+
     def mix(self) -> None:
         """Something else answers too, or no longer does: this window's joules are nobody's."""
         self._who = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_sdk.errors import InputError
 from edge_sdk.model.prediction import RankedItems
 from edge_sdk.telemetry.label_check import LabelCheck
-from edge_sdk.telemetry.label_join import MOST_DIGITS
+from edge_sdk.telemetry.label_join import is_number
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
@@ -56,12 +56,11 @@ class EntityFeedback:
 
     def items(self, number: str) -> tuple[str, ...] | None:
         """Return the list that a prediction gave; ``None`` if it is none, or was forgotten."""
-        known = number.isdecimal() and len(number) <= MOST_DIGITS
-        joined = self._lists.get(int(number)) if known else None
+        joined = self._lists.get(int(number)) if is_number(number) else None
         return None if joined is None else tuple(joined.split(_SEPARATOR) if joined else ())
 
-    def check(self, number: str, label: Any) -> None:
-        """Refuse a label that is none of the answering model's; raises InputError."""
+    def labels_of(self, number: str) -> LabelCheck:
+        """Return what labels of a prediction may be; raises InputError if it is a list."""
         if self.items(number) is not None:
             raise InputError("label", f"prediction {number}: a list takes clicks or a reward")
-        self._labels.check(number, label)
+        return self._labels

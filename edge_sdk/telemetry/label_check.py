@@ -29,11 +29,10 @@ class LabelCheck:
         """Return that of a release."""
         return cls(manifest.signature.classes, manifest.task == "multilabel")
 
-    def check(self, number: str, label: Any) -> None:
+    def check(self, label: Any) -> None:
         """Refuse a label that is none of the classes.
 
         Args:
-            number: of the prediction.
             label: plain value, or a :class:`LabelSet` of several.
 
         Raises:

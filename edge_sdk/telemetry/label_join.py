@@ -31,16 +31,16 @@ Group = tuple[str, str]
 
 LABELLED: Final = 1
 REWARDED: Final = 2
-BY_ENTITY: Final = 4
-"""Bit of a prediction's state: the name of an entity was answered."""
+_BY_ENTITY: Final = 4
+"""Bits of a prediction's state: its label came; its reward did; it answered an entity's name."""
+
+MOST_DIGITS: Final = 18
+"""Digits of a prediction's number; int() refuses texts of thousands."""
 
 
 def bits_of(label: Any, reward: Any) -> int:
     """Return which of the two came, as bits of a prediction's state."""
     return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
-
-
-MOST_DIGITS: Final = 18
 
 
 class ErrorRules(NamedTuple):
@@ -365,7 +365,7 @@ class LabelJoin:
         """
         named = np.asarray(numbers, dtype=np.int64)
         places = named % self._capacity
-        self._table.put(places, answered, BY_ENTITY if by_entity else 0)
+        self._table.put(places, answered, _BY_ENTITY if by_entity else 0)
         self._numbers[places] = named
 
     def add_batch(self, number: int, answered: AnswerColumns) -> None:
@@ -376,8 +376,8 @@ class LabelJoin:
 
     def is_by_entity(self, number: str) -> bool:
         """Return whether a prediction is known, and answered the name of an entity."""
-        place = self._single(number) if _is_number(number) else None
-        return place is not None and bool(place.table.states[place.at] & BY_ENTITY)
+        place = self._single(number) if is_number(number) else None
+        return place is not None and bool(place.table.states[place.at] & _BY_ENTITY)
 
     def find(self, number: str) -> Place:
         """Return the prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
@@ -387,9 +387,9 @@ class LabelJoin:
         """
         name, dot, index = number.partition(".")
         place = None
-        if _is_number(name) and not dot:
+        if is_number(name) and not dot:
             place = self._single(name)
-        elif _is_number(name) and _is_number(index):
+        elif is_number(name) and is_number(index):
             place = self._in_batch(number, self._batches.get(int(name)), int(index))
         if place is None:
             self.unmatched += 1
@@ -466,6 +466,6 @@ class LabelJoin:
         return taken, unmatched
 
 
-def _is_number(text: str) -> bool:
-    """Return whether a text may be a number that was given; int() refuses very long ones."""
+def is_number(text: str) -> bool:
+    """Return whether a text may be the number of a prediction, or of a row of a batch."""
     return text.isdecimal() and len(text) <= MOST_DIGITS

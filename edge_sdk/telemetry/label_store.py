@@ -208,6 +208,13 @@ class LabelStore:
         ]
 
 
+def model_of(store: StateDatabase, prediction: str) -> str | None:
+    """Return the model that made a prediction of an earlier start, as far as it is stored."""
+    tag, _, number = prediction.rpartition("-")
+    stored = LabelStore(store)._find(tag, number)
+    return None if stored is None else stored.window.model
+
+
 def _known(bucket: int) -> int:
     """The bucket, or that of no key where the disk has damaged it."""
     return bucket if bucket in range(BUCKETS) else NO_BUCKET

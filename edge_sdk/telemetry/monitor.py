@@ -102,14 +102,12 @@ class Monitor:
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
-        self._profile = release.profile()
+        self._release, self._inputs, self._profile = release, inputs, release.profile()
         self._bins = ProfileBins(self._profile)
-        self._release, self._inputs = release, inputs
         manifest, signature = release.manifest, release.manifest.signature
         self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
         self.grouping = Grouping(manifest.groups, signature.columns)
-        self.scope = scope
-        self._reporting = reporting
+        self.scope, self._reporting = scope, reporting
         self._sharing = sharing if share and sharing.samples and _can_share(manifest) else Sharing()
         self._clock, self._enabled = clock, enabled
         self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
@@ -118,13 +116,13 @@ class Monitor:
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
         self._joined: deque[tuple[float, int | None]] = deque(maxlen=capacity)
         self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
-        self._key: CallingKey | None = None
         self._lock = threading.Lock()
         self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
         self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
-        self._highest, self._counted, self._lost, self.answered = 0, 0, 0, False
+        self._highest, self._counted, self._lost, self._last_batch = 0, 0, 0, 0
+        self._key: CallingKey | None = None
         self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
@@ -132,7 +130,7 @@ class Monitor:
         samples, rules = self._sharing.samples, ErrorRules.of(reporting)
         self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
         self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
-        self._current = self._start(clock())
+        self._current, self.answered = self._start(clock()), False
 
     def set_tap(self, tap: Tap | None) -> None:
         """Hand every record to ``tap`` as it is counted, or end that with ``None``.
@@ -196,13 +194,12 @@ class Monitor:
             batch: all rows.
             groups: codes of all rows, [N, columns].
         """
-        batch._number = next(self._batch_numbers)
+        batch._number = self._last_batch = next(self._batch_numbers)
         if self._enabled:
             bucket = self._bucket()
             batch._remembered = functools.partial(self._remember, bucket=bucket)
             batch._groups = groups
-            some = None if groups is None else groups[rows]
-            sample = batch.sample(rows)
+            some, sample = None if groups is None else groups[rows], batch.sample(rows)
             self._batches.append((self._clock(), columns, sample, batch.counts, some, bucket))
 
     def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:
@@ -228,6 +225,11 @@ class Monitor:
         """
         self._joined.append((self._clock(), stale_at))
 
+    @property
+    def activity(self) -> tuple[int, ...]:
+        """Return figures that differ from those of before if it has recorded anything since."""
+        return self._highest, len(self._ring), self._last_batch
+
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
     ) -> None:
@@ -246,7 +248,7 @@ class Monitor:
             self._drain()
             if label is not None:
                 named = self._label_join.is_by_entity(number)
-                (self.by_entity if named else self._labels).check(number, label)
+                (self.by_entity.labels_of(number) if named else self._labels).check(label)
             place = self._label_join.find(number)
             if label is not None:
                 self._label_join.label(place, label)

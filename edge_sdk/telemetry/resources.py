@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-_MEMORY: Final = Path("/proc/self/statm")
+from edge_sdk.system.operating_system import resident_mb
+
 _TEMPERATURE: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 
 
@@ -33,15 +33,6 @@ class ResourceUse:
         }
         self._at, self._cpu = now, cpu
         return {name: round(value, 3) for name, value in figures.items() if value is not None}
-
-
-def resident_mb(path: Path = _MEMORY) -> float | None:
-    """Return the memory that this process holds, MiB; ``None`` where the platform hides it."""
-    try:
-        pages = int(path.read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def temperature_c(path: Path = _TEMPERATURE) -> float | None:

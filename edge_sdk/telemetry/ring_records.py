@@ -165,11 +165,11 @@ def batch_answers(
         answers[:] = labels.tolist()
     elif batch.values is not None and batch.values.size == count:
         answers[:] = batch.values.ravel().tolist()
-    own = nothing if labels is None else answers
+    own: NDArray[np.object_] = nothing if labels is None else answers
     source = np.full(count, _SOURCE[batch.source], np.uint8)
     if batch.from_pack is not None:
         source[batch.from_pack] = _SOURCE["pack"]
-        own = np.where(batch.from_pack, None, own)
+        own = np.where(batch.from_pack, nothing, own)
     # Broadcast: one number for all rows, whatever their count.
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
     buckets = None if bucket is None else np.full(count, bucket, np.uint8)

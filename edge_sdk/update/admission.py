@@ -31,6 +31,7 @@ class UpdateOffer:
     """An update that the application may put off.
 
     Attributes:
+        model: whose update it is.
         step: what comes next: ``download``, or ``activate`` once all is here and was tried.
         version: that is to come.
         serving: that answers now.
@@ -38,6 +39,7 @@ class UpdateOffer:
         limit: seconds after which it goes on whatever the application says.
     """
 
+    model: str
     step: Step
     version: str
     serving: str | None

@@ -20,7 +20,7 @@ from edge_sdk.update.state import SlotRef
 if TYPE_CHECKING:
     from edge_sdk.contract.plan import ReleaseRef
     from edge_sdk.hub.client import HubClient
-    from edge_sdk.update.trust import Trust
+    from edge_sdk.update.trust import ModelTrust
 
 
 class Downloader:
@@ -38,7 +38,7 @@ class Downloader:
         self,
         model: str,
         slots: Slots,
-        trust: Trust,
+        trust: ModelTrust,
         client: HubClient,
         told: Callable[[str], None],
     ) -> None:

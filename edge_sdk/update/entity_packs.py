@@ -27,7 +27,7 @@ from edge_sdk.update.slots import is_whole
 
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
-    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.model_state import ModelState
 
 _log = Log(__name__)
 _KEY: Final = "entities"
@@ -79,8 +79,7 @@ class EntityPacks:
 
     Args:
         holder: who this device is.
-        folder: of the state.
-        store: remembers which pack is here.
+        store: remembers which pack is here, in the model's folder.
         client: downloads.
         left: bytes that stay free on the disk.
         use: answers from a pack from now on, or from none.
@@ -91,8 +90,7 @@ class EntityPacks:
     def __init__(
         self,
         holder: PackHolder,
-        folder: Path,
-        store: StateDatabase,
+        store: ModelState,
         client: HubClient,
         *,
         left: int,
@@ -101,7 +99,7 @@ class EntityPacks:
         told: Callable[[str], None],
     ) -> None:
         self._holder = holder
-        self._folder = folder / "entities"
+        self._folder = store.folder / "entities"
         self._store = store
         self._client = client
         self._left = left

@@ -1,11 +1,11 @@
-"""Releases that failed on this device: not tried again until something has changed."""
+"""Releases of one model that failed on this device: not tried again until something has changed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.model_state import ModelState
     from edge_sdk.update.state import SlotRef
 
 
@@ -16,7 +16,7 @@ class FailedReleases:
     else the plan changes, its packs included; any other slot until the plan's next serial.
     """
 
-    def __init__(self, store: StateDatabase) -> None:
+    def __init__(self, store: ModelState) -> None:
         self._store = store
 
     def remember(self, slot: SlotRef, serial: int, experiment: str | None, reason: str) -> None:
@@ -30,8 +30,9 @@ class FailedReleases:
         """
         with self._store.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?)",
-                (slot.name, serial, reason[:500], experiment),
+                "INSERT OR REPLACE INTO failure (release, serial, reason, experiment, model)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (slot.name, serial, reason[:500], experiment, self._store.model),
             )
 
     def includes(self, slot: SlotRef, serial: int, experiment: str | None) -> bool:
@@ -42,6 +43,7 @@ class FailedReleases:
             serial: of the plan.
             experiment: its id, where the plan has one.
         """
+        # Serials and ids of experiments are each model's own; a release is of one model.
         sql = (
             "SELECT 1 FROM failure WHERE release = ? AND serial = ?"
             " OR experiment = ? AND substr(release, 1, 64) = ?"
@@ -50,4 +52,5 @@ class FailedReleases:
 
     def all(self) -> list[tuple[str, str]]:
         """(release, reason) of everything that failed here."""
-        return [tuple(row) for row in self._store.query("SELECT release, reason FROM failure")]
+        sql = "SELECT release, reason FROM failure WHERE model = ?"
+        return [tuple(row) for row in self._store.query(sql, self._store.model)]

@@ -31,7 +31,8 @@ BOUND_TO: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "release": ("releases",),
     }
 )
-"""Roles whose keys raise a floor, by its name: a role for its version, or what such a role says."""
+"""Roles whose keys raise a floor, by the first part of its name: a role for its version, or what
+such a role says. What it says of one model is named after that too: ``serial/digits``."""
 
 SETS: Final = 8
 """Sets of keys whose floors are remembered under one name."""
@@ -85,7 +86,8 @@ class Floors:
             name: of the floor.
             value: that is accepted from now on.
         """
-        roles = BOUND_TO.get(name, (name,))
+        kind = name.partition("/")[0]
+        roles = BOUND_TO.get(kind, (kind,))
         signers = {role: self._vouchers[role].signers for role in roles}
         raised = self._floors.get(name, [])
         before = max((f.value for f in raised if f.keys == signers), default=0)

@@ -23,7 +23,7 @@ from edge_sdk.update.floors import stored_floors
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
-    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.model_state import ModelState
     from edge_sdk.update.state import SlotRef
 
 _log = Log(__name__)
@@ -45,10 +45,10 @@ class UpdateHooks:
 
 
 class Gatekeeper:
-    """Admits the updates of one device.
+    """Admits the updates of one model on a device.
 
     Args:
-        store: remembers what was put off, and the newest signed time.
+        store: remembers what was put off; the newest signed time is in what is shared.
         config: windows, and for how long an update may be put off.
         hooks: of the application.
         clock: Unix seconds.
@@ -57,7 +57,7 @@ class Gatekeeper:
 
     def __init__(
         self,
-        store: StateDatabase,
+        store: ModelState,
         config: DeviceConfig,
         hooks: UpdateHooks,
         clock: Callable[[], float],
@@ -139,7 +139,7 @@ class Gatekeeper:
         self._store.put(_KEY, put_off)
 
     def _now(self, since: float | None) -> Conditions:
-        floors = stored_floors(self._store.get("trust_floors")).get("time", ())
+        floors = stored_floors(self._store.shared.get("trust_floors")).get("time", ())
         signed = float(max((floor.value for floor in floors), default=0))
         return Conditions(self._clock(), signed, since, self._metered())
 
@@ -170,7 +170,8 @@ class Gatekeeper:
         if name == slot.name and again > at.now:
             return again - at.now
         waited = 0.0 if at.since is None else at.counted - at.since
-        offer = UpdateOffer(step, slot.version, serving.version, waited, self._limit)
+        model = self._store.model
+        offer = UpdateOffer(model, step, slot.version, serving.version, waited, self._limit)
         try:
             answer = self._hooks.on_update(offer)
         except Exception:

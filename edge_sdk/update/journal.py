@@ -17,30 +17,27 @@ from edge_sdk.update.state import SlotRef, UpdateState
 
 if TYPE_CHECKING:
     from edge_sdk.hub.outbox import Outbox
-    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.model_state import ModelState
 
 _STATE: Final = "update"
 
 
 class Journal:
-    """The updates of one device.
+    """The updates of one model on a device.
 
     Attributes:
         failed: what failed here.
         trial: the slot that has not answered yet since it came, as is on disk.
 
     Args:
-        model: of the device.
-        store: keeps the state.
+        store: keeps the model's state.
         outbox: takes the events.
         clock: Unix seconds.
     """
 
-    def __init__(
-        self, model: str, store: StateDatabase, outbox: Outbox, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: ModelState, outbox: Outbox, clock: Callable[[], float]) -> None:
         self._store = store
-        self._events = Events(model, outbox, clock)
+        self._events = Events(store.model, outbox, clock)
         self.failed = FailedReleases(store)
         self.trial: SlotRef | None = None
 

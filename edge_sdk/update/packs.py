@@ -19,11 +19,16 @@ from edge_sdk.update.slots import Slots, is_whole
 if TYPE_CHECKING:
     from edge_sdk.contract.plan import PackRef
     from edge_sdk.update.forms import FormFetcher
-    from edge_sdk.update.trust import Trust
+    from edge_sdk.update.trust import ModelTrust
 
 
 def fetch_pack(
-    model: str, pack: PackRef, held: Iterable[str], slots: Slots, trust: Trust, fetcher: FormFetcher
+    model: str,
+    pack: PackRef,
+    held: Iterable[str],
+    slots: Slots,
+    trust: ModelTrust,
+    fetcher: FormFetcher,
 ) -> None:
     """Put ``pack`` in its place in ``slots``, unless it is there.
 
@@ -50,7 +55,7 @@ def fetch_pack(
 
 
 def _made_of(
-    base: str, model: str, pack: PackRef, slots: Slots, trust: Trust, fetcher: FormFetcher
+    base: str, model: str, pack: PackRef, slots: Slots, trust: ModelTrust, fetcher: FormFetcher
 ) -> bool:
     """Make ``pack`` of the pack ``base``; return whether that could be done."""
     digest = pack.file.sha256

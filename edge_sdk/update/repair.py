@@ -27,7 +27,7 @@ from edge_sdk.update.state import SlotRef
 if TYPE_CHECKING:
     from edge_sdk.contract.plan import ReleaseRef
     from edge_sdk.hub.client import HubClient
-    from edge_sdk.update.trust import Trust
+    from edge_sdk.update.trust import ModelTrust
 
 _log = Log(__name__)
 
@@ -42,7 +42,7 @@ class Repairs:
         client: downloads.
     """
 
-    def __init__(self, model: str, slots: Slots, trust: Trust, client: HubClient) -> None:
+    def __init__(self, model: str, slots: Slots, trust: ModelTrust, client: HubClient) -> None:
         self._model = model
         self._slots = slots
         self._trust = trust

@@ -1,6 +1,6 @@
-"""Releases and packs on the device's disk, each named by its digest.
+"""Releases and packs of one model on the device's disk, each named by its digest.
 
-Layout::
+Layout, in the model's folder below the state folder::
 
     releases/<sha256 of manifest>/     a whole, verified release; in ``.used-variant`` the name of
                                        the variant that works here, if it is not the first
@@ -74,10 +74,10 @@ class Slot:
 
 
 class Slots:
-    """The folders ``releases``, ``packs`` and ``patches`` below the state folder.
+    """The folders ``releases``, ``packs`` and ``patches`` of one model.
 
     Args:
-        folder: state folder.
+        folder: of the model.
         may_remove: whether releases may be removed now: not while the journal that says which are
             needed is in memory only, or the one on the disk might name what is gone.
         providers: execution providers of this device: of a release it keeps the variants for them.
@@ -89,6 +89,7 @@ class Slots:
         may_remove: Callable[[], bool] = lambda: True,
         providers: tuple[str, ...] = DEFAULT_PROVIDERS,
     ) -> None:
+        self._folder = folder
         self._releases = folder / "releases"
         self._packs = folder / "packs"
         self.patches = folder / "patches"
@@ -100,7 +101,8 @@ class Slots:
 
     def make_folders(self) -> None:
         """Have the folders, whatever was lost or lies in their place; raises OSError."""
-        for place in (self._releases, self._packs, self.patches):
+        own = (self._folder.parent, self._folder)
+        for place in (*own, self._releases, self._packs, self.patches):
             if place.exists() and not place.is_dir():
                 place.unlink()
             make_folder(place)

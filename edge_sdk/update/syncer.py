@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from edge_sdk.contract.limits import UPLOAD_MESSAGES
 from edge_sdk.errors import EdgeError, HubBusy, HubError, HubUnreachable, IdentityRefused
@@ -37,16 +37,23 @@ UNREADABLE: Final = (413, 422)
 
 @dataclass(frozen=True)
 class SyncResult:
-    """The outcome of a sync. ``errors`` maps a part (``reports``, ``plan``, ``update``,
-    ``entities``, ``checkin``) to what went wrong with it; empty means that all went well.
+    """The outcome of a sync.
 
-    ``retry_after`` are the seconds that a busy hub asks to wait; ``refused`` says how it sees an
-    identity that it does not take (``pending``, ``revoked``, ``cloned``, ``unknown``).
+    Attributes:
+        sent: messages that the hub took.
+        plans: serial of the plan that was followed, by model; nothing of models without news.
+        updates: what following it came to, by model, where it is not ``unchanged``.
+        errors: what went wrong, by part: ``reports``, ``plan``, ``checkin``, and of each model
+            ``plan``, ``update``, ``entities``, which on a device of several models have the model's
+            name before them, as in ``digits: update``. Empty means that all went well.
+        retry_after: seconds that a busy hub asks to wait.
+        refused: how the hub sees an identity that it does not take (``pending``, ``revoked``,
+            ``cloned``, ``unknown``).
     """
 
     sent: int = 0
-    plan: int | None = None
-    update: str = "unchanged"
+    plans: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     retry_after: float = 0.0
     refused: str | None = None
@@ -56,26 +63,45 @@ class SyncResult:
         """Return whether every part went well."""
         return not self.errors
 
+    @property
+    def plan(self) -> int | None:
+        """Return the serial of the plan that was followed; of several models the first one's."""
+        return next(iter(self.plans.values()), None)
+
+    @property
+    def update(self) -> str:
+        """Return what the plan came to; of several models the first that is not ``unchanged``."""
+        return next(iter(self.updates.values()), "unchanged")
+
+
+class Followed(Protocol):
+    """A model as a sync sees it."""
+
+    def follow(self, plan: Plan) -> str:
+        """Make a verified plan take effect, and return what that came to; raises EdgeError."""
+
+    def follow_entities(self) -> None:
+        """Bring the answers by entity that the hub has for this device; raises EdgeError."""
+
 
 class Syncer:
-    """Talks with the hub when told to.
+    """Talks with the hub when told to: one check-in and one poll for all models.
+
+    What goes wrong with one model keeps none of the others waiting.
 
     Attributes:
         answered: when the hub last answered, Unix seconds; ``None`` for never.
         away: why it did not at the last sync; ``None`` where it did.
 
     Args:
-        store: keeps the ETag and the last check-in.
+        store: of the device; it is written back to the disk here once that takes it again.
         outbox: what is sent.
         client: of the hub.
         trust: what is believed.
+        models: that are followed, by name; some may join later.
         describe: the check-in as things stand.
-        follow: makes a verified plan take effect and says what that came to; raises
-            :class:`EdgeError`.
         heartbeat: seconds after which an unchanged check-in is sent again.
         clock: Unix seconds.
-        entities: brings the answers by entity that the hub has for this device; raises
-            :class:`EdgeError`.
     """
 
     def __init__(
@@ -84,24 +110,22 @@ class Syncer:
         outbox: Outbox,
         client: HubClient,
         trust: Trust,
+        models: Mapping[str, Followed],
         *,
         describe: Callable[[], CheckIn],
-        follow: Callable[[Plan], str],
         heartbeat: float,
         clock: Callable[[], float],
-        entities: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._outbox = outbox
         self._client = client
         self._trust = trust
+        self._models = models
         self._describe = describe
-        self._follow = follow
-        self._entities = entities
         self._heartbeat = heartbeat
         self._clock = clock
         self._etag: str | None = None
-        self._waiting: Plan | None = None
+        self._waiting: dict[str, Plan] = {}
         self._refreshed = 0.0
         self._last_checkin: tuple[CheckIn, float] | None = None
         self._away_since: float | None = None
@@ -120,28 +144,60 @@ class Syncer:
         self._client.ask_again()
         self._store.return_to_disk()
         sent = self._part(errors, "reports", self._send) or 0
-        # What was put off is tried again without asking the hub for what it said before.
-        plan = self._part(errors, "plan", self._news) or self._waiting
-        outcome = None
-        if plan is not None:
-            outcome = self._part(errors, "update", lambda: self._follow(plan))
-            self._waiting = plan if outcome == "waiting" else None
-            if "update" in errors:
-                self.ask_again()
-        if "plan" not in errors and self._refreshed:
-            self._part(errors, "entities", self._entities)
+        plans = self._plans(errors)
+        updates: dict[str, str] = {}
+        for name, model in self._in_turn():
+            update = self._follow(errors, name, model, plans.get(name))
+            if update is not None:
+                updates[name] = update
         self._part(errors, "checkin", self._check_in)
         self._note_answer(errors)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
         return SyncResult(
             sent,
-            plan.serial if plan else None,
-            outcome or "unchanged",
+            {name: plan.serial for name, plan in plans.items()},
+            {name: update for name, update in updates.items() if update != "unchanged"},
             reasons,
             max((e.retry_after for e in errors.values() if isinstance(e, HubBusy)), default=0.0),
             next((e.standing for e in errors.values() if isinstance(e, IdentityRefused)), None),
         )
+
+    def _plans(self, errors: dict[str, Exception]) -> dict[str, Plan]:
+        """Return the plans to follow: new ones, and those of which something was put off."""
+        # What was put off is tried again without asking the hub for what it said before.
+        plans = dict(self._waiting)
+        for name, news in (self._part(errors, "plan", self._news) or {}).items():
+            if isinstance(news, Exception):
+                errors[self._named(name, "plan")] = news
+                self.ask_again()
+            elif news is not None:
+                plans[name] = news
+        return plans
+
+    def _in_turn(self) -> list[tuple[str, Followed]]:
+        """Return the models, those that had trouble last time after the others."""
+        models = list(self._models.items())
+        return sorted(models, key=lambda item: self._named(item[0], "update") in self._warned)
+
+    def _follow(
+        self, errors: dict[str, Exception], name: str, model: Followed, plan: Plan | None
+    ) -> str | None:
+        update, named = None, self._named(name, "update")
+        if plan is not None:
+            update = self._part(errors, named, lambda: model.follow(plan))
+            self._waiting.pop(name, None)
+            if update == "waiting":
+                self._waiting[name] = plan
+            if named in errors:
+                self.ask_again()
+        if self._refreshed and not {"plan", self._named(name, "plan")} & errors.keys():
+            self._part(errors, self._named(name, "entities"), model.follow_entities)
+        return update
+
+    def _named(self, model: str, part: str) -> str:
+        """Return the name under which a model's part of a sync is reported."""
+        return part if len(self._models) < 2 else f"{model}: {part}"
 
     def ask_again(self) -> None:
         """Follow the plan at the next sync even if nothing has changed on the hub."""
@@ -210,16 +266,16 @@ class Syncer:
                 sent += count
         return sent
 
-    def _news(self) -> Plan | None:
-        """A verified plan, if there may be a new one."""
+    def _news(self) -> dict[str, Plan | EdgeError | None] | None:
+        """Return the verified plans, if there may be new ones."""
         now = self._clock()
         stale = now - self._refreshed >= DAY
         etag = self._client.changed(None if stale else self._etag)
         if etag is None:
             return None
-        plan = self._trust.refresh()
+        news = self._trust.refresh()
         self._etag, self._refreshed = etag, now
-        return plan
+        return news
 
     def _check_in(self) -> None:
         checkin, now = self._describe(), self._clock()

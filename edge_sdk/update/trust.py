@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tuf.api.exceptions import RepositoryError
@@ -22,75 +22,129 @@ from edge_sdk.contract.limits import ENTITY_INDEX_BYTES, MANIFEST_BYTES, PLAN_BY
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.names import check_digest
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, TrustError
+from edge_sdk.errors import ContractError, EdgeError, TrustError
 from edge_sdk.system.files import remove
 from edge_sdk.update.verified import STEP, VerifiedMetadata
 
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
     from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.floors import Floors
 
 DELEGATED: Final = ("releases", "plans")
 
 
 class Trust:
-    """Verified plans and targets of one model.
+    """Verified plans and targets of a device's models: one refresh of the metadata for all.
 
     Args:
         store: keeps the floors; the metadata cache is the folder ``tuf`` beside it.
         client: of the hub.
-        model: whose plan is followed.
         root: bytes of the first trusted ``root.json``.
         clock: Unix seconds.
     """
 
     def __init__(
-        self,
-        store: StateDatabase,
-        client: HubClient,
-        model: str,
-        root: bytes,
-        clock: Callable[[], float],
+        self, store: StateDatabase, client: HubClient, root: bytes, clock: Callable[[], float]
     ) -> None:
         self._client = client
-        self._model = model
         self._cache = store.folder / "tuf"
         self._metadata = VerifiedMetadata(
             store, client, root, clock, cache=self._cache, delegated=DELEGATED
         )
-        self._release_floor = 0
-        self._index: tuple[str, EntityIndex] | None = None
+        self._models: dict[str, ModelTrust] = {}
 
-    def refresh(self) -> Plan | None:
-        """Return the newest plan, verified; ``None`` while the model has none.
+    def of(self, model: str) -> ModelTrust:
+        """Return the part that is about one model, whose plan every later refresh brings."""
+        if model not in self._models:
+            self._models[model] = ModelTrust(self._metadata, self._client, model)
+        return self._models[model]
+
+    def refresh(self) -> dict[str, Plan | EdgeError | None]:
+        """Return the newest plan of each model, verified; ``None`` for one that has none.
+
+        What is wrong with one model's plan is that model's trouble: it stands in the plan's place.
 
         Raises:
             HubUnreachable: no answer.
-            TrustError: something is not signed, expired, or older than what was seen before.
+            TrustError: the metadata of all is not signed, expired, or older than what was seen
+                before.
             UpdateError: the disk takes nothing; what is cached stays.
         """
         try:
-            return self._refresh()
+            news = self._refresh()
         except TrustError:
-            # What is cached may be what is refused: the next refresh begins with the trusted root.
-            remove(self._cache)
+            self._forget()
             raise
+        if any(isinstance(plan, TrustError) for plan in news.values()):
+            self._forget()
+        return news
 
-    def _refresh(self) -> Plan | None:
-        plan_path, floor_path = f"plans/{self._model}.json", f"models/{self._model}/floor.json"
-        floors, targets = self._metadata.load((plan_path, floor_path))
-        plan, floor = None, targets[floor_path]
-        if (target := targets[plan_path]) is not None:
-            plan = self._parse_plan(self._fetch(target, PLAN_BYTES))
-            if plan.serial < floors["serial"]:
-                raise TrustError(
-                    STEP, f"plan {plan.serial} is older than plan {floors['serial']} seen before"
-                )
-            floors.put("serial", plan.serial)
-        if floor is not None:
-            floors.put("release", self._floor_of(floor))
+    def _forget(self) -> None:
+        # What is cached may be what is refused: the next refresh begins with the trusted root.
+        remove(self._cache)
+
+    def _refresh(self) -> dict[str, Plan | EdgeError | None]:
+        models = dict(self._models)  # a model may join meanwhile
+        paths = [path for model in models.values() for path in model.paths]
+        floors, targets = self._metadata.load(paths)
+        news: dict[str, Plan | EdgeError | None] = {}
+        for name, model in models.items():
+            try:
+                news[name] = model.accept(floors, targets)
+            except EdgeError as error:
+                news[name] = error
         self._metadata.settle(floors)
-        self._release_floor = floors["release"]
+        return news
+
+
+class ModelTrust:
+    """Verified plan and targets of one model, as of the last refresh.
+
+    Args:
+        metadata: that is verified.
+        client: of the hub.
+        model: its name.
+    """
+
+    def __init__(self, metadata: VerifiedMetadata, client: HubClient, model: str) -> None:
+        self._client = client
+        self._model = model
+        self._metadata = metadata
+        self._release_floor = 0
+        self._index: tuple[str, EntityIndex] | None = None
+        self._plan_path, self._floor_path = f"plans/{model}.json", f"models/{model}/floor.json"
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Return the paths of the targets that every refresh looks at."""
+        return self._plan_path, self._floor_path
+
+    def accept(self, floors: Floors, targets: Mapping[str, TargetFile | None]) -> Plan | None:
+        """Return the plan that was signed; raise the model's floors to it, or none of them.
+
+        Args:
+            floors: that take effect once they are stored.
+            targets: what the metadata says of :attr:`paths`.
+
+        Raises:
+            HubError: the hub went away.
+            TrustError: the plan cannot be read, or is older than one that was seen before.
+        """
+        plan_target, floor_target = targets[self._plan_path], targets[self._floor_path]
+        serial_name, floor_name = f"serial/{self._model}", f"release/{self._model}"
+        plan = None
+        if plan_target is not None:
+            plan = self._parse_plan(self._fetch(plan_target, PLAN_BYTES))
+            seen = floors[serial_name]
+            if plan.serial < seen:
+                raise TrustError(STEP, f"plan {plan.serial} is older than plan {seen} seen before")
+        floor = None if floor_target is None else self._floor_of(floor_target)
+        if plan is not None:
+            floors.put(serial_name, plan.serial)
+        if floor is not None:
+            floors.put(floor_name, floor)
+        self._release_floor = floors[floor_name]
         return plan
 
     def file(self, path: str) -> FileRef | None:

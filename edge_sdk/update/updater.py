@@ -1,4 +1,5 @@
-"""Bringing a device from what it has to what the plan wants, one durable step at a time.
+"""Bringing one model of a device from what is here to what its plan wants, one durable step at a
+time.
 
 A plan may want several releases here: what serves, and what an experiment runs beside it or goes
 back to. They are brought one after the other, each through the steps of
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from edge_sdk.contract.plan import ReleaseRef
     from edge_sdk.hub.client import HubClient
     from edge_sdk.hub.outbox import Outbox
-    from edge_sdk.state_db import StateDatabase
     from edge_sdk.update.admission import Step
     from edge_sdk.update.failures import FailedReleases
+    from edge_sdk.update.model_state import ModelState
     from edge_sdk.update.slots import Slot, Slots
     from edge_sdk.update.targets import DesiredState
-    from edge_sdk.update.trust import Trust
+    from edge_sdk.update.trust import ModelTrust
 
 _log = Log(__name__)
 
@@ -41,16 +42,15 @@ Outcome = Literal["unchanged", "activated", "held", "waiting", "failed", "known_
 
 
 class Updater:
-    """The update of one device.
+    """The updates of one model on a device.
 
     Attributes:
         download_refusal: says why nothing but releases may be downloaded now; ``None`` if it may.
 
     Args:
-        model: of the device.
-        store: keeps the state.
+        store: keeps the model's state.
         outbox: takes the events.
-        slots: releases and packs on disk.
+        slots: its releases and packs on disk.
         trust: verified metadata.
         client: downloads.
         probe: raises :class:`EdgeError` if the slot does not work on this device; returns a
@@ -64,11 +64,10 @@ class Updater:
 
     def __init__(
         self,
-        model: str,
-        store: StateDatabase,
+        store: ModelState,
         outbox: Outbox,
         slots: Slots,
-        trust: Trust,
+        trust: ModelTrust,
         client: HubClient,
         *,
         probe: Callable[[Slot], str | None],
@@ -78,7 +77,8 @@ class Updater:
         hooks: UpdateHooks = UpdateHooks(),
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
-        self._journal = Journal(model, store, outbox, clock)
+        model = store.model
+        self._journal = Journal(store, outbox, clock)
         self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
         self.download_refusal = self._gate.closed
         self._downloader = Downloader(model, slots, trust, client, self._fell_back)

@@ -30,7 +30,7 @@ import numpy as np
 
 from cloud_hub.client import AdminClient
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.plan import Plan, assign
 from edge_sdk.contract.window import Window
@@ -107,7 +107,7 @@ class Device:
         """Take a plan, and say so."""
         self.plan = plan
         version = assign(plan, self.name, self.attributes).release.version
-        self.client.checkin(CheckIn(MODEL, version, plan.serial, attributes=self.attributes))
+        self.client.checkin(CheckIn({MODEL: ReportedState(version, plan.serial)}, self.attributes))
 
     def answer(self, turn: int, at: int, requests: int, profiles: Mapping[str, str]) -> None:
         """A window of requests with late labels, as the version that serves here answers them.
@@ -149,7 +149,8 @@ class Fleet:
         self._turn = 0
         first = self.devices[0].client
         self._store = StateDatabase(folder / "trust")
-        self._trust = Trust(self._store, first, MODEL, root, time.time)
+        self._trust = Trust(self._store, first, root, time.time)
+        self._trust.of(MODEL)
 
     def round(self, requests: int, profiles: Mapping[str, str]) -> int:
         """Everybody answers, whoever is online syncs before and after; how many were."""
@@ -168,7 +169,7 @@ class Fleet:
         if news:
             # After all have asked: the plan is at least as new as what any of them was told of.
             # All verify the same signed bytes; one client of The Update Framework does.
-            plan = self._trust.refresh()
+            plan = self._trust.refresh()[MODEL]
             assert plan is not None
             list(self._pool.map(lambda device: device.follow(plan), news))
 

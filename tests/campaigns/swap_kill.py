@@ -156,7 +156,7 @@ def live(how: Device, log: int, ready: int) -> None:
         how.state, hub=how.hub, token=how.token, model=MODEL, config=PATIENT, background=False
     ) as device:
         assert device._link is not None
-        updater = device._link.updater
+        updater = device._models.own._link.updater
         updater._checkpoint = lambda step: write_step(log, step)
         if updater.state.current is not None:
             ask(device, log)

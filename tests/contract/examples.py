@@ -20,6 +20,7 @@ from edge_sdk.contract.fleet import (
     CredentialRequest,
     EnrolReply,
     EnrolRequest,
+    ReportedState,
 )
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.key import ENTITY_ANSWERS
@@ -413,23 +414,19 @@ EXAMPLES = {
     "form_index": FormIndex({OTHER: (Form(FileRef(96, OTHER), OTHER), Form(FileRef(500, OTHER)))}),
     "upload": UPLOAD,
     "upload_reply": UploadReply(1, 1, (Rejection("boot-1", 3, "unknown version 9.9"),)),
-    "enrol_request": EnrolRequest("churn", "0a" * 32, "1b" * 64, {"region": "eu"}, "SN-17/b"),
-    "enrol_reply": EnrolReply("device-1", "{}", {"region": "eu"}, "pending"),
+    "enrol_request": EnrolRequest(
+        ("churn", "fraud"), "0a" * 32, "1b" * 64, {"region": "eu"}, "SN-17/b"
+    ),
+    "enrol_reply": EnrolReply("device-1", "{}", ("churn", "fraud"), {"region": "eu"}, "pending"),
     "credential_request": CredentialRequest("device-1", 3, "2c" * 16, "3d" * 64),
     "credential_reply": CredentialReply("secret", 3_600.0),
     "check_in": CheckIn(
-        "churn",
-        "1.0",
-        7,
+        {"churn": ReportedState("1.0", 7, OTHER, failed=(OTHER,)), "fraud": ReportedState()},
         {"region": "eu"},
-        OTHER,
-        phase="idle",
-        failed=(OTHER,),
         waiting=3,
         sharing=True,
-        protocol=1,
     ),
-    "check_in_holding": CheckIn("churn", "1.0", 7, holds=("1.1",), protocol=1),
+    "check_in_holding": CheckIn({"churn": ReportedState("1.0", 7, holds=("1.1",))}),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,

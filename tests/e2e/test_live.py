@@ -22,6 +22,7 @@ from tests.clock import Clock
 from tests.conftest import Publish
 from tests.e2e.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.edge.builders import rows, softmax
+from tests.model_folder import model_folder
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
@@ -107,14 +108,14 @@ def test_keys_of_an_arm_that_was_dropped_get_what_serves_and_are_counted_on_no_a
     publish_plan(hub, "dropped", experiment=running)
     with opened(tmp_path / "d", hub, "dropped") as device:
         assert device._link is not None
-        assert device._rollout is not None
-        device._rollout._fail(SlotRef.of(ref(others[0])), "seen to fail here")
+        assert device._models.own._rollout is not None
+        device._models.own._rollout._fail(SlotRef.of(ref(others[0])), "seen to fail here")
         device.sync()  # where an arm failed the device leaves the experiment ...
         assert device.status()["beside"] == {}
         publish_plan(hub, "dropped", experiment=running.drop(["b"]))
         assert device.sync().errors == {}  # ... and is back in it without that arm
         assert device.status()["beside"] == {"control": "1.0", "c": "1.2"}
-        assert device._link.describe().holds == ("1.2",)
+        assert device._models.own._link.describe().holds == ("1.2",)
         told(device, WindowReport)
         row = rows(1)[0]
         for unit in (f"user-{i}" for i in range(200)):
@@ -250,7 +251,7 @@ def test_a_candidate_that_fails_beside_what_serves_is_given_up_and_nobody_notice
         device.sync()
         assert device.status()["beside"] == {}
         assert device._link is not None
-        assert device._link.describe().holds == ()
+        assert device._models.own._link.describe().holds == ()
 
 
 def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
@@ -404,7 +405,7 @@ def test_a_candidate_that_has_answered_is_on_trial_no_more(
     publish_plan(hub, model, experiment=trial(strategy, good))
     with opened(tmp_path / "d", hub, model, background=True) as device:
         assert device._link is not None
-        updater = device._link.updater
+        updater = device._models.own._link.updater
         wait_for(
             lambda: device.predict_ranking(rows(1)[0]) and updater.trial is None, "an answer of it"
         )
@@ -459,10 +460,11 @@ def test_what_an_experiment_left_is_removed_when_it_ends(
     others = [publish("tidy", v, seed=s, promote=False) for v, s in (("1.1", 5), ("1.2", 6))]
     publish_plan(hub, "tidy", experiment=trial("ab", *others, unit="key"))
     with opened(tmp_path / "d", hub, "tidy") as device:
-        folders = lambda: sorted(p.name[:8] for p in (tmp_path / "d" / "releases").iterdir())  # noqa: E731
+        releases = model_folder(tmp_path / "d") / "releases"
+        folders = lambda: sorted(p.name[:8] for p in releases.iterdir())  # noqa: E731
         assert len(folders()) == 3
         assert device._link is not None
-        assert device._link.describe().holds == ("1.1", "1.2")
+        assert device._models.own._link.describe().holds == ("1.1", "1.2")
         publish_plan(hub, "tidy", experiment=None)
         assert device.sync().errors == {}
         assert len(folders()) == 1

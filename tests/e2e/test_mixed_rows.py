@@ -18,7 +18,7 @@ from cloud_hub.data.dataset import Dataset
 from converters.cli.main import main as edge_convert
 from edge_sdk import EdgeDevice
 from tests.e2e.live import PATIENT
-from tests.hub.datasets.loop_trainers import COLUMNS, TEXTS, model
+from tests.e2e.loop_trainers import COLUMNS, TEXTS, model
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 
@@ -30,7 +30,7 @@ reporting: {{window: 1s, minimum_observations: 1, votes: 1000}}
 packs: {{every: 1s, minimum_devices: 3}}
 experiment: {{steps: [0.5, 1.0], soak: 0s, minimum_labels: 20, minimum_devices: 1}}
 train:
-  entry: tests.hub.datasets.loop_trainers:train
+  entry: tests.e2e.loop_trainers:train
   path: {ROOT}
   mode: stateless
   minimum_samples: 150

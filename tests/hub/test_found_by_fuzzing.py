@@ -27,7 +27,8 @@ def row(first: int) -> bytes:
 
 
 def checkin(**changes: object) -> bytes:
-    return json.dumps({"model": "demo", "version": "1.0", "plan": 1, **changes}).encode()
+    state = {"version": "1.0", "plan": 1, **changes}
+    return json.dumps({"models": {"demo": state}}).encode()
 
 
 def open_bracket() -> bytes:
@@ -87,15 +88,15 @@ FOUND: dict[str, tuple[Asked, int, str]] = {
     "a check-in with ten thousand releases that failed": (
         Asked("device", "POST", "/v1/checkin", body=checkin(failed=["x"] * 10_000)),
         422,
-        "CheckIn.failed: expected at most 256",
+        "CheckIn.models.demo.failed: expected at most 256",
     ),
     "a check-in of a serial beyond the database's": (
         Asked("device", "POST", "/v1/checkin", body=checkin(plan=2**40)),
         422,
-        "CheckIn.plan: expected 0 to",
+        "CheckIn.models.demo.plan: expected 0 to",
     ),
     "nesting that the parser takes and the error's text does not": (
-        Asked("device", "POST", "/v1/checkin", body=b'{"model":' + b"[" * 950 + b"]" * 950 + b"}"),
+        Asked("device", "POST", "/v1/checkin", body=b'{"models":' + b"[" * 950 + b"]" * 950 + b"}"),
         422,
         "CheckIn",
     ),

@@ -28,7 +28,7 @@ def call(
 def enrol(
     hub: HubProcess, token: str, model: str, key: DeviceKey | None = None
 ) -> requests.Response:
-    request = (key or DeviceKey.generate()).enrolment(model, token)
+    request = (key or DeviceKey.generate()).enrolment((model,), token)
     return call(hub, "POST", "/v1/enrol", token, data=encode(request))
 
 

@@ -113,12 +113,12 @@ def weights(
     """
     devices = list(counts)
     rows = np.array([counts[device] for device in devices], dtype=np.int64)
-    kept = _allowed(rows, device_cap(len(devices), most)) if len(devices) else rows
+    kept = _allowed(rows, most)
     part = kept / np.maximum(rows, 1)
     names, codes = np.unique([vouchers.get(d, d) for d in devices], return_inverse=True)
     if _enough(len(names), most):
         given = np.bincount(codes, kept, len(names)).astype(np.int64)
-        part = part * (_allowed(given, device_cap(len(names), most)) / np.maximum(given, 1))[codes]
+        part = part * (_allowed(given, most) / np.maximum(given, 1))[codes]
     return dict(zip(devices, part.tolist(), strict=True))
 
 
@@ -132,7 +132,7 @@ def _within(
 ) -> tuple[NDArray[np.bool_], Counter[str]]:
     """Mark the rows [N] within the cap of who gave them, and count those above it by giver."""
     names, codes, counts = np.unique(givers, return_inverse=True, return_counts=True)
-    allowed = _allowed(counts, device_cap(len(names), most))
+    allowed = _allowed(counts, most)
     over = counts - allowed
     if not over.any():
         return np.ones(len(data), dtype=np.bool_), Counter()
@@ -144,12 +144,13 @@ def _within(
     return place_within < allowed[codes], left_out
 
 
-def _allowed(counts: NDArray[np.int64], cap: float) -> NDArray[np.int64]:
-    """Return how many rows of each device stay, so that none has more than ``cap`` of what stays.
+def _allowed(counts: NDArray[np.int64], most: float) -> NDArray[np.int64]:
+    """Return how many rows of each giver stay, so that none has more than its cap of what stays.
 
-    The largest number m with min(count, m) <= cap * sum(min(count, m)) for every device.
+    The largest number m with min(count, m) <= cap * sum(min(count, m)) for every giver.
     """
-    low, high = 1, int(counts.max())
+    cap = device_cap(len(counts), most)
+    low, high = 1, int(counts.max(initial=1))
     while low < high:
         middle = (low + high + 1) // 2
         kept = np.minimum(counts, middle)

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from cloud_hub.calendar.occurrence import Occurrence, joined, made, share_of
+from cloud_hub.calendar.occurrence import LONGEST, Occurrence, joined, made, share_of
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.names import check_name
-
-LONGEST: Final = 31
-"""Days that one occurrence may last."""
 
 MOST_SHARE: Final = 1 / 3
 """Share of two years that days may cover: on what is more common, nothing should be "expected"."""

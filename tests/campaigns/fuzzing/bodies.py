@@ -21,7 +21,7 @@ from cloud_hub.data.dataset import Dataset
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn, CloudRequest, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn, CloudRequest, EnrolRequest, ReportedState
 from edge_sdk.contract.groups import GroupCounts
 from edge_sdk.contract.messages import (
     Body,
@@ -343,7 +343,9 @@ FEATURES: dict[str, Any] = {
     "defaults": {"f0": 0.0, "f1": None},
 }
 
-CHECKIN = to_plain(CheckIn("demo", "1.0", 1, {"region": "eu"}, "aa" * 32, failed=("bb" * 32,)))
+CHECKIN = to_plain(
+    CheckIn({"demo": ReportedState("1.0", 1, "aa" * 32, failed=("bb" * 32,))}, {"region": "eu"})
+)
 CALL = {"build": 17, "who": "ci", "tags": ["a", {"b": 1.5}]}
 
 
@@ -351,7 +353,7 @@ def sources(hub: Hub, experiment: str | None) -> Mapping[str, st.SearchStrategy[
     """Strategies of bodies by the end of the path that reads them."""
     releases = json.loads(hub.repository.releases().to_bytes())
     enrol, row = (
-        to_plain(EnrolRequest("demo", "0a" * 32, "1b" * 64, {"region": "eu"})),
+        to_plain(EnrolRequest(("demo",), "0a" * 32, "1b" * 64, {"region": "eu"})),
         to_plain(CloudRequest("demo", "1.0", (1.0, 2.0, 3.0, 4.0))),
     )
     return {

@@ -21,7 +21,7 @@ from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import RateSettings, Settings
 from edge_sdk.contract.codec import encode, to_plain
-from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import Message, Upload, kind_of
 from tests.campaigns.fuzzing.bodies import EXPERIMENT, POLICY, reports
@@ -92,7 +92,7 @@ class UnderFire:
         for body in reports(self.hub, self.experiment)[:2]:
             self._sequence += 1
             messages.append(Message("good", self._sequence, kind_of(body), to_plain(body)))  # type: ignore[arg-type]
-        said = encode(CheckIn("demo", "1.0", 1, {"region": "eu"}))
+        said = encode(CheckIn({"demo": ReportedState("1.0", 1)}, {"region": "eu"}))
         wanted = (
             ("POST", "/v1/checkin", said, 204, b""),
             ("POST", "/v1/messages", Upload(tuple(messages)).to_json(), 200, b'"accepted":2'),

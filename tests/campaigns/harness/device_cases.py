@@ -197,7 +197,7 @@ class Recovery(Update):
             if step == "activate":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        device._link.updater._checkpoint = checkpoint
+        device._models.own._link.updater._checkpoint = checkpoint
         device.sync()
 
     def act(self, place: Place) -> None:

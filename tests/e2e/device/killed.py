@@ -21,7 +21,7 @@ def main() -> None:
         if reached == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    device._link.updater._checkpoint = checkpoint
+    device._models.own._link.updater._checkpoint = checkpoint
     device.sync()
     print(device.status()["version"])
     device.close()

@@ -19,6 +19,7 @@ from tests.conftest import Publish
 from tests.e2e.live import ALONE, told
 from tests.edge.builders import rows, softmax
 from tests.hub.batch.shop import users
+from tests.model_folder import model_folder
 from tests.servers import HubProcess, Proxy
 from tests.waiting import wait_for
 
@@ -76,7 +77,7 @@ def shop(hub: HubProcess, publish: Publish, tmp_path: Path, request: pytest.Fixt
 
 
 def held(state: Path) -> list[Path]:
-    return sorted((state / "entities").iterdir())
+    return sorted((model_folder(state) / "entities").iterdir())
 
 
 def test_a_device_holds_its_share_follows_by_deltas_and_answers_offline(

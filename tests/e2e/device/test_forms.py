@@ -15,6 +15,7 @@ from edge_sdk.model.release import Release
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.model_folder import model_folder
 from tests.servers import HubProcess, Proxy
 from tests.waiting import wait_for
 
@@ -64,7 +65,7 @@ def downloaded(proxy: Proxy, part: str) -> int:
 
 
 def model_of(state: Path, release: Release) -> bytes:
-    return (state / "releases" / release.digest / "model.onnx").read_bytes()
+    return (model_folder(state) / "releases" / release.digest / "model.onnx").read_bytes()
 
 
 def test_a_model_whose_head_was_trained_costs_the_head(line: Line, tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_model_whose_head_was_trained_costs_the_head(line: Line, tmp_path: Pat
         assert model_of(tmp_path / "d", release) == release.model_path.read_bytes()
         assert downloaded(line.proxy, "/forms/") < 1.5 * HEAD_BYTES
         assert downloaded(line.proxy, "model.onnx") == 0
-        assert list((tmp_path / "d" / "patches").iterdir()) == []
+        assert list((model_folder(tmp_path / "d") / "patches").iterdir()) == []
 
 
 def test_a_device_that_holds_nothing_downloads_the_whole_compressed(
@@ -112,7 +113,7 @@ def test_a_base_that_was_damaged_on_the_disk_is_not_built_upon(line: Line, tmp_p
         first = line.publish("1.1", 2, base="1.0")
         device.sync()
         release = line.publish("1.2", 3, base="1.1")
-        place = tmp_path / "d" / "releases" / first.digest / "model.onnx"
+        place = model_folder(tmp_path / "d") / "releases" / first.digest / "model.onnx"
         raw = bytearray(place.read_bytes())
         raw[len(raw) // 2] ^= 1
         place.unlink()  # other releases may link the same file
@@ -135,7 +136,7 @@ def test_a_form_that_was_cut_is_gone_on_with_after_a_restart(line: Line, tmp_pat
         release = line.publish("1.1", 2, base="1.0")
         line.proxy.fault, line.proxy.only = "cut", f"/v1/forms/{release.digest}/"
         wait_for(lambda: "update" in device.sync().errors, "the form that is cut")
-        parts = list((state / "patches").glob("*.part"))
+        parts = list((model_folder(state) / "patches").glob("*.part"))
         assert [part.stat().st_size > 0 for part in parts] == [True]
     line.proxy.fault = "none"
     line.proxy.served.clear()

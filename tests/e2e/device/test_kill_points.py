@@ -16,6 +16,7 @@ from edge_sdk.update.state import ORDER
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import rows, softmax
+from tests.model_folder import model_folder
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -43,7 +44,7 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
         assert version == ("1.0" if step in ("download", "verify", "stage", "probe") else "1.1")
         answered = np.stack([device.predict(row).probabilities for row in rows(20)])
         assert np.allclose(answered, softmax(rows(20), SEEDS[version]), atol=1e-6)
-    for folder in (state / "releases").iterdir():
+    for folder in (model_folder(state) / "releases").iterdir():
         if not folder.name.startswith("."):
             Release.open(folder)
 

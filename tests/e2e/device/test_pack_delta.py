@@ -22,6 +22,7 @@ from edge_sdk.packs.delta import apply_delta
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.model_folder import model_folder
 from tests.servers import HubProcess, Proxy
 from tests.simulated_device import join
 from tests.waiting import PATIENCE, wait_for
@@ -76,7 +77,7 @@ def pack_downloads(proxy: Proxy) -> list[tuple[str, int]]:
 
 
 def the_pack(state: Path, digest: object) -> bytes:
-    return (state / "packs" / f"{digest}.pack").read_bytes()
+    return (model_folder(state) / "packs" / f"{digest}.pack").read_bytes()
 
 
 def test_a_device_that_holds_the_pack_before_downloads_the_delta_alone(
@@ -93,7 +94,7 @@ def test_a_device_that_holds_the_pack_before_downloads_the_delta_alone(
         published = line.hub.data / "repository" / "targets" / folder / f"{new['sha256']}.{name}"
         assert the_pack(tmp_path / "d", new["sha256"]) == published.read_bytes()
         assert device.predict(ROWS[355]).source == "pack"
-        assert not list((tmp_path / "d" / "packs").glob("*.delta*"))
+        assert not list((model_folder(tmp_path / "d") / "packs").glob("*.delta*"))
 
 
 @pytest.mark.parametrize("fault", ["error", "flip"])
@@ -122,7 +123,7 @@ def test_a_base_that_is_damaged_or_gone_is_not_built_upon(
 ) -> None:
     state = tmp_path / "d"
     opened(line, state, proxy).close()
-    (pack,) = (state / "packs").glob("*.pack")
+    (pack,) = (model_folder(state) / "packs").glob("*.pack")
     harm(pack)
     line.vote(350, 360)
     with opened(line, state, proxy) as device:

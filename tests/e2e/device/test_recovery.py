@@ -16,6 +16,7 @@ from edge_sdk.update.slots import Slots
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.model_folder import model_folder
 from tests.servers import HubProcess, Proxy
 from tests.waiting import PATIENCE, wait_for
 
@@ -83,7 +84,7 @@ def test_a_release_damaged_on_the_device_gives_way_to_the_one_before_and_comes_b
         publish("damaged", "1.1", seed=8)
         device.sync()
         assert device._link is not None
-        slot = device._link.updater.slot()
+        slot = device._models.own._link.updater.slot()
     assert slot is not None
     (slot.release / "model.onnx").unlink()
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:
@@ -102,7 +103,7 @@ def test_a_release_that_the_disk_lost_while_it_was_activated_gives_way_and_comes
     release = publish(model, "1.1", seed=8)
     command = [sys.executable, "-m", "tests.e2e.device.killed", str(tmp_path / "d"), hub.url]
     subprocess.run([*command, "", model, "activate"], check=False, timeout=PATIENCE)
-    releases = tmp_path / "d" / "releases"
+    releases = model_folder(tmp_path / "d") / "releases"
     if lost == "a file":
         (releases / release.digest / "model.onnx").unlink()
     else:

@@ -13,6 +13,7 @@ from tests.campaigns.state_damage import AWAY, run
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.model_folder import model_folder
 from tests.servers import HubProcess
 
 
@@ -60,7 +61,7 @@ def test_a_file_that_is_damaged_while_it_serves_is_replaced_and_the_hub_is_told(
         tmp_path / "d", hub=hub.url, token=hub.token("ageing"), model="ageing", config=PATIENT,
         background=False,
     ) as device:  # fmt: skip
-        folder = tmp_path / "d" / "releases" / release.digest
+        folder = model_folder(tmp_path / "d") / "releases" / release.digest
         (folder / "model.onnx").write_bytes(b"x" * (folder / "model.onnx").stat().st_size)
         assert device._service.serving is not None
         while device._service.serving.scrub.step():

@@ -16,6 +16,7 @@ from edge_sdk.update.slots import USED
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows, variant_of
+from tests.model_folder import model_folder
 from tests.servers import HubProcess, Proxy
 
 HALF = variant_of("half")
@@ -31,7 +32,7 @@ def opened(hub: HubProcess, state: Path, model: str, url: str | None = None) -> 
 
 
 def held(state: Path, release: Release) -> set[str]:
-    return {path.name for path in (state / "releases" / release.digest).iterdir()}
+    return {path.name for path in (model_folder(state) / "releases" / release.digest).iterdir()}
 
 
 def test_a_device_downloads_the_variants_for_its_provider_and_no_documents(
@@ -85,7 +86,7 @@ def test_a_damaged_variant_that_does_not_serve_is_brought_again_too(
 ) -> None:
     release = publish("spare", alternatives=(HALF, GRAPHICS))
     with opened(hub, tmp_path / "d", "spare") as device:
-        place = tmp_path / "d" / "releases" / release.digest / HALF.model
+        place = model_folder(tmp_path / "d") / "releases" / release.digest / HALF.model
         place.write_bytes(b"x" * place.stat().st_size)
         assert device._service.serving is not None
         while device._service.serving.scrub.step():
@@ -138,7 +139,7 @@ def test_between_releases_with_one_and_with_several_variants_a_device_goes_on_an
         assert device.sync().update == "activated"
         assert (device.status()["version"], device.status()["variant"]) == ("1.1", "half")
         # What serves is damaged: it is brought again, and is what serves.
-        place = tmp_path / "d" / "releases" / second.digest / HALF.model
+        place = model_folder(tmp_path / "d") / "releases" / second.digest / HALF.model
         place.write_bytes(b"x" * place.stat().st_size)
         assert device._service.serving is not None
         while device._service.serving.scrub.step():
@@ -176,7 +177,7 @@ def test_a_damaged_note_of_the_variant_in_use_costs_the_note(
     model = f"note-{len(content)}"
     release = publish(model, alternatives=(HALF, GRAPHICS))
     opened(hub, tmp_path / "d", model).close()
-    (tmp_path / "d" / "releases" / release.digest / USED).write_bytes(content)
+    (model_folder(tmp_path / "d") / "releases" / release.digest / USED).write_bytes(content)
     with opened(hub, tmp_path / "d", model) as device:
         assert device.status()["variant"] == "float32"
         assert device.predict(rows(1)[0]).version == "1.0"

@@ -16,6 +16,7 @@ from tests.clock import Clock
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.model_folder import model_folder
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 
@@ -53,7 +54,7 @@ def test_an_application_puts_a_download_off_and_then_the_activation(
     with opened(tmp_path / "d", hub, model, on_update=on_update) as device:
         assert offers == []  # a device that holds nothing asks nobody
         release = publish(model, "1.1", seed=3)
-        place = tmp_path / "d" / "releases" / release.digest
+        place = model_folder(tmp_path / "d") / "releases" / release.digest
         assert device.sync().update == "waiting"
         assert (waits(device), place.exists()) == (("download", "application"), False)
         busy.remove("download")

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[StateDatabase]:
 
 def joined(store: StateDatabase) -> IdentityStore:
     identities = IdentityStore(store)
-    identities.save(Identity.new().joined("m", EnrolReply("d-1", "{}", {"region": "eu"}), None))
+    identities.save(Identity.new().joined(EnrolReply("d-1", "{}", ("m",), {"region": "eu"}), None))
     return identities
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import InputError, StateError
 from edge_sdk.fleet.health_file import read_health, verdict
 from edge_sdk.fleet.local_events import QUEUE, ConditionWatch, LocalEvent, LocalEvents
-from edge_sdk.fleet.status_words import in_words
+from edge_sdk.fleet.status_words import in_words, of_model
 from edge_sdk.system.windows import parse_windows
 from edge_sdk.update.admission import window_state
 from tests.clock import Clock
@@ -57,7 +58,7 @@ def test_the_window_says_whether_it_is_open_and_until_when(
 
 def test_a_callback_gets_events_in_order_until_it_is_cancelled() -> None:
     events, got = LocalEvents(Clock(5.0)), list[LocalEvent]()
-    events.emit("updated", "release", "before anybody listened", "1.0")
+    events.emit("updated", "release", "before anybody listened", "demo", "1.0")
     cancel = events.subscribe(got.append)
     for i in range(3):
         events.emit("degraded", "hub", str(i))
@@ -98,11 +99,24 @@ def test_a_callback_that_is_no_function_is_refused() -> None:
 def test_what_got_worse_and_what_is_over_come_in_pairs() -> None:
     events = LocalEvents(Clock())
     watch = ConditionWatch(events)
-    for now in ({}, {"hub": "away"}, {"hub": "away, still"}, {"disk": "full"}, {}, {}):
+    hub, disk = ("hub", None), ("disk", None)
+    for now in ({}, {hub: "away"}, {hub: "away, still"}, {disk: "full"}, {}, {}):
         watch.look(now)
     told = [(event.kind, event.subject) for event in events.latest]
     assert sorted(told[1:3]) == [("back", "hub"), ("degraded", "disk")]
     assert (told[0], told[3], len(told)) == (("degraded", "hub"), ("back", "disk"), 4)
+
+
+def test_what_got_worse_with_one_model_is_over_with_that_one() -> None:
+    events = LocalEvents(Clock())
+    watch = ConditionWatch(events)
+    eyes, ears = ("files", "eyes"), ("files", "ears")
+    for now in ({eyes: "eyes damaged", ears: "ears damaged"}, {ears: "ears damaged"}, {}):
+        watch.look(now)
+    told = [(event.kind, event.model) for event in events.latest]
+    assert sorted(told[:2]) == [("degraded", "ears"), ("degraded", "eyes")]
+    assert told[2:] == [("back", "eyes"), ("back", "ears")]
+    assert events.latest[-1].text == "ears: the files are whole again"
 
 
 def test_the_health_file_says_that_the_device_works_and_at_the_end_that_it_is_closed(
@@ -131,9 +145,47 @@ def test_a_damaged_file_is_an_event_and_in_the_words(tmp_path: Path) -> None:
         model.write_bytes(model.read_bytes()[:-1] + b"?")
         wait_for(lambda: got, "an event")
         words = device.status()["words"]
-    assert (got[0].kind, got[0].subject) == ("degraded", "files")
+    assert (got[0].kind, got[0].subject, got[0].model) == ("degraded", "files", "demo")
     assert "model.onnx" in got[0].text
-    assert words[1].startswith("Damaged on the disk, of 1.0: ")
+    assert words[1].startswith("Damaged on the disk, of demo 1.0: ")
+
+
+def test_the_health_file_is_of_all_models_and_words_are_of_each(tmp_path: Path) -> None:
+    path = tmp_path / "health.json"
+    config = DeviceConfig(health_file=str(path), health_seconds=0.05)
+    folders = [make_release(tmp_path, model=name).folder for name in ("eyes", "ears")]
+    with EdgeDevice.offline(folders, config=config) as device:
+        wait_for(path.exists, "the file")
+        health = read_health(path)
+        eyes = "eyes 1.0 serves (variant float32)."
+        assert (health.ok, health.words) == (True, (eyes, eyes.replace("eyes", "ears")))
+        assert device.model("eyes").status()["words"] == [eyes]
+        device.model("ears")._service.serving = None
+        wait_for(lambda: not read_health(path).ok, "the word that one serves nothing")
+        assert read_health(path).words[1].startswith("Nothing of ears serves")
+        wait_for(lambda: device.status()["events"], "the event")
+        (event,) = device.status()["events"]
+        assert (event["kind"], event["subject"], event["model"]) == ("degraded", "serving", "ears")
+
+
+def test_a_device_opened_again_in_a_forked_child_leaves_the_health_file_to_its_parent(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "health.json"
+    config = DeviceConfig(health_file=str(path), health_seconds=0.05)
+    with EdgeDevice.offline(make_release(tmp_path).folder, config=config) as device:
+        wait_for(path.exists, "the file")
+        child = os.fork()
+        if child == 0:
+            device.predict([1, 2, 3, 4])
+            time.sleep(0.5)
+            device.close()
+            os._exit(0)
+        said = set()
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            said.add((read_health(path).pid, read_health(path).words[0]))
+            time.sleep(0.01)
+    assert said == {(os.getpid(), "demo 1.0 serves (variant float32).")}
 
 
 def test_a_disk_that_takes_no_health_file_stops_nothing(
@@ -167,7 +219,7 @@ def test_edge_health_prints_words_or_json(tmp_path: Path, capsys: Any) -> None:
 
 
 ONLINE = {
-    "model": "demo", "version": "1.0", "variant": "float32", "offline": False,
+    "name": "demo", "version": "1.0", "variant": "float32", "offline": False,
     "hub_answered": 1_000.0, "waiting": 0, "phase": "idle",
 }  # fmt: skip
 NOW = 1_000.0 + 3 * 3_600
@@ -182,20 +234,26 @@ WORDS: dict[str, tuple[dict[str, Any], str]] = {
     "one message": ({"waiting": 1}, "1 message waits for the hub."),
     "a wait": (
         {"update_waits": {"version": "1.1", "step": "download", "reason": "metered", "until": NOW}},
-        "The update to 1.1 waits at download for a network that does not cost, until ",
+        "The update of demo to 1.1 waits at download for a network that does not cost, until ",
     ),
     "a window": ({"window": {"open": False, "until": NOW}}, "The window for updates is closed"),
     "a failure": (
         {"failures": {"a" * 64: "probe: golden vector 3 differs"}},
-        "Release aaaaaaaaaaaa was refused here: probe: golden vector 3 differs.",
+        "Release aaaaaaaaaaaa of demo was refused here: probe: golden vector 3 differs.",
     ),
-    "a step": ({"phase": "probe"}, "An update is under way: probe."),
+    "a step": ({"phase": "probe"}, "An update of demo is under way: probe."),
     "memory": (
         {"storage": {"state": "memory", "reason": "no space"}},
         "The disk takes nothing, the state is in memory: no space.",
     ),
-    "columns": ({"ignored": ["user"]}, "Columns that are no features are left out: user."),
-    "nothing": ({"version": None, "lost": "it is damaged"}, "Nothing serves: it is damaged."),
+    "columns": (
+        {"ignored": ["user"]},
+        "Columns that are no features of demo are left out: user.",
+    ),
+    "nothing": (
+        {"version": None, "lost": "it is damaged"},
+        "Nothing of demo serves: it is damaged.",
+    ),
     "an arm": (
         {"experiment": "e", "arm": "b", "beside": {"c": "2.0"}},
         "demo 1.0 serves (variant float32) as arm b of e; beside it c (2.0).",
@@ -206,4 +264,6 @@ WORDS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WORDS)
 def test_the_status_says_in_words(case: str) -> None:
     more, expected = WORDS[case]
-    assert any(word.startswith(expected) for word in in_words({**ONLINE, **more}, NOW))
+    status = {**ONLINE, **more}
+    words = in_words({**status, "models": {"demo": {"words": of_model(status)}}}, NOW)
+    assert sum(word.startswith(expected) for word in words) == 1

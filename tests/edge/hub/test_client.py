@@ -59,7 +59,7 @@ class Impatient:
     def answer(path: str) -> bytes:
         known = {
             "/v1/messages": encode(UploadReply(0, 0)),
-            "/v1/enrol": encode(EnrolReply("d-1", json.dumps({}))),
+            "/v1/enrol": encode(EnrolReply("d-1", json.dumps({}), ("m",))),
         }
         return known.get(path, b"")
 
@@ -79,7 +79,7 @@ def test_what_may_be_sent_again_is_sent_again_and_nobody_notices(hub: Impatient)
     client = HubClient(hub.url, timeout=PATIENCE)
     assert client.changed(None) == "e"
     assert client.changed(None) == "e"
-    client.checkin(CheckIn("m", "1.0", 1, {}))
+    client.checkin(CheckIn())
     assert client.upload(Upload(())) == UploadReply(0, 0)
     news, checkin = "/v1/metadata/timestamp.json", "/v1/checkin"
     assert hub.seen == [news, news, news, checkin, checkin, "/v1/messages", "/v1/messages"]
@@ -88,7 +88,7 @@ def test_what_may_be_sent_again_is_sent_again_and_nobody_notices(hub: Impatient)
 def test_an_enrolment_too_is_sent_again_since_the_hub_knows_the_key(hub: Impatient) -> None:
     client = HubClient(hub.url, timeout=PATIENCE)
     client.changed(None)
-    request = DeviceKey.generate().enrolment("m", "token")
+    request = DeviceKey.generate().enrolment(("m",), "token")
     assert client.enrol("token", request).device == "d-1"
     assert hub.seen.count("/v1/enrol") == 2
 

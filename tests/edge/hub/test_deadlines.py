@@ -78,8 +78,8 @@ REQUESTS: dict[str, Callable[[HubClient], object]] = {
     "timestamp": lambda client: client.changed(None),
     "metadata": lambda client: list(client.stream(f"{client.url}/v1/metadata/snapshot.json")),
     "upload": lambda client: client.upload(upload(10)),
-    "check-in": lambda client: client.checkin(CheckIn("m", None, 0)),
-    "enrolment": lambda client: client.enrol("t", EnrolRequest("m", "0a" * 32, "1b" * 64)),
+    "check-in": lambda client: client.checkin(CheckIn()),
+    "enrolment": lambda client: client.enrol("t", EnrolRequest(("m",), "0a" * 32, "1b" * 64)),
 }
 PLACES = {"head": (b"HTTP/1.1 200 OK\r\nX: ", b"x"), "body": (HEAD, b"x")}
 
@@ -126,7 +126,7 @@ def test_all_requests_of_a_sync_have_one_deadline() -> None:
             with pytest.raises(HubUnreachable, match="did not come in time"):
                 client.changed(None)
             with pytest.raises(HubUnreachable, match="the time for this sync is over"):
-                client.checkin(CheckIn("m", None, 0))
+                client.checkin(CheckIn())
         assert hub.asked == 1
 
 

@@ -146,7 +146,7 @@ def test_a_state_folder_of_an_older_schema_is_brought_up_with_all_that_it_holds(
     db.close()
     for _ in range(2):
         store = StateDatabase(tmp_path)
-        assert store.query("SELECT * FROM failure") == [("aa", 3, "slow", None)]
+        assert store.query("SELECT * FROM failure") == [("aa", 3, "slow", None, "")]
         assert store.query("SELECT groups FROM waiting") == []
         store.close()
 
@@ -156,7 +156,7 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 6 or older, got 99"):
+    with pytest.raises(StateError, match="expected schema 7 or older, got 99"):
         StateDatabase(tmp_path)
 
 

@@ -17,7 +17,8 @@ from edge_sdk.contract.messages import FeedbackReport, Message, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.replay.replaying import HistoryReplay, Past
+from edge_sdk.replay.past import Past
+from edge_sdk.replay.replaying import HistoryReplay
 from tests.edge.builders import make_release, rows, softmax
 
 BEGIN = 1_767_225_600.0  # 2026-01-01

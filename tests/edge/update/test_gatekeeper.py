@@ -11,6 +11,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.admission import UpdateOffer
 from edge_sdk.update.gatekeeper import Gatekeeper, UpdateHooks
+from edge_sdk.update.model_state import ModelState
 from edge_sdk.update.state import SlotRef
 from tests.clock import Clock
 
@@ -34,7 +35,7 @@ class Door:
         self.told: list[str] = []
         config = DeviceConfig(update_defer_seconds=LIMIT)
         self.gate = Gatekeeper(
-            store, config, UpdateHooks(self.ask), self.clock,
+            ModelState(store, "m"), config, UpdateHooks(self.ask), self.clock,
             lambda slot, serving, reason: self.told.append(f"{slot.version} {reason}"),
         )  # fmt: skip
 

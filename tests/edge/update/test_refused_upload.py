@@ -68,8 +68,8 @@ def _synced(store: StateDatabase, status: int | None) -> tuple[Hub, Outbox, Sync
     outbox = Outbox(store, "b1")
     outbox.put([KeyVotes("demo", "1.0", period, ()) for period in range(100)])
     syncer = Syncer(
-        store, outbox, client, unused,
-        describe=lambda: CheckIn("m", None, 0), follow=unused, heartbeat=0.0, clock=Clock(),
+        store, outbox, client, unused, {},
+        describe=CheckIn, heartbeat=0.0, clock=Clock(),
     )  # fmt: skip
     return hub, outbox, syncer.once()
 

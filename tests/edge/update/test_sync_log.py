@@ -49,8 +49,8 @@ def sync(tmp_path: Path) -> Any:
     unused: Any = None
     client: Any = hub
     syncer = Syncer(
-        store, Outbox(store, "b1"), client, unused,
-        describe=lambda: CheckIn("m", None, 0), follow=unused, heartbeat=0.0, clock=clock,
+        store, Outbox(store, "b1"), client, unused, {},
+        describe=CheckIn, heartbeat=0.0, clock=clock,
     )  # fmt: skip
 
     def once(error: HubError | None = None, seconds: float = 0.0) -> Any:

@@ -30,7 +30,7 @@ def asked(hub: Hub, header: str | None = None, address: str | None = "192.0.2.1"
 def new_device(hub: Hub) -> tuple[str, str]:
     """Name and credential of a new device."""
     key, token = DeviceKey.generate(), hub.fleet.new_token("demo", uses=1, seconds=60, actor="ann")
-    device = hub.fleet.enrol(token, key.enrolment("demo", token)).device
+    device = hub.fleet.enrol(token, key.enrolment(("demo",), token)).device
     request = MemoryChain(key, device).request()
     return device, hub.fleet.identities.new_credential(request).credential
 

@@ -143,6 +143,20 @@ def test_rules_that_never_come_up_are_found_out_soon() -> None:
     assert time.process_time() - began < 4.5  # one of them takes longer in dateutil alone
 
 
+WEEKDAYS_OF_THE_YEAR = {
+    "FREQ=YEARLY;BYDAY=20MO": ["2026-05-18", "2027-05-17"],  # from RFC 5545
+    "FREQ=YEARLY;BYDAY=-1SU": ["2026-12-27", "2027-12-26"],
+    "FREQ=YEARLY;BYDAY=1MO,-1MO": ["2026-01-05", "2026-12-28", "2027-01-04", "2027-12-27"],
+    "FREQ=YEARLY;BYDAY=-1FR;BYMONTH=11": ["2026-11-27", "2027-11-26"],
+}
+
+
+@pytest.mark.parametrize("rule", WEEKDAYS_OF_THE_YEAR)
+def test_the_nth_weekday_of_a_year_is_no_weekday_of_each_month(rule: str) -> None:
+    found = days(rule=rule, years=(2026, 2028))
+    assert [o.date for o in found] == WEEKDAYS_OF_THE_YEAR[rule]
+
+
 def test_a_rule_that_comes_up_seldom_is_not_missed() -> None:
     (found,) = days(rule="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", years=(2026, 2029))
     assert found.date == "2028-02-29"

@@ -48,8 +48,9 @@ HERE = Path(__file__).parent
 ALL = tuple(sorted(path.name[1:5] for path in (migrate.MIGRATIONS / "versions").glob("r*.py")))
 HEAD = ALL[-1]
 OF_THE_SCHEMA = {"schema_version", "alembic_version"}
-DROPPED = {("devices", "token")}
-"""Columns that a revision dropped: tokens for life, which no hub takes any more."""
+DROPPED = {("devices", "token"), ("enrolment_tokens", "model")}
+"""Columns that a revision dropped: tokens for life, which no hub takes any more, and the one model
+of a token, which is in its list now."""
 Made = Callable[[Path], Settings]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.hub import Hub, initialise, open_hub
@@ -74,7 +75,7 @@ def test_uploads_of_one_device_at_once_are_all_counted(trial: tuple[Hub, str]) -
     def send(number: int) -> int:
         """Each message twice, at about the same time."""
         message = Message("boot", 1 + number // 2, kind_of(body), to_plain(body))
-        return hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted
+        return hub.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), Upload((message,))).accepted
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(send, range(128))) == 64

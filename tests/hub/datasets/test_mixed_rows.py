@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.telemetry.tables import samples
@@ -58,7 +59,7 @@ def share(hub: Hub, y: np.ndarray | None = None) -> None:
     rows = tuple((float(a), int(v), c) for a, v, c in X.itertuples(index=False))
     batch = SampleBatch("demo", "1.0", rows, tuple(labels.tolist()), (NOW,) * len(rows))
     message = Message("b1", 1, "samples", to_plain(batch))
-    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
+    assert hub.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), Upload((message,))).accepted == 1
 
 
 @pytest.fixture
@@ -126,7 +127,9 @@ def test_a_pack_of_rows_with_texts_answers_as_the_model_does(mixed: Hub) -> None
     wanted = tuple(key.hex() for key in keys[:5] if key is not None)
     for device in vouched(mixed, 3):
         body = to_plain(KeyVotes("demo", "1.0", NOW // 300 * 300 - 300, wanted))
-        mixed.telemetry.ingest(device, "demo", Upload((Message("b1", 1, "votes", body),)))
+        mixed.telemetry.ingest(
+            EnrolledDevice(device, ("demo",)), Upload((Message("b1", 1, "votes", body),))
+        )
     record = mixed.packs.build("demo", time.time())
     assert record is not None
     assert record.entries == 5

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.key_buckets import BUCKETS, BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
@@ -37,8 +38,10 @@ class Device:
         self.plan = self.hub.plans.current("demo")
         assert self.plan is not None
         given = self.given
-        said = CheckIn("demo", given.release.version, self.plan.serial, self.attributes)
-        self.hub.fleet.check_in(self.name, said)
+        said = CheckIn(
+            {"demo": ReportedState(given.release.version, self.plan.serial)}, self.attributes
+        )
+        self.hub.fleet.check_in(EnrolledDevice(self.name, ("demo",)), said)
         if given.arm != "control" and given.experiment:
             self.entered.add(given.experiment)
 
@@ -154,7 +157,7 @@ class Device:
         messages = tuple(
             Message("boot", next(NUMBERS), kinds[type(body)], to_plain(body)) for body in bodies
         )
-        reply = self.hub.telemetry.ingest(self.name, "demo", Upload(messages))
+        reply = self.hub.telemetry.ingest(EnrolledDevice(self.name, ("demo",)), Upload(messages))
         assert reply.accepted == len(messages), reply.rejected
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.documents import seen_document
 from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.evidence import (
@@ -243,7 +244,8 @@ def sent(device: Device, body: FeedbackReport, number: int, **change: Any) -> li
     """Reasons of refusals of one upload of one message."""
     plain = {**to_plain(body), **change}
     reply = device.hub.telemetry.ingest(
-        device.name, "demo", Upload((Message("boot", number, "feedback", plain),))
+        EnrolledDevice(device.name, ("demo",)),
+        Upload((Message("boot", number, "feedback", plain),)),
     )
     return [each.reason for each in reply.rejected]
 

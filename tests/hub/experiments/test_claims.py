@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec, StageSpec
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.messages import (
     FeedbackReport,
     Message,
@@ -62,7 +63,7 @@ def claim(device: Device, *bodies: Any) -> UploadReply:
     messages = tuple(
         Message("boot", next(NUMBERS), kind_of(body), to_plain(body)) for body in bodies
     )
-    return device.hub.telemetry.ingest(device.name, "demo", Upload(messages))
+    return device.hub.telemetry.ingest(EnrolledDevice(device.name, ("demo",)), Upload(messages))
 
 
 def labels(device: Device, n: int, right: int, *, arm: str = "", version: str = "") -> UploadReply:
@@ -153,8 +154,8 @@ def test_a_device_cannot_choose_its_arm_by_its_attributes(tried: Hub) -> None:
     for device in devices:
         device.sync()
     liar = next(d for d in devices if d.given.arm == "control" and d.attributes["region"] == "us")
-    said = CheckIn("demo", "1.1", 99, {"region": "eu"})
-    tried.fleet.check_in(liar.name, said)
+    said = CheckIn({"demo": ReportedState("1.1", 99)}, {"region": "eu"})
+    tried.fleet.check_in(EnrolledDevice(liar.name, ("demo",)), said)
     liar.attributes = {"region": "eu"}
     assert liar.given.arm == "candidate"
     assert labels(liar, 500, 0).accepted == 2  # stored, for the fleet's windows

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.verdict.device_weights import weighted
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
@@ -42,7 +43,7 @@ def claims(device: Device, *bodies: Any) -> list[str]:
     messages = tuple(
         Message("liar", next(NUMBERS), KINDS[type(body)], to_plain(body)) for body in bodies
     )
-    reply = device.hub.telemetry.ingest(device.name, "demo", Upload(messages))
+    reply = device.hub.telemetry.ingest(EnrolledDevice(device.name, ("demo",)), Upload(messages))
     return [rejection.reason for rejection in reply.rejected]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.features.reading import parse_defaults, read_csv
+from cloud_hub.features.store import FeatureStore
 from cloud_hub.features.table import FeatureTable
 from cloud_hub.hub import Hub
 from cloud_hub.packs.publishing import pack_file
@@ -39,6 +42,22 @@ def test_features_reach_the_plan_as_a_signed_file_for_what_serves(serving: Hub) 
     assert status.files["1.0"].sha256 == plan.serving.features.file.sha256
     assert joined(serving, "1.0", plan.serving.features, "user-2") == {"f0": 2.5, "f2": 4.0}
     assert joined(serving, "1.0", plan.serving.features, "stranger") == {"f0": -1.0, "f2": 0.0}
+
+
+def test_the_file_of_an_earlier_hub_is_read_and_written(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "features.db")
+    store.write("demo", USERS, now=1.0, expires=None, replace=True)
+    with contextlib.closing(sqlite3.connect(tmp_path / "features.db")) as db, db:
+        for column in ("made_of", "published"):
+            db.execute(f"ALTER TABLE models DROP COLUMN {column}")
+    info = store.info("demo")
+    assert info is not None
+    assert (info.updated_at, info.made_of, info.published) == (1.0, "", "")
+    store.write("demo", USERS, now=2.0, expires=None, replace=True, made_of="shop@1")
+    store.note_published("demo", "shop@1")
+    info = store.info("demo")
+    assert info is not None
+    assert (info.updated_at, info.made_of, info.published) == (2.0, "shop@1", "shop@1")
 
 
 def test_later_features_go_over_those_of_the_same_entities_and_keep_the_others(

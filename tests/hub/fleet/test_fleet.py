@@ -42,7 +42,7 @@ REFUSED = {
     "unknown": (lambda hub: "guess", "demo", Unauthenticated, "unknown to this hub"),
     "used up": (used_up, "demo", Forbidden, "used up"),
     "expired": (expired, "demo", Forbidden, r"expired at 20\d\d-\d\d-\d\d \d\d:\d\d UTC"),
-    "another model's": (token, "other", Forbidden, "is for model demo, not other"),
+    "another model's": (token, "other", Forbidden, "is for demo, not for other"),
     "revoked": (revoked, "demo", Forbidden, "was revoked"),
 }
 

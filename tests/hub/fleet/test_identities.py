@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from cloud_hub.database.engine import metadata
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import (
     Conflict,
     Forbidden,
@@ -26,7 +27,7 @@ from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolReply
+from edge_sdk.contract.fleet import CheckIn, EnrolReply, ReportedState
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.hub.device_key import DeviceKey
 from tests.simulated_device import MemoryChain, enrolled, vouched
@@ -36,11 +37,11 @@ KEY = DeviceKey(bytes(range(32)))
 
 
 def token(hub: Hub, **terms: object) -> str:
-    return hub.fleet.tokens.make(TokenTerms("demo", **terms), actor="ann")[0][1]  # type: ignore[arg-type]
+    return hub.fleet.tokens.make(TokenTerms(("demo",), **terms), actor="ann")[0][1]  # type: ignore[arg-type]
 
 
 def enrol(hub: Hub, made: str | None, key: DeviceKey = KEY, **more: object) -> EnrolReply:
-    return hub.fleet.enrol(made, key.enrolment("demo", made, **more))  # type: ignore[arg-type]
+    return hub.fleet.enrol(made, key.enrolment(("demo",), made, **more))  # type: ignore[arg-type]
 
 
 def chain(hub: Hub, key: DeviceKey = KEY) -> MemoryChain:
@@ -81,7 +82,7 @@ def test_two_enrolments_of_one_key_at_once_make_one_device(inner: Hub) -> None:
 
 FORGED = {
     "another token": {"token": "enrol_other"},
-    "another model": {"model": "other"},
+    "another model": {"models": ("other",)},
     "other attributes": {"attributes": {"region": "eu"}},
     "a serial": {"serial": "SN-1"},
     "another key": {"public_key": DeviceKey.generate().public},
@@ -91,20 +92,20 @@ FORGED = {
 @pytest.mark.parametrize("case", FORGED)
 def test_an_enrolment_that_was_changed_on_its_way_is_refused(inner: Hub, case: str) -> None:
     made = token(inner)
-    request, changes = KEY.enrolment("demo", made), dict(FORGED[case])
+    request, changes = KEY.enrolment(("demo",), made), dict(FORGED[case])
     sent = changes.pop("token", made)
     with pytest.raises(Unauthenticated, match="signature: not made with the device's key"):
         inner.fleet.enrol(str(sent), replace(request, **changes))  # type: ignore[arg-type]
     assert inner.fleet.devices() == []
 
 
-def test_a_device_serves_one_model_and_speaks_the_protocol_of_now(inner: Hub) -> None:
-    enrol(inner, token(inner))
-    ((_, other),) = inner.fleet.tokens.make(TokenTerms("other"), actor="ann")
-    with pytest.raises(Conflict, match="serves demo, not other"):
-        inner.fleet.enrol(other, KEY.enrolment("other", other))
-    with pytest.raises(Conflict, match="protocol: expected 2, got 1"):
-        inner.fleet.enrol(other, replace(KEY.enrolment("other", other), protocol=1))
+def test_a_device_speaks_the_protocol_of_now(inner: Hub) -> None:
+    made = token(inner)
+    with pytest.raises(Conflict, match="protocol: expected 3, got 2"):
+        inner.fleet.enrol(made, replace(KEY.enrolment(("demo",), made), protocol=2))
+    device = EnrolledDevice(enrol(inner, made).device, ("demo",))
+    with pytest.raises(Conflict, match="protocol: expected 3, got 2"):
+        inner.fleet.check_in(device, CheckIn(protocol=2))
 
 
 def test_a_credential_is_void_once_there_is_a_newer_one_or_it_expired(
@@ -296,8 +297,8 @@ def test_attributes_that_a_token_fixes_cannot_be_changed_by_its_devices(inner: H
     assert reply.attributes == {"region": "eu"}
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "7"}
-    said = CheckIn("demo", "1.0", 1, {"region": "us", "shop": "8"})
-    inner.fleet.check_in(reply.device, said)
+    said = CheckIn({"demo": ReportedState("1.0", 1)}, {"region": "us", "shop": "8"})
+    inner.fleet.check_in(EnrolledDevice(reply.device, ("demo",)), said)
     (record,) = inner.fleet.devices()
     assert record.attributes == {"region": "eu", "shop": "8"}
 
@@ -306,7 +307,7 @@ def test_a_registered_device_joins_by_key_or_by_its_one_time_secret(inner: Hub) 
     other = DeviceKey.generate()
     entries = (SerialEntry("SN-1", public_key=KEY.public), SerialEntry("SN-2"))
     registered = inner.fleet.serials.register(
-        Registration("demo", entries, {"plant": "a"}), actor="ann"
+        Registration(("demo",), entries, {"plant": "a"}), actor="ann"
     )
     assert registered[0] == entries[0]
     secret = registered[1].secret
@@ -332,7 +333,7 @@ def test_a_registered_device_joins_by_key_or_by_its_one_time_secret(inner: Hub) 
 
 def test_a_serial_is_registered_anew_until_a_device_has_joined_with_it(inner: Hub) -> None:
     def register(*entries: SerialEntry) -> list[SerialEntry]:
-        return inner.fleet.serials.register(Registration("demo", entries), actor="ann")
+        return inner.fleet.serials.register(Registration(("demo",), entries), actor="ann")
 
     (old,), (new,) = register(SerialEntry("SN-1")), register(SerialEntry("SN-1"))
     with pytest.raises(Unauthenticated):
@@ -360,7 +361,7 @@ def test_an_entry_that_means_nothing_is_refused(case: str) -> None:
     with pytest.raises(Invalid, match=reason):
         SerialEntry(**{"serial": "SN-1", **changes})
     with pytest.raises(Invalid, match="serial SN-1: is there twice"):
-        Registration("demo", [SerialEntry("SN-1")] * 2)
+        Registration(("demo",), [SerialEntry("SN-1")] * 2)
 
 
 def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
@@ -379,7 +380,10 @@ def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
         for i, (kind, body) in enumerate(zip(kinds, bodies, strict=True), 1)
     )
     for name in (device, other):
-        assert serving.telemetry.ingest(name, "demo", Upload(messages)).accepted == 2
+        assert (
+            serving.telemetry.ingest(EnrolledDevice(name, ("demo",)), Upload(messages)).accepted
+            == 2
+        )
     serving.fleet.forget(device, reason="its owner left", actor="ann")
     left = {}
     with serving.engine.connect() as db:
@@ -394,7 +398,7 @@ def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
 
 
 def test_tokens_are_listed_without_the_secret_and_revoked_by_their_id(inner: Hub) -> None:
-    made = inner.fleet.tokens.make(TokenTerms("demo", seconds=60), actor="ann", count=3)
+    made = inner.fleet.tokens.make(TokenTerms(("demo",), seconds=60), actor="ann", count=3)
     enrolled(inner, made[0][1])
     listed = inner.fleet.tokens.list("demo")
     assert [record.id for record in listed] == sorted(id_ for id_, _ in made[1:])
@@ -411,7 +415,7 @@ def test_tokens_are_listed_without_the_secret_and_revoked_by_their_id(inner: Hub
 def test_no_secret_is_in_the_database(inner: Hub, tmp_path: Path) -> None:
     made = token(inner)
     (entry,) = inner.fleet.serials.register(
-        Registration("demo", [SerialEntry("SN-1")]), actor="ann"
+        Registration(("demo",), [SerialEntry("SN-1")]), actor="ann"
     )
     own = MemoryChain(KEY, enrol(inner, made).device)
     given_out = credential(inner, own)

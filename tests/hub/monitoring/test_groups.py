@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.cli.monitoring import status_text
 from cloud_hub.database.documents import as_document
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.groups import comparable
@@ -107,7 +108,7 @@ class Fleet:
             Message("b1", next(self._sequence), kind_of(b), to_plain(b))  # type: ignore[arg-type]
             for b in bodies
         ]
-        return self.hub.telemetry.ingest(device, "demo", Upload(tuple(messages)))
+        return self.hub.telemetry.ingest(EnrolledDevice(device, ("demo",)), Upload(tuple(messages)))
 
     def window(
         self,
@@ -287,7 +288,10 @@ def test_a_report_that_comes_again_counts_its_groups_once(fleet: Fleet) -> None:
     )
     device = next(iter(fleet.devices))
     for accepted in (2, 0):
-        assert fleet.hub.telemetry.ingest(device, "demo", upload).accepted == accepted
+        assert (
+            fleet.hub.telemetry.ingest(EnrolledDevice(device, ("demo",)), upload).accepted
+            == accepted
+        )
     sums = GroupSums(fleet.hub.engine)
     assert sums.windows("demo", "1.0") == [("sex", "f", BEGIN, 100, 9, 7)]
     assert sums.answers("demo", "1.0") == {"sex": {"f": {"0": 100}}}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring import mean_error
@@ -85,7 +86,9 @@ class Fleet:
             messages = [
                 Message("b1", next(self._sequence), kind_of(b), to_plain(b)) for b in bodies
             ]
-            reply = self.hub.telemetry.ingest(name, MODEL, Upload(tuple(messages)))
+            reply = self.hub.telemetry.ingest(
+                EnrolledDevice(name, (MODEL,)), Upload(tuple(messages))
+            )
             assert not reply.rejected, reply.rejected
             self.now -= WINDOW
         at = BEGIN + (number + 1) * WINDOW + 151.0

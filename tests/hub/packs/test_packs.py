@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
@@ -43,7 +44,7 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
         wanted = keys[:5] + (keys[5:10] if number == 0 else [])
         body = to_plain(KeyVotes("demo", "1.0", TODAY - 300, tuple(wanted)))
         upload = Upload((Message("b1", 1, "votes", body),))
-        serving.telemetry.ingest(device, "demo", upload)
+        serving.telemetry.ingest(EnrolledDevice(device, ("demo",)), upload)
     return serving
 
 
@@ -159,7 +160,9 @@ def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub
 
 def vote(hub: Hub, device: str, keys: tuple[str, ...]) -> None:
     body = to_plain(KeyVotes("demo", "1.0", TODAY, keys))
-    hub.telemetry.ingest(device, "demo", Upload((Message("b1", 2, "votes", body),)))
+    hub.telemetry.ingest(
+        EnrolledDevice(device, ("demo",)), Upload((Message("b1", 2, "votes", body),))
+    )
 
 
 def key_of(hub: Hub, row: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from cloud_hub.runs.store import RunCause, RunRecord
 from edge_sdk.contract.codec import to_plain
@@ -47,7 +48,7 @@ def share(
         (NOW,) * len(fresh),
     )  # fmt: skip
     message = Message("b1", seed, "samples", to_plain(batch))
-    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
+    assert hub.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), Upload((message,))).accepted == 1
 
 
 def finish(hub: Hub) -> RunRecord:

@@ -116,7 +116,8 @@ def test_a_hub_killed_before_it_had_copied_the_model_still_finds_it(ready: Ready
     # As a kill leaves it between the new attempt and its files.
     hub.runs._store.note(run, attempts=2)
     run = hub.runs.get(run.id)
-    assert jobs.newest_trained(jobs.attempts_of(folder.parent, run), run) == folder
+    attempts = jobs.attempts_of(folder.parent, run.attempts)
+    assert jobs.newest_trained(attempts, run.id) == folder
     assert finish(hub).reason.startswith("conversion:")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.features.table import FeatureTable
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
@@ -44,7 +45,7 @@ def test_releases_packs_and_features_are_published_from_any_store(
             keys = tuple(canonicaliser.key(row.tobytes()).hex() for row in rows(5)[: 2 + number])
             votes = KeyVotes("demo", "1.0", int(time.time()) // 300 * 300, keys)
             message = Message("b", number, "votes", to_plain(votes))
-            hub.telemetry.ingest(voters[number - 1], "demo", Upload((message,)))
+            hub.telemetry.ingest(EnrolledDevice(voters[number - 1], ("demo",)), Upload((message,)))
             assert hub.packs.build("demo", time.time()) is not None
         hub.features.put("demo", FeatureTable(("a",), {"f0": (1.0,)}, {"f0": 0.0}), actor="ann")
         hub.forms.make()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import (
@@ -56,7 +57,9 @@ class Simulated:
             Message("b1", next(self._sequence), kind_of(b), to_plain(b))  # type: ignore[arg-type]
             for b in bodies
         ]
-        reply = self.hub.telemetry.ingest(device, "demo", Upload(tuple(messages)))
+        reply = self.hub.telemetry.ingest(
+            EnrolledDevice(device, ("demo",)), Upload(tuple(messages))
+        )
         assert not reply.rejected, reply.rejected
         return reply
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.cli.devices import _remarks
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Implausible
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.plausibility import (
@@ -169,7 +170,7 @@ def sent(hub: Hub, device: str, *bodies: Any, first: int = 1) -> Any:
     messages = tuple(
         Message("boot", first + i, kind_of(body), to_plain(body)) for i, body in enumerate(bodies)
     )
-    return hub.telemetry.ingest(device, "demo", Upload(messages))
+    return hub.telemetry.ingest(EnrolledDevice(device, ("demo",)), Upload(messages))
 
 
 def test_a_lie_is_refused_flagged_and_audited_once_and_the_rest_of_the_upload_counts(

@@ -66,16 +66,22 @@ def test_a_replayed_month_is_in_the_hub_once_and_can_be_forgotten(
     assert hub.admin.get("models/past/telemetry", seconds=31 * DAY)["devices"] == {}
 
 
-def test_a_name_of_another_models_replay_and_a_file_of_something_else_are_refused(
+def test_replays_of_two_models_may_have_one_name_and_other_files_are_refused(
     hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = replayed(tmp_path, publish("one").folder, days=1)
-    publish("two")
+    other = tmp_path / "other"
+    other.mkdir()
+    second = replayed(other, publish("two").folder, days=1)
     assert imported(hub, capsys, "one", file, "both")[0] == 0
-    code, _, error = imported(hub, capsys, "two", file, "both")
-    assert (code, "is a replay of one" in error) == (1, True)
     said = json.loads(imported(hub, capsys, "two", file, "other")[1])
-    assert (said["accepted"], "belongs to two, not one" in said["reasons"][0]) == (0, True)
+    assert (said["accepted"], "belongs to two, not to one" in said["reasons"][0]) == (0, True)
+    said = json.loads(imported(hub, capsys, "two", second, "both")[1])
+    assert (said["rejected"], said["device"]) == (0, "replay-both")
+    of_both = {d["model"] for d in hub.admin.get("devices") if d["device"] == "replay-both"}
+    assert of_both == {"one", "two"}
+    for model in of_both:
+        assert hub.admin.get(f"models/{model}/telemetry")["devices"] == {"replay-both": 240}
     bad = tmp_path / "bad"
     bad.write_text("no JSON\n")
     code, _, error = imported(hub, capsys, "one", bad, "bad")

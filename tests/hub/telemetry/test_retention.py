@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import parse_policy
@@ -118,7 +119,8 @@ def test_shared_rows_are_forgotten_when_the_policy_says(serving: Hub) -> None:
     serving.registry.set_policy("demo", "sharing: {samples: true, per_window: 5}\n", "test")
     batch = SampleBatch("demo", "1.0", ((0.0,) * 4,) * 2, (1, 0), (int(now) - 8 * 86_400, int(now)))
     serving.telemetry.ingest(
-        "d-1", "demo", Upload((Message("b", 1, kind_of(batch), to_plain(batch)),))
+        EnrolledDevice("d-1", ("demo",)),
+        Upload((Message("b", 1, kind_of(batch), to_plain(batch)),)),
     )
     retention.clean(serving.engine, "demo", now, Retention())
     assert count(serving, samples) == 2
@@ -177,7 +179,9 @@ def test_a_report_that_cannot_be_is_refused_with_the_reason(serving: Hub, case: 
     others = {n: v for n, v in changes.items() if n not in window}
     wrong = replace(report, window=replace(report.window, **window), **others)
     sent = Upload((Message("b9", 1, "window", to_plain(wrong)),))
-    (rejection,) = serving.telemetry.ingest(fleet.names[0], "demo", sent).rejected
+    (rejection,) = serving.telemetry.ingest(
+        EnrolledDevice(fleet.names[0], ("demo",)), sent
+    ).rejected
     assert said in rejection.reason
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.sharing_limits import SharingTerms, allowance, check_rate
@@ -35,7 +36,7 @@ def enrolled(hub: Hub) -> str:
 
 def send(hub: Hub, device: str, *bodies: SampleBatch | KeyVotes) -> UploadReply:
     messages = [Message("b1", next(NUMBERS), kind_of(b), to_plain(b)) for b in bodies]  # type: ignore[arg-type]
-    return hub.telemetry.ingest(device, "demo", Upload(tuple(messages)))
+    return hub.telemetry.ingest(EnrolledDevice(device, ("demo",)), Upload(tuple(messages)))
 
 
 def rows(count: int, taken: int = NOW) -> SampleBatch:

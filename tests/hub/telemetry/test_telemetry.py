@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from cloud_hub.cli.monitoring import status_text
 from cloud_hub.database.documents import as_document
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.tables import samples
 from edge_sdk.contract.codec import to_plain
@@ -65,8 +66,10 @@ def test_one_device_is_not_the_fleet_however_much_it_claims(serving: Hub) -> Non
         latency={"model": (1_000, *[0] * 63)},
     )  # fmt: skip
     for i in range(10):
-        serving.telemetry.ingest(f"d-{i}", "demo", upload(report(serving)))
-    assert serving.telemetry.ingest("hostile", "demo", upload(claim)).accepted == 1
+        serving.telemetry.ingest(EnrolledDevice(f"d-{i}", ("demo",)), upload(report(serving)))
+    assert (
+        serving.telemetry.ingest(EnrolledDevice("hostile", ("demo",)), upload(claim)).accepted == 1
+    )
     counts = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=0.2)["f0"]
     assert (counts[0], counts[-1]) == (100, 25)  # a fifth of 125
     plain = serving.telemetry.fleet_histograms("demo", "1.0", since=0.0, most=1.0)["f0"]
@@ -75,8 +78,8 @@ def test_one_device_is_not_the_fleet_however_much_it_claims(serving: Hub) -> Non
 
 def test_a_message_sent_again_is_counted_once(serving: Hub) -> None:
     sent = upload(report(serving), FeedbackReport(WINDOW, 5, 4, 5, 3))
-    first = serving.telemetry.ingest("d-1", "demo", sent)
-    again = serving.telemetry.ingest("d-1", "demo", sent)
+    first = serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), sent)
+    again = serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), sent)
     assert (first.accepted, first.duplicates) == (2, 0)
     assert (again.accepted, again.duplicates) == (0, 2)
     assert serving.telemetry.predictions_by_device("demo") == {"d-1": 10}
@@ -84,7 +87,9 @@ def test_a_message_sent_again_is_counted_once(serving: Hub) -> None:
 
 def test_the_same_name_of_another_device_or_start_is_another_message(serving: Hub) -> None:
     for device, boot in (("d-1", "b1"), ("d-2", "b1"), ("d-1", "b2")):
-        serving.telemetry.ingest(device, "demo", upload(report(serving), boot=boot))
+        serving.telemetry.ingest(
+            EnrolledDevice(device, ("demo",)), upload(report(serving), boot=boot)
+        )
     assert serving.telemetry.predictions_by_device("demo") == {"d-1": 20, "d-2": 10}
 
 
@@ -121,7 +126,7 @@ def test_a_message_that_cannot_be_is_refused_and_its_neighbours_are_taken(
 ) -> None:
     make, reason = REFUSED[case]
     sent = upload(report(serving), make(serving), FeedbackReport(WINDOW, 1, 1))
-    reply = serving.telemetry.ingest("d-1", "demo", sent)
+    reply = serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), sent)
     assert reply.accepted == 2
     assert [r.sequence for r in reply.rejected] == [2]
     assert reason in reply.rejected[0].reason
@@ -129,7 +134,7 @@ def test_a_message_that_cannot_be_is_refused_and_its_neighbours_are_taken(
 
 def test_a_body_that_is_not_what_its_kind_says_is_refused(serving: Hub) -> None:
     sent = Upload((Message("b1", 1, "window", {"nonsense": True}),))
-    reply = serving.telemetry.ingest("d-1", "demo", sent)
+    reply = serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), sent)
     assert "expected a value, but the field is missing" in reply.rejected[0].reason
 
 
@@ -137,7 +142,7 @@ def test_windows_of_devices_add_up(serving: Hub) -> None:
     for device in ("d-1", "d-2", "d-3"):
         counted = report(serving, degraded=1, stale=3, defaulted=2, errors={"shape": 2})
         bodies = (counted, FeedbackReport(WINDOW, 5, 4))
-        serving.telemetry.ingest(device, "demo", upload(*bodies))
+        serving.telemetry.ingest(EnrolledDevice(device, ("demo",)), upload(*bodies))
     (window,) = serving.telemetry.windows("demo")
     assert window.predictions == {"model": 24, "pack": 6}
     assert (window.degraded, window.errors, window.devices) == (3, {"shape": 6}, 3)
@@ -158,7 +163,7 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
     now = int(time.time()) // 60 * 60
     trial = replace(WINDOW, start=now, end=now + 60, experiment="exp", arm="candidate")
     bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
-    serving.telemetry.ingest("d-1", "demo", upload(*bodies))
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(*bodies))
     windows = {w.arm: w for w in serving.telemetry.windows("demo")}
     assert (windows["candidate"].own_labelled, windows["candidate"].own_correct) == (4, 1)
     assert windows["candidate"].experiment == "exp"
@@ -167,7 +172,7 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
 def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
     serving.registry.set_policy("demo", "sharing: {samples: true, per_window: 5}\n", "test")
     batch = SampleBatch("demo", "1.0", ((1.0, 2.0, 3.0, 4.0),) * 3, (0, 1, 2), (NOW, NOW, NOW - 99))
-    serving.telemetry.ingest("d-1", "demo", upload(batch))
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(batch))
     data = serving.telemetry.samples("demo", since=NOW - 10)
     assert data is not None
     assert data.labels is not None
@@ -184,10 +189,12 @@ def test_a_key_counts_by_devices_and_not_by_how_often_one_asks(serving: Hub) -> 
     today = NOW // 300 * 300
     for sequence in range(1, 6):
         votes = KeyVotes("demo", "1.0", today - 300 * sequence, ("aa" * 16,))
-        serving.telemetry.ingest(voters[0], "demo", upload(votes, first=sequence))
+        serving.telemetry.ingest(
+            EnrolledDevice(voters[0], ("demo",)), upload(votes, first=sequence)
+        )
     for device in voters:
         votes = KeyVotes("demo", "1.0", today, ("bb" * 16,))
-        serving.telemetry.ingest(device, "demo", upload(votes, first=50))
+        serving.telemetry.ingest(EnrolledDevice(device, ("demo",)), upload(votes, first=50))
     voted = serving.telemetry.voted_keys("demo", minimum_devices=3, most=10)
     assert voted == [bytes.fromhex("bb" * 16)]
 
@@ -197,7 +204,7 @@ def test_events_are_kept_in_order(serving: Hub) -> None:
         UpdateEvent("demo", "activated", "1.0", NOW),
         UpdateEvent("demo", "failed", "1.1", NOW),
     ]
-    serving.telemetry.ingest("d-1", "demo", upload(*events))
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(*events))
     assert [e.outcome for e in serving.telemetry.events("demo")] == ["activated", "failed"]
 
 

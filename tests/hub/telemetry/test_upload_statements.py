@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
@@ -88,7 +89,7 @@ def upload_of(device: Device, each: int) -> Upload:
 def test_what_is_the_same_for_all_messages_of_an_upload_is_read_once(member: Device) -> None:
     upload = upload_of(member, 10)
     with statements(member.hub.engine) as seen:
-        reply = member.hub.telemetry.ingest(member.name, "demo", upload)
+        reply = member.hub.telemetry.ingest(EnrolledDevice(member.name, ("demo",)), upload)
     assert (reply.accepted, reply.rejected) == (50, ())
     once = {table: [s for s in seen if s.startswith("SELECT") and f" FROM {table} " in s]
             for table in TABLES}  # fmt: skip

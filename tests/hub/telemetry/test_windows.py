@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import requests
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.windows import latency_quantiles
 from edge_sdk.contract.messages import UpdateEvent
@@ -42,7 +43,7 @@ def test_a_window_has_the_quantiles_of_all_its_sources(serving: Hub) -> None:
     fast, slow = [0] * LATENCY_BINS, [0] * LATENCY_BINS
     fast[8], slow[40] = 8, 2
     timed = report(serving, latency={"model": tuple(fast), "pack": tuple(slow)})
-    serving.telemetry.ingest("d-1", "demo", upload(timed))
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(timed))
     (window,) = serving.telemetry.windows("demo")
     assert window.latency_us is not None
     assert (window.latency_us.p50, window.latency_us.p99) == (2 ** (9 / 4), 2 ** (41 / 4))
@@ -52,7 +53,7 @@ def test_a_limit_gives_the_newest_windows_and_events(serving: Hub) -> None:
     older = Window("demo", "1.0", WINDOW.start - 120, WINDOW.start - 60)
     events = [UpdateEvent("demo", "activated", v, NOW) for v in ("1.0", "1.1")]
     bodies = (report(serving), report(serving, window=older), *events)
-    serving.telemetry.ingest("d-1", "demo", upload(*bodies))
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(*bodies))
     assert len(serving.telemetry.windows("demo")) == 2
     assert [w.start for w in serving.telemetry.windows("demo", limit=1)] == [WINDOW.start]
     assert [e.version for e in serving.telemetry.events("demo", limit=1)] == ["1.1"]

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from cloud_hub.cli.main import main
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Conflict, NotFound, Unauthenticated
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.telemetry.tables import ROLLED
@@ -52,7 +53,10 @@ def feedback(
         counts = (labelled // WINDOWS, correct // WINDOWS)
         report = FeedbackReport(window, *counts, *counts)
         messages.append(Message(boot, i + 1, "feedback", to_plain(report)))
-    assert hub.telemetry.ingest("d-1", "demo", Upload(tuple(messages))).accepted == WINDOWS
+    assert (
+        hub.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), Upload(tuple(messages))).accepted
+        == WINDOWS
+    )
 
 
 WINDOWS = 25

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.errors import ConversionError
-from converters.onnx_export import outside
+from converters.onnx_export import external_weights
 from converters.onnx_export.serialise import to_bytes
 from converters.sources.onnx_file import load_file
 from edge_sdk.model.onnx_references import check_self_contained
@@ -52,26 +52,26 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_large_weights_are_left_in_the_file_and_have_the_same_values(large: Path) -> None:
-    light, whole = outside.load(large), onnx.load(str(large))
+    light, whole = external_weights.load(large), onnx.load(str(large))
     assert light.ByteSize() < 100_000
-    assert abs(outside.size_of(light) - large.stat().st_size) < 1_000
-    assert outside.size_of(whole) == outside.size_of(light)
+    assert abs(external_weights.size_of(light) - large.stat().st_size) < 1_000
+    assert external_weights.size_of(whole) == external_weights.size_of(light)
     for ours, theirs in zip(light.graph.initializer, whole.graph.initializer, strict=True):
-        assert np.array_equal(outside.values_of(ours), numpy_helper.to_array(theirs))
-        assert outside.digest(ours) == outside.digest(theirs)
-        assert outside.inside(ours) == theirs
-    assert outside.all_inside(light) == whole
+        assert np.array_equal(external_weights.values_of(ours), numpy_helper.to_array(theirs))
+        assert external_weights.digest(ours) == external_weights.digest(theirs)
+        assert external_weights.with_values(ours) == theirs
+    assert external_weights.with_all_values(light) == whole
 
 
 def test_a_model_is_written_alike_wherever_its_weights_are(large: Path) -> None:
-    assert to_bytes(outside.load(large)) == to_bytes(onnx.load(str(large)))
+    assert to_bytes(external_weights.load(large)) == to_bytes(onnx.load(str(large)))
 
 
 def test_the_runtime_maps_weights_that_are_apart(large: Path) -> None:
     import onnxruntime
 
     rows = np.random.default_rng(1).standard_normal((3, WIDTH), np.float32)
-    with outside.loadable(outside.load(large)) as source:
+    with external_weights.loadable(external_weights.load(large)) as source:
         assert isinstance(source, str)
         apart = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     whole = onnxruntime.InferenceSession(str(large), providers=["CPUExecutionProvider"])

@@ -1,6 +1,6 @@
 """Large models whose weights stay in their file: the message in memory only says where they lie.
 
-A tensor that is *outside* has the absolute path of a file, an offset and a length in the place of
+An *external* tensor has the absolute path of a file, an offset and a length in the place of
 its values; that is the form which ONNX has for external data. So a model of 100 MB is kilobytes in
 memory, each weight is mapped while it is worked on, and files are written from files.
 """
@@ -18,21 +18,19 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.lowering.graph import FLOAT
 from converters.onnx_export.copies import copy_of
+from converters.onnx_export.protobuf_bytes import BYTES, GRAPH, INITIALIZER, RAW_DATA, field
 from edge_sdk.model.protobuf_fields import fields
 
-GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
-"""Fields of ModelProto, GraphProto and TensorProto."""
-
-FLOAT: Final = 1
 EXTERNAL: Final = 1
-"""``TensorProto.FLOAT`` and ``TensorProto.EXTERNAL``."""
+"""``TensorProto.EXTERNAL``."""
 
 LARGE: Final = 8 << 20
 """Bytes of a model from which on memory matters."""
 
 SMALLEST: Final = 64 << 10
-"""Bytes of values from which on they are left outside."""
+"""Bytes of values from which on they are left in their file."""
 
 WEIGHTS: Final = "weights"
 """Name of the file beside a model that :func:`write_apart` writes."""
@@ -42,7 +40,7 @@ PAGE: Final = 4096
 
 
 def load(path: Path) -> Any:
-    """Return the ModelProto of a file; of a large one its large initializers are left outside.
+    """Return the ModelProto of a file; of a large one its large initializers are left there.
 
     Raises:
         Exception: whatever protobuf raises of what is no model.
@@ -52,11 +50,13 @@ def load(path: Path) -> Any:
     if path.stat().st_size < LARGE:
         return ModelProto.FromString(path.read_bytes())
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        kept = _without_values(raw, 0, len(raw), (GRAPH, INITIALIZER), str(path.resolve()))
+        kept = _with_references(raw, 0, len(raw), (GRAPH, INITIALIZER), str(path.resolve()))
     return ModelProto.FromString(kept)
 
 
-def _without_values(raw: mmap.mmap, start: int, end: int, way: tuple[int, ...], path: str) -> bytes:
+def _with_references(
+    raw: mmap.mmap, start: int, end: int, way: tuple[int, ...], path: str
+) -> bytes:
     """Return a message with references for large values.
 
     Args:
@@ -70,29 +70,14 @@ def _without_values(raw: mmap.mmap, start: int, end: int, way: tuple[int, ...], 
     for number, wire, first, last in fields(raw, start, end):
         if first < 0:
             raise ValueError("bytes that are no ONNX")
-        if way and (number, wire) == (way[0], 2):
-            inner = _without_values(raw, first, last, way[1:], path)
-            parts += [_key(number), as_varint(len(inner)), inner]
+        if way and (number, wire) == (way[0], BYTES):
+            parts.append(field(number, BYTES, _with_references(raw, first, last, way[1:], path)))
         elif not way and number == RAW_DATA and last - first >= SMALLEST:
             parts.append(_reference(path, first, last - first).SerializeToString())
         else:
             parts.append(raw[at:last])
         at = last
     return b"".join(parts)
-
-
-def _key(number: int) -> bytes:
-    return as_varint(number << 3 | 2)
-
-
-def as_varint(value: int) -> bytes:
-    """Return an integer as protobuf writes it: seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def _reference(path: str, offset: int, length: int) -> Any:
@@ -105,13 +90,13 @@ def _reference(path: str, offset: int, length: int) -> Any:
     return tensor
 
 
-def is_outside(tensor: Any) -> bool:
+def is_external(tensor: Any) -> bool:
     """Return whether the values of a TensorProto are not in the message."""
     return bool(tensor.data_location == EXTERNAL)
 
 
 def place(tensor: Any) -> tuple[str, int, int]:
-    """Return path, offset and length of the values of a tensor that is outside."""
+    """Return path, offset and length of the values of an external tensor."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     path, offset = entries["location"], int(entries.get("offset", 0))
     length = entries.get("length")
@@ -120,12 +105,12 @@ def place(tensor: Any) -> tuple[str, int, int]:
 
 def values_bytes(tensor: Any) -> int:
     """Return the length of the raw values of a tensor, wherever they are."""
-    return place(tensor)[2] if is_outside(tensor) else len(tensor.raw_data)
+    return place(tensor)[2] if is_external(tensor) else len(tensor.raw_data)
 
 
 def raw_values(tensor: Any) -> Iterator[bytes]:
     """Yield the raw values of a tensor piece by piece, wherever they are."""
-    if not is_outside(tensor):
+    if not is_external(tensor):
         yield tensor.raw_data
         return
     path, offset, left = place(tensor)
@@ -137,26 +122,26 @@ def raw_values(tensor: Any) -> Iterator[bytes]:
 
 
 def values_of(tensor: Any) -> NDArray[Any]:
-    """Return the values of a tensor; those of a weight that is outside are mapped, not read."""
+    """Return the values of a tensor; those of an external weight are mapped, not read."""
     from onnx import numpy_helper
 
-    if is_outside(tensor) and tensor.data_type == FLOAT:
+    if is_external(tensor) and tensor.data_type == FLOAT:
         path, offset, _ = place(tensor)
         return np.memmap(path, np.float32, "r", offset, tuple(tensor.dims))
-    return numpy_helper.to_array(inside(tensor))
+    return numpy_helper.to_array(with_values(tensor))
 
 
-def inside(tensor: Any) -> Any:
+def with_values(tensor: Any) -> Any:
     """Return the tensor with its values in it; itself, if they are."""
-    if not is_outside(tensor):
+    if not is_external(tensor):
         return tensor
-    made = withoutplace(tensor)
+    made = without_values(tensor)
     made.raw_data = b"".join(raw_values(tensor))
     return made
 
 
-def withoutplace(tensor: Any) -> Any:
-    """Return a copy of a tensor that has no values, neither in it nor outside."""
+def without_values(tensor: Any) -> Any:
+    """Return a copy of a tensor that has no values, neither in it nor in a file."""
     made = type(tensor)()
     made.dims.extend(tensor.dims)
     made.data_type, made.name = tensor.data_type, tensor.name
@@ -195,13 +180,13 @@ def loadable(proto: Any) -> Iterator[bytes | str]:
         yield str(write_apart(proto, Path(folder)))
 
 
-def all_inside(proto: Any) -> Any:
+def with_all_values(proto: Any) -> Any:
     """Return the model with all values in it; itself, if they are."""
-    if not any(is_outside(tensor) for tensor in proto.graph.initializer):
+    if not any(is_external(tensor) for tensor in proto.graph.initializer):
         return proto
     made = copy_of(proto, without={tensor.name for tensor in proto.graph.initializer})
     for tensor in proto.graph.initializer:
-        made.graph.initializer.append(inside(tensor))
+        made.graph.initializer.append(with_values(tensor))
     return made
 
 
@@ -219,7 +204,7 @@ def write_apart(proto: Any, folder: Path) -> Path:
     A small one has all its values in it, and the other file is empty.
 
     Args:
-        proto: ModelProto, whose large values are outside or not.
+        proto: ModelProto, whose large values are external or not.
         folder: for the files.
 
     Returns:
@@ -236,7 +221,7 @@ def write_apart(proto: Any, folder: Path) -> Path:
 
 
 def load_apart(path: Path) -> Any:
-    """Return the model that :func:`write_apart` wrote, its weights outside."""
+    """Return the model that :func:`write_apart` wrote, its weights external."""
     from onnx import ModelProto
 
     proto = ModelProto.FromString(path.read_bytes())
@@ -253,7 +238,7 @@ def _put(tensor: Any, file: IO[bytes], smallest: int) -> Any:
     if length < smallest:
         return tensor
     file.seek(-(-file.tell() // PAGE) * PAGE)  # pages are what can be mapped
-    made = withoutplace(tensor)
+    made = without_values(tensor)
     made.MergeFrom(_reference(WEIGHTS, file.tell(), length))
     for piece in raw_values(tensor):
         file.write(piece)

@@ -1,0 +1,1 @@
+"""A device as a service of the machine: it stops when told, and says that it is well."""

@@ -1,0 +1,226 @@
+"""AsyncEdgeDevice on a real release: where calls run, what a cancelled task leaves, the bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sdk import AsyncEdgeDevice
+from edge_sdk.aio.inline import LONGEST, InlineRule
+from edge_sdk.errors import InputError, ReleaseError, StateError
+from tests.edge.builders import make_release, rows, softmax
+
+SLOW = 1.0
+"""Seconds: no thread hop takes so long, so every prediction of a rule with it runs inline."""
+
+
+def test_answers_are_those_of_the_device_wherever_they_run(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folder) as device:
+            for inline in (True, False):
+                device._rule.hop = SLOW if inline else 0.0
+                for row, expected in zip(rows(5), softmax(rows(5), 0), strict=True):
+                    p = await device.predict(row)
+                    assert np.allclose(p.probabilities, expected, atol=1e-6)
+                    await device.feedback(p.id, label=int(p.label or 0))
+            batch = await device.predict_batch(rows(7))
+            assert len(batch) == 7
+            assert (await device.explain(rows(1)[0])).parts.keys() == {"f0", "f1", "f2", "f3"}
+            with pytest.raises(InputError, match="expected 4 features"):
+                await device.predict([1])
+            assert (await device.status())["offline"] is True
+            assert sum(r.predictions["model"] for r in device.device.reports()[:1]) == 17
+
+    asyncio.run(main())
+
+
+def test_a_quick_prediction_runs_in_the_loop_and_a_slow_one_on_a_thread(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+    ran: list[str] = []
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folder) as device:
+            real = device.device.predict
+
+            def noted(*values: Any, **options: Any) -> Any:
+                ran.append(threading.current_thread().name)
+                return real(*values, **options)
+
+            device.device.predict = noted  # type: ignore[method-assign]
+            device._rule = InlineRule(LONGEST)
+            device._rule.took(1e-5)
+            await device.predict(rows(1)[0])
+            device._rule.took(1.0)
+            await device.predict(rows(1)[0])
+
+    asyncio.run(main())
+    assert ran[0] == threading.main_thread().name
+    assert ran[1].startswith("edge-async")
+
+
+def test_the_rule_begins_on_threads_and_one_slow_call_goes_back_to_them() -> None:
+    rule = InlineRule(100e-6)
+    assert not rule.runs_inline()
+    rule.took(10e-6)
+    assert rule.runs_inline()
+    rule.took(50e-3)
+    calls = 0
+    while not rule.runs_inline():
+        rule.took(10e-6)
+        calls += 1
+    assert 10 < calls < 100
+    assert InlineRule(1.0).hop == LONGEST
+
+
+def test_a_cancelled_task_loses_nothing(tmp_path: Path) -> None:
+    """A label whose task is cancelled has been reported; predictions are counted."""
+    folder = make_release(tmp_path).folder
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folder, threads=1) as device:
+            device._rule.hop = 0.0
+            p = await device.predict(rows(1)[0])
+            gate = threading.Event()
+            blocker = asyncio.ensure_future(device._on_thread(gate.wait))
+            tasks = [asyncio.ensure_future(device.predict(row)) for row in rows(9)]
+            tasks.append(asyncio.ensure_future(device.feedback(p.id, label=1)))
+            await asyncio.sleep(0.05)
+            for task in tasks:
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(each, asyncio.CancelledError) for each in done)
+            gate.set()
+            await blocker
+            await asyncio.gather(*device._pending)
+            assert device.device.reports()[0].predictions == {"model": 10}  # type: ignore[union-attr]
+            with pytest.raises(InputError, match="has its label already"):
+                await device.feedback(p.id, label=1)
+
+    asyncio.run(main())
+
+
+def test_no_more_than_the_bound_wait_for_a_thread_and_all_are_answered(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folder, threads=2, waiting=3) as device:
+            device._rule.hop = 0.0
+            gate = threading.Event()
+            blockers = [asyncio.ensure_future(device._on_thread(gate.wait)) for _ in range(2)]
+            tasks = [asyncio.ensure_future(device.predict(row)) for row in rows(100)]
+            await asyncio.sleep(0.05)
+            assert len(device._pending) == 5
+            tasks[-1].cancel()  # it has not begun, and takes nobody's place
+            gate.set()
+            done = await asyncio.gather(*blockers, *tasks, return_exceptions=True)
+            assert [type(d) for d in done].count(asyncio.CancelledError) == 1
+            assert device.device.reports()[0].predictions == {"model": 99}  # type: ignore[union-attr]
+
+    asyncio.run(main())
+
+
+def test_closing_waits_for_what_was_begun_though_its_own_task_is_cancelled(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+    opened = AsyncEdgeDevice.offline(folder)
+    ended: list[str] = []
+
+    def call() -> None:
+        time.sleep(0.2)
+        ended.append("call")
+
+    async def use() -> None:
+        async with opened as device:
+            real = device.device.close
+            device.device.close = lambda timeout: (real(timeout), ended.append("closed"))[0]  # type: ignore[method-assign]
+            asyncio.ensure_future(device._on_thread(call))  # noqa: RUF006 - nobody waits for it
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(use())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert ended == ["call", "closed"]
+    with pytest.raises(StateError, match="not open"):
+        _ = opened.device
+
+
+def test_what_cannot_be_opened_is_one_error(tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(ReleaseError):
+            async with AsyncEdgeDevice.offline(tmp_path / "missing"):
+                pass
+        with pytest.raises(StateError, match="no process runs this device"):
+            async with AsyncEdgeDevice.attach(tmp_path):
+                pass
+
+    asyncio.run(main())
+    for wrong in (0, -1, True, "2"):
+        with pytest.raises(StateError, match="threads: expected at least 1"):
+            AsyncEdgeDevice(tmp_path, threads=wrong)  # type: ignore[arg-type]
+    with pytest.raises(StateError, match="not open"):
+        asyncio.run(AsyncEdgeDevice.offline(tmp_path).predict([1]))
+
+
+def test_the_loop_turns_while_a_device_is_opened_and_asked(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def main() -> None:
+        turning = asyncio.ensure_future(turn())
+        async with AsyncEdgeDevice.offline(folder) as device:
+            opened = turns
+            await device._on_thread(lambda: time.sleep(0.2))
+        turning.cancel()
+        assert opened > 10
+        assert turns > opened + 10
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_offline_device_answers_in_a_forked_child_with_threads_of_its_own(
+    tmp_path: Path, threads: int
+) -> None:
+    """Threads of the parent, its telemetry's and onnxruntime's, do not exist in a child."""
+    from edge_sdk import EdgeDevice
+    from edge_sdk.config import DeviceConfig
+
+    folder = make_release(tmp_path).folder
+    with EdgeDevice.offline(folder, config=DeviceConfig(threads=threads)) as device:
+        ours = device.predict(rows(1)[0])
+        kept = device.predict  # a method that is kept across the fork works, too
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            code = 1
+            try:
+                theirs = kept(rows(1)[0])
+                names = {thread.name for thread in threading.enumerate()}
+                sound = np.allclose(theirs.probabilities, ours.probabilities)
+                (report, *_) = device.reports()
+                counted = report.predictions == {"model": 1}  # type: ignore[union-attr]
+                if sound and counted and theirs.id != ours.id and "edge-fold" in names:
+                    code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert device.predict(rows(1)[0]).id != ours.id

@@ -1,0 +1,1 @@
+"""The readers of packs in other languages (``packs/``), held to Python's."""
