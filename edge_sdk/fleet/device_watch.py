@@ -45,6 +45,7 @@ class DeviceWatch:
         self._conditions = ConditionWatch(self.events)
         self.thrift = Thrift(config)
         self._file: HealthFile | None = None
+        self._seen = 0
         if config.health_file:
             from edge_sdk.fleet.health_file import HealthFile  # few have one
 
@@ -57,7 +58,8 @@ class DeviceWatch:
             model.spare(power=self.thrift.on_battery)
         self._conditions.look(self._now())
         if self._file is not None:
-            self._file.write(self._status, self._trouble())
+            seen, self._seen = self._seen, self.events.count
+            self._file.write(self._status, self._trouble(), news=seen != self._seen)
 
     def close(self, timeout: float) -> None:
         """Tell what waits, within ``timeout`` seconds."""

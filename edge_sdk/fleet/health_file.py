@@ -64,17 +64,19 @@ class HealthFile:
         self._failed = False
 
     def write(
-        self, status: Callable[[], Mapping[str, Any]], trouble: str | None, *, final: bool = False
-    ) -> None:
+        self, status: Callable[[], Mapping[str, Any]], trouble: str | None, *,
+        news: bool = False, final: bool = False,
+    ) -> None:  # fmt: skip
         """Write it, if it is time; a disk that takes nothing is logged once, and no error.
 
         Args:
             status: gives the status.
             trouble: of a thread, if there is any.
+            news: something has changed: write now.
             final: the device is closed: write now, and say so.
         """
         due = time.monotonic()
-        if due < self._next and not final:
+        if due < self._next and not (news or final):
             return
         self._next = due + self._seconds
         try:

@@ -70,6 +70,11 @@ Callback = Callable[[LocalEvent], Any]
 class LocalEvents:
     """The events of one device.
 
+    Attributes:
+        latest: the newest.
+        count: of all so far.
+        lost: events that nobody was told of, because callbacks were too slow.
+
     Args:
         clock: Unix seconds.
     """
@@ -83,7 +88,7 @@ class LocalEvents:
         self._thread: threading.Thread | None = None
         self._ended = False
         self.latest: deque[LocalEvent] = deque(maxlen=KEPT)
-        self.lost = 0
+        self.count = self.lost = 0
 
     def emit(
         self, kind: EventKind, subject: str, text: str,
@@ -93,6 +98,7 @@ class LocalEvents:
         event = LocalEvent(kind, subject, text, self._clock(), model, version)
         with self._lock:
             self.latest.append(event)
+            self.count += 1
             if not self._callbacks:
                 return
             if len(self._waiting) >= QUEUE:
