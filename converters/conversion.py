@@ -191,6 +191,7 @@ def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> Relea
         metadata.purpose,
         tuple(metadata.limits_of_use),
         data is not None,
+        options.datasets.extra_columns == "ignore",
     )
 
 

@@ -65,15 +65,20 @@ class Data:
             numbers (``["sex", "age:30,60"]``), or values [N] by name of what ``X`` does not have.
             The certificate says how each group fares, and devices count them. A column that is not
             one of the model's must be told to :meth:`edge_sdk.EdgeDevice.predict`.
+        extra_columns: what devices do with columns by name that are no features: ``refuse`` the
+            input, or ``ignore`` them, which is told once.
     """
 
     data: tuple[Any, Any] | None = None
     profile: Any = None
     groups: Any = None
+    extra_columns: Literal["refuse", "ignore"] = "refuse"
 
     def __post_init__(self) -> None:
         is_pair = isinstance(self.data, tuple | list) and len(self.data) == 2
         _require(self.data is None or is_pair, "data", "the pair (X, y)", self.data)
+        known = self.extra_columns in ("refuse", "ignore")
+        _require(known, "extra_columns", "refuse or ignore", self.extra_columns)
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,7 @@ class Keywords(TypedDict, total=False):
     data: tuple[Any, Any] | None
     profile: Any
     groups: Any
+    extra_columns: Literal["refuse", "ignore"]
     variants: Sequence[str] | None
     tolerances: Tolerances
     budget: str | None

@@ -73,6 +73,7 @@ class ReleaseSpec:
         purpose: what the model is for; empty if nobody said.
         limits_of_use: what it must not be used for, as its makers said.
         data_given: the lineage's fingerprint is of the training data; else of the check rows.
+        extra_ignored: devices leave out columns that are no features, instead of refusing them.
 
     Raises:
         ConversionError: the folder exists, or could not be made; the version is none, or the parent
@@ -90,6 +91,7 @@ class ReleaseSpec:
     purpose: str = ""
     limits_of_use: tuple[str, ...] = ()
     data_given: bool = True
+    extra_ignored: bool = False
 
     def __post_init__(self) -> None:
         check_name("name", self.name)

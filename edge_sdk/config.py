@@ -39,6 +39,13 @@ class DeviceConfig:
     predictions: beyond 160,000 predictions a second some go uncounted; the report has their
     number."""
 
+    thrifty_sync_seconds: float = 900.0
+    """Least seconds between two background syncs on a battery or a metered network."""
+
+    thrifty_fold_seconds: float = 1.0
+    """Seconds between two rounds of the telemetry thread on a battery: fewer wake-ups, and beyond
+    16,000 predictions a second some go uncounted; the report has their number."""
+
     monitoring: bool = True
     """Count predictions. Without it nothing is reported, no label can be matched with its
     prediction, and a shadow gets no inputs."""
@@ -91,6 +98,13 @@ class DeviceConfig:
     """Failed model calls within ``trial_seconds`` after which a device goes back a release."""
 
     trial_seconds: float = 600.0
+
+    health_file: str = ""
+    """Path of a file that says how the device is, such as ``/run/edge/health.json``; none where it
+    is empty. On flash it costs a writing each time: better a file system in memory."""
+
+    health_seconds: float = 10.0
+    """Seconds between two writings of ``health_file``."""
 
     shadow_share: float = 0.1
     """Share of one thread's time that a shadow may use; inputs beyond it are skipped and
@@ -149,6 +163,8 @@ def _expected(name: str, kind: type, value: Any) -> str:
         return wrong_providers(value)
     if kind is tuple:
         return _unparsable(value)
+    if kind is str:
+        return "" if isinstance(value, str) and "\0" not in value else "a text"
     # bool is a subclass of int: without the first two tests True would pass as a number.
     if kind is bool:
         return "" if isinstance(value, bool) else "True or False"

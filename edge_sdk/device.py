@@ -25,20 +25,22 @@ from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
+from edge_sdk.fleet.device_state import DeviceState
+from edge_sdk.fleet.device_watch import DeviceWatch
 from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
-from edge_sdk.system.logs import Log, LogEntry, recent
 from edge_sdk.system.operating_system import call_in_child
-from edge_sdk.system.repeater import Repeater, first_stall
+from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.processes.client import OwnerClient
     from edge_sdk.processes.owner import Owner
@@ -46,14 +48,8 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.update.admission import OnUpdate
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
-_log = Log(__name__)
-
 CLOSE_SECONDS: Final = 10.0
 """Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
-
-STALL_SECONDS: Final = (60.0, 86_400.0)
-"""Seconds after which a round of the telemetry thread, and a sync, count as hanging; a download may
-take long."""
 
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
@@ -62,7 +58,7 @@ LOCAL_REPORTS: Final = 1_000
 SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
 
 
-class EdgeDevice(ModelCalls):
+class EdgeDevice(DeviceState, ModelCalls):
     """A device of a fleet, or (:meth:`offline`) release folders that answer by themselves.
 
     It has one identity, one state folder, one sync and one outbox for any number of models.
@@ -94,7 +90,10 @@ class EdgeDevice(ModelCalls):
             with an :class:`~edge_sdk.update.admission.UpdateOffer`: None or True to go on, False
             or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
             a sync, so it must not call :meth:`sync` or :meth:`close`.
-        metered: function that returns True while the network costs by the byte: updates wait.
+        metered: function that returns True while the network costs by the byte: updates wait, and
+            syncs are rare.
+        battery: function that returns True while the machine runs on a battery: shadows wait,
+            syncs and folding are rare. By default the system is asked (Linux).
         background: True to sync, to collect telemetry and to serve other processes of this device
             (:meth:`attach`) on daemon threads; without it call :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
@@ -131,6 +130,7 @@ class EdgeDevice(ModelCalls):
         energy: Meter | None = None,
         on_update: OnUpdate | None = None,
         metered: Callable[[], bool] | None = None,
+        battery: Callable[[], bool] | None = None,
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -144,6 +144,7 @@ class EdgeDevice(ModelCalls):
         link = FleetLink(enrolment, config, clock, on_update, metered)
         self._assemble(config, meter, clock, link.boot, link, SyncSchedule(config))
         try:
+            self._watch.thrift.ask(battery, metered)
             for name in link.identity.models:
                 self._follow(name, link)
             self._choose(model)
@@ -171,6 +172,8 @@ class EdgeDevice(ModelCalls):
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         clock: Callable[[], float] = time.time,
+        reporting: Reporting | None = None,
+        background: bool = True,
     ) -> EdgeDevice:
         """Return a device that serves the release in ``folder`` and connects to nothing.
 
@@ -187,12 +190,16 @@ class EdgeDevice(ModelCalls):
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
             clock: function that returns Unix seconds, for the windows of reports.
+            reporting: length of windows and other rules of reports, which a hub's plan says
+                elsewhere: :class:`edge_sdk.contract.serving_terms.Reporting`.
+            background: True to collect telemetry on a thread; without it :meth:`reports` does.
 
         Raises:
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
             StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function;
                 there are several folders, and files beside them or two of one model.
+            InputError: ``config`` or ``reporting`` is of another kind.
             PackError: ``pack`` or ``features`` is for another release, damaged or expired;
                 ``entities`` is for another model or damaged.
         """
@@ -201,7 +208,8 @@ class EdgeDevice(ModelCalls):
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk import device_kinds  # which has kinds of this class
 
-        return device_kinds.OfflineDevice(folders, files, config, energy, clock)
+        terms = device_kinds.offline_terms(reporting)
+        return device_kinds.OfflineDevice(folders, files, terms, config, energy, clock, background)
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -289,8 +297,11 @@ class EdgeDevice(ModelCalls):
         model = self._models.maker_of(str(prediction), store)
         model.feedback(prediction, label=label, reward=reward, clicks=clicks)
 
-    def reports(self) -> list[Body]:
-        """Return the reports since the last call, on a device without a hub; all windows end now.
+    def reports(self, *, final: bool = True) -> list[Body]:
+        """Return the reports since the last call, on a device without a hub.
+
+        Args:
+            final: True to end all windows now, False to leave those that are open.
 
         Raises:
             StateError: the device has a hub, to which they are sent.
@@ -298,7 +309,7 @@ class EdgeDevice(ModelCalls):
         if self._link is not None:
             raise StateError("this device has a hub: its reports wait in the outbox for it")
         for model in self._models:
-            model.collect()
+            model.collect(final=final)
         reports = list(self._local_reports)
         self._local_reports.clear()
         return reports
@@ -314,48 +325,14 @@ class EdgeDevice(ModelCalls):
         """
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
-        with self._sync_lock:
+        with self._sync_lock, self._meter.syncing():
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
                 for model in self._models:
                     model.explain_absence(f"the last sync reported {result.errors}")
+            self._watch.look()
             return result
-
-    def status(self) -> dict[str, Any]:
-        """Return the state of the device as plain values, ready for JSON.
-
-        That of each model is in ``models``, by name; that of the device's own stands beside it.
-        """
-        status = {
-            **self._models.status(),
-            "offline": self._link is None,
-            "resources": self._resources.sample(),
-            "memory": self._memory.status(),
-        }
-        if self._link is not None:
-            last = self._last_sync
-            status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
-        return status
-
-    def logs(self, after: int = 0) -> list[LogEntry]:
-        """Return the log records of this package in the process that runs the device.
-
-        Args:
-            after: number of the last record that is known.
-
-        Returns:
-            The newest thousand with a higher number, oldest first.
-        """
-        return recent(after)
-
-    def stalled(self) -> str | None:
-        """Return why the device's threads do not do their work any more, if so; for watchdogs."""
-        return first_stall(self._repeaters, STALL_SECONDS)
-
-    def may_wait(self) -> bool:
-        """Return whether a prediction may wait for the cloud or another process."""
-        return getattr(self._service.serving, "asks_cloud", False)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
@@ -377,12 +354,13 @@ class EdgeDevice(ModelCalls):
         for repeater in self._repeaters:
             repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
+        self._watch.say_closed()
         if self._link is not None:
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
             try:
                 for model in self._models:
-                    model.collect()
+                    model.collect(final=True)
                     model.end()
                 self._link.hand_over(deadline.left())
             finally:
@@ -391,6 +369,7 @@ class EdgeDevice(ModelCalls):
                     self._sync_lock.release()
         for model in self._models:
             model.end()
+        self._watch.close(deadline.left())
 
     def __repr__(self) -> str:
         where = "offline" if self._link is None else self._link.client.url
@@ -431,6 +410,7 @@ class EdgeDevice(ModelCalls):
         self._sync_lock = threading.Lock()  # sync() may be called while the sync thread runs
         self._repeaters = []
         self._resources = ResourceUse()
+        self._watch = DeviceWatch(config, self._models, link, clock, self.status, self._trouble)
 
     def _add(self, name: str) -> DeviceModel:
         """Add a model that answers nothing yet."""
@@ -493,10 +473,13 @@ class EdgeDevice(ModelCalls):
 
     def _fold(self) -> float:
         """Run one round of the telemetry thread; return the seconds until the next."""
-        self._models.fold()
-        return self._config.fold_seconds
+        try:
+            self._models.fold()
+        finally:  # what went wrong with one model is told, too
+            self._watch.look()
+        return self._watch.thrift.fold_seconds()
 
     def _sync_again(self) -> float:
         """Run one round of the sync thread; return the seconds until the next."""
         assert self._schedule is not None
-        return self._schedule.after(self.sync())
+        return self._watch.thrift.sync_seconds(self._schedule.after(self.sync()))

@@ -9,13 +9,14 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
-from edge_sdk.errors import ReleaseError, StateError
+from edge_sdk.errors import InputError, ReleaseError, StateError
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
 """Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
-
-OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
-"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
 
 LOCAL_BOOT: Final = "local"
 """First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
@@ -112,38 +110,41 @@ class OfflineDevice(EdgeDevice):
     """Device without a hub; see :meth:`EdgeDevice.offline`."""
 
     def __init__(
-        self, folders: Sequence[str | Path], files: OfflineFiles, config: DeviceConfig,
-        energy: Meter | None, clock: Callable[[], float], boot: str = LOCAL_BOOT,
+        self, folders: Sequence[str | Path], files: OfflineFiles, terms: ServingTerms,
+        config: DeviceConfig, energy: Meter | None, clock: Callable[[], float], background: bool,
+        boot: str = LOCAL_BOOT,
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
-        self._again = functools.partial(OfflineDevice, folders, files, config, energy, clock)
         _check_offline(folders, files)
+        # The health file is that of the process that opened the device, not of its children.
+        again = (folders, files, terms, replace(config, health_file=""), energy, clock)
+        self._again = functools.partial(OfflineDevice, *again, background)
         self._assemble(config, energy_use(energy), clock, boot)
         for folder in folders:
-            self._open(folder, files)
+            self._open(folder, files, terms)
         self._choose(None)
-        self._start_threads(background=True)
+        self._start_threads(background)
 
-    def _open(self, folder: str | Path, files: OfflineFiles) -> None:
+    def _open(self, folder: str | Path, files: OfflineFiles, terms: ServingTerms) -> None:
         release = opened_release(folder, self._config)
         name = release.manifest.model
         if name in self._models:
             raise StateError(f"{folder}: there is a release of {name} already; give one of each")
         service = self._add(name)._service
         pack, features, entities = files.opened(release)
-        serving = service.open(release, OFFLINE, pack=pack, features=features)
+        serving = service.open(release, terms, pack=pack, features=features)
         service.serve(serving)
         service.use_entities(entities)
+        beside = ServingTerms("offline", "candidate", terms.reporting)
         if files.shadow is not None:
             candidate = opened_release(files.shadow, self._config)
-            service.run(service.shadow(candidate, OFFLINE_CANDIDATE))
+            service.run(service.shadow(candidate, beside))
         if files.interleave is not None:
             from edge_sdk.experiments.interleaving import Interleaver
 
             mixed = opened_release(files.interleave, self._config)
-            candidate_ = service.open(mixed, OFFLINE_CANDIDATE)
-            arm = OFFLINE_CANDIDATE.arm
-            service.run(Interleaver(arm, serving, candidate_, clock=self._clock))
+            second = service.open(mixed, beside)
+            service.run(Interleaver(beside.arm, serving, second, clock=self._clock))
 
     def _after_fork(self) -> None:
         """Become, in a forked child, a device that opens the same files again when it is used."""
@@ -175,6 +176,22 @@ class DormantDevice(OfflineDevice):
 
     def _after_fork(self) -> None:
         """Sleep on in a child's child."""
+
+
+def offline_terms(reporting: Any = None) -> ServingTerms:
+    """Return the terms of the release on a device without a hub.
+
+    Args:
+        reporting: windows and limits, a :class:`Reporting`; ``None`` for those of :data:`OFFLINE`.
+
+    Raises:
+        InputError: it is none.
+    """
+    if reporting is None:
+        return OFFLINE
+    if not isinstance(reporting, Reporting):
+        raise InputError("opening", f"reporting: expected Reporting(…), got {reporting!r:.60}")
+    return replace(OFFLINE, reporting=replace(reporting, votes=0))
 
 
 def _check_offline(folders: Sequence[str | Path], files: OfflineFiles) -> None:

@@ -3,25 +3,80 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
-from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, plural
-from cloud_hub.cli.shared.registration import WATCH, command
+from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, pairs, plural
+from cloud_hub.cli.shared.registration import WATCH, command, group
 from cloud_hub.cli.shared.stored_features import stored_features_lines
+from edge_sdk.contract.limits import UPLOAD_MESSAGES
 
 QUANTILES: Final = ("p50", "p95", "p99")
 SCREEN: Final = 15
 """Windows that ``telemetry`` shows unless ``--limit`` says otherwise."""
 
 
+ReportsFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Messages, one a line, as edge replay writes them.")
+]
+ReplayName = Annotated[
+    str,
+    typer.Option("--as", parser=types.name, metavar="NAME", help="Name: replay-NAME."),
+]
+
+READ_BYTES: Final = 8 << 20
+"""Of messages that are sent at once, about: half of what a hub takes."""
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add ``telemetry``."""
-    telemetry = "edge-hub telemetry digits --since 12h"
-    command(app, "telemetry", panel=WATCH, example=telemetry)(_telemetry)
+    text = "What devices report, and reports that were made elsewhere."
+    actions = group(app, "telemetry", text, panel=WATCH)
+    command(actions, "show", example="edge-hub telemetry show digits --since 12h")(_telemetry)
+    example = "edge-hub telemetry import digits june.reports --as june"
+    command(actions, "import", example=example)(_import)
+
+
+def _import(hub: HubAddress, model: types.Model, file: ReportsFile, name: ReplayName) -> Result:
+    """Take the reports of a replayed history, as those of a device of its own."""
+    taken = Counter[str]()
+    reasons: dict[str, None] = {}
+    sent: dict[str, Any] = {"device": None}
+    for upload in _uploads(file):
+        sent = hub.client().post(f"models/{model}/telemetry/import", upload, name=name)
+        taken.update({key: sent[key] for key in ("accepted", "duplicates")})
+        taken["rejected"] += len(sent["rejected"])
+        reasons |= dict.fromkeys(each["reason"] for each in sent["rejected"])
+    result = {"device": sent["device"], **taken, "reasons": list(reasons)[:5]}
+    return Result(result, lambda r: pairs(r))
+
+
+def _uploads(file: Path) -> Iterator[bytes]:
+    """Yield bodies for ``POST /v1/messages``; raises BadParameter for what is no such file."""
+    waiting: list[bytes] = []
+    try:
+        with file.open("rb") as lines:
+            for line in lines:
+                if waiting and (
+                    len(waiting) == UPLOAD_MESSAGES
+                    or sum(map(len, waiting)) + len(line) > READ_BYTES
+                ):
+                    yield _upload(waiting)
+                    waiting = []
+                waiting.append(line.strip())
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    if waiting:
+        yield _upload(waiting)
+
+
+def _upload(messages: list[bytes]) -> bytes:
+    return b'{"messages":[' + b",".join(filter(None, messages)) + b"]}"
 
 
 def _telemetry(

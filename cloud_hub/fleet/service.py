@@ -23,6 +23,7 @@ from cloud_hub.fleet.identities import (
     check_signature,
     refuse_stopped,
 )
+from cloud_hub.fleet.replayed import ReplayedDevices
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.fleet.serials import RegisteredSerials
 from cloud_hub.fleet.tables import devices, identities
@@ -59,6 +60,7 @@ class Fleet:
         self.tokens = EnrolmentTokens(engine, audit)
         self.serials = RegisteredSerials(engine, audit)
         self.identities = Identities(engine, audit, credential_seconds)
+        self.replayed = ReplayedDevices(engine, self.identities)
 
     def new_token(self, *models: str, uses: int, seconds: float, actor: str) -> str:
         """Make one token with which devices may join.

@@ -13,6 +13,7 @@ from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, message, raw_body
 from cloud_hub.database.documents import Document, as_documents
+from cloud_hub.fleet.replayed import begin_of
 from cloud_hub.telemetry.envelope import open_upload
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
@@ -23,6 +24,9 @@ router = APIRouter(prefix="/v1")
 DAY: Final = 86_400.0
 LATEST: Final = 2.0**33
 """A time in Unix seconds that nobody asks for by mistake: the year 2242."""
+
+ReplayName = Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+"""Name that a person gives a replayed history."""
 
 Seconds = Annotated[float, Query(gt=0, le=10 * 366 * DAY)]
 """Length of time that an answer is about, up to now."""
@@ -39,6 +43,23 @@ async def messages(request: Request, device: Device) -> Document:
     ingest = hub_of(request).telemetry.ingest
     reply = await run_in_threadpool(ingest, device, opened.upload)
     return _plain(replace(reply, rejected=(*opened.unreadable, *reply.rejected)))
+
+
+@router.post("/models/{model}/telemetry/import")
+async def import_messages(
+    request: Request, admin: Admin, model: KnownModel, name: ReplayName
+) -> Document:
+    """Take messages of a history that was answered elsewhere, as those of a device of its own."""
+    raw = await raw_body(request, UPLOAD_BYTES)
+    opened = await run_in_threadpool(open_upload, raw)
+    hub = hub_of(request)
+    begin = await run_in_threadpool(begin_of, opened.upload)
+    device = await run_in_threadpool(
+        lambda: hub.fleet.replayed.get(model, name, begin, actor=admin)
+    )
+    reply = await run_in_threadpool(hub.telemetry.ingest, device, opened.upload)
+    whole = replace(reply, rejected=(*opened.unreadable, *reply.rejected))
+    return {"device": device.device, **_plain(whole)}
 
 
 @router.post("/predict")

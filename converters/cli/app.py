@@ -93,6 +93,7 @@ def _convert(
     licence: options.Licence = None,
     purpose: options.Purpose = "",
     limits_of_use: options.LimitsOfUse = [],  # noqa: B006 (as for --group)
+    ignore_extra: options.IgnoreExtra = False,
     trust: options.Trust = False,
     variants: options.Variants = None,
     budget: options.Budget = None,
@@ -112,9 +113,9 @@ def _convert(
 
     request = ConversionRequest(
         model, data, label, tuple(group), classes, outputs, threshold, tuple(kind), embedding,
-        name, out, version, parent, licence, purpose, tuple(limits_of_use), trust, variants,
-        budget, target, ship, seconds, p99_ms, rss_mb, calibrate_against, cascade_metric,
-        cascade_disagreement,
+        name, out, version, parent, licence, purpose, tuple(limits_of_use), ignore_extra,
+        trust, variants, budget, target, ship, seconds, p99_ms, rss_mb,
+        calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
     _run(request, plot, as_json=as_json)
 

@@ -163,6 +163,15 @@ LimitsOfUse = Annotated[
     ),
 ]
 
+IgnoreExtra = Annotated[
+    bool,
+    _option(
+        _RELEASE,
+        "--ignore-extra",
+        help="Devices leave out columns that are no features, instead of refusing the input.",
+    ),
+]
+
 Variants = Annotated[
     str | None,
     _option(

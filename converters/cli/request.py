@@ -36,6 +36,7 @@ class ConversionRequest:
     licence: str | None
     purpose: str
     limits_of_use: tuple[str, ...]
+    ignore_extra: bool
     trust: bool
     variants: str | None
     budget: str | None
@@ -74,6 +75,7 @@ class ConversionRequest:
             limits_of_use=self.limits_of_use,
             trust=self.trust,
             groups=rows.groups,
+            extra_columns="ignore" if self.ignore_extra else "refuse",
             budget=self.budget,
             target=self.target,
             device_budget=Budget(self.p99_ms, self.rss_mb),

@@ -104,6 +104,8 @@ class ReleasePipeline:
 
     def _candidates(self, proto: Any, folder: Path) -> Candidates:
         training = {"estimator": self.source.kind}
+        if self.spec.extra_ignored:
+            training["extra"] = "ignored"
         base = self.spec.manifest(self.source.task, self.source.signature(), proto, training)
         return Candidates(base, self.plan, folder, self._announce)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,9 @@ PARTS: Final[dict[str, Part]] = {
     "energy": energy.measure,
 }
 
+ENERGY: Final = {"energy": energy.measure}
+"""What ``--energy`` measures alone."""
+
 
 def measure(
     target: Path,
@@ -42,6 +45,7 @@ def measure(
     *,
     rows: Path | None = None,
     tell: Callable[[str], None] = lambda part: None,
+    parts: Mapping[str, Part] = PARTS,
 ) -> BenchResult:
     """Measure the release folder or ``.onnx`` file ``target`` on this machine.
 
@@ -50,6 +54,7 @@ def measure(
         effort: amount of measuring.
         rows: real rows as ``.npy`` or ``.npz``; otherwise the release's golden inputs, or random.
         tell: called with the name of each part before it starts.
+        parts: that are measured, by name.
 
     Raises:
         EdgeError: the model does not load or run here.
@@ -62,7 +67,7 @@ def measure(
         before = machine.conditions()
         size = subject.release.model_path.stat().st_size
         findings = Findings(facts={"model file, bytes": float(size)})
-        for name, part in PARTS.items():
+        for name, part in parts.items():
             tell(name)
             findings += part(subject, effort)
         return BenchResult(

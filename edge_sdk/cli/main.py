@@ -19,7 +19,9 @@ from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
 from edge_sdk.cli.providers import add_provider_options, providers_of
+from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.serving import add_serve
+from edge_sdk.cli.watching import add_health_command, add_watch, run_status
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
@@ -61,16 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     add_serve(commands, _reached, _add_log_options)
     for name, text, run in (
-        ("status", "show how an enrolled device is, whoever runs it", _status),
+        ("status", "show how an enrolled device is, in words and figures", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
     ):
         command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
         _add_state(command)
+        if run is _status:
+            add_watch(command)
         command.set_defaults(run=run)
+    add_health_command(commands, json_output)
     add_logs_command(commands, json_output)
     commands.group("look into")
     _add_predict(commands, json_output)
     add_pack_commands(commands, _row)
+    add_replay_command(commands, json_output)
     commands.group("measure")
     _add_bench(commands)
     return parser
@@ -136,6 +142,9 @@ def _add_bench(commands: CommandGroups) -> None:
     )
     bench.add_argument("target", type=Path, nargs="?", help="a release folder or an .onnx file")
     bench.add_argument("--quick", action="store_true", help="seconds instead of minutes, coarser")
+    bench.add_argument(
+        "--energy", action="store_true", help="joules alone; exit 1 where nothing counts them"
+    )
     bench.add_argument("--rows", type=Path, help="real rows to measure with, as .npy or .npz")
     bench.add_argument(
         "--json",
@@ -223,9 +232,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _reached(arguments.state, arguments.hub, background=False) as device:
-        show(device.status(), as_json=arguments.json)
-    return 0
+    return run_status(arguments, _reached)
 
 
 def _sync(arguments: argparse.Namespace) -> int:

@@ -81,6 +81,10 @@ class RunningExperiment(Protocol):
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         """Return the messages of windows that ended by ``now``, Unix seconds (``final``: all)."""
 
+    def pause(self, *, paused: bool) -> None:
+        """Leave out what can be left out, while power costs; nothing where that is nothing."""
+        return
+
     def close(self) -> None:
         """End it; nothing more is offered to it."""
 

@@ -133,6 +133,7 @@ class Shadow(RunningExperiment):
         self._marker, self._digest = marker, candidate.release.digest
         self._random = random.Random()
         self._queue: deque[RingRecord] = deque()
+        self._paused = False
         self._lock = threading.Lock()
         self._counts = ShadowCounts()
         self._windows = CandidateWindows(candidate, clock())
@@ -197,6 +198,9 @@ class Shadow(RunningExperiment):
         fields = {**vars(counts), "labelled": Pairs(**counts.labelled)}
         return [ShadowReport(window, version, **fields)]
 
+    def pause(self, *, paused: bool) -> None:
+        self._paused = paused
+
     def close(self) -> None:
         self._incumbent.monitor.set_tap(None)
         self._incumbent.watch = None
@@ -222,6 +226,9 @@ class Shadow(RunningExperiment):
         room: int,
         kept: Callable[[RingRecord], RingRecord] = lambda record: record,
     ) -> None:
+        if self._paused:
+            self._count("skipped", "battery", len(records))
+            return
         if self._sampled < 1:
             records = [record for record in records if self._random.random() < self._sampled]
         free = max(0, room - len(self._queue))

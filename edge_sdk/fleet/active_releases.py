@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model
-from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor
+from edge_sdk.serving.predictor import CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
-from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.serving.terms import NOTHING_SERVES, ServingTerms
 from edge_sdk.telemetry.label_join import ErrorRules, bits_of
 from edge_sdk.validation import (
     candidates_of,

@@ -17,11 +17,14 @@ from edge_sdk.contract.names import CPU
 from edge_sdk.errors import EdgeError
 from edge_sdk.fleet.enrolment import PROVIDERS, enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity
+from edge_sdk.fleet.local_events import LocalEvents
 from edge_sdk.fleet.model_link import ModelLink, Shared
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.windows import parse_windows
 from edge_sdk.telemetry.label_store import LabelStore
+from edge_sdk.update.admission import window_state
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.syncer import Syncer
 from edge_sdk.update.trust import Trust
@@ -52,6 +55,7 @@ class FleetLink:
 
     Attributes:
         models: links of the models that are followed, by name.
+        events: of the device.
 
     Args:
         how: to reach and join the hub.
@@ -73,6 +77,8 @@ class FleetLink:
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self.models: dict[str, ModelLink] = {}
+        self.events = LocalEvents(clock)
+        self._clock, self._windows = clock, parse_windows(config.update_windows)
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
@@ -109,7 +115,8 @@ class FleetLink:
         providers = [list(each) if isinstance(each, tuple) else each for each in config.providers]
         if (self.store.get(PROVIDERS) or [CPU]) != providers:
             self.store.put(PROVIDERS, providers)
-        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        told = self.events.of_message
+        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes, told)
         trust = Trust(self.store, self.client, self.identity.root, clock)
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, self.models,
@@ -174,6 +181,9 @@ class FleetLink:
             "standing": credentials.standing if credentials is not None else None,
             "refused": str(refusal) if refusal is not None else None,
             "hub": self.client.url,
+            "hub_answered": self.syncer.answered,
+            "hub_away": self.syncer.away,
+            "window": window_state(self._windows, self._clock()),
             "waiting": self.outbox.waiting(),
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),

@@ -37,6 +37,7 @@ class DeviceModel(ModelCalls):
     def __init__(self, name: str, service: ActiveReleases) -> None:
         super().__init__(service)
         self.name = name
+        self._served = False
 
     @property
     def following(self) -> Following:
@@ -63,8 +64,28 @@ class DeviceModel(ModelCalls):
 
     def status(self) -> dict[str, Any]:
         """Return the state of this model here as plain values, ready for JSON."""
+        from edge_sdk.fleet.status_words import of_model  # not needed at start
+
         status = {**self._service.status(), "name": self.name}
-        return status if self._link is None else status | self._link.status()
+        if self._link is not None:
+            status |= self._link.status()
+        return {"words": of_model(status), **status}
+
+    def conditions(self) -> dict[str, str]:
+        """Return why what this model has here is worse than it should be, by what that is."""
+        now = {}
+        self._served = self._served or self.serves
+        if self._served and not self.serves:
+            now["serving"] = f"nothing of {self.name} serves"
+        if damage := self._service.damage():
+            files = "; ".join(what for each in damage.values() for what in each.values())
+            now["files"] = f"damaged on the disk, of {self.name}: {files}"
+        return now
+
+    def spare(self, *, power: bool) -> None:
+        """Let what runs beside what serves wait, while ``power`` is to be spared."""
+        if (running := self._service.running) is not None:
+            running.pause(paused=power)
 
     def fold(self) -> None:
         """Run one round of the telemetry thread for this model."""
@@ -85,9 +106,9 @@ class DeviceModel(ModelCalls):
         """Name the reason why nothing serves, for the error that predictions then raise."""
         self._service.explain_absence(reason)
 
-    def collect(self) -> None:
-        """Keep the messages of all windows, which end now."""
-        self._service.collect(final=True)
+    def collect(self, *, final: bool) -> None:
+        """Keep the messages of windows that ended; with ``final``, of all, which end now."""
+        self._service.collect(final=final)
 
     def end(self) -> None:
         """End on purpose: the rest of the windows is kept, and nothing answers any more."""

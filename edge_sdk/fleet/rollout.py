@@ -77,6 +77,7 @@ class RolloutController:
 
     def start(self) -> None:
         """Serve what the last run left; an interrupted activation is finished or undone."""
+        self._link.entities.restore()
         updater = self._updater
         slot = updater.recover()
         try:

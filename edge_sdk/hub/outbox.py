@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import encode
@@ -41,13 +41,21 @@ class Outbox:
         store: where it is kept.
         boot: random name of this start; sequences begin at 1 within it.
         capacity: bytes of bodies that wait at most.
+        told: called with each message that is put in.
     """
 
-    def __init__(self, store: StateDatabase, boot: str, capacity: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        store: StateDatabase,
+        boot: str,
+        capacity: int = 64 << 20,
+        told: Callable[[Body], None] = lambda body: None,
+    ) -> None:
         self._store = store
         self._boot = boot
         self._capacity = capacity
         self._sequence = 0
+        self._told = told
 
     def put(self, bodies: Iterable[Body]) -> None:
         """Store messages; when it returns they survive a power cut.
@@ -71,6 +79,7 @@ class Outbox:
                     " VALUES (?, ?, ?, ?, ?, ?)",
                     (*message, len(raw), _crc(*message)),
                 )
+                self._told(body)
             self._make_room()
 
     def _make_room(self) -> None:

@@ -59,11 +59,12 @@ class Canonicaliser:
     Attributes:
         name: name of the rule, stored in every pack: ``dense-DTYPE-v1`` or ``columns-v1``.
         prefix: bytes that are hashed before the canonical bytes.
+        signature: of the rows.
     """
 
     def __init__(self, signature: Signature) -> None:
         schema = InputSchema(signature)
-        self._signature = signature
+        self.signature = signature
         self._dense = schema.dense
         self.name = f"dense-{self._dense.dtype}-v1" if self._dense else "columns-v1"
         self.prefix = self.name.encode() + b"\0"
@@ -93,7 +94,7 @@ class Canonicaliser:
 
         ``None`` if a value is not finite, or the model has no columns.
         """
-        if not self._signature.columns:
+        if not self.signature.columns:
             return None
         if self._dense:
             row = feed[self._dense.name][index]
@@ -101,7 +102,7 @@ class Canonicaliser:
                 None if self._is_float and not np.isfinite(row).all() else self.key(row.tobytes())
             )
         named = bytearray(self.prefix)
-        for column in self._signature.columns:
+        for column in self.signature.columns:
             value = feed[column.tensor][index, column.index]
             if column.dtype == STRING:
                 named += _text(value)

@@ -28,6 +28,7 @@ class Answers:
         generic: True if the release is neither a classifier nor a regressor.
         model: origin of the on-device model's answers; ``pack`` that of stored ones.
         needed: outputs that an answer is read from.
+        batch_outputs: names of those that a batch of answers holds.
     """
 
     def __init__(self, manifest: Manifest, tag: str) -> None:
@@ -48,6 +49,9 @@ class Answers:
         self._roles: dict[Role, str] = {
             spec.role: spec.name for spec in self.needed if spec.role != "embedding"
         }
+        self.batch_outputs = tuple(
+            spec.name for spec in self.needed if spec.name not in self._embedding
+        )
         self._shown = [spec.name for spec in signature.outputs if spec.name not in hidden]
         self._axes = {s.name: s.batch for s in self.needed} if signature.batched else {}
         scored = probabilities or scores
@@ -91,6 +95,20 @@ class Answers:
             if name not in self._embedding
         }
         return BatchPrediction(self.model, self.classes, turned, self._roles)
+
+    def mixed(self, outputs: dict[str, NDArray[Any]], known: NDArray[np.bool_]) -> BatchPrediction:
+        """Return the predictions of N rows, of which the ``known`` ones come from the pack.
+
+        Args:
+            outputs: :attr:`batch_outputs` by name, [N, ...].
+            known: of each row whether the pack answered it, [N].
+        """
+        origin = self.pack if known.all() else self.model
+        return BatchPrediction(origin, self.classes, outputs, self._roles, (self.pack, known))
+
+    def stored_value(self, name: str, stored: Mapping[str, NDArray[Any]]) -> Any:
+        """Return one output of a pack's value; a stored label is the index of its class."""
+        return self.classes[int(stored[name])] if name == self.label else stored[name]
 
     def degraded(self, local: Prediction) -> Prediction:
         """Mark ``local`` as served because the cloud could not answer."""

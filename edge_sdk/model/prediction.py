@@ -186,16 +186,16 @@ class BatchPrediction:
         values: array [N] or [N, targets] of a regressor, or ``None``.
     """
 
-    source: Source = "model"
-
     def __init__(
         self,
         origin: Origin,
         classes: tuple[Label, ...],
         outputs: dict[str, NDArray[Any]],
         roles: Mapping[Role, str],
+        stored: tuple[Origin, NDArray[np.bool_]] | None = None,
     ) -> None:
         self._origin = origin
+        self._stored = stored
         self._number = 0
         self._classes = classes
         self._roles = roles
@@ -221,6 +221,32 @@ class BatchPrediction:
     def version(self) -> str:
         """Version of the release that answered."""
         return self._origin.version
+
+    @property
+    def source(self) -> Source:
+        """Source of the answers; of a batch of which the pack answered a part it is ``model``."""
+        return self._origin.source
+
+    @property
+    def sources(self) -> list[Source]:
+        """Source of each answer, [N]."""
+        if self._stored is None:
+            return [self.source] * self._count
+        return ["pack" if known else "model" for known in self._stored[1].tolist()]
+
+    @property
+    def from_pack(self) -> NDArray[np.bool_] | None:
+        """Whether the pack gave each answer, [N]; ``None`` where it was not asked or held none."""
+        return None if self._stored is None else self._stored[1]
+
+    @property
+    def counts(self) -> dict[Source, int]:
+        """Number of answers by source."""
+        if self._stored is None:
+            return {self.source: self._count}
+        known = int(self._stored[1].sum())
+        both: tuple[tuple[Source, int], ...] = (("pack", known), ("model", self._count - known))
+        return {source: count for source, count in both if count}
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
@@ -255,7 +281,8 @@ class BatchPrediction:
     def sample(self, rows: slice) -> BatchPrediction:
         """Return the answers to some rows, as a copy."""
         some = {name: array[rows].copy() for name, array in self.outputs.items()}
-        return BatchPrediction(self._origin, self._classes, some, self._roles)
+        stored = self._stored and (self._stored[0], self._stored[1][rows])
+        return BatchPrediction(self._origin, self._classes, some, self._roles, stored)
 
     @property
     def ids(self) -> list[str]:
@@ -282,7 +309,7 @@ class BatchPrediction:
         i %= self._count
         labels, confidences = self.labels, self.confidences
         return Prediction.of(
-            self._origin,
+            self._stored[0] if self._stored is not None and self._stored[1][i] else self._origin,
             f"{self._number}.{i}",
             None if labels is None or self.multilabel else _scalar(labels[i]),
             None if confidences is None else float(confidences[i]),

@@ -19,10 +19,18 @@ from numpy.typing import NDArray
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
 from edge_sdk.model.dtypes import numpy_dtype
-from edge_sdk.model.values import is_missing
+from edge_sdk.model.tables import (
+    NamedFeatures,
+    columns_of,
+    is_frame,
+    is_series,
+    row_of_frame,
+    row_of_series,
+)
+from edge_sdk.model.values import is_missing, is_time, seconds, seconds_of
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Column, Signature, TensorSpec
+    from edge_sdk.contract.manifest import Column, Manifest, Signature, TensorSpec
     from edge_sdk.model.release import Feed
 
 MISSING_TEXT: Final = "\x1amissing"
@@ -39,14 +47,16 @@ class InputSchema:
     Args:
         signature: signature of the release.
         missing: True if NaN (``None`` in lists and dicts) is allowed in float columns.
+        extra: True if columns that are no features are left out; else they are refused.
 
     Attributes:
+        named: names of the features, and what was left out beside them.
         columns: named features, in order.
         dense: the input tensor if all columns are in one numeric tensor in order; else ``None``.
         width: number of columns.
     """
 
-    def __init__(self, signature: Signature, *, missing: bool = False) -> None:
+    def __init__(self, signature: Signature, *, missing: bool = False, extra: bool = False) -> None:
         self.signature = signature
         self.columns = signature.columns
         self.missing = missing
@@ -54,11 +64,20 @@ class InputSchema:
         self.width = len(signature.columns)
         self._dtype = np.dtype(self.dense.dtype) if self.dense else None
         self._names = [column.name for column in signature.columns]
+        self.named = NamedFeatures(self._names, extra=extra)
         self._specs = {spec.name: spec for spec in signature.application_inputs}
         self._categories = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
 
+    @classmethod
+    def of(cls, manifest: Manifest) -> InputSchema:
+        """Return that of a release, with what it says of missing values and other columns."""
+        says = manifest.training.get
+        missing, extra = says("missing") == "allowed", says("extra") == "ignored"
+        return cls(manifest.signature, missing=missing, extra=extra)
+
     def row(self, x: Any) -> Feed:
-        """Return tensors with a batch of one from a row (1-D), a dict by column, or a feed.
+        """Return tensors with a batch of one from a row (1-D), a dict by column, a one-row
+        DataFrame, a Series, or a feed.
 
         The tensors of a feed may come with the axis of the rows, of size one, or without it.
 
@@ -67,8 +86,9 @@ class InputSchema:
         """
         if not self.columns:
             return self._one_row(self._feed(x, one=True))
+        x = self._from_table(x)
         if isinstance(x, Mapping):
-            self._check_names(x)
+            self.named.check(x)
             return self._columns([[x[name]] for name in self._names])
         if isinstance(x, np.ndarray) and x.ndim != 1:
             raise InputError("shape", f"expected a row of {self.width} features, got {x.shape}")
@@ -87,9 +107,8 @@ class InputSchema:
             return {self.dense.name: self._matrix(x)}  # nothing to convert: most batches
         if not self.columns:
             return self._same_rows(self._feed(x))
-        # Recognised by its methods: pandas is not imported, and need not be installed.
-        if hasattr(x, "columns") and hasattr(x, "to_numpy"):
-            x = {str(name): x[name].to_numpy() for name in x.columns}
+        if is_frame(x):
+            x = columns_of(x)
         if isinstance(x, Mapping):
             return self._batch_by_name(x)
         if self.dense and isinstance(x, np.ndarray) and x.dtype != object:
@@ -103,9 +122,18 @@ class InputSchema:
         rows = [self._values(row) for row in x]
         return self._columns([list(column) for column in zip(*rows, strict=True)])
 
+    def _from_table(self, row: Any) -> Any:
+        """Return a row of a data frame library by name or in order; any other as it is."""
+        if type(row) is np.ndarray or isinstance(row, Mapping):
+            return row
+        if is_frame(row):
+            return row_of_frame(row)
+        return row_of_series(row, self._names) if is_series(row) else row
+
     def _values(self, row: Any) -> Sequence[Any]:
+        row = self._from_table(row)
         if isinstance(row, Mapping):
-            self._check_names(row)
+            self.named.check(row)
             return [row[name] for name in self._names]
         return self._sequence(row)
 
@@ -118,17 +146,8 @@ class InputSchema:
             raise InputError("shape", f"expected {self.width} features, got {len(x)}")
         return list(x)
 
-    def _check_names(self, row: Mapping[str, Any]) -> None:
-        absent = [name for name in self._names if name not in row]
-        if absent:
-            raise InputError("missing", f"expected feature {absent[0]!r}, which is not in the row")
-        if len(row) > self.width:
-            expected = set(self._names)
-            extra = next(name for name in row if name not in expected)
-            raise InputError("unknown_feature", f"{extra!r} is no feature of this model")
-
     def _batch_by_name(self, x: Mapping[str, Any]) -> Feed:
-        self._check_names(x)
+        self.named.check(x)
         lengths = {name: len(x[name]) for name in self._names}
         if len(set(lengths.values())) != 1:
             raise InputError("shape", f"expected columns of one length, got {lengths}")
@@ -262,6 +281,10 @@ class InputSchema:
         return f"; axis {axis} is that of the rows: for one row give np.expand_dims(x, {axis})"
 
     def _tensor(self, spec: TensorSpec, value: Any, one: bool) -> NDArray[Any]:
+        if type(value) is not np.ndarray:
+            from edge_sdk.model.pictures import as_array  # most devices never see one
+
+            value = as_array(spec, value)
         given, shape = _array(spec.name, value), self._shape(spec)
         array = given
         if one and self.signature.batched and array.ndim == len(shape) - 1:
@@ -317,6 +340,8 @@ def _numbers(name: str, values: Any) -> NDArray[Any]:
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "biuf":
         return array
+    if array.ndim == 1 and array.dtype.kind in "mM":
+        return seconds(array)
     # Value by value, so that the message can name the one that does not fit.
     return np.array([_number(name, value) for value in values])
 
@@ -324,8 +349,12 @@ def _numbers(name: str, values: Any) -> NDArray[Any]:
 def _number(name: str, value: Any) -> float | int:
     if value is None:
         return float("nan")
+    if is_time(value):
+        return seconds_of(value)
     if isinstance(value, bool | int | float | np.number | np.bool_):
         return value.item() if isinstance(value, np.generic) else value
+    if is_missing(value):  # such as the NA of pandas
+        return float("nan")
     raise InputError("dtype", f"feature {name!r}: expected a number, got {value!r:.60}")
 
 

@@ -6,9 +6,13 @@ training, on a device and in a report.
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+_SECOND = np.timedelta64(1, "s")
 
 
 def is_missing(value: Any) -> bool:
@@ -27,3 +31,34 @@ def category(value: Any) -> str:
     number = value.item() if isinstance(value, np.generic) else value
     whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
     return str(int(number)) if whole else str(number)
+
+
+def is_time(value: Any) -> bool:
+    """Return True for a moment, a day or a length of time, of Python, NumPy or pandas."""
+    # The classes of pandas are subclasses of Python's.
+    times = datetime.date | datetime.timedelta | np.datetime64 | np.timedelta64
+    return isinstance(value, times)
+
+
+def seconds_of(value: Any) -> float:
+    """Return a moment as Unix seconds, or a length of time as seconds; what is missing is NaN.
+
+    A moment without a zone is UTC, as it is where data is kept for trainings.
+    """
+    if value != value:  # NaT
+        return float("nan")
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return float(seconds(np.asarray(value)))
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if not isinstance(value, datetime.datetime):
+        value = datetime.datetime(value.year, value.month, value.day)
+    moment = value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
+    return float(moment.timestamp())
+
+
+def seconds(times: NDArray[Any]) -> NDArray[np.float64]:
+    """Return an array of ``datetime64`` or ``timedelta64`` as seconds; what is missing is NaN."""
+    since = times - np.datetime64(0, "s") if times.dtype.kind == "M" else times
+    counted: NDArray[np.float64] = since / _SECOND
+    return counted

@@ -35,9 +35,10 @@ def prediction_from_plain(plain: Any) -> Prediction:
 
 def batch_to_plain(batch: BatchPrediction) -> list[Any]:
     """Return what :func:`batch_from_plain` takes."""
+    stored = batch._stored and [_origin_to_plain(batch._stored[0]), batch._stored[1]]
     return [
         _origin_to_plain(batch._origin), batch._number, list(batch._classes), batch.outputs,
-        dict(batch._roles),
+        dict(batch._roles), stored,
     ]  # fmt: skip
 
 
@@ -48,8 +49,9 @@ def batch_from_plain(plain: Any, remember: Callable[[str], None]) -> BatchPredic
         plain: as it came.
         remember: called with the name of the batch once somebody asks for ids of its rows.
     """
-    origin, number, classes, outputs, roles = plain
-    batch = BatchPrediction(_origin_from_plain(origin), tuple(classes), outputs, roles)
+    origin, number, classes, outputs, roles, stored = plain
+    known = stored and (_origin_from_plain(stored[0]), stored[1])
+    batch = BatchPrediction(_origin_from_plain(origin), tuple(classes), outputs, roles, known)
     batch._number = number
     batch._remembered = lambda each: remember(batch_name(each))
     return batch

@@ -7,7 +7,7 @@ Mixins: :class:`edge_sdk.EdgeDevice` and its models say what the methods do.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -19,6 +19,7 @@ from edge_sdk.validation import path_of
 if TYPE_CHECKING:  # sockets are not needed at the start of a device that serves nobody
     from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.contract.messages import Body
+    from edge_sdk.fleet.local_events import LocalEvent
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
@@ -65,9 +66,15 @@ class RemoteModelCalls:
         return prediction_from_plain(self._call("predict", **options))
 
     def predict_batch(
-        self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
+        self,
+        x: Any,
+        *,
+        unit: str | None = None,
+        groups: Mapping[str, Any] | None = None,
+        pack: bool = False,
     ) -> BatchPrediction:
-        plain = self._call("predict_batch", **_given(x=x, unit=unit, groups=groups))
+        options = _given(x=x, unit=unit, groups=groups, pack=pack or None)
+        plain = self._call("predict_batch", **options)
         return batch_from_plain(plain, lambda batch: self._call("remember", batch=batch))
 
     def predict_ranking(
@@ -150,13 +157,19 @@ class RemoteCalls(RemoteModelCalls):
 
         return SyncResult(**self._call("sync"))
 
+    def on_event(self, callback: Callable[[LocalEvent], Any]) -> Callable[[], None]:
+        raise StateError(
+            "events are told in the process that runs the device; here status()['events'] has the "
+            "newest of them"
+        )
+
     def stalled(self) -> str | None:
         return None  # its threads are looked after where they run
 
     def may_wait(self) -> bool:
         return True
 
-    def reports(self) -> list[Body]:
+    def reports(self, *, final: bool = True) -> list[Body]:
         raise StateError("this device has a hub: its reports wait in the outbox for it")
 
     def logs(self, after: int = 0) -> list[LogEntry]:

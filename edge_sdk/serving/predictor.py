@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
@@ -27,6 +27,7 @@ from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.serving.feature_join import FeatureJoin
 from edge_sdk.serving.scrub import Scrub
+from edge_sdk.serving.stored_rows import answered
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
@@ -53,12 +54,6 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 
 def _nothing(entity: str) -> None:
     """Give no precomputed answer: there are none here."""
-
-
-NOTHING_SERVES: Final = dict.fromkeys(
-    ("model", "version", "variant", "provider", "nodes", "pack", "features", "experiment", "arm")
-)
-"""The status of a device without a release."""
 
 
 class Predictor:
@@ -119,9 +114,7 @@ class Predictor:
         self.model.on_unload(self._unbind)
         self._pack, self._features, self._clock = pack, features, clock
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
-        missing = manifest.training.get("missing") == "allowed"
-        self._schema = InputSchema(manifest.signature, missing=missing)
-        self._first = manifest.signature.application_inputs[0]
+        self._schema = InputSchema.of(manifest)
         self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
@@ -138,8 +131,9 @@ class Predictor:
         self._features_of = FeatureJoin(features, self.scrub, self.monitor, clock)
 
     def status(self) -> dict[str, Any]:
-        """Return model, version, variant, its provider, and terms; packs by the SHA-256 of their
-        body. ``nodes`` are those of the graph by the provider that runs them.
+        """Return model, version, variant, its provider, and terms, packs by the SHA-256 of their
+        body, and the columns of the application that were left out. ``nodes`` are those of the
+        graph by the provider that runs them.
         """
         manifest = self.release.manifest
         return {
@@ -151,6 +145,7 @@ class Predictor:
             "features": self._features.digest if self._features is not None else None,
             "experiment": self.terms.experiment,
             "arm": self.terms.arm,
+            "ignored": list(self._schema.named.ignored),
         }
 
     def window(self, start: int) -> Window:
@@ -334,12 +329,15 @@ class Predictor:
         """
         return self._features_of.stored(entity)
 
-    def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
-        """Answer N inputs with the model; neither pack nor cloud is asked.
+    def predict_batch(
+        self, x: Any, groups: GroupValues | None = None, *, pack: bool = False
+    ) -> BatchPrediction:
+        """Answer N inputs with the model; the cloud is not asked.
 
         Args:
             x: N rows, as :meth:`edge_sdk.EdgeDevice.predict_batch` takes them.
             groups: N values by column, of columns that the model does not take.
+            pack: ask the pack first.
 
         Raises:
             InputError: the rows do not fit the model; the model did not run.
@@ -352,8 +350,7 @@ class Predictor:
                 raise InputError("batch", "this model takes one input at a time: use predict")
             x, groups = grouping.split_batch(x, groups)
             feed = self._schema.batch(x)
-            outputs = self.model.run(feed)
-            batch = self._answers.batch(outputs, feed[self._first.name].shape[self._first.batch])
+            batch, outputs = answered(feed, self._answers, self.model, self._pack if pack else None)
             codes = grouping.batch(feed, groups, len(batch)) if grouping else None
         except EdgeError as error:
             self._count(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 
@@ -24,3 +25,20 @@ class ServingTerms:
     reporting: Reporting = Reporting()
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
+
+
+NOTHING_SERVES: Final = dict.fromkeys(
+    (
+        "model",
+        "version",
+        "variant",
+        "provider",
+        "nodes",
+        "pack",
+        "features",
+        "experiment",
+        "arm",
+        "ignored",
+    )
+)
+"""The status of a device without a release."""

@@ -24,6 +24,7 @@ class Repeater:
 
     def __init__(self, name: str, work: Callable[[], float]) -> None:
         self._work = work
+        self.name = name
         self.error: Exception | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -61,6 +62,11 @@ class Repeater:
                 self.error, wait = error, AFTER_ERROR
             self._began = None
             self._wake.wait(wait)
+
+
+def first_failure(repeaters: Sequence[Repeater]) -> str | None:
+    """Return that the last call of one of some repeaters failed, and why."""
+    return next((f"{r.name} fails: {r.error}" for r in repeaters if r.error is not None), None)
 
 
 def first_stall(repeaters: Sequence[Repeater], seconds: Sequence[float]) -> str | None:

@@ -11,11 +11,12 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,9 @@ from edge_sdk.telemetry.meters import InTime, Meter, find_meter, why_none
 
 if TYPE_CHECKING:  # not needed at start
     from edge_sdk.contract.messages import Body
+
+SYNCS: Final = 20
+"""Syncs whose joules the status averages, the newest."""
 
 READ_SECONDS: Final = 60.0
 """At most between two readings, so that a counter begins again no more than once in between."""
@@ -74,6 +78,8 @@ class EnergyUse:
         self._last_message = ""
         self._latest: Energy | None = None
         self._dropped: Counter[str] = Counter()
+        self._drawn = 0.0
+        self._syncs: deque[tuple[float, float]] = deque(maxlen=SYNCS)
 
     def begin(self, who: object, window: int) -> None:
         """``who`` answers from now on and has not answered before; ``window`` is that of now."""
@@ -151,6 +157,23 @@ class EnergyUse:
         self._last_message = fault.message
         return None
 
+    @contextlib.contextmanager
+    def syncing(self) -> Iterator[None]:
+        """Measure the joules that the device draws while the block runs, predictions included."""
+        before, began = self._so_far(), self._clock()
+        yield
+        after = self._so_far() if before is not None else None
+        if before is not None and after is not None:
+            self._syncs.append((after - before, self._clock() - began))
+
+    def _so_far(self) -> float | None:
+        """Joules between good readings so far; ``None`` where this one is none."""
+        if self._meter is None:
+            return None
+        with self._lock:
+            self._read()
+            return None if self._last is None else self._drawn
+
     def status(self) -> dict[str, Any]:
         """Return the meter, the latest figures, and counts of dropped intervals by reason."""
         if self._meter is None:
@@ -160,8 +183,13 @@ class EnergyUse:
             status["said"] = self._last_message
         if self._latest is not None:
             latest = self._latest
-            status["joules_a_prediction"] = latest.joules / latest.predictions
+            status["joules_per_1000_predictions"] = 1e3 * latest.joules / latest.predictions
             status["watts"] = latest.joules / latest.seconds
+        if syncs := tuple(self._syncs):
+            joules, seconds = map(sum, zip(*syncs, strict=True))
+            status["joules_a_sync"], status["seconds_a_sync"] = (
+                joules / len(syncs), seconds / len(syncs),
+            )  # fmt: skip
         return status
 
     def _start(self, who: object, window: int) -> None:
@@ -188,6 +216,7 @@ class EnergyUse:
             self._fault = MeterFault("backwards", f"{before} J, then {now} J")
         elif before is not None:
             self._joules += now - before
+            self._drawn += now - before
 
 
 def energy_use(meter: Meter | None) -> EnergyUse:

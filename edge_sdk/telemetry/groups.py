@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.groups import LACKING, OTHER, GroupColumn
 from edge_sdk.errors import InputError
 from edge_sdk.model.schema import MISSING_TEXT
+from edge_sdk.model.tables import is_frame, is_series, row_of_frame, row_of_series
 from edge_sdk.model.values import category, is_missing
 from edge_sdk.validation import number_of
 
@@ -99,6 +100,7 @@ class Grouping:
         self.app_columns = tuple(self._by_app)
         self._unnamed = bytes(groups.missing for groups in self._by_app.values())
         self._rows = bool(columns)
+        self._names = list(places)
 
     def __bool__(self) -> bool:
         return bool(self.columns)
@@ -117,7 +119,13 @@ class Grouping:
 
     def split(self, x: Any, groups: GroupValues | None) -> tuple[Any, GroupValues | None]:
         """Return a row without the columns that are not the model's, and the groups in those."""
-        if not self._by_app or not self._rows or not isinstance(x, Mapping):
+        if not self._by_app or not self._rows:
+            return x, groups
+        if is_frame(x):
+            x = row_of_frame(x)
+        elif is_series(x):
+            x = row_of_series(x, self._names)
+        if not isinstance(x, Mapping):
             return x, groups
         in_row = {name: x[name] for name in self.app_columns if name in x}
         if not in_row:

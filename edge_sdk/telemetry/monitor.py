@@ -20,7 +20,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -206,7 +206,7 @@ class Monitor:
             bucket, some = self._bucket(), None if groups is None else groups[rows]
             batch._remembered = functools.partial(self._remember, bucket=bucket)
             batch._groups, sample = groups, batch.sample(rows)
-            self._batches.append((self._clock(), columns, sample, len(batch), some, bucket))
+            self._batches.append((self._clock(), columns, sample, batch.counts, some, bucket))
 
     def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:
         """Somebody asked for ids of ``batch``: keep its answers for late labels."""
@@ -411,7 +411,7 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self, at: float, columns: Columns, rows: BatchPrediction, count: int,
+        self, at: float, columns: Columns, rows: BatchPrediction, count: Mapping[str, int],
         groups: Codes | None, bucket: int | None,
     ) -> None:  # fmt: skip
         self.answered = True
@@ -420,7 +420,7 @@ class Monitor:
         window = self._window(self._start(at))
         window.add_batch(self._bins, columns, rows, count, groups)
         if bucket is not None:
-            window.by_bucket().add_many(bucket, count)
+            window.by_bucket().add_many(bucket, sum(count.values()))
 
     def _remember_answers(self, at: float, batch: BatchPrediction, bucket: int | None) -> None:
         answers = batch_answers(self._start(at), int(at), batch, bucket)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from edge_sdk.telemetry.key_counts import Buckets, CallingKey
     from edge_sdk.telemetry.tensor_watch import Excerpt
 
-    SampledBatch = tuple[float, "Columns", BatchPrediction, int, Codes | None, int | None]
+    SampledBatch = tuple[
+        float, "Columns", BatchPrediction, Mapping[Source, int], Codes | None, int | None
+    ]
     NamedBatch = tuple[float, BatchPrediction, int | None]
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
@@ -194,8 +196,11 @@ def batch_answers(
         answers[:] = labels.tolist()
     elif batch.values is not None and batch.values.size == count:
         answers[:] = batch.values.ravel().tolist()
-    own = nothing if labels is None else answers
-    source = np.full(count, SOURCES.index(batch.source), np.uint8)
+    own: NDArray[np.object_] = nothing if labels is None else answers
+    source = np.full(count, _SOURCE[batch.source], np.uint8)
+    if batch.from_pack is not None:
+        source[batch.from_pack] = _SOURCE["pack"]
+        own = np.where(batch.from_pack, nothing, own)
     # Broadcast: one number for all rows, whatever their count.
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
     buckets = None if bucket is None else np.full(count, bucket, np.uint8)

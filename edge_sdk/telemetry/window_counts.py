@@ -96,7 +96,8 @@ class WindowCounts:
 
     def add_batch(
         self,
-        bins: ProfileBins, columns: Any, sample: BatchPrediction, count: int, groups: Codes | None,
+        bins: ProfileBins, columns: Any, sample: BatchPrediction, count: Mapping[str, int],
+        groups: Codes | None,
     ) -> None:  # fmt: skip
         """Add a batch: a sample of its rows to the histograms, all to the predictions.
 
@@ -104,7 +105,7 @@ class WindowCounts:
             bins: of the profile.
             columns: one sequence of values per feature, over the sample.
             sample: answers to some rows, perhaps none.
-            count: of all rows.
+            count: of all rows, by source.
             groups: codes of declared groups of the sample, where the release has some.
         """
         named = {"label": sample.compared, "confidence": sample.confidences, "value": sample.values}
@@ -113,7 +114,7 @@ class WindowCounts:
             self.add(bins, columns, outputs, len(sample))
         if groups is not None:
             self.groups.add(bins.outputs, groups, [outputs[name] for name in bins.names])
-        self.predictions[sample.source] += count
+        self.predictions.update(count)
 
     def add_joined(self, at: float, stale_at: int | None) -> None:
         """Add a prediction at ``at`` with features that get stale at ``stale_at``, both in Unix

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from edge_sdk.system.windows import DAY, HOUR, WEEK, WeeklyWindow
 
@@ -114,6 +114,29 @@ def decide(
         return None
     seconds = ASK_AGAIN if at.answer is False else float(at.answer)
     return Wait("application", at.now + min(max(seconds, 0.0), left)) if seconds > 0 else None
+
+
+def window_state(
+    windows: Sequence[WeeklyWindow], now: float, zone: datetime.tzinfo | None = None
+) -> dict[str, Any] | None:
+    """Return whether a window is open, and until when it stays so; ``None`` without windows.
+
+    Args:
+        windows: in which updates may happen.
+        now: Unix seconds.
+        zone: of the windows; ``None`` for the device's own.
+    """
+    if not windows:
+        return None
+    closed = _until_window(windows, Conditions(now, 0.0), zone)
+    if closed:
+        return {"open": False, "until": now + closed}
+    local = datetime.datetime.fromtimestamp(now, zone)
+    minute, ahead = local.weekday() * DAY + local.hour * HOUR + local.minute, 0
+    # Windows may touch or overlap: from the end of one it goes on where another holds.
+    while ahead < WEEK and (here := [w for w in windows if w.holds((minute + ahead) % WEEK)]):
+        ahead += max(w.minutes - (minute + ahead - w.start) % WEEK for w in here)
+    return {"open": True, "until": now + ahead * 60.0 - local.second}
 
 
 def _until_window(

@@ -26,6 +26,11 @@ T = TypeVar("T")
 DAY: Final = 86_400.0
 """Metadata is refreshed at least this often, changed or not, so that its expiry is noticed."""
 
+ANSWERED_SECONDS: Final = 1_800.0
+"""At most between two writings of when the hub last answered."""
+
+_ANSWERED: Final = "hub_answered"
+
 UNREADABLE: Final = (413, 422)
 """HTTP statuses by which an upload is refused for what it holds: it will never be taken."""
 
@@ -84,6 +89,10 @@ class Syncer:
 
     What goes wrong with one model keeps none of the others waiting.
 
+    Attributes:
+        answered: when the hub last answered, Unix seconds; ``None`` for never.
+        away: why it did not at the last sync; ``None`` where it did.
+
     Args:
         store: of the device; it is written back to the disk here once that takes it again.
         outbox: what is sent.
@@ -120,6 +129,9 @@ class Syncer:
         self._refreshed = 0.0
         self._last_checkin: tuple[CheckIn, float] | None = None
         self._away_since: float | None = None
+        self.away: str | None = None
+        self._answered_kept: float | None = store.get(_ANSWERED)
+        self.answered = self._answered_kept
         self._warned: dict[str, str] = {}
 
     def once(self) -> SyncResult:
@@ -139,6 +151,7 @@ class Syncer:
             if update is not None:
                 updates[name] = update
         self._part(errors, "checkin", self._check_in)
+        self._note_answer(errors)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
         return SyncResult(
@@ -196,6 +209,21 @@ class Syncer:
         except (EdgeError, OSError) as error:  # of the disk; the network's are EdgeErrors
             errors[name] = error
             return None
+
+    def _note_answer(self, errors: Mapping[str, Exception]) -> None:
+        """Note whether the hub answered; on the disk now and then, for who looks after a restart.
+
+        A refusal is an answer.
+        """
+        silent = [e for e in errors.values() if isinstance(e, HubUnreachable)]
+        self.away = str(silent[0]) if silent else None
+        if isinstance(errors.get("plan"), HubUnreachable):
+            return
+        self.answered = now = self._clock()
+        kept = self._answered_kept
+        if kept is None or not 0 <= now - kept < ANSWERED_SECONDS:
+            self._answered_kept = now
+            self._part({}, "answered", lambda: self._store.put(_ANSWERED, now))
 
     def _log(self, errors: dict[str, Exception]) -> None:
         """Log that the hub went or came, and other trouble once for as long as it stays the same.

@@ -170,7 +170,7 @@ def test_the_commands_publish_promote_and_show(
     release = make_release(tmp_path, "by-hand")
     code, out = edge_hub(hub, capsys, "publish", str(release.folder), "--promote", "--json")
     assert (code, json.loads(out)["version"]) == (0, "1.0")
-    for command in ("plan", "telemetry", "triggers status", "runs list", "packs"):
+    for command in ("plan", "telemetry show", "triggers status", "runs list", "packs"):
         code, out = edge_hub(hub, capsys, *command.split(), "by-hand", "--json")
         assert code == 0, out
         json.loads(out)

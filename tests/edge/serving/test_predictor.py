@@ -111,6 +111,36 @@ def test_the_pack_answers_first_and_the_model_what_it_does_not_hold(tmp_path: Pa
     assert known.label == int(softmax(rows(10), 9)[3].argmax())
 
 
+def test_a_batch_may_ask_the_pack_and_the_model_answers_the_other_rows(tmp_path: Path) -> None:
+    serving = with_pack(tmp_path)
+    x = np.concatenate([rows(20)[15:], rows(10)[:3], rows(20)[12:14]])
+    plain, mixed = serving.predict_batch(x), serving.predict_batch(x, pack=True)
+    assert plain.sources == ["model"] * 10
+    assert mixed.sources == ["model"] * 5 + ["pack"] * 3 + ["model"] * 2
+    assert (mixed.source, repr(mixed).startswith("<BatchPrediction of 10")) == ("model", True)
+    for i, row in enumerate(x):
+        alone = serving.predict(row)
+        assert (alone.source, alone.label) == (mixed[i].source, mixed[i].label)
+        assert np.allclose(alone.probabilities, mixed[i].probabilities, atol=1e-6)
+    whole = serving.predict_batch(rows(10), pack=True)
+    assert (whole.source, whole.counts) == ("pack", {"pack": 10})
+    assert serving.predict_batch(rows(13)[10:], pack=True).source == "model"
+    (report,) = collect(serving, WindowReport)
+    assert report.predictions == {"model": 10 + 7 + 7 + 3, "pack": 3 + 3 + 10}
+
+
+def test_a_label_for_a_row_of_the_pack_is_none_of_the_models_own(tmp_path: Path) -> None:
+    serving = with_pack(tmp_path)
+    x = rows(12)[8:]
+    batch = serving.predict_batch(x, pack=True)
+    assert batch.sources == ["pack", "pack", "model", "model"]
+    for p in batch:
+        serving.feedback(p.id.rpartition("-")[2], label=p.label)
+    (feedback,) = collect(serving, FeedbackReport)
+    assert (feedback.labelled, feedback.own_labelled) == (4, 2)
+    assert feedback.by_source == {"pack": (2, 2), "model": (2, 2)}
+
+
 class Cloud:
     def __init__(self, answer: Callable[[], CloudReply]) -> None:
         self.answer = answer

@@ -235,7 +235,7 @@ class TestStretches:
         (told,) = charges(use, use.collect(RELEASE, 3), 4)
         assert told.energy == Energy(60.0, 4, 60.0)
         assert use.status() == {
-            "meter": "fake", "dropped": {}, "joules_a_prediction": 15.0, "watts": 1.0,
+            "meter": "fake", "dropped": {}, "joules_per_1000_predictions": 15_000.0, "watts": 1.0,
         }  # fmt: skip
 
     def test_windows_that_ended_together_share_it(self) -> None:
@@ -461,7 +461,7 @@ class TestDevices:
         assert sum(energy.predictions for energy in energies) == 20
         assert all(energy.joules >= 2.0 for energy in energies)
         assert (status["meter"], status["dropped"]) == ("the app's own", {})
-        assert status["joules_a_prediction"] > 0
+        assert status["joules_per_1000_predictions"] > 0
 
     @pytest.mark.usefixtures("unhurried")
     def test_a_meter_that_always_fails_breaks_nothing(self, tmp_path: Path) -> None:
