@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge_sdk.contract.serving_terms import Reporting, Sharing
-from edge_sdk.contract.window import SOURCES
+from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.telemetry.entity_feedback import EntityFeedback
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
@@ -411,7 +411,7 @@ class Monitor:
             window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
-        self, at: float, columns: Columns, rows: BatchPrediction, count: Mapping[str, int],
+        self, at: float, columns: Columns, rows: BatchPrediction, count: Mapping[Source, int],
         groups: Codes | None, bucket: int | None,
     ) -> None:  # fmt: skip
         self.answered = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.window import LATENCY_BINS, SOURCES
+from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Source
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts
 from edge_sdk.telemetry.key_counts import RequestsByBucket
 from edge_sdk.telemetry.latency import latency_bins
@@ -96,7 +96,7 @@ class WindowCounts:
 
     def add_batch(
         self,
-        bins: ProfileBins, columns: Any, sample: BatchPrediction, count: Mapping[str, int],
+        bins: ProfileBins, columns: Any, sample: BatchPrediction, count: Mapping[Source, int],
         groups: Codes | None,
     ) -> None:  # fmt: skip
         """Add a batch: a sample of its rows to the histograms, all to the predictions.
