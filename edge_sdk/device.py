@@ -28,7 +28,6 @@ from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
-from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.logs import Log, LogEntry, recent
 from edge_sdk.system.operating_system import call_in_child
@@ -194,9 +193,9 @@ class EdgeDevice(ModelCalls):
         """
         files = OfflineFiles(pack, features, entities, shadow, interleave)
         folders = [folder] if isinstance(folder, str | Path) else list(folder)
-        from edge_sdk import device_kinds  # which has kinds of this class
+        from edge_sdk.device_kinds.offline import OfflineDevice  # a kind of this class
 
-        return device_kinds.OfflineDevice(folders, files, config, energy, clock)
+        return OfflineDevice(folders, files, config, energy, clock)
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -213,7 +212,7 @@ class EdgeDevice(ModelCalls):
         Raises:
             StateError: none does, or it was opened with ``background=False``.
         """
-        from edge_sdk.device_kinds import AttachedDevice  # a kind of this class
+        from edge_sdk.device_kinds.attached import AttachedDevice  # a kind of this class
 
         return AttachedDevice(state, timeout)
 
@@ -348,10 +347,6 @@ class EdgeDevice(ModelCalls):
         """Return why the device's threads do not do their work any more, if so; for watchdogs."""
         return first_stall(self._repeaters, STALL_SECONDS)
 
-    def may_wait(self) -> bool:
-        """Return whether a prediction may wait for the cloud or another process."""
-        return getattr(self._service.serving, "asks_cloud", False)
-
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
 
@@ -454,7 +449,7 @@ class EdgeDevice(ModelCalls):
         own = self._models.own
         if own is None:
             self._service = NoOwnModel(self._models)  # type: ignore[assignment]
-            self._sequence = Stream(lambda: self._service.current())
+            self._sequence = self.stream()
         else:
             self._service, self._sequence = own._service, own._sequence
 
@@ -466,7 +461,7 @@ class EdgeDevice(ModelCalls):
         for repeater in self._repeaters:
             repeater.start()
         if background and self._link is not None:
-            import edge_sdk.device_kinds  # noqa: F401 - a forked child should not import it
+            import edge_sdk.device_kinds.attached  # noqa: F401 - a forked child should not import it
             from edge_sdk.processes.owner import own
 
             self._owner = own(self._link.store.folder, self)
@@ -474,7 +469,7 @@ class EdgeDevice(ModelCalls):
 
     def _after_fork(self) -> None:
         """Become, in a forked child, the device that the parent goes on running."""
-        from edge_sdk.device_kinds import attach_child
+        from edge_sdk.device_kinds.attached import attach_child
 
         assert self._link is not None
         attach_child(self, self._link.store.folder)

@@ -50,6 +50,14 @@ class DeviceModels:
         # A new dictionary: the threads that go through this one do not see it change.
         self._by_name = {**self._by_name, model.name: model}
 
+    def replace(self, old: DeviceModel, new: DeviceModel) -> None:
+        """Let ``old``, which the application may hold, be ``new`` from now on, and stand here."""
+        object.__getattribute__(old, "__dict__").update(vars(new))
+        object.__setattr__(old, "__class__", type(new))
+        self._by_name = {**self._by_name, new.name: old}
+        if self.own is new:
+            self.own = old
+
     def choose(self, name: str | None) -> None:
         """Make a model the device's own: the one of that name, or the only one."""
         only = self.names[0] if len(self.names) == 1 else None
