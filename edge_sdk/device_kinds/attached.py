@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.device import EdgeDevice
-from edge_sdk.errors import InputError, StateError
+from edge_sdk.errors import StateError
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
 from edge_sdk.system.operating_system import keep_for_ever
+from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:
     from edge_sdk.processes.client import OwnerClient
@@ -50,8 +51,7 @@ class AttachedDevice(RemoteCalls, EdgeDevice):
 
     def model(self, name: str) -> DeviceModel:
         """Return one of the models on this device; see :meth:`EdgeDevice.model`."""
-        if not isinstance(name, str):
-            raise InputError("model", f"expected the name of a model, got {name!r:.60}")
+        check_model_name(name)
         if name not in self._found:
             model = AttachedModel(self._owner_client, name)
             model.status()  # the owner refuses one that is not there

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_sdk.errors import InputError
+from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:
     from edge_sdk.fleet.device_model import DeviceModel
@@ -36,7 +37,8 @@ class DeviceModels:
 
     def __getitem__(self, name: str) -> DeviceModel:
         """Return a model; raises InputError where it is not here."""
-        model = self._by_name.get(name) if isinstance(name, str) else None
+        check_model_name(name)
+        model = self._by_name.get(name)
         if model is None:
             here = ", ".join(self._by_name)
             raise InputError(

@@ -406,6 +406,14 @@ def test_an_asyncio_process_attaches_and_never_waits_in_its_loop(
             await asyncio.sleep(0)
             assert not asking.done()
             assert (await asking).source == "model"
+            (name,) = device.device.models
+            model = device.model(name)
+            for _ in range(2):
+                assert (await model.predict(rows(1)[0])).source == "model"
+                model._rule.took(0.0)
+            assert model._answering()().may_wait()
+            with pytest.raises(InputError, match=f"expected one of {name}, got 'toe'"):
+                await device.model("toe").predict(rows(1)[0])
 
     asyncio.run(ask())
 
