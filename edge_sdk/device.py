@@ -243,7 +243,7 @@ class EdgeDevice(ModelCalls):
             serial: serial number, if the device was registered for it.
 
         Raises:
-            StateError: the device has no hub.
+            StateError: the device has no hub; there is neither token nor serial.
             HubError: the hub refuses, or cannot be reached.
         """
         if self._link is None:

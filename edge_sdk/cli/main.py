@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_sdk.cli.console import add_version, may_be_piped
 from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
-from edge_sdk.cli.output import show
+from edge_sdk.cli.output import show, show_status
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
+from edge_sdk.cli.reaching import add_state, enrolled, reached
 from edge_sdk.cli.serving import add_serve
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
-IN_TURN_SECONDS: Final = 10.0
-"""Seconds for which a look at a device waits while another process opens it or looks at it."""
 
 
 @may_be_piped
@@ -57,13 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
-    add_serve(commands, _enrolled, _add_log_options)
+    add_serve(commands, enrolled, _add_log_options)
     for name, text, run in (
         ("status", "show how an enrolled device is, whoever runs it", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
     ):
         command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
-        _add_state(command)
+        add_state(command)
         command.set_defaults(run=run)
     add_logs_command(commands, json_output)
     commands.group("look into")
@@ -79,9 +76,12 @@ def _add_run(commands: CommandGroups) -> None:
         "run",
         "run a device until SIGTERM; JSON rows on stdin are answered in JSON, line by line, and "
         "their end ends it",
-        ["edge run state/ < /dev/null", "edge run state/ --log-level info < rows.jsonl"],
+        ["edge run state/ < /dev/null", "edge run state/ --model digits < rows.jsonl"],
     )
-    _add_state(run)
+    add_state(run)
+    run.add_argument(
+        "--model", help="which of several models answers the rows (default: the only one)"
+    )
     _add_log_options(run)
     run.set_defaults(run=_run)
 
@@ -109,11 +109,6 @@ def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) 
     predict.add_argument("release", type=Path, help="a release folder")
     predict.add_argument("row", help="a JSON array, or an object by column name")
     predict.set_defaults(run=_predict)
-
-
-def _add_state(command: argparse.ArgumentParser) -> None:
-    command.add_argument("state", type=Path, help="the device's state folder")
-    command.add_argument("--hub", metavar="URL", help="of the hub (default: the one of last time)")
 
 
 def _add_bench(commands: CommandGroups) -> None:
@@ -163,32 +158,6 @@ def _budget(text: str) -> float:
     return number
 
 
-def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
-    """The device of a state folder that is there; a look must not make one."""
-    from edge_sdk.device import EdgeDevice
-    from edge_sdk.errors import StateError
-
-    copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
-    if not any((arguments.state / name).exists() for name in copies):
-        raise StateError(
-            f"{arguments.state}: no device is enrolled here; begin with edge enrol "
-            f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
-        )
-    return EdgeDevice(arguments.state, hub=arguments.hub or _last_hub(arguments.state), **more)
-
-
-def _last_hub(state: Path) -> str:
-    from edge_sdk.errors import StateError
-    from edge_sdk.fleet.enrolment import hub_of
-    from edge_sdk.state_db import StateDatabase
-
-    with contextlib.closing(StateDatabase(state)) as store:
-        hub = hub_of(store)
-    if hub is None:
-        raise StateError(f"{state}: does not say which hub; say --hub URL")
-    return hub
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
     from edge_sdk.errors import EdgeError
@@ -205,38 +174,21 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(answered), flush=True)
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
-    run_device(lambda: _enrolled(arguments), rows, answer)
+    run_device(lambda: enrolled(arguments, model=arguments.model), rows, answer)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
-        show(device.status(), as_json=arguments.json)
+    with reached(arguments) as device:
+        show_status(device.status(), as_json=arguments.json)
     return 0
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _reached(arguments) as device:
+    with reached(arguments) as device:
         result = device.sync()
     show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
-
-
-def _reached(arguments: argparse.Namespace) -> EdgeDevice:
-    """Return the device where another process runs it, else opened here."""
-    from edge_sdk.device import EdgeDevice
-    from edge_sdk.errors import DeviceInUse, StateError
-
-    until = time.monotonic() + IN_TURN_SECONDS
-    while True:
-        with contextlib.suppress(StateError):
-            return EdgeDevice.attach(arguments.state)
-        try:
-            return _enrolled(arguments, background=False)
-        except DeviceInUse:  # somebody else who looks, perhaps, or an application that starts
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.05)
 
 
 def _predict(arguments: argparse.Namespace) -> int:

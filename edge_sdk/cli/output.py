@@ -25,6 +25,21 @@ def show(value: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"{name:<{width}}  {text}".rstrip())
 
 
+def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the status of a device; people read that of its own model once.
+
+    Args:
+        status: as :meth:`edge_sdk.EdgeDevice.status` gives it.
+        as_json: print JSON instead, with all of it.
+    """
+    own = status.get("name")
+    others = {name: model for name, model in status["models"].items() if name != own}
+    if not as_json:
+        status = {name: value for name, value in status.items() if name != "models"}
+        status |= {"models": others} if others else {}
+    show(status, as_json=as_json)
+
+
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on several lines."""
     print(json.dumps(value, indent=2, default=str))

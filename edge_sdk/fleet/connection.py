@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.errors import EdgeError
-from edge_sdk.fleet.enrolment import enrol, hub_of, join
+from edge_sdk.fleet.enrolment import check_joining, enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity
 from edge_sdk.fleet.model_link import ModelLink, Shared
 from edge_sdk.hub.client import HubClient
@@ -131,8 +131,10 @@ class FleetLink:
             serial: number by which the device was registered for it.
 
         Raises:
+            StateError: there is neither token nor serial, or they cannot be any.
             HubError: the hub refused, or cannot be reached.
         """
+        check_joining(self.store, self.identity, model, token, None, serial)
         with self.client.conversation():
             join(self._identities, self.client, model, token, self.attributes, serial=serial)
 

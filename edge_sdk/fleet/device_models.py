@@ -116,5 +116,6 @@ class NoOwnModel:
     def __getattr__(self, name: str) -> NoReturn:
         several = ", ".join(self._models.names)
         raise InputError(
-            "model", f"this device has several models, {several}: say device.model(NAME)"
+            "model",
+            f"this device has several models, {several}: say device.model(NAME), or --model NAME",
         )

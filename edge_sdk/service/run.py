@@ -29,16 +29,19 @@ def run_device(
     Raises:
         EdgeError: the device cannot be opened.
     """
-    with until_stopped(), opened() as device:
+    with (
+        until_stopped(),
+        opened() as device,
+        supervised(device, lambda: _described(device), ServiceManager()),
+    ):
+        if rows is None or is_null_device(rows.fileno()):
+            sleep_until_stopped()
+        for line in rows or ():
+            if line.strip():
+                answer(device, line)
 
-        def describe() -> str:
-            status = device.status()
-            version = status["version"]
-            return f"serving {status['model']} {version}" if version else "waits for a release"
 
-        with supervised(device, describe, ServiceManager()):
-            if rows is None or is_null_device(rows.fileno()):
-                sleep_until_stopped()
-            for line in rows or ():
-                if line.strip():
-                    answer(device, line)
+def _described(device: EdgeDevice) -> str:
+    versions = {name: of["version"] for name, of in device.status()["models"].items()}
+    serving = [f"{name} {version}" for name, version in versions.items() if version is not None]
+    return f"serving {', '.join(serving)}" if serving else "waits for a release"
