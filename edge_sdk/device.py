@@ -30,7 +30,6 @@ from edge_sdk.fleet.device_watch import DeviceWatch
 from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
-from edge_sdk.serving.stream import Stream
 from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.operating_system import call_in_child
 from edge_sdk.system.repeater import Repeater
@@ -206,10 +205,13 @@ class EdgeDevice(DeviceState, ModelCalls):
         files = OfflineFiles(pack, features, entities, shadow, interleave)
         config = check_opening(config, providers=providers)
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
-        from edge_sdk import device_kinds  # which has kinds of this class
+        from edge_sdk.device_kinds.offline import (  # a kind of this class
+            OfflineDevice,
+            offline_terms,
+        )
 
-        terms = device_kinds.offline_terms(reporting)
-        return device_kinds.OfflineDevice(folders, files, terms, config, energy, clock, background)
+        terms = offline_terms(reporting)
+        return OfflineDevice(folders, files, terms, config, energy, clock, background)
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -226,7 +228,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         Raises:
             StateError: none does, or it was opened with ``background=False``.
         """
-        from edge_sdk.device_kinds import AttachedDevice  # a kind of this class
+        from edge_sdk.device_kinds.attached import AttachedDevice  # a kind of this class
 
         return AttachedDevice(state, timeout)
 
@@ -257,7 +259,7 @@ class EdgeDevice(DeviceState, ModelCalls):
             serial: serial number, if the device was registered for it.
 
         Raises:
-            StateError: the device has no hub.
+            StateError: the device has no hub; there is neither token nor serial.
             HubError: the hub refuses, or cannot be reached.
         """
         if self._link is None:
@@ -439,7 +441,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         own = self._models.own
         if own is None:
             self._service = NoOwnModel(self._models)  # type: ignore[assignment]
-            self._sequence = Stream(lambda: self._service.current())
+            self._sequence = self.stream()
         else:
             self._service, self._sequence = own._service, own._sequence
 
@@ -451,7 +453,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         for repeater in self._repeaters:
             repeater.start()
         if background and self._link is not None:
-            import edge_sdk.device_kinds  # noqa: F401 - a forked child should not import it
+            import edge_sdk.device_kinds.attached  # noqa: F401 - a forked child should not import it
             from edge_sdk.processes.owner import own
 
             self._owner = own(self._link.store.folder, self)
@@ -459,7 +461,7 @@ class EdgeDevice(DeviceState, ModelCalls):
 
     def _after_fork(self) -> None:
         """Become, in a forked child, the device that the parent goes on running."""
-        from edge_sdk.device_kinds import attach_child
+        from edge_sdk.device_kinds.attached import attach_child
 
         assert self._link is not None
         attach_child(self, self._link.store.folder)

@@ -138,3 +138,9 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
+
+
+def check_model_name(name: object) -> None:
+    """Raise InputError where ``name`` cannot be that of a model."""
+    if not isinstance(name, str):
+        raise InputError("model", f"expected the name of a model, got {name!r:.60}")

@@ -20,7 +20,7 @@ from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.detectors.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.telemetry.groups import GroupWindow
-from edge_sdk.device_kinds import OFFLINE
+from edge_sdk.device_kinds.offline import OFFLINE
 from edge_sdk.serving.predictor import Predictor
 
 SHARES: Final = {"large": 0.6, "middle": 0.35, "small": 0.05}

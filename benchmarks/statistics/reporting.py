@@ -21,7 +21,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.device_kinds import OFFLINE
+from edge_sdk.device_kinds.offline import OFFLINE
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 

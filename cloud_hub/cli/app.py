@@ -5,9 +5,10 @@ A new command goes into the module of its group; a new group also into :data:`GR
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from cloud_hub.cli import (
     administration,
@@ -27,7 +28,7 @@ from cloud_hub.cli import (
     triggers,
 )
 from cloud_hub.cli.data import batch, datasets, features
-from cloud_hub.cli.shared.registration import HELP_OPTIONS
+from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
@@ -43,10 +44,21 @@ EXIT_STATUS: Final = (
 )
 
 
+class _PanelOrder(TyperGroup):
+    """Lists the panels in their order; typer begins with those that have a command of their own."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        def place(name: str) -> int:
+            return PANELS.index(getattr(self.commands[name], "rich_help_panel", ""))
+
+        return sorted(super().list_commands(ctx), key=place)
+
+
 def create_app() -> typer.Typer:
     """Return the whole command line."""
     app = typer.Typer(
         name=NAME,
+        cls=_PanelOrder,
         help="Version, sign, roll out, watch and retrain edge models.",
         epilog=EXIT_STATUS,
         context_settings=HELP_OPTIONS,

@@ -1,4 +1,4 @@
-"""``edge enrol`` and ``edge identity``: joining a fleet, and the key that a device joins with."""
+"""``edge enrol``, ``join`` and ``identity``: joining fleets, and the key to join them with."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import contextlib
 from pathlib import Path
 
 from edge_sdk.cli.help import CommandGroups
-from edge_sdk.cli.output import show
+from edge_sdk.cli.output import show, show_status
+from edge_sdk.cli.reaching import add_state, reached
 
 
 def add_enrolment_commands(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:
-    """Add ``enrol`` and ``identity``."""
+    """Add ``enrol``, ``join`` and ``identity``."""
     _add_enrol(commands, json_output)
+    _add_join(commands, json_output)
     example = "edge identity state/ --json"
     text = "show the device's name and public key; without a key, make one"
     identity = commands.add("identity", text, [example], parent=json_output)
@@ -30,7 +32,9 @@ def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) ->
     enrol.add_argument("state", type=Path, help="folder for the device's state; made if need be")
     enrol.add_argument("--hub", required=True, metavar="URL", help="of the hub, without a path")
     enrol.add_argument("--token", help="from edge-hub enrol-token, or the secret of the serial")
-    enrol.add_argument("--model", required=True, help="name of the model whose fleet to join")
+    enrol.add_argument(
+        "--model", help="name of the model whose fleet to join (default: all that the token is for)"
+    )
     enrol.add_argument(
         "--serial", help="serial number, if the device was registered: edge-hub devices register"
     )
@@ -48,6 +52,20 @@ def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) ->
         help="with a new identity: after a clone or a restored backup, or when it was revoked",
     )
     enrol.set_defaults(run=_enrol)
+
+
+def _add_join(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:
+    join = commands.add(
+        "join",
+        "join the fleet of one more model with an enrolled device, whoever runs it",
+        ["edge join state/ --model detector --token T"],
+        parent=json_output,
+    )
+    add_state(join)
+    join.add_argument("--model", required=True, help="name of the model")
+    join.add_argument("--token", help="from edge-hub enrol-token, or the secret of the serial")
+    join.add_argument("--serial", help="serial number, if the device was registered for the model")
+    join.set_defaults(run=_join)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -71,7 +89,14 @@ def _enrol(arguments: argparse.Namespace) -> int:
         attributes=dict(arguments.attribute),
         background=False,
     ) as device:
-        show(device.status(), as_json=arguments.json)
+        show_status(device.status(), as_json=arguments.json)
+    return 0
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    with reached(arguments.state, arguments.hub, background=False) as device:
+        joined = device.join(arguments.model, arguments.token, serial=arguments.serial)
+        show(joined.status(), as_json=arguments.json)
     return 0
 
 

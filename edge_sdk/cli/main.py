@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +17,7 @@ from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
 from edge_sdk.cli.providers import add_provider_options, providers_of
+from edge_sdk.cli.reaching import add_state, enrolled, reached
 from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.serving import add_serve
 from edge_sdk.cli.watching import add_health_command, add_watch, run_status
@@ -26,12 +25,9 @@ from edge_sdk.cli.watching import add_health_command, add_watch, run_status
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import Prediction
-    from edge_sdk.system.providers import ProviderChoice
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
-IN_TURN_SECONDS: Final = 10.0
-"""Seconds for which a look at a device waits while another process opens it or looks at it."""
 
 
 @may_be_piped
@@ -61,13 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
-    add_serve(commands, _reached, _add_log_options)
+    add_serve(commands, _add_log_options)
     for name, text, run in (
         ("status", "show how an enrolled device is, in words and figures", _status),
         ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
     ):
         command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
-        _add_state(command)
+        add_state(command)
         if run is _status:
             add_watch(command)
         command.set_defaults(run=run)
@@ -89,11 +85,14 @@ def _add_run(commands: CommandGroups) -> None:
         "their end ends it",
         [
             "edge run state/ < /dev/null",
-            "edge run state/ --log-level info < rows.jsonl",
+            "edge run state/ --model digits < rows.jsonl",
             "edge run state/ --providers openvino,cpu --provider-option openvino.device_type=GPU",
         ],
     )
-    _add_state(run)
+    add_state(run)
+    run.add_argument(
+        "--model", help="which of several models answers the rows (default: the only one)"
+    )
     add_provider_options(run)
     _add_log_options(run)
     run.set_defaults(run=_run)
@@ -123,11 +122,6 @@ def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) 
     predict.add_argument("row", help="a JSON array, or an object by column name")
     add_provider_options(predict)
     predict.set_defaults(run=_predict)
-
-
-def _add_state(command: argparse.ArgumentParser) -> None:
-    command.add_argument("state", type=Path, help="the device's state folder")
-    command.add_argument("--hub", metavar="URL", help="of the hub (default: the one of last time)")
 
 
 def _add_bench(commands: CommandGroups) -> None:
@@ -180,36 +174,6 @@ def _budget(text: str) -> float:
     return number
 
 
-def _enrolled(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
-    """The device of a state folder that is there; a look must not make one."""
-    from edge_sdk.device import EdgeDevice
-    from edge_sdk.errors import StateError
-
-    copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
-    if not any((state / name).exists() for name in copies):
-        raise StateError(
-            f"{state}: no device is enrolled here; begin with edge enrol "
-            f"{state} --hub {hub or 'URL'} --token T --model M"
-        )
-    last_hub, providers = _last_time(state)
-    hub = hub or last_hub
-    if hub is None:
-        raise StateError(f"{state}: does not say which hub; say --hub URL")
-    # A look at a device must not have it choose anew, for other providers than its own.
-    if more.get("providers") is None:
-        more["providers"] = providers
-    return EdgeDevice(state, hub=hub, **more)
-
-
-def _last_time(state: Path) -> tuple[str | None, list[ProviderChoice] | None]:
-    """Return the hub and the providers with which the device was opened last."""
-    from edge_sdk.fleet.enrolment import hub_of, providers_of_last_time
-    from edge_sdk.state_db import StateDatabase
-
-    with contextlib.closing(StateDatabase(state)) as store:
-        return hub_of(store), providers_of_last_time(store)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
     from edge_sdk.errors import EdgeError
@@ -227,36 +191,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
     providers = providers_of(arguments)
-    run_device(lambda: _enrolled(arguments.state, arguments.hub, providers=providers), rows, answer)
+
+    def opened() -> EdgeDevice:
+        return enrolled(arguments.state, arguments.hub, model=arguments.model, providers=providers)
+
+    run_device(opened, rows, answer)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    return run_status(arguments, _reached)
+    return run_status(arguments)
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _reached(arguments.state, arguments.hub, background=False) as device:
+    with reached(arguments.state, arguments.hub, background=False) as device:
         result = device.sync()
     show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
-
-
-def _reached(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
-    """Return the device where another process runs it, else opened here."""
-    from edge_sdk.device import EdgeDevice
-    from edge_sdk.errors import DeviceInUse, StateError
-
-    until = time.monotonic() + IN_TURN_SECONDS
-    while True:
-        with contextlib.suppress(StateError):
-            return EdgeDevice.attach(state)
-        try:
-            return _enrolled(state, hub, **more)
-        except DeviceInUse:  # somebody else who looks, perhaps, or an application that starts
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.05)
 
 
 def _predict(arguments: argparse.Namespace) -> int:

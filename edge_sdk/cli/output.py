@@ -25,6 +25,23 @@ def show(value: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"{name:<{width}}  {text}".rstrip())
 
 
+def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the status of a device: for people its sentences first, and its own model once.
+
+    Args:
+        status: as :meth:`edge_sdk.EdgeDevice.status` gives it.
+        as_json: print JSON instead, with all of it.
+    """
+    if as_json:
+        print_json(status)
+        return
+    print(*status.get("words", ()), "", sep="\n")
+    own = status.get("name")
+    others = {name: model for name, model in status.get("models", {}).items() if name != own}
+    facts = {name: value for name, value in status.items() if name not in ("words", "models")}
+    show(facts | ({"models": others} if others else {}), as_json=False)
+
+
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on several lines."""
     print(json.dumps(value, indent=2, default=str))

@@ -12,23 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 from edge_sdk.cli.help import CommandGroups
 from edge_sdk.cli.providers import add_provider_options, providers_of
+from edge_sdk.cli.reaching import reached
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
 
 PORT: Final = 8080
-Open = Callable[..., "EdgeDevice"]
-"""Returns the device of a state folder, given the URL of its hub and providers; run anywhere."""
-
 LogOptions = Callable[[argparse.ArgumentParser], None]
 
 
-def add_serve(commands: CommandGroups, reached: Open, log_options: LogOptions) -> None:
+def add_serve(commands: CommandGroups, log_options: LogOptions) -> None:
     """Add ``serve``.
 
     Args:
         commands: to add it to.
-        reached: returns the device of a state folder.
         log_options: adds the options of logging.
     """
     serve = commands.add(
@@ -67,13 +64,10 @@ def add_serve(commands: CommandGroups, reached: Open, log_options: LogOptions) -
     add_provider_options(serve)
     log_options(serve)
 
-    def run(arguments: argparse.Namespace) -> int:
-        return _serve(arguments, reached)
-
-    serve.set_defaults(run=run)
+    serve.set_defaults(run=_serve)
 
 
-def _serve(arguments: argparse.Namespace, reached: Open) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
     from edge_sdk.local_server.http_access import is_loopback
     from edge_sdk.local_server.server import LocalServer
@@ -88,7 +82,7 @@ def _serve(arguments: argparse.Namespace, reached: Open) -> int:
     with (
         contextlib.suppress(KeyboardInterrupt),
         until_stopped(),
-        _opened(arguments, reached) as device,
+        _opened(arguments) as device,
         LocalServer(
             device,
             host=arguments.host,
@@ -103,7 +97,7 @@ def _serve(arguments: argparse.Namespace, reached: Open) -> int:
     return 0
 
 
-def _opened(arguments: argparse.Namespace, reached: Open) -> EdgeDevice:
+def _opened(arguments: argparse.Namespace) -> EdgeDevice:
     """Return a device of the release folders that were named, or that of a state folder."""
     from edge_sdk.contract.manifest import MANIFEST
     from edge_sdk.device import EdgeDevice

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.cli.help import CommandGroups
-from edge_sdk.cli.output import print_json, show
+from edge_sdk.cli.output import print_json, show_status
+from edge_sdk.cli.reaching import reached
 
 if TYPE_CHECKING:
-    from edge_sdk.device import EdgeDevice
+    pass
 
 HEALTH: Final = "health.json"
 """Name of a health file that is looked for in the state folder, while an application runs it."""
 
 CLEAR: Final = "\033[H\033[2J"
 """Empties a terminal."""
-
-Open = Callable[..., "EdgeDevice"]
-"""Returns the device of a state folder, given the URL of its hub, wherever it is run."""
 
 
 def add_watch(command: argparse.ArgumentParser) -> None:
@@ -50,7 +48,7 @@ def add_health_command(commands: CommandGroups, parent: argparse.ArgumentParser)
     command.set_defaults(run=run_health)
 
 
-def run_status(arguments: argparse.Namespace, opened: Open) -> int:
+def run_status(arguments: argparse.Namespace) -> int:
     """Show the status of a state folder.
 
     It is asked of the process that runs the device. One that serves no others may write a health
@@ -60,7 +58,7 @@ def run_status(arguments: argparse.Namespace, opened: Open) -> int:
     def once() -> int:
         told = _told_by_its_file(arguments.state)
         if told is None:
-            with opened(arguments.state, arguments.hub, background=False) as device:
+            with reached(arguments.state, arguments.hub, background=False) as device:
                 told = device.status()
         show_status(told, as_json=arguments.json)
         return 0
@@ -81,15 +79,6 @@ def run_health(arguments: argparse.Namespace) -> int:
         return 0 if why is None else 1
 
     return _again(arguments, once)
-
-
-def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a status: its sentences first, for people."""
-    if as_json:
-        print_json(status)
-        return
-    print(*status.get("words", ()), "", sep="\n")
-    show({name: value for name, value in status.items() if name != "words"}, as_json=False)
 
 
 def _told_by_its_file(state: Path) -> Mapping[str, Any] | None:

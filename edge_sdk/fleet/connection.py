@@ -15,7 +15,7 @@ from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.names import CPU
 from edge_sdk.errors import EdgeError
-from edge_sdk.fleet.enrolment import PROVIDERS, enrol, hub_of, join
+from edge_sdk.fleet.enrolment import PROVIDERS, check_joining, enrol, hub_of, join
 from edge_sdk.fleet.identity import Identity
 from edge_sdk.fleet.local_events import LocalEvents
 from edge_sdk.fleet.model_link import ModelLink, Shared
@@ -142,8 +142,10 @@ class FleetLink:
             serial: number by which the device was registered for it.
 
         Raises:
+            StateError: there is neither token nor serial, or they cannot be any.
             HubError: the hub refused, or cannot be reached.
         """
+        check_joining(self.store, self.identity, model, token, None, serial)
         with self.client.conversation():
             join(self._identities, self.client, model, token, self.attributes, serial=serial)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_sdk.errors import InputError
+from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:
     from edge_sdk.fleet.device_model import DeviceModel
@@ -36,7 +37,8 @@ class DeviceModels:
 
     def __getitem__(self, name: str) -> DeviceModel:
         """Return a model; raises InputError where it is not here."""
-        model = self._by_name.get(name) if isinstance(name, str) else None
+        check_model_name(name)
+        model = self._by_name.get(name)
         if model is None:
             here = ", ".join(self._by_name)
             raise InputError(
@@ -49,6 +51,14 @@ class DeviceModels:
         """Add one that is not here yet."""
         # A new dictionary: the threads that go through this one do not see it change.
         self._by_name = {**self._by_name, model.name: model}
+
+    def replace(self, old: DeviceModel, new: DeviceModel) -> None:
+        """Let ``old``, which the application may hold, be ``new`` from now on, and stand here."""
+        object.__getattribute__(old, "__dict__").update(vars(new))
+        object.__setattr__(old, "__class__", type(new))
+        self._by_name = {**self._by_name, new.name: old}
+        if self.own is new:
+            self.own = old
 
     def choose(self, name: str | None) -> None:
         """Make a model the device's own: the one of that name, or the only one."""
@@ -107,5 +117,6 @@ class NoOwnModel:
     def __getattr__(self, name: str) -> NoReturn:
         several = ", ".join(self._models.names)
         raise InputError(
-            "model", f"this device has several models, {several}: say device.model(NAME)"
+            "model",
+            f"this device has several models, {several}: say device.model(NAME), or --model NAME",
         )

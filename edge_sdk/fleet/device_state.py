@@ -80,10 +80,6 @@ class DeviceState:
         """Return why the device's threads do not do their work any more, if so; for watchdogs."""
         return first_stall(self._repeaters, STALL_SECONDS)
 
-    def may_wait(self) -> bool:
-        """Return whether a prediction may wait for the cloud or another process."""
-        return getattr(self._service.serving, "asks_cloud", False)
-
     def _trouble(self) -> str | None:
         """Return what is wrong with the threads, a sentence without its end."""
         return first_failure(self._repeaters) or self.stalled()

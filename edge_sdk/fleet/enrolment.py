@@ -74,7 +74,7 @@ def enrol(
     enrolled = own is not None and own.enrolled
     if own is None or not enrolled or (model is not None and model not in own.models):
         # Refused before anything is written: a wrong call must not cost a device its identity.
-        _check(store, own if enrolled else None, model, token, root, serial)
+        check_joining(store, own if enrolled else None, model, token, root, serial)
         identities = identities or IdentityStore(store, again=True)
         join(identities, client, model, token, attributes, root, serial)
     assert identities is not None
@@ -88,7 +88,7 @@ def check_token(token: Any) -> None:
         raise StateError(f"token: expected one of edge-hub enrol-token, got {token!r:.60}")
 
 
-def _check(
+def check_joining(
     store: StateDatabase,
     own: Identity | None,
     model: str | None,
@@ -96,7 +96,19 @@ def _check(
     root: bytes | None,
     serial: str | None,
 ) -> None:
-    """Refuse what no hub could take."""
+    """Refuse what no hub could take, before it is asked.
+
+    Args:
+        store: of the device.
+        own: its identity, if it is enrolled.
+        model: whose fleet to join; ``None`` for all that the token or the serial is for.
+        token: enrolment token, or the one-time secret of ``serial``.
+        root: bytes of a ``root.json`` baked into the image.
+        serial: number by which the device was registered.
+
+    Raises:
+        StateError: one of them is not as expected, or there is neither token nor serial.
+    """
     if model is not None:
         check_name("model", model)
     if token is None and serial is None:

@@ -28,7 +28,7 @@ class ModelCalls:
 
     def __init__(self, service: ActiveReleases) -> None:
         self._service = service
-        self._sequence = Stream(service.current)
+        self._sequence = self.stream()
 
     def predict(
         self,
@@ -89,6 +89,10 @@ class ModelCalls:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
 
+    def may_wait(self) -> bool:
+        """Return whether a prediction may wait for the cloud or another process."""
+        return getattr(self._service.serving, "asks_cloud", False)
+
     @property
     def manifest(self) -> Manifest:
         """Manifest of the release that serves: its inputs, outputs, classes and version.
@@ -141,7 +145,8 @@ class ModelCalls:
 
     def stream(self) -> Stream:
         """Start a separate sequence of inputs to a model with recurrent state."""
-        return Stream(self._service.current)
+        # By this object: a stream that is kept across a fork goes the way of its model.
+        return Stream(lambda: self._service.current())
 
     def predict_batch(
         self,

@@ -121,17 +121,23 @@ class RemoteModelCalls:
     def stream(self) -> Stream:
         raise StateError("a stream runs where its model is: open it in the process of the device")
 
+    def may_wait(self) -> bool:
+        return True
+
     @property
     def manifest(self) -> Manifest:
         from edge_sdk.contract.manifest import Manifest
 
-        now = time.monotonic()
-        if self._known is None or now - self._known[0] > MANIFEST_SECONDS:
-            text = self._call("manifest")
-            same = self._known is not None and self._known[1] == text
-            read = self._known[2] if self._known and same else Manifest.from_json(text.encode())
-            self._known = (now, text, read)
-        return self._known[2]
+        known, now = self._known, time.monotonic()
+        if known is not None and now - known[0] <= MANIFEST_SECONDS:
+            return known[2]
+        text = self._call("manifest")
+        if known is not None and known[1] == text:
+            read = known[2]
+        else:
+            read = Manifest.from_json(text.encode())
+        self._known = (now, text, read)
+        return read
 
 
 class RemoteCalls(RemoteModelCalls):
@@ -165,9 +171,6 @@ class RemoteCalls(RemoteModelCalls):
 
     def stalled(self) -> str | None:
         return None  # its threads are looked after where they run
-
-    def may_wait(self) -> bool:
-        return True
 
     def reports(self, *, final: bool = True) -> list[Body]:
         raise StateError("this device has a hub: its reports wait in the outbox for it")

@@ -249,6 +249,7 @@ def _register(done: list[bool] = []) -> None:  # noqa: B006 - once for each proc
 def _after_fork() -> None:
     handles, methods = list(_NOT_IN_CHILD), [reference() for reference in _IN_CHILD]
     _NOT_IN_CHILD.clear()
+    _IN_CHILD.clear()  # they are about what the parent has; a child's child has nothing of it
     for handle in handles:
         handle.close()
     for method in methods:

@@ -205,7 +205,7 @@ def test_commands_that_cannot_be_done_say_why(
 
 
 ABOUT_A_MODEL = [
-    "plan M", "promote M 1.0", "rollback M", "canary M 1.0", "telemetry M", "policy show M",
+    "plan M", "promote M 1.0", "rollback M", "canary M 1.0", "telemetry show M", "policy show M",
     "features status M", "monitor status M", "monitor history M", "monitor acknowledge M drift:x",
     "triggers status M", "triggers log M", "triggers fire M t", "triggers rearm M t",
     "triggers hook M t", "triggers dry-run M", "runs list M", "runs start M", "experiments list M",

@@ -24,6 +24,7 @@ ROLL_OUT: Final = "Roll out"
 WATCH: Final = "Watch"
 RETRAIN: Final = "Retrain"
 ADMINISTER: Final = "Administer"
+PANELS: Final = (SET_UP, RELEASE, ROLL_OUT, WATCH, RETRAIN, ADMINISTER)
 """Panels of the help, in this order."""
 
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}

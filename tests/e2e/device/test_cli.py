@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk import EdgeDevice
 from edge_sdk.cli.main import main
 from tests.conftest import Publish
-from tests.edge.builders import rows
+from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -97,3 +98,43 @@ def test_a_run_logs_as_json_what_an_operator_wants_to_know(
         assert at.tzinfo is not None
         assert at.timestamp() == pytest.approx(time.time(), abs=600)
     assert token not in json.dumps(records) + rest
+
+
+def test_a_device_of_several_models_is_enrolled_joined_asked_and_looked_at(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
+) -> None:
+    for seed, name in enumerate(("cli-arm", "cli-leg", "cli-toe")):
+        publish(name, seed=seed)
+    state, row = tmp_path / "d", rows(1)[0]
+    token = hub.admin.post("enrolment-tokens", model=["cli-arm", "cli-leg"])["token"]
+    code, out, err = edge(capsys, "enrol", state, "--hub", hub.url, "--token", token)
+    assert (code, err) == (0, "")
+    facts = dict(line.split("  ", 1) for line in out.splitlines())
+    assert {facts[f"models.{name}.version"].strip() for name in ("cli-arm", "cli-leg")} == {"1.0"}
+
+    def run(*options: str) -> dict[str, object]:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), *options],
+            input=json.dumps(row.tolist()).encode(), capture_output=True, check=False,
+            timeout=PATIENCE,
+        )  # fmt: skip
+        return dict(json.loads(done.stdout)) if done.stdout else {"stderr": done.stderr.decode()}
+
+    assert "several models, cli-arm, cli-leg: say device.model(NAME), or --model" in str(run())
+    for seed, name in enumerate(("cli-arm", "cli-leg")):
+        assert run("--model", name)["label"] == int(softmax(row[None], seed)[0].argmax())
+    assert "and not for cli-toe" in str(run("--model", "cli-toe"))
+
+    code, _, err = edge(capsys, "join", state, "--model", "cli-toe")
+    assert (code, "needs an enrolment token for that too" in err) == (1, True)
+    with EdgeDevice(state, hub=hub.url, model="cli-leg") as owner:  # the application runs on
+        token = hub.token("cli-toe")
+        code, out, err = edge(capsys, "join", state, "--model", "cli-toe", "--token", token)
+        assert (code, err) == (0, "")
+        assert owner.model("cli-toe").predict(row).version == "1.0"
+        code, out, _ = edge(capsys, "status", state)
+        names = {line.split()[0] for line in out.splitlines()}
+        assert {"model", "models.cli-arm.version", "models.cli-toe.version"} < names
+        assert "models.cli-leg.version" not in names  # which stands beside it
+    code, out, _ = edge(capsys, "join", state, "--model", "cli-toe", "--json")  # it is there
+    assert (code, json.loads(out)["version"]) == (0, "1.0")

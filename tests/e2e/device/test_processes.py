@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from edge_sdk.processes.listener import connect
 from edge_sdk.processes.owner import CLIENTS
 from edge_sdk.system.owner_file import OWNER_FILE, read_owner
 from tests.conftest import Publish
-from tests.edge.builders import rows, softmax
+from tests.edge.builders import make_release, rows, softmax
 from tests.edge.system.test_operating_system import ELSEWHERE
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
@@ -136,8 +136,39 @@ def test_an_attached_process_asks_each_of_several_models(
         assert device.join("toe", more).predict(row).version == "1.0"
         assert owner.models == device.models == ("arm", "leg", "toe")
 
-        toe = owner.model("toe")
-        assert in_a_child(lambda: toe.predict(row)) == 0  # kept across the fork
+
+def test_models_and_streams_that_a_child_inherits_are_its_parents(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("fin", seed=1)
+    publish("gill", seed=2)
+    token = hub.admin.post("enrolment-tokens", model=["fin", "gill"])["token"]
+    row = rows(1)[0]
+    with EdgeDevice(tmp_path / "d", hub=hub.url, token=token) as owner:
+        gill, stream = owner.model("gill"), owner.model("fin").stream()
+        kept, before = gill.predict, gill.predict(row)
+
+        def child() -> None:
+            assert owner.model("gill") is gill
+            assert gill.predict(row).id != before.id
+            gill.feedback(before.id, label=1)
+            assert gill.status()["owner"]["pid"] == os.getppid()
+            for inherited in (kept, stream.predict):
+                with pytest.raises(StateError, match="taken before the process forked"):
+                    inherited(row)
+            with pytest.raises(InputError, match=r"several models, fin, gill: say device\.model"):
+                owner.predict(row)
+            assert in_a_child(lambda: gill.predict(row)) == 0
+            with pytest.raises(InputError, match="expected the name of a model, got None"):
+                owner.model(None)  # type: ignore[arg-type]
+
+        assert in_a_child(child) == 0
+        with pytest.raises(InputError, match="has its label already"):
+            owner.feedback(before.id, label=1)
+        gill._service.collect(final=True)
+        assert owner.sync().errors == {}
+    windows = hub.admin.get("models/gill/telemetry")["windows"]
+    assert sum(window["predictions"].get("model", 0) for window in windows) == 3
 
 
 def test_the_command_line_works_while_an_application_runs_the_device(
@@ -375,6 +406,14 @@ def test_an_asyncio_process_attaches_and_never_waits_in_its_loop(
             await asyncio.sleep(0)
             assert not asking.done()
             assert (await asking).source == "model"
+            (name,) = device.device.models
+            model = device.model(name)
+            for _ in range(2):
+                assert (await model.predict(rows(1)[0])).source == "model"
+                model._rule.took(0.0)
+            assert model._answering()().may_wait()
+            with pytest.raises(InputError, match=f"expected one of {name}, got 'toe'"):
+                await device.model("toe").predict(rows(1)[0])
 
     asyncio.run(ask())
 
@@ -459,35 +498,37 @@ def test_children_that_are_forked_in_the_middle_of_everything_answer(
 APP = """
 import atexit, json, os
 from edge_sdk import EdgeDevice
-if os.environ["HOW"] == "preload":
+if os.environ["HOW"] == "offline":
+    device = EdgeDevice.offline(os.environ["STATE"].split(os.pathsep))
+elif os.environ["HOW"] == "preload":
     device = EdgeDevice(os.environ["STATE"], hub=os.environ["HUB"], token=os.environ["TOKEN"],
                         model=os.environ["MODEL"])
 else:
     device = EdgeDevice.attach(os.environ["STATE"], timeout=60)
 atexit.register(device.close)
+model = device.model(os.environ["MODEL"])  # as applications hold it
 
 def app(environment, start):
     name = environment["QUERY_STRING"]
     if name:
-        device.feedback(name, label=1)
-    p = device.predict([0.1, 0.2, 0.3, 0.4])
+        model.feedback(name, label=1)
+    p = model.predict([0.1, 0.2, 0.3, 0.4])
     start("200 OK", [("Content-Type", "application/json")])
     return [json.dumps({"pid": os.getpid(), "id": p.id, "label": p.label}).encode()]
 """
 
 
 @contextlib.contextmanager
-def gunicorn(folder: Path, how: str, opening: Opening, state: Path) -> Iterator[str]:
-    """A real gunicorn with three workers; its address."""
+def gunicorn(folder: Path, how: str, **settings: str) -> Iterator[str]:
+    """A real gunicorn with three workers, with these variables of its environment; its address."""
     (folder / "served_app.py").write_text(APP)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
-        **os.environ, "STATE": str(state), "HUB": opening.hub, "TOKEN": opening.token,
-        "MODEL": opening.model, "HOW": how,
+        **os.environ, **settings, "HOW": how,
         "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
     }  # fmt: skip
-    options = ["--preload"] if how == "preload" else []
+    options = [] if how == "attach" else ["--preload"]
     command = [
         sys.executable, "-m", "gunicorn", *options, "--workers", "3", "--no-control-socket",
         "--bind", f"127.0.0.1:{port}", "served_app:app",
@@ -519,15 +560,9 @@ def test_workers_of_gunicorn_answer_as_one_device(
     publish(model)
     opening, state = Opening(hub, model), tmp_path / "d"
     process = None if how == "preload" else owner_process(opening, state)
-    with gunicorn(tmp_path, how, opening, state) as url:
-        made: dict[int, list[str]] = {}
-
-        def ask(_: int) -> None:
-            reply = requests.get(url, timeout=PATIENCE).json()
-            made.setdefault(reply["pid"], []).append(reply["id"])
-
-        with ThreadPoolExecutor(8) as pool:
-            wait_for(lambda: list(pool.map(ask, range(40))) and len(made) == 3, "all workers")
+    terms = {"HUB": hub.url, "TOKEN": opening.token, "MODEL": model, "STATE": str(state)}
+    with gunicorn(tmp_path, how, **terms) as url:
+        made, ask = asked_of_all_workers(url)
         names = [name for some in made.values() for name in some]
         assert len(set(names)) == len(names)
         for name in names[:10]:  # a label comes to whichever worker it comes to
@@ -548,6 +583,29 @@ def test_workers_of_gunicorn_answer_as_one_device(
         for window in hub.admin.get(f"models/{model}/telemetry")["windows"]
     )
     assert total >= len(names) + 10
+
+
+def asked_of_all_workers(url: str) -> tuple[dict[int, list[str]], Callable[[int], None]]:
+    """Ids of predictions by worker, and what asks for one more."""
+    made: dict[int, list[str]] = {}
+
+    def ask(_: int) -> None:
+        reply = requests.get(url, timeout=PATIENCE).json()
+        made.setdefault(reply["pid"], []).append(reply["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        wait_for(lambda: list(pool.map(ask, range(40))) and len(made) == 3, "all workers")
+    return made, ask
+
+
+def test_workers_of_gunicorn_share_the_models_of_an_offline_device(tmp_path: Path) -> None:
+    """Each has a session of its own, though all hold the model that the master took."""
+    folders = [make_release(tmp_path / name, name).folder for name in ("arm", "leg")]
+    state = os.pathsep.join(map(str, folders))
+    with gunicorn(tmp_path, "offline", STATE=state, MODEL="leg") as url:
+        made, _ = asked_of_all_workers(url)
+    names = [name for some in made.values() for name in some]
+    assert len(set(names)) == len(names)
 
 
 def pool_free(ask: Any) -> Iterator[None]:

@@ -90,7 +90,7 @@ def test_a_cancelled_task_loses_nothing(tmp_path: Path) -> None:
             device._rule.hop = 0.0
             p = await device.predict(rows(1)[0])
             gate = threading.Event()
-            blocker = asyncio.ensure_future(device._on_thread(gate.wait))
+            blocker = asyncio.ensure_future(device._turns.run(gate.wait))
             tasks = [asyncio.ensure_future(device.predict(row)) for row in rows(9)]
             tasks.append(asyncio.ensure_future(device.feedback(p.id, label=1)))
             await asyncio.sleep(0.05)
@@ -100,7 +100,7 @@ def test_a_cancelled_task_loses_nothing(tmp_path: Path) -> None:
             assert all(isinstance(each, asyncio.CancelledError) for each in done)
             gate.set()
             await blocker
-            await asyncio.gather(*device._pending)
+            await asyncio.gather(*device._turns._pending)
             assert device.device.reports()[0].predictions == {"model": 10}  # type: ignore[union-attr]
             with pytest.raises(InputError, match="has its label already"):
                 await device.feedback(p.id, label=1)
@@ -115,10 +115,10 @@ def test_no_more_than_the_bound_wait_for_a_thread_and_all_are_answered(tmp_path:
         async with AsyncEdgeDevice.offline(folder, threads=2, waiting=3) as device:
             device._rule.hop = 0.0
             gate = threading.Event()
-            blockers = [asyncio.ensure_future(device._on_thread(gate.wait)) for _ in range(2)]
+            blockers = [asyncio.ensure_future(device._turns.run(gate.wait)) for _ in range(2)]
             tasks = [asyncio.ensure_future(device.predict(row)) for row in rows(100)]
             await asyncio.sleep(0.05)
-            assert len(device._pending) == 5
+            assert len(device._turns._pending) == 5
             tasks[-1].cancel()  # it has not begun, and takes nobody's place
             gate.set()
             done = await asyncio.gather(*blockers, *tasks, return_exceptions=True)
@@ -141,7 +141,7 @@ def test_closing_waits_for_what_was_begun_though_its_own_task_is_cancelled(tmp_p
         async with opened as device:
             real = device.device.close
             device.device.close = lambda timeout: (real(timeout), ended.append("closed"))[0]  # type: ignore[method-assign]
-            asyncio.ensure_future(device._on_thread(call))  # noqa: RUF006 - nobody waits for it
+            asyncio.ensure_future(device._turns.run(call))  # noqa: RUF006 - nobody waits for it
             await asyncio.sleep(0)
 
     async def main() -> None:
@@ -188,7 +188,7 @@ def test_the_loop_turns_while_a_device_is_opened_and_asked(tmp_path: Path) -> No
         turning = asyncio.ensure_future(turn())
         async with AsyncEdgeDevice.offline(folder) as device:
             opened = turns
-            await device._on_thread(lambda: time.sleep(0.2))
+            await device._turns.run(lambda: time.sleep(0.2))
         turning.cancel()
         assert opened > 10
         assert turns > opened + 10
@@ -224,3 +224,41 @@ def test_an_offline_device_answers_in_a_forked_child_with_threads_of_its_own(
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert device.predict(rows(1)[0]).id != ours.id
+
+
+def test_each_of_several_models_answers_with_a_rule_of_its_own(tmp_path: Path) -> None:
+    made = {"arm": 1, "leg": 2}
+    folders = [make_release(tmp_path / name, name, seed=seed).folder for name, seed in made.items()]
+    x = rows(1)[0]
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folders) as device:
+            for name, seed in made.items():
+                model = device.model(name)
+                assert model is device.model(name)
+                for hop in (SLOW, 0.0):
+                    model._rule.hop = hop
+                    p = await model.predict(x)
+                    assert np.allclose(p.probabilities, softmax(x[None], seed)[0], atol=1e-6)
+                await device.feedback(p.id, label=0)
+                assert len(await model.predict_batch(rows(3))) == 3
+                assert (await model.explain(x)).parts.keys() == {"f0", "f1", "f2", "f3"}
+                assert (await model.status())["version"] == "1.0"
+            assert device.model("arm")._rule.expected != device.model("leg")._rule.expected
+            with pytest.raises(InputError, match="several models, arm, leg"):
+                await device.predict(x)
+            with pytest.raises(InputError, match="expected one of arm, leg, got 'toe'"):
+                await device.model("toe").predict(x)
+            with pytest.raises(InputError, match="expected the name of a model, got None"):
+                device.model(None)  # type: ignore[arg-type]
+            with pytest.raises(StateError, match="no hub to join"):
+                await device.join("toe")
+            kept = device.model("arm")
+            begun = [asyncio.ensure_future(kept.predict(x)) for _ in range(20)]
+            await asyncio.sleep(0)
+        assert len({(await each).id for each in begun}) == 20  # those that were begun are finished
+        for model in (kept, device):
+            with pytest.raises(StateError, match="not open"):
+                await model.predict(x)
+
+    asyncio.run(main())

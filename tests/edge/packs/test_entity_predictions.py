@@ -14,7 +14,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import PROFILE
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.pack import parse_header, sections
-from edge_sdk.device_kinds import OFFLINE
+from edge_sdk.device_kinds.offline import OFFLINE
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.packs.entity_features import write_entity_features
 from edge_sdk.packs.entity_predictions import (

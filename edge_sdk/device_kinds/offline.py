@@ -1,7 +1,4 @@
-"""The other kinds of EdgeDevice: run by another process, without a hub, asleep in a forked child.
-
-They share the methods of :class:`edge_sdk.EdgeDevice`, whose class methods and forks make them.
-"""
+"""A device without a hub, which in a forked child sleeps until it is used."""
 
 from __future__ import annotations
 
@@ -18,14 +15,12 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
 from edge_sdk.errors import InputError, ReleaseError, StateError
 from edge_sdk.fleet.device_model import DeviceModel
-from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
 from edge_sdk.serving.opening import OfflineFiles, opened_release
 from edge_sdk.serving.terms import ServingTerms
-from edge_sdk.system.operating_system import call_in_child, keep_for_ever
+from edge_sdk.system.operating_system import keep_for_ever
 from edge_sdk.telemetry.energy import energy_use
 
 if TYPE_CHECKING:
-    from edge_sdk.processes.client import OwnerClient
     from edge_sdk.telemetry.meters import Meter
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
@@ -33,77 +28,6 @@ OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
 
 LOCAL_BOOT: Final = "local"
 """First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
-
-
-_TAKEN_BEFORE_A_FORK: Final = (
-    "this method was taken before the process forked: take it again, as device.predict; the device "
-    "itself is attached to the process that opened it"
-)
-
-
-def attach_child(device: EdgeDevice, state: Path) -> None:
-    """Make of the parent's ``device``, in a forked child, one that is attached to the parent."""
-    from edge_sdk.processes.client import OwnerClient
-
-    # Threads, locks and the database are the parent's: nothing of them is used or freed here.
-    models, client = list(device._models), OwnerClient(state)
-    keep_for_ever([device.__dict__, *(model.__dict__ for model in models)])
-    for model in models:  # the application may hold them
-        model.__class__ = AttachedModel
-        model.__dict__ = vars(AttachedModel(client, model.name))
-    device.__class__ = AttachedDevice
-    device.__dict__ = {"_remote": client}
-
-
-class AttachedDevice(RemoteCalls, EdgeDevice):
-    """Device that another process runs; see :meth:`EdgeDevice.attach`."""
-
-    def __init__(self, state: str | Path, timeout: float) -> None:
-        self._attach(state, timeout)
-
-    def model(self, name: str) -> DeviceModel:
-        """Return one of the models on this device; see :meth:`EdgeDevice.model`."""
-        model = AttachedModel(self._owner_client, name)
-        model.status()  # the owner refuses one that is not there
-        return model
-
-    def join(
-        self, model: str, token: str | None = None, *, serial: str | None = None
-    ) -> DeviceModel:
-        """Join the fleet of one more model; see :meth:`EdgeDevice.join`."""
-        return self.model(self._call("join", model=model, token=token, serial=serial))
-
-    def __getattr__(self, name: str) -> Any:
-        # What a method of the parent's device would use, had somebody kept it across a fork.
-        if name in ("_service", "_link", "_models"):
-            raise StateError(_TAKEN_BEFORE_A_FORK)
-        raise AttributeError(name)
-
-
-class AttachedModel(RemoteModelCalls, DeviceModel):
-    """One model of a device that another process runs; :meth:`EdgeDevice.model` returns it.
-
-    Args:
-        client: asks that process.
-        name: of the model.
-    """
-
-    def __init__(self, client: OwnerClient, name: str) -> None:
-        self._remote = client
-        self.name = self._called = name
-
-    @property
-    def serves(self) -> bool:
-        """Return whether a release answers."""
-        return self.status()["version"] is not None
-
-    def __repr__(self) -> str:
-        return f"<DeviceModel {self.name} attached to {self._owner_client.folder}>"
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_service":
-            raise StateError(_TAKEN_BEFORE_A_FORK)
-        raise AttributeError(name)
 
 
 class OfflineDevice(EdgeDevice):
@@ -118,7 +42,7 @@ class OfflineDevice(EdgeDevice):
         _check_offline(folders, files)
         # The health file is that of the process that opened the device, not of its children.
         again = (folders, files, terms, replace(config, health_file=""), energy, clock)
-        self._again = functools.partial(OfflineDevice, *again, background)
+        self._again = functools.partial(OfflineDevice, *again)
         self._assemble(config, energy_use(energy), clock, boot)
         for folder in folders:
             self._open(folder, files, terms)
@@ -147,11 +71,18 @@ class OfflineDevice(EdgeDevice):
             service.run(Interleaver(beside.arm, serving, second, clock=self._clock))
 
     def _after_fork(self) -> None:
-        """Become, in a forked child, a device that opens the same files again when it is used."""
-        keep_for_ever(self.__dict__)
-        again = self._again
+        """Become, in a forked child, a device that opens the same files again when it is used, and
+        so with its models, which the application may hold.
+        """
+        again, threads, models = self._again, bool(self._repeaters), list(self._models)
+        keep_for_ever([self.__dict__, *(model.__dict__ for model in models)])
         self.__class__ = DormantDevice
-        self.__dict__ = {"_again": again, "_waking": threading.RLock()}
+        asleep = {"_again": again, "_threads": threads, "_asleep": models}
+        self.__dict__ = {**asleep, "_waking": threading.RLock()}
+        for model in models:
+            name = model.name
+            model.__class__ = DormantModel
+            model.__dict__ = {"_device": self, "name": name}
 
 
 class DormantDevice(OfflineDevice):
@@ -160,22 +91,44 @@ class DormantDevice(OfflineDevice):
     """
 
     def __getattribute__(self, name: str) -> Any:
-        own = object.__getattribute__(self, "__dict__")
-        if type(self) is DormantDevice and name in ("close", "_after_fork"):
+        if type(self) is DormantDevice and name in ("close", "_remote"):
             return object.__getattribute__(self, name)
-        with own["_waking"]:
-            if type(self) is DormantDevice:
-                boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
-                own.update(vars(own["_again"](boot=boot)))
-                object.__setattr__(self, "__class__", OfflineDevice)
-                call_in_child(self._after_fork)
+        _wake(self)
         return getattr(self, name)
+
+    @property
+    def _remote(self) -> DormantDevice:  # type: ignore[override]
+        return self  # close() that was kept across a fork, as atexit does, closes this instead
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Nothing is open yet."""
 
-    def _after_fork(self) -> None:
-        """Sleep on in a child's child."""
+
+class DormantModel(DeviceModel):
+    """One model of a dormant device, which its first use wakes."""
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        _wake(own["_device"])
+        if type(self) is DormantModel:  # its folder now holds another model
+            return getattr(own["_device"].model(own["name"]), name)
+        return getattr(self, name)
+
+
+def _wake(device: DormantDevice) -> None:
+    own = object.__getattribute__(device, "__dict__")
+    with own["_waking"]:
+        if type(device) is not DormantDevice:
+            return
+        boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
+        opened = own["_again"](background=False, boot=boot)
+        for model in own["_asleep"]:
+            name = object.__getattribute__(model, "__dict__")["name"]
+            if name in opened._models:
+                opened._models.replace(model, opened._models[name])
+        own.update(vars(opened))
+        object.__setattr__(device, "__class__", OfflineDevice)
+        device._start_threads(background=own["_threads"])
 
 
 def offline_terms(reporting: Any = None) -> ServingTerms:
