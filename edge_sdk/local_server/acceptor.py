@@ -24,11 +24,19 @@ class Acceptor:
     Args:
         services: what serves the connections of each listening socket; they become this object's.
         take: is given each connection.
+        look_after: called now and then to look after those that were taken; returns the seconds
+            after which it wants to be called again, ``None`` for when there is a new one.
     """
 
-    def __init__(self, services: Mapping[socket.socket, Serve], take: Take) -> None:
+    def __init__(
+        self,
+        services: Mapping[socket.socket, Serve],
+        take: Take,
+        look_after: Callable[[], float | None],
+    ) -> None:
         self._services = services
         self._take = take
+        self._look_after = look_after
         self._woken, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="edge-serve-accept", daemon=True)
         self.is_stopped = False
@@ -52,7 +60,7 @@ class Acceptor:
                 listener.setblocking(False)
                 selector.register(listener, selectors.EVENT_READ, (listener, serve))
             while not self.is_stopped:
-                for key, _ in selector.select():
+                for key, _ in selector.select(self._look_after()):
                     if key.data is not None:
                         self._accept(*key.data)
         for each in (*self._services, self._woken, self._waker):
@@ -66,6 +74,7 @@ class Acceptor:
         except OSError:
             time.sleep(_PAUSE_SECONDS)
             return
+        sock.setblocking(True)  # on some systems it is what the listener is
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._take(sock, serve)

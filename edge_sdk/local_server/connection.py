@@ -3,13 +3,15 @@
 Invariants:
 
 * A request has a deadline as a whole, so that a client who sends it byte by byte holds a thread no
-  longer than one who sends nothing.
+  longer than one who sends nothing. Whoever has the connections calls :meth:`Connection.interrupt`
+  when it has come: a timeout of the socket would be two more system calls for each one.
 * Memory grows with what has come, not with what a client announces.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
 from typing import Final
@@ -29,22 +31,22 @@ class Connection:
     """A socket and what has been received from it.
 
     Args:
-        sock: connected.
+        sock: connected, blocking.
         limits: of the server.
 
     Attributes:
         received: bytes that came and were not used yet.
         waiting_since: monotonic time since which the server waits for the client; ``None`` while
             it answers.
+        ends_at: monotonic time at which it is to be interrupted.
     """
 
     def __init__(self, sock: socket.socket, limits: ServerLimits) -> None:
         self.received = bytearray()
         self.waiting_since: float | None = time.monotonic()
+        self.ends_at = math.inf
         self._socket = sock
         self._limits = limits
-        self._timeout = 0.0
-        self._deadline = 0.0
 
     def begin(self) -> None:
         """Wait for the first bytes of a request.
@@ -54,9 +56,10 @@ class Connection:
         """
         self.waiting_since = now = time.monotonic()
         if not self.received:
-            self._receive(self._limits.idle_seconds)
+            self.ends_at = now + self._limits.idle_seconds
+            self.receive()
             now = time.monotonic()
-        self._deadline = now + self._limits.request_seconds
+        self.ends_at = now + self._limits.request_seconds
 
     def receive(self) -> None:
         """Wait for more of the request.
@@ -64,10 +67,13 @@ class Connection:
         Raises:
             ConnectionEnded: it did not come in time.
         """
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        try:
+            data = self._socket.recv(RECEIVED_AT_ONCE)
+        except OSError as error:
+            raise ConnectionEnded from error
+        if not data:
             raise ConnectionEnded
-        self._receive(left)
+        self.received += data
 
     def take(self, count: int) -> bytes:
         """Wait for ``count`` bytes of the request, and return them.
@@ -87,7 +93,7 @@ class Connection:
         Raises:
             ConnectionEnded: the client does not take it in time.
         """
-        self._wait(self._limits.request_seconds)
+        self.ends_at = time.monotonic() + self._limits.request_seconds
         try:
             self._socket.sendall(data)
         except OSError as error:
@@ -96,6 +102,7 @@ class Connection:
     def answering(self) -> None:
         """Note that the request is there, and the client waits for the server from now on."""
         self.waiting_since = None
+        self.ends_at = math.inf
 
     def interrupt(self) -> None:
         """End the connection from another thread; whoever waits for it goes on at once."""
@@ -116,22 +123,7 @@ class Connection:
                 end, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
                 while left > 0 and (seconds := end - time.monotonic()) > 0:
                     self.received.clear()
-                    self._receive(seconds)
+                    self._socket.settimeout(seconds)
+                    self.receive()
                     left -= len(self.received)
         self._socket.close()
-
-    def _receive(self, seconds: float) -> None:
-        self._wait(seconds)
-        try:
-            data = self._socket.recv(RECEIVED_AT_ONCE)
-        except OSError as error:
-            raise ConnectionEnded from error
-        if not data:
-            raise ConnectionEnded
-        self.received += data
-
-    def _wait(self, seconds: float) -> None:
-        # Each settimeout is a system call; requests that come whole need none.
-        if seconds != self._timeout:
-            self._socket.settimeout(seconds)
-            self._timeout = seconds

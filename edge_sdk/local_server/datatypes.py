@@ -44,17 +44,16 @@ _LENGTH: Final = struct.Struct("<I")
 
 # What JSON may hold for each kind of dtype, and the dtype that it becomes. ``null`` is a missing
 # value, which only floats have.
-_IN_JSON: Final[Mapping[str, tuple[frozenset[type], Any]]] = {
+_BY_KIND: Final[Mapping[str, tuple[frozenset[type], Any]]] = {
     "f": (frozenset((int, float, NoneType)), np.float64),
     "i": (frozenset((int,)), np.int64),
     "u": (frozenset((int,)), np.int64),
     "b": (frozenset((bool,)), np.bool_),
     "O": (frozenset((str,)), object),
 }
-
-
-def _kind(dtype: Dtype) -> str:
-    return "O" if dtype == STRING else np.dtype(dtype).kind
+_IN_JSON: Final = {
+    dtype: _BY_KIND["O" if dtype == STRING else np.dtype(dtype).kind] for dtype in DATATYPES
+}
 
 
 def from_json(name: str, dtype: Dtype, data: Any, shape: Sequence[int]) -> NDArray[Any]:
@@ -65,7 +64,7 @@ def from_json(name: str, dtype: Dtype, data: Any, shape: Sequence[int]) -> NDArr
     """
     values = _flat(name, data, len(shape))
     _check_count(name, len(values), shape)
-    allowed, widest = _IN_JSON[_kind(dtype)]
+    allowed, widest = _IN_JSON[dtype]
     if not allowed.issuperset(map(type, values)):
         wrong = next(value for value in values if type(value) not in allowed)
         raise _refused(f"input {name!r}: expected values of {DATATYPES[dtype]}, got {wrong!r:.60}")
@@ -105,7 +104,7 @@ def from_bytes(name: str, dtype: Dtype, raw: memoryview, shape: Sequence[int]) -
 def to_json(array: NDArray[Any]) -> list[Any]:
     """Return the values, flat; ``None`` for floats that JSON does not have."""
     values: list[Any] = array.ravel().tolist()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not all(map(math.isfinite, values)):
         values = [value if math.isfinite(value) else None for value in values]
     return values
 

@@ -7,6 +7,7 @@ request has an ``Origin``, or, where the page's own name was pointed at this mac
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Mapping
 
@@ -64,6 +65,7 @@ class HttpAccess:
         return _ALLOWED
 
 
+@functools.lru_cache(128)  # each request has a host, and most have the same
 def is_loopback(host: str) -> bool:
     """Return True for an address or a name of this machine alone."""
     if host.lower() in ("localhost", "localhost."):

@@ -94,7 +94,8 @@ class HttpService:
             )
         is_kept = head is not None and is_read and head.is_kept
         self._metrics.answered(PROTOCOL, response.status)
-        response = response._replace(headers=(*response.headers, *allowed))
+        if allowed:
+            response = response._replace(headers=(*response.headers, *allowed))
         connection.send(_sent(response, head, closes=not is_kept))
         return is_kept
 

@@ -6,6 +6,7 @@ refused, and the connection ends.
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from collections.abc import Mapping
@@ -103,6 +104,7 @@ class HttpResponse(NamedTuple):
         return self._replace(body=body, headers=(*self.headers, ("Content-Encoding", coding)))
 
 
+@functools.lru_cache(32)  # a client says the same with each request
 def parse_head(raw: bytes) -> HttpHead:
     """Read request line and headers, without the empty line behind them.
 

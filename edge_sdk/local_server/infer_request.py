@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -17,8 +16,7 @@ UNSUPPORTED: Final = ("shared_memory_region", "classification")
 """Parameters of tensors that belong to extensions which are not offered here."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """What a client asks.
 
     Attributes:

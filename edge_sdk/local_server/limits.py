@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -14,6 +14,8 @@ from edge_sdk.local_server.refusal import UNAVAILABLE, RequestRefused
 
 SMALL: Final = 64 << 10
 """Bytes of a body that is not counted: those of all connections together are few."""
+
+_NOTHING: Final = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,16 @@ class ByteBudget:
         self._left = limit
         self._lock = threading.Lock()
 
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
+    def taken(self, size: int) -> AbstractContextManager[None]:
         """Hold ``size`` bytes for a while.
 
         Raises:
             RequestRefused: there are not as many left.
         """
-        size = size if size > SMALL else 0
+        return _NOTHING if size <= SMALL else self._held(size)
+
+    @contextmanager
+    def _held(self, size: int) -> Iterator[None]:
         with self._lock:
             if size > self._left:
                 raise RequestRefused(UNAVAILABLE, "too many large requests at once: try again")

@@ -70,24 +70,19 @@ class ReleaseTensors:
             and signature.output("probabilities") is not None
             and LABEL not in {spec.name for spec in signature.outputs}
         )
-        self.outputs: tuple[str, ...] = tuple(spec.name for spec in self._outputs)
+        self._datatypes = {s.name: DATATYPES[self._output_dtype(s)] for s in self._outputs}
         if self._adds_label:
-            self.outputs = (*self.outputs, LABEL)
+            self._datatypes[LABEL] = DATATYPES[self._label_dtype]
+        self.outputs = tuple(self._datatypes)
 
     def metadata(self) -> dict[str, Any]:
         """Return the model's metadata; ``classes`` and ``features`` are ours."""
         manifest = self.manifest
+        shapes = {spec.name: self._shape(spec) for spec in self._outputs}
         outputs = [
-            {
-                "name": spec.name,
-                "datatype": DATATYPES[self._output_dtype(spec)],
-                "shape": self._shape(spec),
-            }
-            for spec in self._outputs
+            {"name": name, "datatype": datatype, "shape": shapes.get(name, [-1])}
+            for name, datatype in self._datatypes.items()
         ]
-        if self._adds_label:
-            datatype = DATATYPES[self._label_dtype]
-            outputs.append({"name": LABEL, "datatype": datatype, "shape": [-1]})
         return {
             "name": manifest.model,
             "versions": [manifest.version],
@@ -145,10 +140,8 @@ class ReleaseTensors:
         return self._named(parts)
 
     def _named(self, parts: Mapping[str, NDArray[Any] | None]) -> list[OutputTensor]:
-        datatypes = {spec.name: DATATYPES[self._output_dtype(spec)] for spec in self._outputs}
-        label = DATATYPES[self._label_dtype]
         return [
-            OutputTensor(name, datatypes.get(name, label), array)
+            OutputTensor(name, self._datatypes[name], array)
             for name, array in parts.items()
             if array is not None
         ]

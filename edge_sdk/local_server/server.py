@@ -96,10 +96,11 @@ class LocalServer:
             close_in_child(listener)
         self._process = os.getpid()
         self.url = _url(tcp)
+        self._tick = min(limits.idle_seconds, limits.request_seconds) / 4
         self._connections: set[Connection] = set()
         self._changed = threading.Condition()
         self._threads = ConnectionThreads()
-        self._acceptor = Acceptor(services, self._take)
+        self._acceptor = Acceptor(services, self._take, self._end_late)
         self._acceptor.start()
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
@@ -142,6 +143,7 @@ class LocalServer:
         with self._changed:
             while len(self._connections) >= self._limits.connections:
                 self._make_room()
+                self._end_late()
                 if not self._changed.wait(0.05) and self._acceptor.is_stopped:
                     sock.close()
                     return
@@ -163,6 +165,15 @@ class LocalServer:
         if waiting:
             min(waiting, key=lambda c: c.waiting_since or 0.0).interrupt()
             self._metrics.displaced()
+
+    def _end_late(self) -> float | None:
+        """End the connections whose time is over; return the seconds until the next look."""
+        now = time.monotonic()
+        with self._changed:
+            for connection in self._connections:
+                if connection.ends_at < now:
+                    connection.interrupt()
+            return self._tick if self._connections else None
 
     def _forget(self, connection: Connection) -> None:
         connection.close()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,3 +101,31 @@ def test_c(served: str, path: Path, tmp_path: Path, expected: tuple[object, list
     assert (facts["label"], facts["source"], facts["version"]) == (str(expected[0]), "model", "1.0")
     assert "400: feature" in done(program, path, *NUMBERS[:3], "nan", code=1).stderr
     assert "No such file" in done(program, tmp_path / "none", *NUMBERS, code=1).stderr
+
+
+def test_the_first_block_of_the_page_runs(folder: Path, tmp_path: Path) -> None:
+    need("curl")
+    page = (ROOT / "docs" / "LOCAL_SERVER.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert len(block.splitlines()) <= 20
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for there, here in (
+        ("state/", str(folder)),
+        ("8080", str(port)),
+        ("models/digits", "models/demo"),
+    ):
+        assert there in block
+        block = block.replace(there, here)
+    command = tmp_path / "edge"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m edge_sdk.cli.main "$@"\n')
+    command.chmod(0o755)
+    ran = subprocess.run(
+        ["sh", "-e", "-c", block], capture_output=True, text=True, timeout=PATIENCE,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"http://127.0.0.1:{port}\n")
+    for said in ('{"ready": true}', '"versions": ["1.0"]', '"name":"label"'):
+        assert said in ran.stdout
+    assert ran.stdout.endswith("{}")  # the label was taken

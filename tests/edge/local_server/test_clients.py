@@ -120,6 +120,25 @@ def test_an_idle_connection_ends_and_a_client_that_reads_nothing_holds_up_nobody
         assert ask(server, INFER, GOOD)[0] == 200
 
 
+def test_clients_that_read_nothing_lose_their_places_in_time(device: EdgeDevice) -> None:
+    limits = ServerLimits(connections=2, request_seconds=0.5)
+    x = rows(2_000)
+    big = request(row_request(x.tolist(), x.shape))
+    with LocalServer(device, port=0, limits=limits) as server, ThreadPoolExecutor(2) as pool:
+
+        def be_deaf() -> None:
+            with connected(server) as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                with pytest.raises(OSError):
+                    insist(deaf, big)
+
+        deaf = [pool.submit(be_deaf) for _ in range(2)]
+        for _ in range(10):
+            assert ask(server, INFER, GOOD)[0] == 200
+        for each in deaf:
+            each.result(60)
+
+
 def test_a_client_that_is_gone_before_its_answer_is_forgotten(server: LocalServer) -> None:
     for cut in (1, 40, -1, None):
         with connected(server) as sock:
