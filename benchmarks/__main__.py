@@ -19,6 +19,7 @@ from benchmarks import (
     loop,
     many_models,
     packs,
+    served_networks,
     serving,
     trees,
     validation,
@@ -47,14 +48,15 @@ BATCH: Final = "batch"
 ENTITIES: Final = "entities"
 WAYS: Final = "ways"
 WATCHING: Final = "watching"
+NETWORKS: Final = "networks"
 MANY: Final = "many-models"
 FEATURES: Final = "features"
 LOOP: Final = "loop"
 SERVE: Final = "serve"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, MANY, FEATURES, HUB, BATCH,
-    ENTITIES, WAYS, VALIDATION, SERVE, LOOP,
+    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, NETWORKS, MANY, FEATURES, HUB,
+    BATCH, ENTITIES, WAYS, VALIDATION, SERVE, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -149,6 +151,9 @@ def _parts(
     if WATCHING in only:
         place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
         parts[WATCHING] = watching.measure(place, effort, tell)
+    if NETWORKS in only:
+        place, tell = folder / NETWORKS, functools.partial(_tell, NETWORKS)
+        parts[NETWORKS] = served_networks.measure(place, effort, tell)
     if MANY in only:
         tell = functools.partial(_tell, MANY)
         parts[MANY] = many_models.measure(folder / MANY, effort, tell)

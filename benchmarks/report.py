@@ -26,7 +26,9 @@ round.
   monitoring off, over bursts that are folded to the end; its *time* that of a loop at full
   speed.
 - Import and memory are medians over fresh processes that answer 2,000 rows, beside ones that do so
-  with onnxruntime alone.
+  with onnxruntime alone; what they import is compiled beforehand, as pip compiles what it installs.
+- *networks*: their tensors are watched: some inputs are copied for statistics, within the share of
+  the time that is allowed for it.
 - A *cold* lookup follows after the file was closed and its pages were dropped with
   `posix_fadvise(DONTNEED)`; how often the disk was then read is given with it.
 - *large*: each network is converted in a process of its own, with default options; the processor

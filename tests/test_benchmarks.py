@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import trees
+from benchmarks import served_networks, trees
 from benchmarks.__main__ import PICTURE, main
 from benchmarks.models import release_of
 from benchmarks.packs import Content
@@ -16,10 +17,12 @@ from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, 
 from benchmarks.wire import Traffic, measured, report
 from benchmarks.wire_files import Pair, network, trained_network
 from converters import convert
+from edge_sdk import EdgeDevice
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import QUICK
 from edge_sdk.bench.result import BenchResult, Findings, GoalRow, load
 from edge_sdk.model.release import Release
+from edge_sdk.telemetry.tensor_watch import TensorWatch
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,19 @@ def test_a_quick_run_writes_report_figures_and_picture(tmp_path: Path) -> None:
     report = (tmp_path / "RESULTS.md").read_text()
     assert "| 4 | a pack hit end to end, largest against smallest pack | ≤ 1.5× |" in report
     assert "goals are met" in report
+
+
+@pytest.mark.parametrize("name", served_networks.NETWORKS)
+def test_a_network_is_of_the_size_that_its_name_says_and_is_watched(
+    name: str, tmp_path: Path
+) -> None:
+    release = served_networks.NETWORKS[name](tmp_path)
+    wanted = int(re.findall(r"\d+", name)[0]) * 1e6
+    assert release.model_path.stat().st_size == pytest.approx(wanted, rel=0.1)
+    feed = {n: tensor[:1] for n, tensor in release.golden().inputs.items()}
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(feed).probabilities.shape == (served_networks.CLASSES,)
+    assert TensorWatch.of(release.profile(), release.manifest.signature) is not None
 
 
 def test_a_case_of_conversion_has_bytes_flips_and_speeds(

@@ -11,7 +11,8 @@ from edge_sdk.bench.result import LIMIT, ONE_ROW, OURS, RAW_DEFAULT, RAW_ONE, Fi
 if TYPE_CHECKING:
     from edge_sdk.bench.subject import Subject
 
-PEERS = {RAW_DEFAULT: goals.DEFAULT, RAW_ONE: goals.ONE_THREAD, LIMIT: goals.BOUND}
+_TREES = b"TreeEnsemble"
+"""Operators whose names begin so are ensembles of trees."""
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
@@ -24,8 +25,17 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         calls = calls_in(effort.turn_seconds, candidates)
         rounds = interleave(ONE_ROW, candidates, effort.rounds, calls)
         hits = sum(device.predict(x).source == "pack" for x in subject.inputs)
-    peers = [peer for peer in PEERS if peer in rounds.levels]
-    claims = [GoalRow.of(PEERS[peer], rounds.ratio(OURS, peer)) for peer in peers]
+    trees = _TREES in subject.release.model_path.read_bytes()
+    wanted = {
+        RAW_DEFAULT: goals.TREES if trees else goals.DEFAULT,
+        RAW_ONE: goals.ONE_THREAD,
+        LIMIT: goals.BOUND,
+    }
+    claims = [
+        GoalRow.of(goal, rounds.ratio(OURS, peer))
+        for peer, goal in wanted.items()
+        if peer in rounds.levels
+    ]
     notes = [] if limit is not None else ["strings cannot be bound: there is no limit to compare"]
     if hits:
         notes.append(f"{hits} of {len(subject.inputs)} rows were in the pack")

@@ -62,10 +62,10 @@ def without_output(model: bytes, output: str) -> bytes:
         return model
     if not any(part.number == _NODE for part in dropped):
         return model
-    gone = set(dropped)
-    kept = b"".join(model[part.begin : part.end] for part in parts if part not in gone)
-    tag = bytes((_GRAPH << 3 | _BYTES,))
-    return b"".join((model[: graph.begin], tag, _varint(len(kept)), kept, model[graph.end :]))
+    gone, whole = set(dropped), memoryview(model)
+    kept = [whole[part.begin : part.end] for part in parts if part not in gone]
+    head = bytes((_GRAPH << 3 | _BYTES,)) + _varint(sum(map(len, kept)))
+    return b"".join((whole[: graph.begin], head, *kept, whole[graph.end :]))
 
 
 def only_node(model: bytes, operator: str) -> bytes | None:

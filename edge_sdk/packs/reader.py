@@ -142,21 +142,17 @@ class Pack:
         # What find() and entry() do, without their calls: those took as long as the search.
         (check,) = _top(key)
         bucket, directory, begin = check >> self._shift, self._directory, self._keys_at
-        at = self._find(
-            key, begin + KEY_BYTES * directory[bucket], begin + KEY_BYTES * directory[bucket + 1]
-        )
-        if self._blocks[check >> self._block_shift] == SOUND and (
-            at < 0 or not (at - begin) % KEY_BYTES
-        ):
-            entry = (at - begin) // KEY_BYTES
-        else:  # the block is touched for the first time or damaged; or a match across two keys
-            entry = self.find(key)
-        if entry < 0:
-            return None
-        if self._vectors is not None:
-            name, stored = self._vectors
-            return {name: stored[entry].copy()}
-        return self.entry(entry)
+        first, end = KEY_BYTES * directory[bucket], KEY_BYTES * directory[bucket + 1]
+        at = self._find(key, begin + first, begin + end) - begin
+        if self._blocks[check >> self._block_shift] == SOUND:
+            if at < 0:
+                return None
+            if not at % KEY_BYTES and self._vectors is not None:
+                name, stored = self._vectors
+                return {name: stored[at // KEY_BYTES].copy()}
+        # The block is touched for the first time or damaged, or the match lies across two keys.
+        entry = self.find(key)
+        return None if entry < 0 else self.entry(entry)
 
     def find(self, key: bytes) -> int:
         """Return the entry of ``key``; :data:`ABSENT`, or :data:`IN_DAMAGED_BLOCK` if the file is
