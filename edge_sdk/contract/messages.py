@@ -1,8 +1,8 @@
 """Messages of a device to its hub; they wait in its outbox until the hub has them.
 
 Delivery is at-least-once, effect exactly-once: a message is named by (device, boot, sequence)
-and the hub counts each name once. Aggregates only; the one message with raw values,
-:class:`SampleBatch`, is sent only by a device that opted in.
+and the hub counts each name once. Aggregates only; the messages with raw values,
+:class:`SampleBatch` and :class:`TensorSample`, are sent only by a device that opted in.
 
 Times are whole Unix seconds. ``arm`` is the plan's arm name; ``experiment`` its id.
 """
@@ -30,6 +30,7 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
@@ -265,11 +266,12 @@ class UpdateEvent:
 Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
 """Bodies that speak of one window."""
 
-Body = Windowed | SampleBatch | KeyVotes | UpdateEvent
+Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent
 KINDS: Final[Mapping[str, type]] = {
     "window": WindowReport,
     "feedback": FeedbackReport,
     "samples": SampleBatch,
+    "tensors": TensorSample,
     "votes": KeyVotes,
     "event": UpdateEvent,
     "shadow": ShadowReport,
@@ -295,6 +297,8 @@ def _check_received(body: Body, kind: str) -> None:
         times = {"taken": min(body.taken, default=0), "taken last": max(body.taken, default=0)}
     elif isinstance(body, KeyVotes):
         times = {"period": body.period}
+    elif isinstance(body, TensorSample):
+        times = {"taken": body.taken}
     else:
         times = {"at": body.at}
         for what, text in (("step", body.step), ("reason", body.reason)):

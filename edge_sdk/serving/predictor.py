@@ -81,7 +81,7 @@ class Predictor:
         model: loaded model.
         monitor: counts the predictions.
         scrub: reads its files again, and knows what is damaged.
-        watch: called with each input that monitoring does not record, and its prediction.
+        taps: called with each input that monitoring does not record, and its prediction.
 
     Raises:
         ReleaseError: the model does not load.
@@ -110,7 +110,6 @@ class Predictor:
         self.precomputed: Callable[[str], Prediction | None] = _nothing
         self._clock = clock
         self.stateful = bool(manifest.signature.state)
-        self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
         self.model.on_unload(self._unbind)
         self._pack, self._features = pack, features
@@ -129,6 +128,7 @@ class Predictor:
             release, self._inputs, Scope(tag, terms.experiment, terms.arm), terms.reporting,
             terms.sharing, share=share, enabled=monitoring, clock=clock,
         )  # fmt: skip
+        self.taps = self.monitor.shared.taps
         self._features_of = FeatureJoin(features, self.scrub, self.monitor, clock)
 
     def status(self) -> dict[str, Any]:
@@ -220,8 +220,8 @@ class Predictor:
         watch = self.monitor.tensors
         excerpt = None if watch is None else watch.take(checked, outputs, took)
         self.monitor.record(recorded, prediction, own, took, codes, excerpt)
-        if recorded is None and self.watch is not None:
-            self.watch(checked, prediction)
+        for tap in self.taps if recorded is None else ():
+            tap(checked, prediction)
         return prediction
 
     def again(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:

@@ -32,6 +32,7 @@ from edge_sdk.contract.messages import (
     WindowReport,
     kind_of,
 )
+from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 from tests.contract.examples import histogram_text
 from tests.edge.builders import profile
@@ -139,6 +140,7 @@ def reports(hub: Hub, experiment: str | None) -> list[Body]:
         ),
         InterleaveReport(arm, "1.0", 9, {"candidate": 3}, 2, {"control": 5}, {"control": 4}),
         SampleBatch("demo", "1.0", ((1.0, 2.0, 3.0, 4.0),) * 3, (0, 1, 2), (start,) * 3),
+        TensorSample("demo", "1.0", {"X": (1, 4)}, "KLUv/SAEIQAAAQIDBA==", 1, start),
         KeyVotes("demo", "1.0", start, ("aa" * 16, "bb" * 16)),
         UpdateEvent("demo", "failed", "1.1", start, "1.0", "probe", "slow", experiment),
     ]
