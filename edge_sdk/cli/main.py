@@ -98,6 +98,12 @@ def _add_run(commands: CommandGroups) -> None:
         default="text",
         help="of the log: a line of text, or a JSON object a line (default: text)",
     )
+    run.add_argument(
+        "--health-file",
+        metavar="FILE",
+        default="",
+        help="write here every ten seconds how the device is, for edge health",
+    )
     run.set_defaults(run=_run)
 
 
@@ -194,6 +200,7 @@ def _last_hub(state: Path) -> str:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
+    from edge_sdk.config import DeviceConfig
     from edge_sdk.errors import EdgeError
     from edge_sdk.service.run import run_device
 
@@ -208,7 +215,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(answered), flush=True)
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
-    run_device(lambda: _enrolled(arguments), rows, answer)
+    config = DeviceConfig(health_file=arguments.health_file)
+    run_device(lambda: _enrolled(arguments, config=config), rows, answer)
     return 0
 
 
