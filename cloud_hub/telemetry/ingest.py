@@ -28,13 +28,13 @@ from edge_sdk.contract.messages import (
     Message,
     Rejection,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     Upload,
     UploadReply,
     Windowed,
     WindowReport,
 )
-from edge_sdk.contract.tensor_sample import TensorSample
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice

@@ -12,8 +12,7 @@ from edge_sdk.telemetry.tensor_blobs import unpacked
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label, Manifest
-    from edge_sdk.contract.messages import SampleBatch
-    from edge_sdk.contract.tensor_sample import TensorSample
+    from edge_sdk.contract.messages import SampleBatch, TensorSample
 
 
 def check_samples(batch: SampleBatch, manifest: Manifest) -> None:

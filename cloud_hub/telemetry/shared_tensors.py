@@ -45,7 +45,7 @@ class TensorRecord:
     bytes: int
 
 
-class SharedTensors:
+class StoredTensors:
     """What devices shared; those that were revoked or are stopped do not count.
 
     Args:

@@ -21,9 +21,8 @@ from cloud_hub.errors import Invalid
 from cloud_hub.plans.stored import plans_after
 from cloud_hub.telemetry.tables import samples, tensor_samples, votes
 from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
-from edge_sdk.contract.messages import KeyVotes, SampleBatch
+from edge_sdk.contract.messages import KeyVotes, SampleBatch, TensorSample
 from edge_sdk.contract.plan import Plan
-from edge_sdk.contract.tensor_sample import TensorSample
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table

@@ -62,6 +62,9 @@ TENSOR_SAMPLE_BYTES: Final = 2 << 20
 TENSOR_VALUE_BYTES: Final = 16 << 20
 """The values of one, before."""
 
+SHARED_TENSORS: Final = 64
+"""Tensors of one."""
+
 LARGEST_INTEGER: Final = (1 << 63) - 1
 """What the databases of a hub store, and NumPy counts in; the same below zero."""
 

@@ -23,14 +23,16 @@ from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
+    SHARED_TENSORS,
+    TENSOR_SAMPLE_BYTES,
     TEXT_CHARACTERS,
     UPLOAD_BYTES,
     UPLOAD_MESSAGES,
+    VALUE_AXES,
     VOTES_PER_MESSAGE,
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name
-from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
@@ -211,6 +213,37 @@ class SampleBatch:
         count = len(self.rows)
         require(count <= SAMPLES_PER_MESSAGE, f"rows: expected at most {SAMPLES_PER_MESSAGE}")
         require(count == len(self.labels) == len(self.taken), "expected a label and time per row")
+
+
+@dataclass(frozen=True)
+class TensorSample:
+    """Opt-in: one input of tensors and its label, for retraining.
+
+    ``shapes`` has the shape of each input tensor by name, with an axis of one row where the release
+    has that axis. ``data`` is base64 of a zstd frame: the values of all tensors in the order of
+    their names, little-endian. ``taken`` is when it was predicted, Unix seconds.
+    """
+
+    model: str
+    version: str
+    shapes: Mapping[str, tuple[int, ...]]
+    data: str
+    label: Label | float
+    taken: int
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        require(
+            1 <= len(self.shapes) <= SHARED_TENSORS,
+            f"shapes: expected 1 to {SHARED_TENSORS} tensors",
+        )
+        for name, shape in self.shapes.items():
+            fits = len(shape) <= VALUE_AXES and all(0 <= size < 1 << 31 for size in shape)
+            require(fits, f"shapes: {name!r:.60}: expected at most {VALUE_AXES} sizes from 0 on")
+        most = TENSOR_SAMPLE_BYTES
+        require(len(self.data) * 3 // 4 <= most + 2, f"data: expected at most {most} bytes")
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class SharedTensors(SharedInputs):
             self._shared.append(self._sample(feed, data, label, place.taken))
 
     def _sample(self, feed: Feed, data: str, label: Label | float, taken: int) -> Body:
-        from edge_sdk.contract.tensor_sample import TensorSample
+        from edge_sdk.contract.messages import TensorSample
 
         shapes = {name: tensor.shape for name, tensor in feed.items()}
         manifest = self._manifest

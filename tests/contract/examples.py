@@ -44,6 +44,7 @@ from edge_sdk.contract.messages import (
     Message,
     Rejection,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     Upload,
     UploadReply,
@@ -60,7 +61,6 @@ from edge_sdk.contract.profile import (
     WatchedTensor,
 )
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
-from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts

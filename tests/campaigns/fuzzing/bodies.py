@@ -28,11 +28,11 @@ from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     WindowReport,
     kind_of,
 )
-from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 from tests.contract.examples import histogram_text
 from tests.edge.builders import profile

@@ -10,8 +10,7 @@ import pytest
 
 from cloud_hub.cli.main import main as edge_hub
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.messages import FeedbackReport
-from edge_sdk.contract.tensor_sample import TensorSample
+from edge_sdk.contract.messages import FeedbackReport, TensorSample
 from edge_sdk.model.release import Release
 from tests.e2e.live import PATIENT
 from tests.servers import HubProcess

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+from edge_sdk.contract.messages import TensorSample
 from edge_sdk.contract.serving_terms import Sharing
-from edge_sdk.contract.tensor_sample import TensorSample
 from edge_sdk.model.prediction import Origin, Prediction
 from edge_sdk.system.compression import zstd
 from edge_sdk.telemetry.label_join import Place

@@ -14,8 +14,7 @@ import pytest
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import Message, Upload, UploadReply
-from edge_sdk.contract.tensor_sample import TensorSample
+from edge_sdk.contract.messages import Message, TensorSample, Upload, UploadReply
 from edge_sdk.system.compression import zstd
 from edge_sdk.telemetry.tensor_blobs import packed
 from tests import simulated_device
