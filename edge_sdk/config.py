@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Final
 
 from edge_sdk.errors import InputError
 from edge_sdk.system.providers import DEFAULT_PROVIDERS, ProviderChoice, wrong_providers
@@ -53,6 +53,10 @@ class DeviceConfig:
     kept_predictions: int = 1_000
     """Predictions of each window, the newest ones, that are stored for labels that arrive after a
     restart; 0 stores none."""
+
+    shared_tensor_bytes: int = 0
+    """Compressed bytes a window that the device shares of labelled inputs that are no table, such
+    as pictures, where its owner agreed to share and the plan asks; 0 shares none of them."""
 
     free_bytes: int = 32 << 20
     """Bytes of the disk that a pack of answers by entity leaves free; one that would not is not
@@ -136,6 +140,12 @@ class DeviceConfig:
         return replace(self, providers=chosen)
 
 
+MAY_BE_NONE: Final = (
+    "kept_predictions", "bytes_per_second", "memory_bytes", "shared_tensor_bytes",
+)  # fmt: skip
+"""Whole numbers of :class:`DeviceConfig` that may be 0."""
+
+
 def check_opening(config: Any, share: Any = False, providers: Providers = None) -> DeviceConfig:
     """Refuse a ``config`` that is no DeviceConfig, and a ``share`` that is not a bool.
 
@@ -173,7 +183,7 @@ def _expected(name: str, kind: type, value: Any) -> str:
     if name == "shadow_share":
         return "" if 0 < value <= 1 else "more than 0 and at most 1"
     if kind is int:
-        least = 0 if name in ("kept_predictions", "bytes_per_second", "memory_bytes") else 1
+        least = 0 if name in MAY_BE_NONE else 1
         return "" if value >= least else f"at least {least}"
     return "" if 0 < value < math.inf else "more than 0"
 

@@ -29,6 +29,11 @@ ReplayName = Annotated[
     typer.Option("--as", parser=types.name, metavar="NAME", help="Name: replay-NAME."),
 ]
 
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="Save each here as ID.npz, with its label."),
+]
+
 READ_BYTES: Final = 8 << 20
 """Of messages that are sent at once, about: half of what a hub takes."""
 
@@ -40,6 +45,8 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "show", example="edge-hub telemetry show digits --since 12h")(_telemetry)
     example = "edge-hub telemetry import digits june.reports --as june"
     command(actions, "import", example=example)(_import)
+    example = "edge-hub telemetry tensors faces --out shared/"
+    command(actions, "tensors", example=example)(_tensors)
 
 
 def _import(hub: HubAddress, model: types.Model, file: ReportsFile, name: ReplayName) -> Result:
@@ -54,6 +61,33 @@ def _import(hub: HubAddress, model: types.Model, file: ReportsFile, name: Replay
         reasons |= dict.fromkeys(each["reason"] for each in sent["rejected"])
     result = {"device": sent["device"], **taken, "reasons": list(reasons)[:5]}
     return Result(result, lambda r: pairs(r))
+
+
+def _tensors(hub: HubAddress, model: types.Model, out: Out = None) -> Result:
+    """Show inputs that are no table, as devices shared them with labels; --out saves them."""
+    client, path, after = hub.client(), f"models/{model}/tensors", 0
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    found = client.get(path)
+    some = found["samples"]
+    while out is not None and some:
+        for each in some:
+            client.save(f"{path}/{each['id']}", out / f"{each['id']}.npz")
+        after = some[-1]["id"]
+        some = client.get(path, after=after)["samples"]
+    return Result(found, _tensors_view)
+
+
+def _tensors_view(found: dict[str, Any]) -> View:
+    columns = ("id", "taken", "version", "device", "label", "shapes", "bytes")
+    lines = [
+        (s["id"], local_time(s["taken"]), s["version"], s["device"], s["label"],
+         ", ".join(f"{n} {'x'.join(map(str, shape))}" for n, shape in s["shapes"].items()),
+         s["bytes"])
+        for s in found["samples"][-SCREEN:]
+    ]  # fmt: skip
+    table = TextTable(columns, lines, empty="nothing was shared")
+    return [table, f"{plural(found['count'], 'input')}, {found['bytes']:,} bytes compressed"]
 
 
 def _uploads(file: Path) -> Iterator[bytes]:

@@ -14,9 +14,9 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
-from cloud_hub.telemetry.sample_check import check_samples
+from cloud_hub.telemetry.sample_check import check_samples, check_tensors
 from cloud_hub.telemetry.sender import read_sender
-from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
+from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares, size_of
 from cloud_hub.telemetry.storing import Stored, rejection, store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
@@ -28,6 +28,7 @@ from edge_sdk.contract.messages import (
     Message,
     Rejection,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     Upload,
     UploadReply,
@@ -196,10 +197,12 @@ class Ingest:
         device.check_model(named)
         if isinstance(body, Windowed):
             self._check_window(body.window)
-        if isinstance(body, SampleBatch | KeyVotes):
+        if isinstance(body, SampleBatch | TensorSample | KeyVotes):
             manifest = self._layout(body.model, body.version).manifest
             if isinstance(body, SampleBatch):
                 check_samples(body, manifest)
+            elif isinstance(body, TensorSample):
+                check_tensors(body, manifest)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout_of(body.window).manifest.groups)
@@ -311,6 +314,15 @@ def _store_samples(db: Connection, device: str, batch: SampleBatch) -> None:
         db.execute(insert(tables.samples), rows)
 
 
+def _store_tensors(db: Connection, device: str, sample: TensorSample) -> None:
+    row = {
+        "device": device, "model": sample.model, "version": sample.version, "taken": sample.taken,
+        "label": sample.label, "shapes": to_plain(sample.shapes), "bytes": size_of(sample),
+        "data": sample.data,
+    }  # fmt: skip
+    db.execute(insert(tables.tensor_samples).values(**row))
+
+
 def _store_votes(db: Connection, device: str, body: KeyVotes) -> None:
     """One vote a key, device and period, however often it is sent."""
     t = tables.votes
@@ -341,6 +353,7 @@ STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
     WindowReport: _store_report,
     FeedbackReport: _store_feedback,
     SampleBatch: _store_samples,
+    TensorSample: _store_tensors,
     KeyVotes: _store_votes,
     UpdateEvent: _store_event,
 }

@@ -36,6 +36,7 @@ from cloud_hub.telemetry.tables import (
     messages,
     reports,
     samples,
+    tensor_samples,
     totals,
     votes,
 )
@@ -83,6 +84,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (feedback, feedback.c.start, retention.sum_days),
             (votes, votes.c.period, retention.vote_days),
             (samples, samples.c.taken, retention.sample_days),
+            (tensor_samples, tensor_samples.c.taken, retention.sample_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
         # A whole hour, so that no hour is half rolled up.

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, Device, hub_of
@@ -17,6 +17,7 @@ from cloud_hub.fleet.replayed import begin_of
 from cloud_hub.telemetry.envelope import open_upload
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
+from edge_sdk.contract.limits import LARGEST_INTEGER as MOST
 from edge_sdk.contract.limits import UPLOAD_BYTES
 
 router = APIRouter(prefix="/v1")
@@ -27,6 +28,8 @@ LATEST: Final = 2.0**33
 
 ReplayName = Annotated[str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 """Name that a person gives a replayed history."""
+
+RecordId = Annotated[int, Query(ge=0, le=MOST)]
 
 Seconds = Annotated[float, Query(gt=0, le=10 * 366 * DAY)]
 """Length of time that an answer is about, up to now."""
@@ -107,6 +110,31 @@ def histograms(
         {"start": start, "histograms": counts, "observations": observations}
         for start, counts, observations in service.histogram_rows(model, version, since=begin)
     ]
+
+
+@router.get("/models/{model}/tensors")
+def shared_tensors(
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    since: Since = None,
+    after: RecordId = 0,
+    limit: Limit = 1_000,
+) -> Document:
+    """Inputs that are no table, as devices shared them with their labels; ``after`` an id."""
+    tensors, begin = hub_of(request).telemetry.tensors, since or 0.0
+    count, size = tensors.total(model, since=begin)
+    records = tensors.records(model, since=begin, after=after, limit=limit)
+    return {"count": count, "bytes": size, "samples": as_documents(records)}
+
+
+@router.get("/models/{model}/tensors/{sample}")
+def shared_tensor(
+    request: Request, admin: Admin, model: KnownModel, sample: Annotated[int, Path(ge=1, le=MOST)]
+) -> Response:
+    """Tensors of one shared input, and its label, as an ``.npz`` file."""
+    raw = hub_of(request).telemetry.tensors.npz(model, sample)
+    return Response(raw, media_type="application/octet-stream")
 
 
 def _begin(seconds: float, since: float | None) -> float:

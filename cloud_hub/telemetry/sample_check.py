@@ -1,16 +1,18 @@
-"""Shared rows against the release that they are of: what a training could not stack is refused."""
+"""Shared inputs against the release that they are of: what a training could not use is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloud_hub.errors import Invalid
-from edge_sdk.errors import InputError
+from edge_sdk.errors import ContractError, InputError
 from edge_sdk.model.schema import InputSchema
+from edge_sdk.telemetry.tensor_blobs import unpacked
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Manifest
-    from edge_sdk.contract.messages import SampleBatch
+    from edge_sdk.contract.manifest import Label, Manifest
+    from edge_sdk.contract.messages import SampleBatch, TensorSample
 
 
 def check_samples(batch: SampleBatch, manifest: Manifest) -> None:
@@ -25,7 +27,7 @@ def check_samples(batch: SampleBatch, manifest: Manifest) -> None:
     """
     if not batch.rows:
         return
-    schema = InputSchema(manifest.signature, missing=manifest.training.get("missing") == "allowed")
+    schema = InputSchema.of(manifest)
     if not schema.columns:
         raise Invalid(f"samples: {manifest.model} {manifest.version} has no named columns to share")
     widths = {len(row) for row in batch.rows}
@@ -35,13 +37,33 @@ def check_samples(batch: SampleBatch, manifest: Manifest) -> None:
         schema.batch([list(row) for row in batch.rows])
     except InputError as error:
         raise Invalid(f"samples: {error}") from error
-    _check_labels(batch, manifest)
+    _check_labels(batch.labels, manifest)
 
 
-def _check_labels(batch: SampleBatch, manifest: Manifest) -> None:
+def check_tensors(sample: TensorSample, manifest: Manifest) -> None:
+    """Refuse tensors that a device with this release cannot have answered, or a label likewise.
+
+    Args:
+        sample: tensors and their label.
+        manifest: of the release that the sample names.
+
+    Raises:
+        Invalid: other tensors or shapes, other values than they say, or a label of another type.
+    """
+    signature = manifest.signature
+    if signature.columns or signature.state:
+        raise Invalid(f"tensors: {manifest.model} {manifest.version} is of rows or of sequences")
+    try:
+        InputSchema.of(manifest).row(unpacked(sample.data, sample.shapes, signature))
+    except (InputError, ContractError) as error:
+        raise Invalid(f"tensors: {error}") from error
+    _check_labels([sample.label], manifest)
+
+
+def _check_labels(labels: Sequence[Label | float], manifest: Manifest) -> None:
     """Refuse labels that no device with this release takes: other classes, or texts for numbers."""
     classes = manifest.signature.classes
-    for label in batch.labels:
+    for label in labels:
         if classes and label not in classes:
             raise Invalid(f"samples: expected one of {len(classes)} classes, got {label!r:.60}")
         if not classes and isinstance(label, str):

@@ -20,6 +20,7 @@ from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
+from cloud_hub.telemetry.shared_tensors import StoredTensors
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -72,6 +73,7 @@ class Telemetry:
         self._engine = engine
         self._registry = registry
         self._ingest = Ingest(engine, registry, exposures, flag)
+        self.tensors = StoredTensors(engine, registry)
         self._cleaned = 0.0
 
     def ingest(self, device: EnrolledDevice, upload: Upload) -> UploadReply:

@@ -1,4 +1,4 @@
-"""What the plans of a model let one device share: rows, and votes for keys of packs.
+"""What the plans of a model let one device share: rows, tensors, and votes for keys of packs.
 
 A device is held to what its plans ask of it, whatever it sends. Nothing is taken while the plan in
 force asks for nothing. The figures are those that honest devices keep: so many rows a window in
@@ -9,22 +9,23 @@ predicted since any moment there are no more than the windows since then allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
 from cloud_hub.plans.stored import plans_after
-from cloud_hub.telemetry.tables import samples, votes
+from cloud_hub.telemetry.tables import samples, tensor_samples, votes
 from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
-from edge_sdk.contract.messages import KeyVotes, SampleBatch
+from edge_sdk.contract.messages import KeyVotes, SampleBatch, TensorSample
 from edge_sdk.contract.plan import Plan
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, Table
 
     from cloud_hub.policy.schema.sections import Policy
     from cloud_hub.telemetry.sender import Sender
@@ -50,6 +51,7 @@ class SharingTerms:
         votes: keys a window, likewise.
         window_seconds: length of a window.
         releases: that may answer on one device at a time.
+        tensor_bytes: compressed bytes a window of inputs that are no table, likewise.
     """
 
     since: float
@@ -57,6 +59,7 @@ class SharingTerms:
     votes: int
     window_seconds: int
     releases: int
+    tensor_bytes: int = 0
 
     @classmethod
     def of(cls, plan: Plan | Policy, since: float, releases: int) -> SharingTerms:
@@ -69,36 +72,48 @@ class SharingTerms:
         """
         sharing, reporting = plan.sharing, plan.reporting
         rows = sharing.per_window if sharing.samples else 0
-        return cls(since, rows, reporting.votes, reporting.window_seconds, releases)
+        seconds, most = reporting.window_seconds, sharing.tensor_bytes if rows else 0
+        return cls(since, rows, reporting.votes, seconds, releases, most)
 
     @property
     def rows(self) -> int:
         """Rows a window, of all releases."""
         return self.per_window * self.releases
 
+    @property
+    def bytes(self) -> int:
+        """Compressed bytes a window, of all releases."""
+        return self.tensor_bytes * self.releases
+
     def same(self, other: SharingTerms) -> bool:
         """Return whether both ask the same."""
         return (*vars(self).values(),)[1:] == (*vars(other).values(),)[1:]
 
 
-def allowance(terms: Sequence[SharingTerms], begin: float, now: float) -> int:
-    """Return how many rows, predicted at ``begin`` or later, one device may have shared by ``now``.
+Cap = Callable[[SharingTerms], int]
+
+
+def allowance(
+    terms: Sequence[SharingTerms], begin: float, now: float, cap: Cap = attrgetter("rows")
+) -> int:
+    """Return how much, predicted at ``begin`` or later, one device may have shared by ``now``.
 
     Args:
         terms: of the model's plans, in order of time.
         begin: Unix seconds.
         now: Unix seconds.
+        cap: how much the terms allow a window: rows, or bytes.
     """
     if not terms:
         return 0
     ends = [*(later.since for later in terms[1:]), now]
-    rows = 0
+    most = 0
     for each, end in zip(terms, ends, strict=True):
         # Devices hear of a plan later than it is made, and may then follow it longer.
         passed = min(end, now) - max(each.since, begin)
         if passed > 0:
-            rows += each.rows * math.ceil(passed / each.window_seconds)
-    return rows + SPARE_WINDOWS * max((each.rows for each in terms), default=0)
+            most += cap(each) * math.ceil(passed / each.window_seconds)
+    return most + SPARE_WINDOWS * max(map(cap, terms), default=0)
 
 
 def check_rate(
@@ -124,14 +139,20 @@ def check_rate(
     for moment in taken:
         begin = moment // stretch * stretch
         counts[begin] = counts.get(begin, 0) + 1
+    _check_sums(terms, counts, now, attrgetter("rows"), "rows")
+
+
+def _check_sums(
+    terms: Sequence[SharingTerms], counts: Mapping[int, int], now: float, cap: Cap, what: str
+) -> None:
     since_then = 0
     for begin in sorted(counts, reverse=True):
         since_then += counts[begin]
-        most = allowance(terms, begin, now)
+        most = allowance(terms, begin, now, cap)
         if since_then > most:
             raise Invalid(
-                f"samples: this device shared {since_then} rows that were predicted since {begin}; "
-                f"its plans ask for at most {most}"
+                f"samples: this device shared {since_then} {what} that were predicted since "
+                f"{begin}; its plans ask for at most {most}"
             )
 
 
@@ -189,6 +210,8 @@ class DeviceSharing:
         """
         if isinstance(body, SampleBatch) and body.rows:
             self._check_samples(body)
+        elif isinstance(body, TensorSample):
+            self._check_tensors(body)
         elif isinstance(body, KeyVotes) and body.keys:
             self._check_votes(body)
 
@@ -197,18 +220,52 @@ class DeviceSharing:
         return self._limits.terms(self._db, self._sender.model, self._policy, self._now)
 
     def _check_samples(self, batch: SampleBatch) -> None:
-        terms, now, device = self._terms, self._now, self._sender.device
+        terms, now = self._terms, self._now
         if not terms or not terms[-1].rows:
             raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
-        enrolled = self._sender.enrolled_at or 0.0
-        first, last = min(batch.taken), max(batch.taken)
-        if last > now + CLOCK_SKEW_SECONDS:
-            raise Invalid(f"samples: taken in the future ({last}); check the clock")
-        if first < enrolled - CLOCK_SKEW_SECONDS:
-            raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
-        stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
-        stored = _shared(self._db, device, batch.model, first // stretch * stretch, stretch)
+        first = min(batch.taken)
+        self._check_times(first, max(batch.taken))
+        stretch = self._stretch(first)
+        stored = self._shared(samples, func.count(), batch.model, first, stretch)
         check_rate(terms, batch.taken, stored, stretch, now)
+
+    def _check_tensors(self, sample: TensorSample) -> None:
+        terms, now, taken = self._terms, self._now, sample.taken
+        if not terms or not terms[-1].bytes:
+            raise Invalid(f"tensors: the plan of {sample.model} asks for none; see its policy")
+        self._check_times(taken, taken)
+        stretch = self._stretch(taken)
+        counts = self._shared(tensor_samples, func.count(), sample.model, taken, stretch)
+        check_rate(terms, [taken], counts, stretch, now)
+        total = func.sum(tensor_samples.c.bytes)
+        sizes = self._shared(tensor_samples, total, sample.model, taken, stretch)
+        begin = taken // stretch * stretch
+        sizes[begin] = sizes.get(begin, 0) + size_of(sample)
+        _check_sums(terms, sizes, now, attrgetter("bytes"), "bytes of tensors")
+
+    def _check_times(self, first: int, last: int) -> None:
+        if last > self._now + CLOCK_SKEW_SECONDS:
+            raise Invalid(f"samples: taken in the future ({last}); check the clock")
+        if first < (self._sender.enrolled_at or 0.0) - CLOCK_SKEW_SECONDS:
+            raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
+
+    def _stretch(self, first: int) -> int:
+        """Seconds of the stretches in which what is stored since ``first`` is counted."""
+        return max(self._terms[-1].window_seconds, int((self._now - first) / GROUPS))
+
+    def _shared(
+        self, table: Table, total: ColumnElement[int], model: str, first: int, stretch: int
+    ) -> dict[int, int]:
+        """What of this device is stored, from ``first`` on, by the beginning of a stretch."""
+        t: Any = table.c
+        begin = (t.taken // stretch * stretch).label("begin")
+        query = (
+            select(begin, total)
+            .where(t.model == model, t.device == self._sender.device)
+            .where(t.taken >= first // stretch * stretch)
+            .group_by(begin)
+        )
+        return {int(start): int(count) for start, count in self._db.execute(query)}
 
     def _check_votes(self, body: KeyVotes) -> None:
         terms, now = self._terms, self._now
@@ -229,8 +286,13 @@ class DeviceSharing:
 
 
 def shares(body: Body) -> bool:
-    """Return whether a message brings rows or votes, which are counted with what is stored."""
-    return isinstance(body, SampleBatch | KeyVotes)
+    """Return whether a message brings what is counted with what is stored."""
+    return isinstance(body, SampleBatch | TensorSample | KeyVotes)
+
+
+def size_of(sample: TensorSample) -> int:
+    """Return the compressed bytes of a sample."""
+    return len(sample.data) * 3 // 4
 
 
 def _followed(terms: tuple[SharingTerms, ...], more: SharingTerms) -> tuple[SharingTerms, ...]:
@@ -241,15 +303,3 @@ def _followed(terms: tuple[SharingTerms, ...], more: SharingTerms) -> tuple[Shar
 def _releases(plan: Plan) -> int:
     arms = plan.experiment.arms if plan.experiment else ()
     return len({plan.serving.manifest, *(arm.release.manifest for arm in arms)})
-
-
-def _shared(db: Connection, device: str, model: str, first: int, stretch: int) -> dict[int, int]:
-    """Rows of a device that are stored, from ``first`` on, by the beginning of a stretch."""
-    s: Any = samples.c
-    begin = (s.taken // stretch * stretch).label("begin")
-    query = (
-        select(begin, func.count())
-        .where(s.model == model, s.device == device, s.taken >= first)
-        .group_by(begin)
-    )
-    return {int(start): int(count) for start, count in db.execute(query)}

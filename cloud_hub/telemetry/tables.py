@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Float, Index, String, Table, Text, text
+from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text, text
 
 from cloud_hub.database.engine import Whole, metadata
 
@@ -121,6 +121,23 @@ samples = Table(
     Column("label", JSON, nullable=False),
     Index("samples_by_time", "model", "taken"),
     Index("samples_by_device", "model", "device", "taken"),
+)
+
+tensor_samples = Table(
+    "tensor_samples",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("device", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("taken", Whole, nullable=False),
+    Column("label", JSON, nullable=False),
+    Column("shapes", JSON, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    # As it came: base64 of a zstd frame.
+    Column("data", Text, nullable=False),
+    Index("tensor_samples_by_time", "model", "taken"),
+    Index("tensor_samples_by_device", "model", "device", "taken"),
 )
 
 votes = Table(

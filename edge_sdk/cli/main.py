@@ -93,6 +93,12 @@ def _add_run(commands: CommandGroups) -> None:
     run.add_argument(
         "--model", help="which of several models answers the rows (default: the only one)"
     )
+    run.add_argument(
+        "--health-file",
+        metavar="FILE",
+        default="",
+        help="write here every ten seconds how the device is, for edge health",
+    )
     add_provider_options(run)
     _add_log_options(run)
     run.set_defaults(run=_run)
@@ -176,6 +182,7 @@ def _budget(text: str) -> float:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge_sdk.cli.logs import configure_logging
+    from edge_sdk.config import DeviceConfig
     from edge_sdk.errors import EdgeError
     from edge_sdk.service.run import run_device
 
@@ -191,9 +198,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
     providers = providers_of(arguments)
+    config = DeviceConfig(health_file=arguments.health_file)
 
     def opened() -> EdgeDevice:
-        return enrolled(arguments.state, arguments.hub, model=arguments.model, providers=providers)
+        state, hub, model = arguments.state, arguments.hub, arguments.model
+        return enrolled(state, hub, model=model, providers=providers, config=config)
 
     run_device(opened, rows, answer)
     return 0

@@ -56,6 +56,14 @@ CLOCK_SKEW_SECONDS: Final = 300.0
 
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000
+TENSOR_SAMPLE_BYTES: Final = 2 << 20
+"""One shared input that is no table, compressed."""
+
+TENSOR_VALUE_BYTES: Final = 16 << 20
+"""The values of one, before."""
+
+SHARED_TENSORS: Final = 64
+"""Tensors of one."""
 
 LARGEST_INTEGER: Final = (1 << 63) - 1
 """What the databases of a hub store, and NumPy counts in; the same below zero."""

@@ -1,8 +1,8 @@
 """Messages of a device to its hub; they wait in its outbox until the hub has them.
 
 Delivery is at-least-once, effect exactly-once: a message is named by (device, boot, sequence)
-and the hub counts each name once. Aggregates only; the one message with raw values,
-:class:`SampleBatch`, is sent only by a device that opted in.
+and the hub counts each name once. Aggregates only; the messages with raw values,
+:class:`SampleBatch` and :class:`TensorSample`, are sent only by a device that opted in.
 
 Times are whole Unix seconds. ``arm`` is the plan's arm name; ``experiment`` its id.
 """
@@ -23,9 +23,12 @@ from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
+    SHARED_TENSORS,
+    TENSOR_SAMPLE_BYTES,
     TEXT_CHARACTERS,
     UPLOAD_BYTES,
     UPLOAD_MESSAGES,
+    VALUE_AXES,
     VOTES_PER_MESSAGE,
 )
 from edge_sdk.contract.manifest import Label
@@ -220,6 +223,37 @@ class SampleBatch:
 
 
 @dataclass(frozen=True)
+class TensorSample:
+    """Opt-in: one input of tensors and its label, for retraining.
+
+    ``shapes`` has the shape of each input tensor by name, with an axis of one row where the release
+    has that axis. ``data`` is base64 of a zstd frame: the values of all tensors in the order of
+    their names, little-endian. ``taken`` is when it was predicted, Unix seconds.
+    """
+
+    model: str
+    version: str
+    shapes: Mapping[str, tuple[int, ...]]
+    data: str
+    label: Label | float
+    taken: int
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        require(
+            1 <= len(self.shapes) <= SHARED_TENSORS,
+            f"shapes: expected 1 to {SHARED_TENSORS} tensors",
+        )
+        for name, shape in self.shapes.items():
+            fits = len(shape) <= VALUE_AXES and all(0 <= size < 1 << 31 for size in shape)
+            require(fits, f"shapes: {name!r:.60}: expected at most {VALUE_AXES} sizes from 0 on")
+        most = TENSOR_SAMPLE_BYTES
+        require(len(self.data) * 3 // 4 <= most + 2, f"data: expected at most {most} bytes")
+
+
+@dataclass(frozen=True)
 class KeyVotes:
     """The pack keys (32 hexadecimal digits) a device looked up most; one vote each a period."""
 
@@ -273,11 +307,12 @@ class UpdateEvent:
 Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
 """Bodies that speak of one window."""
 
-Body = Windowed | SampleBatch | KeyVotes | UpdateEvent
+Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent
 KINDS: Final[Mapping[str, type]] = {
     "window": WindowReport,
     "feedback": FeedbackReport,
     "samples": SampleBatch,
+    "tensors": TensorSample,
     "votes": KeyVotes,
     "event": UpdateEvent,
     "shadow": ShadowReport,
@@ -303,6 +338,8 @@ def _check_received(body: Body, kind: str) -> None:
         times = {"taken": min(body.taken, default=0), "taken last": max(body.taken, default=0)}
     elif isinstance(body, KeyVotes):
         times = {"period": body.period}
+    elif isinstance(body, TensorSample):
+        times = {"taken": body.taken}
     else:
         times = {"at": body.at}
         for what, text in (("step", body.step), ("reason", body.reason)):

@@ -5,7 +5,7 @@ They are apart from the plan because a device without a hub needs these alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge_sdk.contract.errors import require
@@ -49,13 +49,23 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Opt-in sharing of labelled rows: requested here, sent only by devices that opted in."""
+    """Opt-in sharing of labelled inputs: requested here, sent only by devices that opted in.
+
+    At most ``per_window`` a window. ``tensor_bytes`` bounds the compressed bytes of inputs that are
+    no table, a window; 0 for none of those.
+    """
 
     samples: bool = False
     per_window: int = 0
+    tensor_bytes: int = 0
 
     def __post_init__(self) -> None:
         require(self.per_window >= 0, "per_window: expected at least 0")
+        require(self.tensor_bytes >= 0, "tensor_bytes: expected at least 0")
+
+    def at_most(self, tensor_bytes: int) -> Sharing:
+        """Return this with a lower bound of the device on bytes of tensors, if it is lower."""
+        return replace(self, tensor_bytes=min(self.tensor_bytes, tensor_bytes))
 
 
 @dataclass(frozen=True)

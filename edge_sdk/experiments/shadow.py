@@ -145,7 +145,7 @@ class Shadow(RunningExperiment):
         self._waited, self._looked = 0.0, 0.0
         self._wake, self._stopped = threading.Event(), threading.Event()
         incumbent.monitor.set_tap(self._offer)
-        incumbent.watch = self._offer_feed
+        incumbent.taps = (*incumbent.taps, self._offer_feed)
         threading.Thread(target=self._run, name="edge-shadow", daemon=True).start()
 
     def servings(self) -> Iterator[Predictor]:
@@ -203,7 +203,8 @@ class Shadow(RunningExperiment):
 
     def close(self) -> None:
         self._incumbent.monitor.set_tap(None)
-        self._incumbent.watch = None
+        taps = self._incumbent.taps
+        self._incumbent.taps = tuple(tap for tap in taps if tap != self._offer_feed)
         self._stopped.set()
         self._wake.set()
 

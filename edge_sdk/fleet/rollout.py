@@ -191,7 +191,8 @@ class RolloutController:
         plan = self._link.plan
         if plan is None:
             return ServingTerms()
-        return ServingTerms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
+        sharing = plan.sharing.at_most(self._config.shared_tensor_bytes)
+        return ServingTerms(experiment, arm, plan.reporting, sharing, plan.cascade)
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.

@@ -82,7 +82,7 @@ class Predictor:
         model: loaded model.
         monitor: counts the predictions.
         scrub: reads its files again, and knows what is damaged.
-        watch: called with each input that monitoring does not record, and its prediction.
+        taps: called with each input that monitoring does not record, and its prediction.
 
     Raises:
         ReleaseError: the model does not load.
@@ -109,7 +109,6 @@ class Predictor:
         self.entities: EntityAnswerer | None = None
         self.precomputed: Callable[[str], Prediction | None] = _nothing
         self.stateful = bool(manifest.signature.state)
-        self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options, lean=True)
         self.model.on_unload(self._unbind)
         self._pack, self._features, self._clock = pack, features, clock
@@ -128,6 +127,7 @@ class Predictor:
             release, self._inputs, Scope(tag, terms.experiment, terms.arm), terms.reporting,
             terms.sharing, share=share, enabled=monitoring, clock=clock,
         )  # fmt: skip
+        self.taps = self.monitor.shared.taps
         self._features_of = FeatureJoin(features, self.scrub, self.monitor, clock)
 
     def status(self) -> dict[str, Any]:
@@ -221,8 +221,8 @@ class Predictor:
         watch = self.monitor.tensors
         excerpt = None if watch is None else watch.take(checked, outputs, took)
         self.monitor.record(recorded, prediction, own, took, codes, excerpt)
-        if recorded is None and self.watch is not None:
-            self.watch(checked, prediction)
+        for tap in self.taps if recorded is None else ():
+            tap(checked, prediction)
         return prediction
 
     def again(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:

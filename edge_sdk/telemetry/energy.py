@@ -77,26 +77,27 @@ class EnergyUse:
         self._fault: MeterFault | None = None
         self._last_message = ""
         self._latest: Energy | None = None
+        self._why = ""
         self._dropped: Counter[str] = Counter()
         self._drawn = 0.0
         self._syncs: deque[tuple[float, float]] = deque(maxlen=SYNCS)
 
     def begin(self, who: object, window: int) -> None:
         """``who`` answers from now on and has not answered before; ``window`` is that of now."""
-        if self._meter is None:
+        if self._meter is None or self._why:
             return
         with self._lock:
             self._read()
             self._start(who, window)
 
     def give_up(self, why: str) -> None:
-        """Report no joules from now on.
+        """Charge no release with joules from now on; those of syncs are measured all the same.
 
         Args:
             why: a sentence, for the status.
         """
         with self._lock:
-            self._meter, self._name = None, why
+            self._why = why
 
     def mix(self) -> None:
         """Something else answers too, or no longer does: this window's joules are nobody's."""
@@ -110,7 +111,7 @@ class EnergyUse:
             window: number of the window that it is now.
             final: end the interval now.
         """
-        if self._meter is None:
+        if self._meter is None or self._why:
             return None
         with self._lock:
             if window == self._window and not final:
@@ -179,6 +180,8 @@ class EnergyUse:
         if self._meter is None:
             return {"meter": None, "why": self._name}
         status: dict[str, Any] = {"meter": self._name, "dropped": dict(self._dropped)}
+        if self._why:
+            status["why"] = self._why
         if self._last_message:
             status["said"] = self._last_message
         if self._latest is not None:

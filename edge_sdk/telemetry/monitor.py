@@ -10,7 +10,8 @@ Invariants:
 * Memory is bounded: ``RING`` records, ``PENDING`` predictions that wait for labels, the counts.
   Of a batch, ``BATCH_SAMPLE_LEAST`` to ``BATCH_SAMPLE`` evenly spaced rows (an eighth) go into the
   histograms.
-* Raw rows leave only in a :class:`SampleBatch`, and only with ``share`` (the owner's opt-in).
+* Raw inputs leave only in a :class:`SampleBatch` or :class:`TensorSample`, and only with ``share``
+  (the owner's opt-in).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_check import LabelCheck
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
-from edge_sdk.telemetry.reports import Reports, Scope, SharedRows, can_share
+from edge_sdk.telemetry.reports import Reports, Scope
 from edge_sdk.telemetry.ring_records import (
     AT,
     BY_ENTITY,
@@ -45,6 +46,7 @@ from edge_sdk.telemetry.ring_records import (
     batch_answers,
     taken,
 )
+from edge_sdk.telemetry.shared_inputs import shared_inputs
 from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
@@ -83,7 +85,7 @@ class Monitor:
         scope: experiment, arm and tag.
         reporting: window length, minimum observations, votes.
         sharing: rows that the plan asks for; used only with ``share``.
-        share: the owner of the device opted in to sharing labelled rows; only those of tables are.
+        share: the owner of the device opted in to sharing labelled inputs.
         enabled: without it predictions get their ids and nothing is counted.
         clock: Unix seconds.
         capacity: predictions that the ring holds.
@@ -108,7 +110,7 @@ class Monitor:
         self.tensors = TensorWatch.of(self._profile, signature) if enabled else None
         self.grouping = Grouping(manifest.groups, signature.columns)
         self.scope, self._reporting = scope, reporting
-        self._sharing = sharing if share and sharing.samples and can_share(manifest) else Sharing()
+        self.shared = shared_inputs(manifest, sharing if share else Sharing())
         self._clock, self._enabled = clock, enabled
         self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
         # Plain tuples in the order of RingRecord.
@@ -128,10 +130,9 @@ class Monitor:
         self._reports = Reports(
             release, self._profile, scope, reporting, inputs.key_of_mark, self.grouping
         )
-        self._shared = SharedRows(self._sharing)
-        samples, rules = self._sharing.samples, ErrorRules.of(reporting)
+        rows, rules = self.shared.rows, ErrorRules.of(reporting)
         self.by_entity, self._labels = EntityFeedback(), LabelCheck.of(manifest)
-        self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
+        self._label_join = LabelJoin(PENDING, self.grouping, rows=rows, rules=rules)
         self._current, self.answered = self._start(clock()), False
 
     @property
@@ -258,7 +259,7 @@ class Monitor:
             place = self._label_join.find(number)
             if label is not None:
                 self._label_join.label(place, label)
-                self._shared.keep(self._start(self._clock()), place, label)
+                self.shared.keep(self._start(self._clock()), place, label)
             if reward is not None:
                 self._label_join.reward(place, float(reward))
 
@@ -291,7 +292,7 @@ class Monitor:
                 bodies.extend(self._reports.window(start, self._windows.pop(start), final=last))
             if turned:
                 bodies.extend(self._reports.outcomes(*self._take_outcomes()))
-                bodies.extend(self._reports.samples(self._shared.take()))
+                bodies.extend(self.shared.take())
             return bodies
 
     def _take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
@@ -380,7 +381,7 @@ class Monitor:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
         if self._reporting.votes:
             window.add_marks(self._inputs.marks(columns.row))
-        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
+        shared = list(map(self._inputs.values, columns.row)) if self.shared.rows else None
         self._add_answered(start, columns, codes, shared)
 
     def _add_answered(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
-from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.window import Window
 from edge_sdk.telemetry.group_counts import GroupReports
@@ -21,13 +19,12 @@ from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.profile import ReferenceProfile
-    from edge_sdk.contract.serving_terms import Reporting, Sharing
+    from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.model.release import Release
     from edge_sdk.telemetry.groups import Grouping
-    from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
+    from edge_sdk.telemetry.label_join import LabelOutcomes, Unlabelled
 
 
 @dataclass(frozen=True)
@@ -133,16 +130,6 @@ class Reports:
                 sums[name] = (before[0] + labelled, before[1] + right)
         return by_column
 
-    def samples(self, shared: Sequence[SharedRow]) -> Iterator[Body]:
-        """Yield rows that the owner shares, in messages of bounded size."""
-        from edge_sdk.contract.messages import SampleBatch
-
-        manifest = self._release.manifest
-        for first in range(0, len(shared), SAMPLES_PER_MESSAGE):
-            part = shared[first : first + SAMPLES_PER_MESSAGE]
-            rows, labels, taken = zip(*part, strict=True)
-            yield SampleBatch(manifest.model, manifest.version, rows, labels, taken)
-
     def _with_carried(self, histograms: Histograms) -> Histograms | None:
         """The histograms to report now, or ``None``: too few wait for the next window."""
         histograms.add(self._carried)
@@ -156,42 +143,3 @@ class Reports:
         manifest, scope = self._release.manifest, self._scope
         end = start + self._reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, scope.experiment, scope.arm)
-
-
-SharedRow = tuple[tuple[Any, ...], Label | float, int]
-"""Feature values, label, and when it was predicted (Unix seconds)."""
-
-
-class SharedRows:
-    """Labelled rows that the owner agreed to share, at most so many a window."""
-
-    def __init__(self, sharing: Sharing) -> None:
-        self._sharing = sharing
-        self._window, self._count = 0, 0
-        self._rows: list[SharedRow] = []
-
-    def keep(self, window: int, place: Place, label: Label | float) -> None:
-        """Share a row, if it was kept and the cap of the window allows.
-
-        Args:
-            window: in which the label came, its start in Unix seconds.
-            place: of the prediction.
-            label: that came for it.
-        """
-        if place.row is None:
-            return
-        if window != self._window:
-            self._window, self._count = window, 0
-        if self._count < self._sharing.per_window:
-            self._count += 1
-            self._rows.append((place.row, label, place.taken))
-
-    def take(self) -> list[SharedRow]:
-        """Return the rows that were shared since the last call."""
-        rows, self._rows = self._rows, []
-        return rows
-
-
-def can_share(manifest: Manifest) -> bool:
-    """Return whether rows may be shared: by column, for retraining with one label a row."""
-    return bool(manifest.signature.columns) and manifest.task != "multilabel"

@@ -44,6 +44,7 @@ from edge_sdk.contract.messages import (
     Message,
     Rejection,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     Upload,
     UploadReply,
@@ -345,6 +346,9 @@ INTERLEAVED = InterleaveReport(
     seed="8f1b",
 )
 SAMPLES = SampleBatch("churn", "1.0", ((41.0, "Oslo"), (None, "Łódź")), ("yes", "no"), (5, 6))
+TENSORS = TensorSample(
+    "faces", "1.0", {"x": (1, 2, 2)}, "KLUv/SAEIQAAAQIDBA==", "smile", 1_700_000_000
+)
 VOTES = KeyVotes("churn", "1.0", 28_333_333, ("00" * 16, "ff" * 16))
 EVENT = UpdateEvent("churn", "activated", "1.1", 1_700_000_001, "1.0", "commit", None, "canary-3")
 UPLOAD = Upload((Message("boot-1", 1, "feedback", {"labelled": 1}),))
@@ -407,6 +411,7 @@ EXAMPLES = {
     "shadow_report_measured": replace(SHADOW, off=Moments(16, -1.25, 4.5)),
     "interleave_report": INTERLEAVED,
     "sample_batch": SAMPLES,
+    "tensor_sample": TENSORS,
     "key_votes": VOTES,
     "update_event": EVENT,
     "update_event_waiting": replace(EVENT, outcome="waiting"),

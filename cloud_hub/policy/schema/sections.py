@@ -333,6 +333,10 @@ class Policy:
             not shares or self.sharing.per_window > 0,
             "sharing: samples is true, but per_window is 0, so nothing is ever shared",
         )
+        require(
+            shares or not self.sharing.tensor_bytes,
+            "sharing: tensor_bytes is set, but samples is false, so nothing is ever shared",
+        )
         for i, rule in enumerate(self.triggers):
             counts = any(leaf.volume for leaf in rule.when.leaves())
             message = f"triggers[{i}]: volume counts shared rows, but sharing.samples is false"

@@ -28,6 +28,7 @@ from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     SampleBatch,
+    TensorSample,
     UpdateEvent,
     WindowReport,
     kind_of,
@@ -139,6 +140,7 @@ def reports(hub: Hub, experiment: str | None) -> list[Body]:
         ),
         InterleaveReport(arm, "1.0", 9, {"candidate": 3}, 2, {"control": 5}, {"control": 4}),
         SampleBatch("demo", "1.0", ((1.0, 2.0, 3.0, 4.0),) * 3, (0, 1, 2), (start,) * 3),
+        TensorSample("demo", "1.0", {"X": (1, 4)}, "KLUv/SAEIQAAAQIDBA==", 1, start),
         KeyVotes("demo", "1.0", start, ("aa" * 16, "bb" * 16)),
         UpdateEvent("demo", "failed", "1.1", start, "1.0", "probe", "slow", experiment),
     ]

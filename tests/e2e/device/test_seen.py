@@ -129,6 +129,22 @@ def test_another_process_sees_what_the_owner_does_but_is_not_called_back(
         assert "eyes 2.1 serves" in capsys.readouterr().out
 
 
+def test_edge_run_writes_a_health_file_for_its_supervisor(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("service")
+    state, file = tmp_path / "d", tmp_path / "health.json"
+    opening = {"hub": hub.url, "token": hub.token("service"), "model": "service"}
+    EdgeDevice(state, config=ALONE, background=False, **opening).close()
+    program = [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state)]
+    command = [*program, "--health-file", str(file)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
+        wait_for(lambda: file.exists() and main(["health", str(file)]) == 0, "a file that is well")
+        running.terminate()
+    assert running.returncode == 0
+    assert main(["health", str(file)]) == 1  # it is closed
+
+
 def test_the_status_of_a_device_that_serves_nobody_is_in_its_health_file(
     hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,19 @@ def test_a_shadow_waits_for_power_and_what_it_left_out_is_counted(tmp_path: Path
     assert "On battery: syncs are rare, and a shadow waits for power." not in words  # no hub
 
 
+def test_on_a_battery_the_shadow_of_a_device_waits_and_its_models_answer_on(
+    tmp_path: Path,
+) -> None:
+    folders = [make_release(tmp_path, model=name).folder for name in ("eyes", "ears")]
+    with EdgeDevice.offline(folders, background=False) as device:
+        device._watch.thrift.ask(lambda: True, lambda: True)
+        assert device._fold() == DeviceConfig().thrifty_fold_seconds
+        status = device.status()
+        assert status["thrift"] == ["battery", "a metered network"]
+        for name in device.models:
+            assert device.model(name).predict([1, 2, 3, 4]).version == "1.0"
+
+
 def meter(joules: list[float]) -> Any:
     readings = iter(joules)
     return lambda: next(readings)
@@ -103,12 +116,17 @@ def meter(joules: list[float]) -> Any:
 
 def test_joules_of_syncs_are_averaged_and_a_meter_that_fails_costs_its_sync() -> None:
     clock = Clock(0.0)
-    use = EnergyUse(meter([10.0, 14.0, 20.0, 22.0, 30.0, float("nan")]), "test", clock)
+    use = EnergyUse(meter([10.0, 14.0, 20.0, 22.0, 30.0, float("nan"), 1.0, 2.0]), "test", clock)
     for _ in range(3):
         with use.syncing():
             clock.now += 2.0
     status = use.status()
     assert (status["joules_a_sync"], status["seconds_a_sync"]) == (3.0, 2.0)
+    use.give_up("several models answer")
+    with use.syncing():  # a sync is the device's, whichever model it is for
+        pass
+    status = use.status()
+    assert (status["why"], "joules_a_sync" in status) == ("several models answer", True)
     without = EnergyUse(None, "none")
     with without.syncing():
         pass

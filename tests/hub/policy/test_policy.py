@@ -81,6 +81,7 @@ REFUSED = {
     "a mode without training": (trigger("{drift: {}}", "mode: stateful"), "has no train"),
     "training without shared rows": ("train: {entry: 'a:b'}\n", "but sharing.samples is false"),
     "sharing of nothing": ("sharing: {samples: true}\n", "per_window is 0"),
+    "sharing of tensors alone": ("sharing: {tensor_bytes: 5}\n", "samples is false"),
     "packs without votes": (
         "packs: {every: 1m}\nreporting: {votes: 0}\n", "built from votes, but reporting.votes is 0",
     ),
