@@ -96,7 +96,7 @@ def tensors(sharing: Sharing = ASKED) -> SharedTensors:
 
 
 def held(shared: SharedTensors, number: int, values: Any) -> None:
-    prediction = Prediction(Origin("t", "1.0", "model"), number, 1, 0.5)
+    prediction = Prediction.of(Origin("t", "1.0", "model"), number, 1, 0.5)
     shared.hold({"t0": np.asarray(values, np.float32)}, prediction)
 
 
