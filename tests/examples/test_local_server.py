@@ -103,10 +103,10 @@ def test_c(served: str, path: Path, tmp_path: Path, expected: tuple[object, list
     assert "No such file" in done(program, tmp_path / "none", *NUMBERS, code=1).stderr
 
 
-def test_the_first_block_of_the_page_runs(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/LOCAL_SERVER.md"])
+def test_the_block_of_a_page_runs(folder: Path, tmp_path: Path, page: str) -> None:
     need("curl")
-    page = (ROOT / "docs" / "LOCAL_SERVER.md").read_text()
-    (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert len(block.splitlines()) <= 20
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -126,6 +126,19 @@ def test_the_first_block_of_the_page_runs(folder: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(f"http://127.0.0.1:{port}\n")
-    for said in ('{"ready": true}', '"versions": ["1.0"]', '"name":"label"'):
+    for said in ('{"ready": true}', '"name":"label"', '"prediction_id":'):
         assert said in ran.stdout
     assert ran.stdout.endswith("{}")  # the label was taken
+
+
+def test_the_readme_asks_in_javascript(served: str, tmp_path: Path) -> None:
+    node = need("node")
+    (block,) = re.findall(r"```js\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(block.splitlines()) <= 20
+    script = tmp_path / "ask.mjs"
+    script.write_text(
+        block.replace("http://127.0.0.1:8080/v2/models/digits", f"{served}/v2/models/demo")
+    )
+    label, source = done(node, script).stdout.split()
+    assert label in ("0", "1", "2")
+    assert source == "model"
