@@ -9,12 +9,15 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
 
 _log = Log(__name__)
+
+SEND_SECONDS: Final = 1.0
+"""Seconds that a message waits for a manager that has not read those before it."""
 
 
 class SupervisedDevice(Protocol):
@@ -42,14 +45,14 @@ class ServiceManager:
         self.watchdog = int(microseconds) / 1e6 or None if watched else None
 
     def tell(self, *facts: str) -> None:
-        """Send facts such as ``READY=1``; nobody waits for them, and trouble is only logged."""
+        """Send facts such as ``READY=1``; trouble is only logged."""
         if not self._address or not hasattr(socket, "AF_UNIX"):
             return
         # "@" stands for the NUL of Linux's abstract names.
         name = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_manager:
-                to_manager.setblocking(False)
+                to_manager.settimeout(SEND_SECONDS)  # its queue is short
                 to_manager.sendto("\n".join(facts).encode(), name)
         except OSError as error:
             _log.warning("the service manager cannot be told %s; %s", facts[0], error)

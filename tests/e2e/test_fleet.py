@@ -160,15 +160,6 @@ def test_two_processes_cannot_share_a_state_folder(
         open_device(tmp_path / "d", hub, "shared")
 
 
-def test_a_state_folder_belongs_to_one_model(
-    hub: HubProcess, publish: Publish, tmp_path: Path
-) -> None:
-    publish("mine")
-    open_device(tmp_path / "d", hub, "mine").close()
-    with pytest.raises(EdgeError, match="belongs to a device of model 'mine'"):
-        open_device(tmp_path / "d", hub, "other")
-
-
 def test_a_wrong_enrolment_token_is_refused_with_the_reason(
     hub: HubProcess, tmp_path: Path
 ) -> None:

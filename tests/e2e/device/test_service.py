@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -46,28 +47,43 @@ def state(
     return tmp_path / "d"
 
 
+class Manager:
+    """A service manager: it reads all the time, or what it is told would be dropped."""
+
+    def __init__(self, place: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(place))
+        self.heard: list[str] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while not self.heard or "STOPPING=1" not in self.heard[-1]:
+            self.heard.append(self._socket.recv(4096).decode())
+        self._socket.close()
+
+    def stopped(self) -> bool:
+        return not self._thread.is_alive()
+
+
 def test_a_service_hears_ready_well_and_stopping_and_ends_cleanly(state: Path) -> None:
     place = state.parent / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(place))
-        manager.settimeout(PATIENCE)
-        told = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "400000"}
-        process = running(state, subprocess.DEVNULL, told)
-        try:
-            ready = manager.recv(4096).decode()
-            assert ready.splitlines()[0] == "READY=1"
-            assert "STATUS=serving" in ready
-            for _ in range(3):
-                assert manager.recv(4096).decode().startswith("WATCHDOG=1\n")
-            with EdgeDevice.attach(state) as device:  # it runs on without rows
-                assert device.predict(rows(1)[0]).source == "model"
-        finally:
-            process.send_signal(signal.SIGTERM)
-        heard = ""
-        while "STOPPING=1" not in heard:
-            heard = manager.recv(4096).decode()
-        assert process.communicate(timeout=PATIENCE) == (b"", b"")
+    manager = Manager(place)
+    told = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "400000"}
+    process = running(state, subprocess.DEVNULL, told)
+    try:
+        wait_for(lambda: len(manager.heard) > 3, "ready, and well three times")
+        ready, *well = list(manager.heard)
+        assert ready.splitlines()[0] == "READY=1"
+        assert "STATUS=serving" in ready
+        assert all(each.startswith("WATCHDOG=1\n") for each in well)
+        with EdgeDevice.attach(state) as device:  # it runs on without rows
+            assert device.predict(rows(1)[0]).source == "model"
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=PATIENCE) == (b"", b"")
     assert process.returncode == 0
+    wait_for(manager.stopped, "word that it stops")
     assert not (state / "owner.json").exists()
 
 
