@@ -332,12 +332,12 @@ SEGFAULT = """
 import ctypes, sys, time
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
-import edge_sdk.fleet.connection, edge_sdk.serving.predictor
+import edge_sdk.fleet.model_link, edge_sdk.serving.predictor
 from tests.edge.builders import rows
 
 state, hub, where = sys.argv[1:]
 again = edge_sdk.serving.predictor.Predictor.again
-probe = edge_sdk.fleet.connection.first_that_works
+probe = edge_sdk.fleet.model_link.first_that_works
 
 def crashing(self, given):
     if self.release.manifest.version == "1.1":
@@ -351,7 +351,7 @@ def probing(release, *more, **options):
 
 if where == "run":
     edge_sdk.serving.predictor.Predictor.again = crashing
-edge_sdk.fleet.connection.first_that_works = probing
+edge_sdk.fleet.model_link.first_that_works = probing
 config = DeviceConfig(request_seconds=300.0, fold_seconds=0.01, sync_seconds=3_600.0)
 device = EdgeDevice(state, hub=hub, config=config)
 if where == "probe":
