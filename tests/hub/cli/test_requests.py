@@ -124,8 +124,8 @@ NARROWED: dict[str, tuple[str, dict[str, str]]] = {
     "devices list --model m --since 2h --limit 9": (
         "/v1/devices", {"model": "m", "since": "7200 s ago", "limit": "9"},
     ),
-    "telemetry m": ("/v1/models/m/telemetry", {"seconds": "86400.0"}),
-    "telemetry m --since 2h --limit 2": (
+    "telemetry show m": ("/v1/models/m/telemetry", {"seconds": "86400.0"}),
+    "telemetry show m --since 2h --limit 2": (
         "/v1/models/m/telemetry", {"seconds": "7200.0", "limit": "2"},
     ),
 }  # fmt: skip
