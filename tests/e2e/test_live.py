@@ -514,7 +514,7 @@ def test_a_device_logs_its_life_in_the_fleet_but_no_token(
         device.sync()
     messages = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
     patterns = [
-        rf"enrolled as {name} for model logged with the hub at {hub.url}",
+        rf"enrolled as {name} for logged with the hub at {hub.url}",
         r"update to 1.0 begun, as plan \d+ says",
         "update to 1.0 activated",
         r"update to 1.1 begun, as plan \d+ says",
