@@ -111,7 +111,10 @@ def test_a_device_of_several_models_is_enrolled_joined_asked_and_looked_at(
     token = hub.admin.post("enrolment-tokens", model=["cli-arm", "cli-leg"])["token"]
     code, out, err = edge(capsys, "enrol", state, "--hub", hub.url, "--token", token)
     assert (code, err) == (0, "")
-    facts = dict(line.split("  ", 1) for line in out.splitlines())
+    words, _, figures = out.partition("\n\n")
+    assert "cli-arm" in words
+    assert "cli-leg" in words
+    facts = dict(line.split("  ", 1) for line in figures.splitlines())
     assert {facts[f"models.{name}.version"].strip() for name in ("cli-arm", "cli-leg")} == {"1.0"}
 
     def run(*options: str) -> dict[str, object]:
@@ -135,7 +138,7 @@ def test_a_device_of_several_models_is_enrolled_joined_asked_and_looked_at(
         assert (code, err) == (0, "")
         assert owner.model("cli-toe").predict(row).version == "1.0"
         code, out, _ = edge(capsys, "status", state)
-        names = {line.split()[0] for line in out.splitlines()}
+        names = {line.split()[0] for line in out.partition("\n\n")[2].splitlines()}
         assert {"model", "models.cli-arm.version", "models.cli-toe.version"} < names
         assert "models.cli-leg.version" not in names  # which stands beside it
     code, out, _ = edge(capsys, "join", state, "--model", "cli-toe", "--json")  # it is there
