@@ -16,6 +16,7 @@ from edge_sdk import AsyncEdgeDevice
 from edge_sdk.aio.inline import LONGEST, InlineRule
 from edge_sdk.errors import InputError, ReleaseError, StateError
 from tests.edge.builders import make_release, rows, softmax
+from tests.waiting import PATIENCE
 
 SLOW = 1.0
 """Seconds: no thread hop takes so long, so every prediction of a rule with it runs inline."""
@@ -132,8 +133,10 @@ def test_closing_waits_for_what_was_begun_though_its_own_task_is_cancelled(tmp_p
     folder = make_release(tmp_path).folder
     opened = AsyncEdgeDevice.offline(folder)
     ended: list[str] = []
+    begun = threading.Event()
 
     def call() -> None:
+        begun.set()
         time.sleep(0.2)
         ended.append("call")
 
@@ -146,7 +149,7 @@ def test_closing_waits_for_what_was_begun_though_its_own_task_is_cancelled(tmp_p
 
     async def main() -> None:
         task = asyncio.ensure_future(use())
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(begun.wait, PATIENCE)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
