@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.serving_peers import OURS, WAYS
+from benchmarks.serving_peers import ECHO, OURS, WAYS
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Effort
 from edge_sdk.bench.result import Findings, GoalRow, Timing
@@ -42,6 +42,7 @@ ADDED_SOCKET: Final = Goal(16, "a row over the Unix socket, p50 added to predict
 CONNECTIONS: Final = (1, 8, 100)
 FRAMES: Final = "edge serve, Unix socket"
 IN_PROCESS: Final = "predict in this process"
+SOCKETS: Final = {OURS: "edge.sock", FRAMES: "edge.sock", ECHO: "echo.sock"}
 TURNS: Final = 4
 """A turn takes so many times the seconds of others: it has connections to open."""
 
@@ -82,11 +83,16 @@ def measure(release: Release, folder: Path, effort: Effort, tell: Tell) -> Findi
         cores = stack.enter_context(_cores())
         _place_on(cores[0])  # processes that are started stay where their parent was
         servers = {way: stack.enter_context(_server(way, release, folder)) for way in WAYS}
+        echo = stack.enter_context(_server(ECHO, release, folder))
         _place_on(cores[-1])
         device = stack.enter_context(EdgeDevice.offline(release.folder))
         tell("single rows, in turns")
         for _ in range(effort.rounds):
-            _round(found, servers, folder, release, row, effort.turn_seconds * TURNS)
+            seconds = effort.turn_seconds * TURNS
+            _round(found, servers, release, row, seconds)
+            for way, process in ((FRAMES, servers[OURS][1]), (ECHO, echo[1])):
+                ask = functools.partial(_over_socket, folder / SOCKETS[way], row)
+                _measured(found, (way, 1), process, seconds, ask)
             own = functools.partial(_calls, device, row)
             _measured(found, (IN_PROCESS, 1), None, effort.turn_seconds, own)
     return _findings(found)
@@ -95,7 +101,6 @@ def measure(release: Release, folder: Path, effort: Effort, tell: Tell) -> Findi
 def _round(
     found: dict[tuple[str, int], Served],
     servers: dict[str, tuple[int, int]],
-    folder: Path,
     release: Release,
     row: Any,
     seconds: float,
@@ -113,11 +118,13 @@ def _round(
                 exchange = _one_by_one if count == 1 else _at_once
                 ask = functools.partial(exchange, opened, request)
                 _measured(found, (way, count), process, seconds, ask)
+
+
+def _over_socket(path: Path, row: Any, seconds: float) -> list[float]:
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(folder / "edge.sock"))
+        client.connect(str(path))
         frame = struct.pack("<IHH", row.nbytes, 1, 0) + row.tobytes()
-        ask = functools.partial(_one_by_one, [client], frame)
-        _measured(found, (FRAMES, 1), servers[OURS][1], seconds, ask)
+        return _one_by_one([client], frame, seconds)
 
 
 def _measured(
@@ -196,7 +203,7 @@ def _request(release: Release, row: Any) -> bytes:
 @contextlib.contextmanager
 def _server(way: str, release: Release, folder: Path) -> Iterator[tuple[int, int]]:
     """Yield the port and the process of a server."""
-    path = folder / ("edge.sock" if way == OURS else "none")
+    path = folder / SOCKETS.get(way, "none")
     words = [sys.executable, "-m", "benchmarks.serving_peers", way, str(release.folder), str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -258,6 +265,8 @@ def _findings(found: dict[tuple[str, int], Served]) -> Findings:
     ]
     claims.append(GoalRow.of(ADDED, p50[alone, OURS] - own))
     claims.append(GoalRow.of(ADDED_SOCKET, p50[alone, FRAMES] - own))
+    ratio = p50[alone, FRAMES] / p50[alone, ECHO]
+    claims.append(GoalRow(16, "a row over the Unix socket, against an echo of it, p50", ratio, "x"))
     claims += [
         GoalRow(16, f"a row over HTTP, {count} connections, against {way}, p50",
                 p50[f"one row, {count} connections", OURS]

@@ -30,6 +30,9 @@ OURS: Final = "edge serve"
 STDLIB: Final = "http.server, threads"
 ASYNCIO: Final = "asyncio, a protocol"
 LOOP: Final = "one loop over selectors"
+ECHO: Final = "echo over a Unix socket"
+"""Sends back what it gets: what two processes take to talk at all."""
+
 BACKLOG: Final = 128
 _END: Final = b"\r\n\r\n"
 
@@ -136,6 +139,18 @@ def _loop(device: EdgeDevice, path: Path) -> None:
                 client.sendall(made)
 
 
+def _echo(device: EdgeDevice, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        _tell(0)
+        while True:
+            client, _ = listener.accept()
+            with client:
+                while data := client.recv(1 << 16):
+                    client.sendall(data)
+
+
 WAYS: Final = {OURS: _ours, STDLIB: _stdlib, ASYNCIO: _asyncio, LOOP: _loop}
 
 
@@ -146,4 +161,4 @@ def _tell(port: int) -> None:
 if __name__ == "__main__":
     _, way, release, at = sys.argv
     with EdgeDevice.offline(release) as opened:
-        WAYS[way](opened, Path(at))
+        {**WAYS, ECHO: _echo}[way](opened, Path(at))
