@@ -6,6 +6,7 @@ Invariants:
 * A session that was freed (:meth:`Model.unload`) is made again by the next call, from bytes that
   are checked again. Bytes that are others by then are the disk's fault (:class:`ReloadError`); a
   session that cannot be made of the right ones is the model's or its provider's.
+* No node runs on a provider that the release does not have (:attr:`Release.providers`).
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
   blocks, and the last block is filled up with its last row.
 """
@@ -292,7 +293,7 @@ def _session(
     signature = release.manifest.signature
     if lean and label is not None and isinstance(checked, bytes):
         checked = without_output(checked, label.name)
-    options = options.beginning_with(release.provider)
+    options = options.permitted(release.providers or ()).beginning_with(release.provider)
     session = new_session(path, checked, options, release.manifest.runtime.opsets)
     _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
     found = [x.name for x in session.get_outputs()]
