@@ -67,8 +67,8 @@ class DeviceConfig:
 
     memory_bytes: int = 0
     """Bytes of model files that may be loaded at once; 0 for all. Beyond it the models that were
-    not used for longest are unloaded, and loaded again when they are asked. Use is seen by
-    monitoring; without it those that were loaded first go first."""
+    not used for longest are unloaded, and loaded again when they are asked. Each round of
+    the telemetry thread notes which were used."""
 
     providers: tuple[ProviderChoice, ...] = DEFAULT_PROVIDERS
     """Execution providers of the installed onnxruntime that may run models, in order of

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge_sdk.model.protobuf_fields import varint
+
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Fields of ModelProto, GraphProto and TensorProto."""
 
@@ -20,13 +22,3 @@ def field(number: int, kind: int, content: bytes) -> bytes:
 def head(number: int, size: int) -> bytes:
     """Return what stands before the content of a field of ``size`` bytes."""
     return varint(number << 3 | BYTES) + varint(size)
-
-
-def varint(value: int) -> bytes:
-    """Return an integer as protobuf writes it: seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -15,8 +15,8 @@ from edge_sdk.system.operating_system import usable_cores
 _CPU: Final = "sys/devices/system/cpu/cpu0/cpufreq"
 _SAME: Final = {"governor": f"{_CPU}/scaling_governor", "most kHz": f"{_CPU}/scaling_max_freq"}
 _PACKAGES: Final = (
-    *("numpy", "onnxruntime", "edge-deployment-sdk-core", "edge-deployment-sdk-native"),
-)
+    "numpy", "onnxruntime", "edge-deployment-sdk-core", "edge-deployment-sdk-native",
+)  # fmt: skip
 
 # Bits of the firmware's word, as documented for `vcgencmd get_throttled`.
 _THROTTLED: Final = {

@@ -89,7 +89,7 @@ class DeviceModel(ModelCalls):
 
     def fold(self) -> None:
         """Run one round of the telemetry thread for this model."""
-        self._service.note_use()  # before the ring is emptied
+        self._service.note_use()
         self._service.collect()
         self._service.check_files()
         if self._rollout is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.fleet.active_releases import ActiveReleases
     from edge_sdk.fleet.model_link import ModelLink
+    from edge_sdk.update.certifier import Certifier
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.state import SlotRef
     from edge_sdk.update.targets import CurrentAssignment, RunningCandidates
@@ -70,7 +71,7 @@ class RolloutController:
         self._unsettled = False
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
-        end = (self._updater, link.crash_marker, os.getpid())
+        end = (self._updater, link.crash_marker, link.certifier, os.getpid())
         self._clean_exit = weakref.finalize(self, _clean_exit, *end)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
@@ -311,8 +312,9 @@ class RolloutController:
             self._updater.try_out([ref for _, ref in candidates])
 
 
-def _clean_exit(updater: Updater, marker: CrashMarker, pid: int) -> None:
+def _clean_exit(updater: Updater, marker: CrashMarker, certifier: Certifier, pid: int) -> None:
     if os.getpid() != pid:
         return  # the end of a forked child says nothing of its parent
     marker.close()
+    certifier.clean_exit()
     updater.clean_exit()

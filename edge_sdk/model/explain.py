@@ -130,8 +130,7 @@ def explain(
         return _by_regions(release, model, x, scale, request)
     if request.method != "occlusion":
         raise InputError("shape", "method: a table is explained by occlusion, feature by feature")
-    missing = release.manifest.training.get("missing") == "allowed"
-    schema = InputSchema(signature, missing=missing)
+    schema = InputSchema.of(release.manifest)
     row = schema.row(x)
     values = [row[column.tensor][0, column.index] for column in signature.columns]
     profiles = {feature.name: feature for feature in release.profile().features}

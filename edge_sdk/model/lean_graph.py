@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from edge_sdk.model.protobuf_fields import fields
+from edge_sdk.model.protobuf_fields import fields, varint
 
 LARGEST_BYTES: Final = 16 << 20
 """Larger models stay whole: there a microsecond is nothing, and a second copy of the bytes is."""
@@ -64,7 +64,7 @@ def without_output(model: bytes, output: str) -> bytes:
         return model
     gone, whole = set(dropped), memoryview(model)
     kept = [whole[part.begin : part.end] for part in parts if part not in gone]
-    head = bytes((_GRAPH << 3 | _BYTES,)) + _varint(sum(map(len, kept)))
+    head = bytes((_GRAPH << 3 | _BYTES,)) + varint(sum(map(len, kept)))
     return b"".join((whole[: graph.begin], head, *kept, whole[graph.end :]))
 
 
@@ -150,13 +150,3 @@ def _fields(model: bytes, start: int, end: int) -> Iterator[_Field]:
             raise _Damaged
         yield _Field(number, begin, content if wire == _BYTES else begin, after)
         begin = after
-
-
-def _varint(value: int) -> bytes:
-    """Return a number as protobuf writes lengths: seven bits a byte, the lowest first."""
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    written.append(value)
-    return bytes(written)

@@ -2,8 +2,8 @@
 
 Invariants:
 
-* A call never fails because its model was unloaded: it loads it again, its bytes checked, and waits
-  for that. Calls of models that are loaded wait for nothing and cost nothing more.
+* A call of a model that was unloaded loads it again, its bytes checked, and waits for that; it
+  fails only if that does. Calls of models that are loaded wait for nothing and cost nothing more.
 * What runs on a model that is unloaded meanwhile ends with it in memory.
 * One model alone may take more than the limit: the device goes on with that one.
 """

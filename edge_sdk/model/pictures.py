@@ -27,22 +27,23 @@ PIXELS: Final = 1 << 28
 """Of one encoded picture; a file of a few bytes may say that it is larger than any memory."""
 
 
-def as_array(spec: TensorSpec, value: Any) -> Any:
+def as_array(spec: TensorSpec, axis: int | None, value: Any) -> Any:
     """Return a picture, or bytes, as the array that they stand for; anything else as it is.
 
     Args:
         spec: the tensor that it is for.
+        axis: of the rows; ``None`` where the tensor has none.
         value: a picture of Pillow, bytes, or a list of either.
 
     Raises:
         InputError: the release takes no pictures, or the bytes are none.
     """
     if isinstance(value, bytes | bytearray | memoryview):
-        return _of_bytes(spec, bytes(value))
+        return _of_bytes(spec, axis, bytes(value))
     if _is_picture(value):
         return _of_picture(spec, value)
     if isinstance(value, list | tuple) and value and _is_special(value[0]):
-        return _stacked(spec, [as_array(spec, each) for each in value])
+        return _stacked(spec, axis or 0, [as_array(spec, axis, each) for each in value])
     return value
 
 
@@ -54,7 +55,7 @@ def _is_special(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview) or _is_picture(value)
 
 
-def _stacked(spec: TensorSpec, rows: list[Any]) -> NDArray[Any]:
+def _stacked(spec: TensorSpec, axis: int, rows: list[Any]) -> NDArray[Any]:
     shapes = {np.shape(row) for row in rows}
     if len(shapes) != 1:
         shown = sorted(map(list, shapes))[:5]
@@ -62,7 +63,7 @@ def _stacked(spec: TensorSpec, rows: list[Any]) -> NDArray[Any]:
             "shape", f"input {spec.name!r}: expected rows of one shape, got {shown}; "
             "give them one by one to predict, or resize them",
         )  # fmt: skip
-    return np.stack(rows)
+    return np.stack(rows, axis)
 
 
 def _takes_pictures(spec: TensorSpec) -> bool:
@@ -90,14 +91,14 @@ def _of_picture(spec: TensorSpec, picture: Any) -> NDArray[Any]:
         ) from error
 
 
-def _of_bytes(spec: TensorSpec, raw: bytes) -> Any:
+def _of_bytes(spec: TensorSpec, axis: int | None, raw: bytes) -> Any:
     """Return the values of one row that bytes hold: those of the tensor, text, or a picture."""
+    row = [size for i, size in enumerate(spec.shape) if i != axis]
     if spec.dtype == STRING:
         try:
-            return np.array(raw.decode(), dtype=object).reshape([1] * (len(spec.shape) - 1))
+            return np.array(raw.decode(), dtype=object).reshape([1] * len(row))
         except UnicodeDecodeError as error:
             raise InputError("dtype", f"input {spec.name!r}: expected UTF-8; {error}") from error
-    row = [size for axis, size in enumerate(spec.shape) if axis != spec.batch]
     if None not in row:
         dtype = np.dtype(spec.dtype).newbyteorder("<")
         if len(raw) == math.prod(size or 1 for size in row) * dtype.itemsize:

@@ -1,4 +1,4 @@
-"""Walks the fields of a protobuf message in memory or a file, without parsing what they hold."""
+"""Fields of a protobuf message in memory or a file, walked without parsing what they hold."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def fields(raw: bytes | mmap.mmap, start: int, end: int) -> Iterator[tuple[int, 
             return
         yield number, wire, at if wire == 2 else value, at + size
         at += size
+
+
+def varint(value: int) -> bytes:
+    """Return an integer as protobuf writes it: seven bits a byte, the lowest first."""
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
 
 
 def _varint(raw: bytes | mmap.mmap, at: int, end: int) -> tuple[int, int]:

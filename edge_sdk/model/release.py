@@ -201,8 +201,11 @@ class Release:
         return self.manifest.files_for(self.providers)
 
     def runs_like(self, other: Release) -> bool:
-        """Return whether both are the same variant of the same release on the same provider."""
-        mine, theirs = ((r.digest, r.variant.name, r.provider) for r in (self, other))
+        """Return whether both are the same variant of the same release on the same providers.
+
+        Those that take what the first does not run count too: a plan may permit fewer by now.
+        """
+        mine, theirs = ((r.digest, r.variant.name, r.provider, r.providers) for r in (self, other))
         return mine == theirs
 
     def verify(self, *, model: bool = True) -> None:

@@ -10,8 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from edge_sdk.model.values import is_missing, is_time, seconds, seconds_of
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Column, Manifest, Signature, TensorSpec
     from edge_sdk.model.release import Feed
+
+T = TypeVar("T")
 
 MISSING_TEXT: Final = "\x1amissing"
 """Text that stands for a missing value in a column that may miss values.
@@ -284,7 +286,7 @@ class InputSchema:
         if type(value) is not np.ndarray:
             from edge_sdk.model.pictures import as_array  # most devices never see one
 
-            value = as_array(spec, value)
+            value = as_array(spec, spec.batch if self.signature.batched else None, value)
         given, shape = _array(spec.name, value), self._shape(spec)
         array = given
         if one and self.signature.batched and array.ndim == len(shape) - 1:
@@ -341,7 +343,7 @@ def _numbers(name: str, values: Any) -> NDArray[Any]:
     if array.ndim == 1 and array.dtype.kind in "biuf":
         return array
     if array.ndim == 1 and array.dtype.kind in "mM":
-        return seconds(array)
+        return _seconds(name, seconds, array)
     # Value by value, so that the message can name the one that does not fit.
     return np.array([_number(name, value) for value in values])
 
@@ -350,12 +352,21 @@ def _number(name: str, value: Any) -> float | int:
     if value is None:
         return float("nan")
     if is_time(value):
-        return seconds_of(value)
+        return _seconds(name, seconds_of, value)
     if isinstance(value, bool | int | float | np.number | np.bool_):
         return value.item() if isinstance(value, np.generic) else value
     if is_missing(value):  # such as the NA of pandas
         return float("nan")
     raise InputError("dtype", f"feature {name!r}: expected a number, got {value!r:.60}")
+
+
+def _seconds(name: str, convert: Callable[[Any], T], times: Any) -> T:
+    try:
+        return convert(times)
+    except TypeError as error:  # NumPy's years and months, which are of no fixed length
+        raise InputError(
+            "dtype", f"feature {name!r}: expected a time in weeks or less, got {times!r:.60}"
+        ) from error
 
 
 def _strings(name: str, values: Any) -> NDArray[Any]:

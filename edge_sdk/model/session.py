@@ -4,7 +4,9 @@ Invariants:
 
 * One session per release, shared by all threads; buffers and bindings belong to one thread.
 * A session that was freed (:meth:`Model.unload`) is made again by the next call, from bytes that
-  are checked again.
+  are checked again. Bytes that are others by then are the disk's fault (:class:`ReloadError`); a
+  session that cannot be made of the right ones is the model's or its provider's.
+* No node runs on a provider that the release does not have (:attr:`Release.providers`).
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
   blocks, and the last block is filled up with its last row.
 """
@@ -71,13 +73,14 @@ class Model:
 
     Attributes:
         provider: execution provider that was asked for first.
-        nodes: of the graph by the provider that runs them; ``None`` where onnxruntime, before
-            1.24, does not tell.
+        nodes: of the graph by the provider that runs them, as of the last loading; ``None`` where
+            onnxruntime, before 1.24, does not tell.
 
     Args:
         release: whose model it is.
         session: loaded.
-        make: makes another session, as :meth:`load` does; without it this one stays in memory.
+        make: makes another session of the checked file, as :meth:`load` does; without it this one
+            stays in memory.
         memory: is told of every loading, and unloads models that are too many.
         outputs: that the session computes; by default all of the release.
     """
@@ -86,12 +89,13 @@ class Model:
         self,
         release: Release,
         session: Any,
-        make: Callable[[], Loaded] | None = None,
+        make: Callable[[bytes | str], Loaded] | None = None,
         memory: ModelMemory | None = None,
         outputs: Sequence[OutputSpec] | None = None,
     ) -> None:
         self.manifest: Manifest = release.manifest
-        self._make, self._memory, self._bytes = make, memory, release.model_bytes
+        self._read, self._make = release.verified_model, make
+        self._memory, self._bytes = memory, release.model_bytes
         self._loading = threading.Lock()
         self._on_unload: list[WeakMethod[Callable[[], None]]] = []
         self._session = session
@@ -132,7 +136,7 @@ class Model:
                 inputs than the manifest, or a provider does not run it.
         """
         make = functools.partial(_session, release, options, lean=lean)
-        session, forest = make()
+        session, forest = make(release.verified_model())
         outputs = needed_outputs(release.manifest) if lean else None
         model = cls(release, session, make, memory, outputs)
         model._forest = forest
@@ -149,8 +153,9 @@ class Model:
         Args:
             forget: method of an object that may end before this one.
         """
-        living = [reference for reference in self._on_unload if reference() is not None]
-        self._on_unload = [*living, WeakMethod(forget)]
+        with self._loading:  # two that are opened at once must not lose each other
+            living = [reference for reference in self._on_unload if reference() is not None]
+            self._on_unload = [*living, WeakMethod(forget)]
 
     def unload(self) -> None:
         """Free the session once no call needs it any more; the next call makes another."""
@@ -164,17 +169,23 @@ class Model:
                 forget()
 
     def _loaded(self) -> Any:
-        """Return the session, made again if it was freed."""
+        """Return the session, made again if it was freed.
+
+        Raises:
+            ReloadError: its file cannot be read any more.
+            ReleaseError: the file is right, and the runtime or the provider does not load it.
+        """
         with self._loading:
             session = self._session
             if session is not None or self._make is None:
                 return session
             try:
-                session, self._forest = self._make()
+                checked = self._read()
             except ReleaseError as error:
-                # It has answered: what is wrong now, its file is.
                 raise ReloadError(str(error)) from error
+            session, self._forest = self._make(checked)
             self._session, self._call = session, plain_call(session)
+            self.nodes = nodes_by_provider(session)
         self._tell_memory()
         return session
 
@@ -237,7 +248,8 @@ class Model:
         numbers.
 
         Raises:
-            ReloadError: it was unloaded, and cannot be loaded again.
+            ReloadError: it was unloaded, and its file cannot be read any more.
+            ReleaseError: it was unloaded, and does not load again.
         """
         signature = self.manifest.signature
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
@@ -266,13 +278,22 @@ class Model:
         return BoundRow(row.data.cast("B"), run, buffers)
 
 
-def _session(release: Release, options: RuntimeOptions, *, lean: bool) -> Loaded:
-    """Return a session of a release's model, whose bytes were checked; raises ReleaseError."""
-    path, checked = str(release.model_path), release.verified_model()
-    signature, label = release.manifest.signature, derived_label(release.manifest)
+def _session(
+    release: Release, options: RuntimeOptions, checked: bytes | str, *, lean: bool
+) -> Loaded:
+    """Return a session of a release's model; raises ReleaseError.
+
+    Args:
+        release: whose model it is.
+        options: of the session.
+        checked: the file, as :meth:`Release.verified_model` returns it.
+        lean: as :meth:`Model.load` has it.
+    """
+    path, label = str(release.model_path), derived_label(release.manifest)
+    signature = release.manifest.signature
     if lean and label is not None and isinstance(checked, bytes):
         checked = without_output(checked, label.name)
-    options = options.beginning_with(release.provider)
+    options = options.permitted(release.providers or ()).beginning_with(release.provider)
     session = new_session(path, checked, options, release.manifest.runtime.opsets)
     _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
     found = [x.name for x in session.get_outputs()]

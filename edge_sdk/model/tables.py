@@ -24,7 +24,8 @@ def is_frame(x: Any) -> bool:
 
 def is_series(x: Any) -> bool:
     """Return whether ``x`` is one row with names, or a column, such as a Series."""
-    return hasattr(x, "index") and hasattr(x, "to_numpy") and not hasattr(x, "columns")
+    named = hasattr(x, "index") and not callable(x.index)  # of Arrow's arrays it is a method
+    return named and hasattr(x, "to_numpy") and not hasattr(x, "columns")
 
 
 def columns_of(frame: Any) -> dict[str, Any]:
@@ -33,10 +34,7 @@ def columns_of(frame: Any) -> dict[str, Any]:
     Raises:
         InputError: two columns have one name.
     """
-    names = [str(name) for name in frame.columns]
-    if len(set(names)) != len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError("shape", f"expected each column once, got twice: {listed(twice)}")
+    _check_once([str(name) for name in frame.columns])
     return {str(name): frame[name].to_numpy() for name in frame.columns}
 
 
@@ -59,10 +57,21 @@ def row_of_series(series: Any, names: Sequence[str]) -> Mapping[str, Any] | list
     Args:
         series: one row, as ``frame.iloc[0]`` gives it.
         names: of the features, in order.
+
+    Raises:
+        InputError: two values have one name.
     """
     values, labels = list(series), [str(label) for label in series.index]
-    counted = labels == [str(i) for i in range(len(labels))] and labels != list(names)
-    return values if counted else dict(zip(labels, values, strict=True))
+    if labels == [str(i) for i in range(len(labels))] and labels != list(names):
+        return values
+    _check_once(labels)
+    return dict(zip(labels, values, strict=True))
+
+
+def _check_once(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError("shape", f"expected each column once, got twice: {listed(twice)}")
 
 
 class NamedFeatures:

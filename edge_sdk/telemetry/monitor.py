@@ -112,7 +112,8 @@ class Monitor:
         self.scope, self._reporting = scope, reporting
         self.shared = shared_inputs(manifest, sharing if share else Sharing())
         self._clock, self._enabled = clock, enabled
-        self._next_number, self._batch_numbers = itertools.count(1).__next__, itertools.count(1)
+        self._numbers, self._batch_numbers = itertools.count(1), itertools.count(1)
+        self._next_number = self._numbers.__next__
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
@@ -233,9 +234,11 @@ class Monitor:
         self._joined.append((self._clock(), stale_at))
 
     @property
-    def activity(self) -> tuple[int, ...]:
-        """Return figures that differ from those of before if it has recorded anything since."""
-        return self._highest, len(self._ring), self._last_batch
+    def activity(self) -> tuple[str, int]:
+        """Return what differs from before if anything was predicted since, counted or not."""
+        # The numbers that were handed out, rather than the ring: that is empty without monitoring,
+        # and emptying it is no use. A count shows its next number in its repr alone.
+        return repr(self._numbers), self._last_batch
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None

@@ -1,4 +1,4 @@
-"""VariantChoice among the variants of a release and the execution providers of one device.
+"""The choice among the variants of a release and the execution providers of one device.
 
 Each pair that the device may use is probed here. Of those that answer right and keep the budget
 the fastest serves; the order of preference stands where another is not clearly faster. Invariants:
@@ -6,7 +6,7 @@ the fastest serves; the order of preference stands where another is not clearly 
 * What was found is on the disk, with the environment that it was found in: runtime, devices,
   drivers, permitted providers. In another environment it is found anew before anything serves.
 * A pair that ends the process as it is tried is named on the disk before, and not tried again; with
-  it every other pair of the same accelerator.
+  it every other pair of the same accelerator. A process that ends on purpose takes the name back.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _ended(before: VariantChoice | None, environment: Mapping[str, str]) -> list
     if before is None or before.environment != environment:
         return []
     ended = [each for each in before.trials if each.refused == ENDED]
-    if before.trying is not None and before.trying < len(before.trials):
+    if before.trying is not None and 0 <= before.trying < len(before.trials):
         ended.append(before.trials[before.trying])
     return ended
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -51,6 +53,10 @@ class Certifier:
         self._machine: dict[str, str] | None = None
         self._choices: dict[str, VariantChoice] = {}
         """By release, so that a disk which takes nothing does not have each made again."""
+        self._noting = threading.Lock()
+        self._ends = False
+        self._tried: tuple[Slot, VariantChoice] | None = None
+        """What is being tried now, and the note of it on the disk."""
 
     def choice(self, slot: Slot) -> VariantChoice | None:
         """Return what serves of a slot here and why; ``None`` before it was chosen."""
@@ -72,7 +78,7 @@ class Certifier:
             self._options,
             environment,
             before=slot.choice(),
-            note=slot.keep_choice,
+            note=functools.partial(self._note, slot),
         )
         slot.keep_choice(choice)
         self._choices[slot.ref.manifest] = choice
@@ -115,6 +121,25 @@ class Certifier:
         self._told(slot, _sentence(after))
         return True
 
+    def clean_exit(self) -> None:
+        """Note that this process ends on purpose: that is nothing against what is being tried."""
+        with self._noting:
+            self._ends = True
+            if self._tried is not None:
+                slot, choice = self._tried
+                _write(slot, replace(choice, trying=None))
+
+    def _note(self, slot: Slot, choice: VariantChoice) -> None:
+        with self._noting:
+            choice = replace(choice, trying=None) if self._ends else choice
+            self._tried = None if choice.trying is None else (slot, choice)
+            slot.keep_choice(choice)
+
+    def _note_if_possible(self, slot: Slot, choice: VariantChoice) -> None:
+        # On a disk that takes nothing it serves all the same.
+        with contextlib.suppress(OSError):
+            self._note(slot, choice)
+
     def lacks(self, slot: Slot) -> bool:
         """Return whether files of variants are missing that the device may take by now."""
         try:
@@ -134,7 +159,7 @@ class Certifier:
             self._options,
             environment,
             before=before,
-            note=lambda choice: _write(slot, choice),
+            note=functools.partial(self._note_if_possible, slot),
             lenient=True,
         )
         self._keep(slot, choice)
@@ -165,6 +190,8 @@ class Certifier:
         environment = {
             **self._machine_facts(),
             "threads": str(options.threads),
+            # Also those that only take what the first one of a pair does not run.
+            "permitted": ", ".join(options.providers),
             "candidates": ", ".join(f"{c.variant.name} on {c.provider}" for c in candidates),
             "options": json.dumps(dict(options.provider_options), sort_keys=True, default=dict),
         }

@@ -126,7 +126,7 @@ def is_faster(one: Release, other: Release, options: RuntimeOptions, share: floa
 
     Both are in memory for it and take turns, so that what else the machine does slows both.
     """
-    models = [Model.load(each, options) for each in (one, other)]
+    models = [Model.load(each, options, lean=True) for each in (one, other)]
     rows = [first_row(each.golden().inputs, each.manifest.signature) for each in (one, other)]
     for model, row in zip(models, rows, strict=True):
         _block(model, row, CALLS // 3)

@@ -15,7 +15,6 @@ from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
-    CPU,
     GOLDEN,
     MODEL,
     PROFILE,
@@ -30,6 +29,7 @@ from edge_sdk.contract.manifest import (
     TensorSpec,
     Variant,
 )
+from edge_sdk.contract.names import CPU
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Golden, Release, write_release
 from edge_sdk.telemetry.histograms import histogram

@@ -7,17 +7,22 @@ import io
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from PIL import Image
 
+from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import Column, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import InputError
+from edge_sdk.model.release import write_release
 from edge_sdk.model.schema import InputSchema
+from tests.edge.builders import make_release
 
 OUT = (OutputSpec("y", "float32", (None,)),)
 DENSE = Signature(
@@ -34,6 +39,8 @@ MIXED = Signature(
     ),
 )
 PICTURES = Signature((TensorSpec("picture", "uint8", (None, None, None, 3)),), OUT)
+WHOLE = Signature((TensorSpec("v", "float32", (2, 2)),), OUT, batched=False)
+COLUMNS = Signature((TensorSpec("v", "float32", (3, None), batch=1),), OUT)
 VECTORS = Signature((TensorSpec("v", "float32", (None, 4)),), OUT)
 TEXTS = Signature((TensorSpec("text", "string", (None,)),), OUT)
 FRAME = pd.DataFrame({"c": [3.0, 6.0], "a": [1, 4], "b": [2.0, 5.0]})
@@ -84,6 +91,17 @@ def test_more_columns_are_left_out_and_told_once_where_the_release_says_so(
     ]
 
 
+def test_columns_that_a_prediction_leaves_out_an_explanation_leaves_out_too(tmp_path: Path) -> None:
+    made = make_release(tmp_path)
+    training = {**made.manifest.training, "extra": "ignored"}
+    files: dict[str, bytes | Path] = {name: made.folder / name for name in made.manifest.files}
+    release = write_release(tmp_path / "extra", replace(made.manifest, training=training), files)
+    row = {"f0": 1.0, "f1": 2.0, "f2": 3.0, "f3": 4.0, "user": 7}
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.explain(row).label == device.predict(row).label
+        assert "user" not in device.explain(row).parts
+
+
 def test_ever_new_columns_fill_neither_the_memory_nor_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -105,6 +123,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no row": (FRAME[:0], "got 0"),
     "two columns of one name": (
         pd.DataFrame([[1, 2, 3, 4]], columns=list("abcc")), "got twice: 'c'",
+    ),
+    "two values of one name": (pd.Series([1, 2, 3, 4], list("abcc")), "got twice: 'c'"),
+    "an array of Arrow": (pyarrow.array([1, 2, 3]), "'a': expected a number"),
+    "years, which are of no fixed length": (
+        {"a": 1, "b": np.timedelta64(3, "Y"), "c": 1}, "'b': expected a time in weeks or less",
     ),
     "a series that is too long": (pd.Series([1, 2, 3, 4]), "expected 3 features, got 4"),
     "nothing where a number is due": (pd.Series({"a": 1, "b": pd.NA, "c": 3}), "'b'"),
@@ -217,6 +240,13 @@ def test_raw_bytes_of_the_tensors_length_are_its_values() -> None:
         schema.row(raw[:-1])
 
 
+def test_raw_bytes_stand_where_the_tensor_has_its_rows() -> None:
+    raw = np.array([1, 2, 3, 4], "<f4").tobytes()
+    assert InputSchema(WHOLE).row(raw)["v"].tolist() == [[1, 2], [3, 4]]
+    both = InputSchema(COLUMNS).batch([raw[:12], raw[4:]])
+    assert both["v"].tolist() == [[1, 2], [2, 3], [3, 4]]
+
+
 def test_bytes_for_a_model_of_texts_are_utf_8() -> None:
     assert InputSchema(TEXTS).row("Grüße".encode())["text"].tolist() == ["Grüße"]
     with pytest.raises(InputError, match="expected UTF-8"):
@@ -224,8 +254,6 @@ def test_bytes_for_a_model_of_texts_are_utf_8() -> None:
 
 
 def test_the_device_imports_neither_pandas_nor_pillow(tmp_path: Path) -> None:
-    from tests.edge.builders import make_release
-
     release = make_release(tmp_path)
     code = (
         "import sys; from edge_sdk import EdgeDevice\n"

@@ -10,10 +10,13 @@ import pytest
 
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.names import CPU
 from edge_sdk.errors import InputError, ReleaseError, ReloadError
+from edge_sdk.model import runtime
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.model.release import Release
 from edge_sdk.model.session import Model
+from edge_sdk.telemetry.monitor import FOLD_AT
 from tests.edge.builders import make_release, rows, softmax
 
 NAMES = ("a", "b", "c")
@@ -45,6 +48,22 @@ def test_the_models_that_were_not_used_for_longest_are_unloaded(tmp_path: Path) 
         device.model("a").predict(x)
         assert loaded(device) == ["a", "b"]
         assert device.status()["memory"]["loaded"] == 2
+
+
+@pytest.mark.parametrize("monitoring", [True, False], ids=["monitored", "not monitored"])
+def test_use_counts_when_it_happens_and_not_as_it_is_folded(
+    tmp_path: Path, monitoring: bool
+) -> None:
+    x = rows(1)[0]
+    with opened(releases(tmp_path), 2.5, monitoring=monitoring) as device:
+        device._fold()
+        for _ in range(FOLD_AT + 1):  # so many are counted at once, after the note of their use
+            device.model("c").predict(x)
+        device._fold()
+        device.model("b").predict(x)
+        device._fold()
+        device.model("a").predict(x)
+        assert loaded(device) == ["a", "b"]
 
 
 def test_a_batch_is_use_too(tmp_path: Path) -> None:
@@ -130,6 +149,27 @@ def test_a_file_that_was_damaged_meanwhile_is_an_error_that_blames_the_disk(
         assert device.model("b").predict(rows(1)[0]).version == "1.0"
         place.write_bytes(content)
         assert device.model("a").predict(rows(1)[0]).version == "1.0"
+
+
+def test_a_provider_that_is_gone_as_a_model_comes_back_is_no_damage_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = rows(2)
+    with opened(releases(tmp_path), 0) as device:
+        serving = device.model("a")._service.current()
+        serving.model.unload()
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "available_providers", lambda: ["QNNExecutionProvider"])
+            for call, given in (
+                (device.model("a").predict, x[0]), (device.model("a").predict_batch, x)
+            ):  # fmt: skip
+                with pytest.raises(ReleaseError, match=f"has no {CPU}") as caught:
+                    call(given)
+                assert not isinstance(caught.value, ReloadError)
+        assert serving.errors == 2  # as of any model that fails: another pair may take over
+        assert device.status()["models"]["a"]["damaged"] == {}
+        assert device.model("a").predict(x[0]).version == "1.0"
+        assert serving.model.nodes == {CPU: 2}
 
 
 def test_memory_keeps_no_model_alive(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.model.session import Model
+from edge_sdk.update import certification
 from edge_sdk.update.certification import ENDED, certify
 from edge_sdk.update.certifier import Certifier
 from edge_sdk.update.choice import VariantChoice, VariantTrial
@@ -183,12 +184,35 @@ def test_a_choice_stands_until_something_changed_and_then_is_made_again(
     assert sentence.startswith("onnxruntime was '1.0', is '1.")
 
 
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_a_process_that_ends_on_purpose_tells_nothing_against_what_is_tried(
+    tmp_path: Path, slot: Callable[..., Slot], monkeypatch: pytest.MonkeyPatch, on_purpose: bool
+) -> None:
+    place = slot(make_release(tmp_path, alternatives=(HALF,)))
+    certifier = Certifier(BOTH, tuple, Told())
+
+    def ended(candidate: Release, options: RuntimeOptions) -> Any:
+        if on_purpose:
+            certifier.clean_exit()
+        raise KeyboardInterrupt  # here the process ends
+
+    with monkeypatch.context() as patch:
+        patch.setattr(certification, "measured", ended)
+        with pytest.raises(KeyboardInterrupt):
+            certifier.probe(place)
+    again = Certifier(BOTH, tuple, Told()).probe(place)
+    assert again is not None
+    assert (ENDED in again) is not on_purpose
+
+
 def test_a_plan_permits_accelerators_and_the_cpu_is_always_permitted(
     tmp_path: Path, slot: Callable[..., Slot]
 ) -> None:
     place = slot(make_release(tmp_path))
     certifier = Certifier(BOTH, lambda: ("OpenVINOExecutionProvider",), Told())
     assert certifier.probe(place) is None  # CUDA is not even tried
+    assert certifier.opened(place).providers == (CPU,)  # nor takes it what another does not run
+    assert not Certifier(BOTH, tuple, Told()).is_current(place)
     only = Certifier(RuntimeOptions(providers=(CUDA,)), lambda: ("QNNExecutionProvider",), Told())
     with pytest.raises(ReleaseError, match=f"the plan permits QNNEx.*this device has {CUDA}"):
         only.probe(place)
