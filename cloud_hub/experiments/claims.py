@@ -20,6 +20,7 @@ from cloud_hub.experiments import membership
 from cloud_hub.experiments.exposure_sink import record_exposure, step_start
 from cloud_hub.experiments.membership import Membership, PublishedPlan
 from cloud_hub.experiments.tables import members
+from cloud_hub.fleet.replayed import PREFIX as REPLAYED
 from cloud_hub.fleet.tables import devices
 from cloud_hub.plans.stored import plans_after
 from cloud_hub.telemetry.sender import Sender
@@ -68,7 +69,7 @@ class ExperimentClaims:
             model: whose devices may take part.
         """
         rows = select(literal(trial.id), devices.c.device, devices.c.attributes).where(
-            devices.c.model == model
+            devices.c.model == model, ~devices.c.device.startswith(REPLAYED)
         )
         columns = ["experiment", "device", "attributes"]
         # In the database: a fleet of a million devices is one statement.

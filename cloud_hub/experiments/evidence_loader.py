@@ -127,7 +127,7 @@ class EvidenceLoader:
         A device belongs where it did then, whatever it says of itself now. Where no cohort was
         declared attributes were not written down, and those that it says now are all there is.
         """
-        devices = {device.device: device for device in self._fleet.devices(record.model)}
+        devices = {device.device: device for device in self._fleet.participants(record.model)}
         settled = self._claims.settled(record.id)
         for device in devices.keys() & settled.keys():
             devices[device] = replace(devices[device], attributes=settled[device])

@@ -57,7 +57,7 @@ class Preparation:
             checks.check_version(self._registry.version(spec.model, arm.version))
             manifest = self._registry.release(spec.model, arm.version).manifest
             checks.check_signature(manifest, serving)
-        checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
+        checks.check_cohorts(spec, [d.attributes for d in self._fleet.participants(spec.model)])
         if any(outcome.metric == "energy" for outcome in spec.outcomes):
             # Energy is the one outcome that most boards cannot measure at all.
             counts = metered_of(self._engine, self._fleet, spec, plan.serving.version)
@@ -87,7 +87,7 @@ class Preparation:
         """
         serving = self.check(spec).serving.version
         # As it would start: a first step of too few devices is enlarged.
-        devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        devices = {d.device: d.attributes for d in self._fleet.participants(spec.model)}
         spec = schedule.enlarged(spec, devices)
         rates = rates_of(self._engine, self._fleet, spec, serving, now)
         outcomes = planner.plan(spec, rates, power=power)

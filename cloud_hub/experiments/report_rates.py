@@ -41,7 +41,8 @@ def rates_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str, n
         version: whose reports are counted: what serves.
         now: Unix seconds.
     """
-    stages = schedule.units_of(spec, {d.device: d.attributes for d in fleet.devices(spec.model)})
+    attributes = {d.device: d.attributes for d in fleet.participants(spec.model)}
+    stages = schedule.units_of(spec, attributes)
     reached = set[str]().union(*stages)
     rows = [row for row in _sums(engine, spec.model, version, now - LOOKBACK) if row[0] in reached]
     first = min((start for _, start, _ in rows), default=now)
@@ -108,7 +109,7 @@ def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str)
 def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
     return {
         d.device
-        for d in fleet.devices(spec.model)
+        for d in fleet.participants(spec.model)
         if any(stage.includes(d.attributes) for stage in spec.path)
     }
 

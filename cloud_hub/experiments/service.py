@@ -134,7 +134,7 @@ class Experiments:
         # Before anything is written: reading a week must not hold up devices' uploads.
         plan, past = self.preparation.begin(spec, time.time())
         id_ = self.store.next_id(spec.model, spec.strategy)
-        devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        devices = {d.device: d.attributes for d in self._fleet.participants(spec.model)}
         # A first step of fewer devices than decide would wait for ever.
         spec = schedule.enlarged(spec, devices)
         # Before any plan is signed: a salt that leaves an arm empty could not be changed later.

@@ -1,8 +1,8 @@
 """Flags of devices whose reports were refused because they cannot be true.
 
 A flag is for people: it takes nothing from the device, whose other reports go on to count as any
-device's. One row a device and kind, so that a device cannot fill the disk with them; the first of a
-kind is in the audit log.
+device's. One row a device, model and kind, so that a device cannot fill the disk with them; the
+first of a kind is in the audit log.
 """
 
 from __future__ import annotations
@@ -52,37 +52,36 @@ class Flags:
 
         Args:
             device: its name.
-            model: that it belongs to.
+            model: that the messages spoke of.
             reasons: by kind one for each message, for people; the last is shown.
             now: Unix seconds.
         """
         with transaction(self._engine) as db:
             for kind, each in reasons.items():
                 reason, count = each[-1], len(each)
-                key = {"device": device, "kind": kind}
+                key = {"device": device, "model": model, "kind": kind}
                 seen = {"reason": reason[:300], "last_at": now}
-                fresh = {**key, **seen, "model": model, "first_at": now, "count": count}
+                fresh = {**key, **seen, "first_at": now, "count": count}
                 if insert_if_new(db, flags, fresh):
                     self._audit.record(device, "flagged", model, {"kind": kind, "reason": reason})
                     continue
-                where = (flags.c.device == device) & (flags.c.kind == kind)
                 more = {**seen, "count": flags.c.count + count}
-                db.execute(update(flags).where(where).values(**more))
+                db.execute(update(flags).filter_by(**key).values(**more))
 
-    def by_device(self, model: str | None = None) -> dict[str, list[Flag]]:
-        """Return the flags of devices that have some, oldest first.
+    def by_device(self, model: str | None = None) -> dict[tuple[str, str], list[Flag]]:
+        """Return the flags of devices that have some, oldest first, by device and model.
 
         Args:
-            model: that the devices belong to; default all.
+            model: that the messages spoke of; default all.
         """
         query = select(flags).order_by(flags.c.first_at)
         if model is not None:
             query = query.where(flags.c.model == model)
-        found: dict[str, list[Flag]] = {}
+        found: dict[tuple[str, str], list[Flag]] = {}
         with self._engine.connect() as db:
             for row in db.execute(query).mappings():
                 flag = Flag(**{name: row[name] for name in Flag.__dataclass_fields__})
-                found.setdefault(row["device"], []).append(flag)
+                found.setdefault((row["device"], row["model"]), []).append(flag)
         return found
 
     def tick(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Flags of devices: one row a device and kind, however often it is raised."""
+"""Flags of devices: one row a device, model and kind, however often it is raised."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ flags = Table(
     "device_flags",
     metadata,
     Column("device", String, primary_key=True),
+    Column("model", String, primary_key=True, index=True),
     Column("kind", String, primary_key=True),
-    Column("model", String, nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("first_at", Float, nullable=False),
     Column("last_at", Float, nullable=False),

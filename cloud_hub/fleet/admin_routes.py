@@ -127,7 +127,7 @@ def devices(
         {
             **asdict(record),
             "health": _health(record, plans.get(record.model), now),
-            "flags": as_documents(flags.get(record.device, ())),
+            "flags": as_documents(flags.get((record.device, record.model), ())),
         }
         for record in hub.fleet.devices(model, since=since, limit=limit)
     ]

@@ -104,6 +104,11 @@ class Identities:
         row = db.execute(query).mappings().first()
         return None if row is None else _record(row)
 
+    def named(self, db: Connection, device: str) -> IdentityRecord | None:
+        """Return the identity of a device, as part of a transaction; ``None`` if there is none."""
+        row = db.execute(_of(device)).mappings().first()
+        return None if row is None else _record(row)
+
     def get(self, device: str) -> IdentityRecord:
         """Return the identity of a device; raises NotFound."""
         with self._engine.connect() as db:

@@ -23,12 +23,13 @@ from cloud_hub.fleet.identities import (
     check_signature,
     refuse_stopped,
 )
-from cloud_hub.fleet.replayed import ReplayedDevices
+from cloud_hub.fleet.replayed import ReplayedDevices, is_replay
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.fleet.serials import RegisteredSerials
 from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.fleet.tokens import EnrolmentTokens, TokenTerms
 from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest, enrolment_bytes
+from edge_sdk.contract.limits import MODELS
 from edge_sdk.contract.version import PROTOCOL
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Fleet:
         self.tokens = EnrolmentTokens(engine, audit)
         self.serials = RegisteredSerials(engine, audit)
         self.identities = Identities(engine, audit, credential_seconds)
-        self.replayed = ReplayedDevices(engine, self.identities)
+        self.replayed = ReplayedDevices(engine, self.identities, audit)
 
     def new_token(self, *models: str, uses: int, seconds: float, actor: str) -> str:
         """Make one token with which devices may join.
@@ -91,8 +92,8 @@ class Fleet:
             Unauthenticated: the signature, the token or the proof of the serial is wrong.
             Forbidden: the token is used up, expired, revoked, or for another model; says which.
             IdentityStopped: the device was revoked or cloned.
-            Conflict: another protocol; a token that needs approval, or fixes other attributes, for
-                a device that joined before.
+            Conflict: another protocol; more models than one device may have; a token that needs
+                approval, or fixes other attributes, for a device that joined before.
         """
         if request.protocol != PROTOCOL:
             raise Conflict(f"protocol: expected {PROTOCOL}, got {request.protocol}")
@@ -126,6 +127,7 @@ class Fleet:
                 return known, models
             grant = self._grant(db, token, replace(request, models=tuple(more)), known)
             check_one_more(known, grant)
+            check_number(known, len(models) + len(more))
             self._enter(db, known, grant, request)
             return known, tuple(sorted((*models, *more)))
 
@@ -135,8 +137,6 @@ class Fleet:
         grant = self._grant(db, token, request)
         device = f"d-{secrets.token_hex(6)}"
         identity = self.identities.add(db, device, request.public_key, grant)
-        if grant.serial is not None:
-            self.serials.joined(db, grant.serial, device)
         self._enter(db, identity, grant, request)
         return identity, tuple(sorted(grant.models))
 
@@ -144,6 +144,8 @@ class Fleet:
         self, db: Connection, identity: IdentityRecord, grant: Grant, request: EnrolRequest
     ) -> None:
         """Put a device into the fleets that it was granted."""
+        if grant.serial is not None:
+            self.serials.joined(db, grant.serial, identity.device)
         now = time.time()
         row = {
             "device": identity.device, "enrolled_at": now, "seen_at": now,
@@ -268,6 +270,10 @@ class Fleet:
             records = [_record(row) for row in db.execute(query).mappings()]
         return sorted(records, key=lambda record: record.enrolled_at)
 
+    def participants(self, model: str) -> list[DeviceRecord]:
+        """Return the devices of a model that experiments are about: all but replayed histories."""
+        return [record for record in self.devices(model) if not is_replay(record.device)]
+
 
 def check_one_more(known: IdentityRecord, grant: Grant) -> None:
     """Refuse a grant whose terms a device that joined before does not meet.
@@ -287,6 +293,18 @@ def check_one_more(known: IdentityRecord, grant: Grant) -> None:
         raise Conflict(
             f"device {known.device}: its attributes are fixed as {known.attributes}, and the token "
             f"or serial fixes {dict(grant.attributes)}; make one without, or with the same"
+        )
+
+
+def check_number(known: IdentityRecord, models: int) -> None:
+    """Refuse more models on a device than its messages may name.
+
+    Raises:
+        Conflict: there are more.
+    """
+    if models > MODELS:
+        raise Conflict(
+            f"device {known.device}: expected at most {MODELS} models on one device, got {models}"
         )
 
 

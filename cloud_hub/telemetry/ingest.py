@@ -136,7 +136,7 @@ class Ingest:
         policy = self._registry.policy(model)
         bodies = [received.body for received in fresh]
         # Locked in this order, as whoever forgets a device deletes: ledgers, device, messages.
-        ledger = DeviceLedger(db, device, policy.reporting, bodies)
+        ledger = DeviceLedger(db, device, model, policy.reporting, bodies)
         sender = read_sender(db, device, model, lock=any(map(shares, bodies)))
         sharing = DeviceSharing(self._sharing, db, sender, policy, time.time())
         exposures = self._exposures.begin(db, sender)

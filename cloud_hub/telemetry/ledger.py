@@ -1,6 +1,7 @@
 """Ledgers of devices: what each has reported of each day, so that no more is taken than can be.
 
-A row a device and day; :mod:`cloud_hub.telemetry.plausibility` says what may stand in it.
+A row a device, model and day, since each model's policy declares a rate;
+:mod:`cloud_hub.telemetry.plausibility` says what may stand in it.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from edge_sdk.contract.serving_terms import Reporting
 
 
 class DeviceLedger:
-    """The ledgers of one device within one upload.
+    """The ledgers of one model on one device within one upload.
 
     Args:
         db: transaction that stores the upload.
         device: its name.
+        model: that the bodies speak of.
         reporting: the model's terms; their rate bounds what a device can count.
         bodies: that the upload holds.
     """
 
     def __init__(
-        self, db: Connection, device: str, reporting: Reporting, bodies: Iterable[Body]
+        self, db: Connection, device: str, model: str, reporting: Reporting, bodies: Iterable[Body]
     ) -> None:
-        self._db, self._device, self._reporting = db, device, reporting
+        self._db, self._key, self._reporting = db, {"device": device, "model": model}, reporting
         self._now = time.time()
         days = {_day(body) for body in bodies if isinstance(body, Windowed)}
         self._before = self._locked(sorted(days))
@@ -50,13 +52,12 @@ class DeviceLedger:
         Two uploads of one device must not each use up the day. All take the rows in the order of
         days, and before their messages, so that none waits for one that waits for it.
         """
-        t, before = ledgers.c, dict[int, Ledger]()
+        before: dict[int, Ledger] = {}
         for day in days:
-            mine = select(ledgers).where(t.device == self._device, t.day == day).with_for_update()
+            mine = select(ledgers).filter_by(**self._key, day=day).with_for_update()
             row = self._db.execute(mine).mappings().first()
             if row is None:
-                nothing = {"device": self._device, "day": day, **asdict(Ledger())}
-                insert_if_new(self._db, ledgers, nothing)
+                insert_if_new(self._db, ledgers, {**self._key, "day": day, **asdict(Ledger())})
                 row = self._db.execute(mine).mappings().one()
             before[day] = Ledger(*(row[name] for name in COUNTS))
         return before
@@ -87,7 +88,7 @@ class DeviceLedger:
     def write(self) -> None:
         """Add what was taken to the ledgers."""
         rows = [
-            {"device": self._device, "day": day, **asdict(more)}
+            {**self._key, "day": day, **asdict(more)}
             for day, more in self._more.items()
             if any(astuple(more))
         ]

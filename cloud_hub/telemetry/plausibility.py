@@ -1,10 +1,10 @@
 """What one device can have counted. Pure: a report is a claim, and these are its bounds.
 
 Two bounds hold each count. Of one message: no more than the declared rate allows in its window. Of
-all messages of one device about one day (its *ledger*): no more than the rate allows between its
-enrolment and now, whichever lengths and overlaps its windows have; and of labels no more than twice
-the requests that it reported itself. A sum of squares is at least what the sum and the count make
-it, and nothing is infinite.
+all messages of one device about one model and day (its *ledger*): no more than the rate allows
+between its enrolment and now, whichever lengths and overlaps its windows have; and of labels no
+more than twice the requests that it reported itself. A sum of squares is at least what the sum and
+the count make it, and nothing is infinite.
 
 An honest device stays far below: the rate is of a minute, windows that were lost on the way are
 allowed for, and late reports are of the time that they are about.
@@ -52,7 +52,7 @@ ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class Ledger:
-    """What one device has reported about one day, over all versions and arms.
+    """What one device has reported about one model and day, over all versions and arms.
 
     ``requests`` of window reports, those that failed included; ``labels`` and ``rewards`` that came
     late; ``compared`` inputs of a shadow; mixed ``sessions``.

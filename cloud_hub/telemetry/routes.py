@@ -13,8 +13,8 @@ from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, message, raw_body
 from cloud_hub.database.documents import Document, as_documents
-from cloud_hub.fleet.replayed import begin_of
 from cloud_hub.telemetry.envelope import open_upload
+from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import LARGEST_INTEGER as MOST
@@ -56,12 +56,12 @@ async def import_messages(
     raw = await raw_body(request, UPLOAD_BYTES)
     opened = await run_in_threadpool(open_upload, raw)
     hub = hub_of(request)
-    begin = await run_in_threadpool(begin_of, opened.upload)
+    replayed = await run_in_threadpool(replayed_messages, opened.upload, time.time())
     device = await run_in_threadpool(
-        lambda: hub.fleet.replayed.get(model, name, begin, actor=admin)
+        lambda: hub.fleet.replayed.get(model, name, replayed.begin, actor=admin)
     )
-    reply = await run_in_threadpool(hub.telemetry.ingest, device, opened.upload)
-    whole = replace(reply, rejected=(*opened.unreadable, *reply.rejected))
+    reply = await run_in_threadpool(hub.telemetry.ingest, device, replayed.upload)
+    whole = replace(reply, rejected=(*opened.unreadable, *replayed.refused, *reply.rejected))
     return {"device": device.device, **_plain(whole)}
 
 

@@ -11,7 +11,7 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.telemetry.tensor_blobs import unpacked
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Label, Manifest
+    from edge_sdk.contract.manifest import Label, Manifest, Signature
     from edge_sdk.contract.messages import SampleBatch, TensorSample
 
 
@@ -53,11 +53,27 @@ def check_tensors(sample: TensorSample, manifest: Manifest) -> None:
     signature = manifest.signature
     if signature.columns or signature.state:
         raise Invalid(f"tensors: {manifest.model} {manifest.version} is of rows or of sequences")
+    _check_shapes(sample, signature)
     try:
         InputSchema.of(manifest).row(unpacked(sample.data, sample.shapes, signature))
     except (InputError, ContractError) as error:
         raise Invalid(f"tensors: {error}") from error
     _check_labels([sample.label], manifest)
+
+
+def _check_shapes(sample: TensorSample, signature: Signature) -> None:
+    """Refuse other shapes before anything is unpacked: a few bytes may be 16 MiB of zeros."""
+    for spec in signature.application_inputs:
+        shape = sample.shapes.get(spec.name, ())
+        wanted = [
+            1 if signature.batched and axis == spec.batch else size
+            for axis, size in enumerate(spec.shape)
+        ]
+        fits = len(shape) == len(wanted) and all(
+            want is None or want == have for want, have in zip(wanted, shape, strict=True)
+        )
+        if spec.name in sample.shapes and not fits:
+            raise Invalid(f"tensors: {spec.name!r:.60}: expected shape {wanted}, got {list(shape)}")
 
 
 def _check_labels(labels: Sequence[Label | float], manifest: Manifest) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
 from cloud_hub.errors import NotFound
@@ -100,9 +103,17 @@ class StoredTensors:
         signature = self._registry.release(model, row.version).manifest.signature
         shapes = {name: tuple(shape) for name, shape in row.shapes.items()}
         tensors: dict[str, Any] = unpacked(row.data, shapes, signature)
-        file = io.BytesIO()
-        np.savez(file, **({LABEL: np.array(row.label)} | tensors))
-        return file.getvalue()
+        return as_npz({LABEL: np.array(row.label)} | tensors)
+
+
+def as_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return an ``.npz`` file of arrays with any names: ``savez`` takes some for its options."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, values, allow_pickle=False)
+    return file.getvalue()
 
 
 def _counting(query: Select[Any], model: str, since: float) -> Select[Any]:

@@ -54,7 +54,7 @@ class FlagSink(Protocol):
 
         Args:
             device: its name.
-            model: that it belongs to.
+            model: that the messages spoke of.
             reasons: by kind one for each message, for people.
             now: Unix seconds.
         """

@@ -100,6 +100,7 @@ ledgers = Table(
     "device_days",
     metadata,
     Column("device", String, primary_key=True),
+    Column("model", String, primary_key=True),
     Column("day", Whole, primary_key=True),
     Column("requests", Whole, nullable=False),
     Column("labels", Whole, nullable=False),

@@ -129,7 +129,7 @@ class Histories:
             select(d.attributes, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
             .join(feedback, (f.device == d.device) & (f.model == d.model))
             .where(f.model == model, f.version == version)
-            .group_by(d.device, f.start)
+            .group_by(d.device, d.model, f.start)  # PostgreSQL asks for the whole key
             .order_by(f.start)
         )
         with self._engine.connect() as db:

@@ -49,7 +49,8 @@ def run_replay(arguments: argparse.Namespace) -> int:
     replay = HistoryReplay(arguments.release, history, reporting=reporting, pack=arguments.pack)
     bodies = list(replay)
     if arguments.out is not None:
-        write_messages(arguments.out, boot_of(release.digest, arguments.history), bodies)
+        files = [path for path in (arguments.history, arguments.pack) if path is not None]
+        write_messages(arguments.out, boot_of(release.digest, reporting, files), bodies)
     show({**vars(replay.counts), "reports": len(bodies)}, as_json=arguments.json)
     return 0 if replay.counts.answered else 1
 

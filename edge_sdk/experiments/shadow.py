@@ -227,11 +227,12 @@ class Shadow(RunningExperiment):
         room: int,
         kept: Callable[[RingRecord], RingRecord] = lambda record: record,
     ) -> None:
-        if self._paused:
-            self._count("skipped", "battery", len(records))
-            return
         if self._sampled < 1:
             records = [record for record in records if self._random.random() < self._sampled]
+        if self._paused and records:
+            self._count("skipped", "battery", len(records))
+        if self._paused:
+            return
         free = max(0, room - len(self._queue))
         self._queue.extend(map(kept, records[:free]))
         if len(records) > free:

@@ -6,7 +6,7 @@ import csv
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Signature
+    from edge_sdk.contract.serving_terms import Reporting
 
 AT, LABEL, LABELLED_AT, ROW = "at", "label", "labelled_at", "row"
 
@@ -42,18 +43,35 @@ def read_history(path: Path, signature: Signature) -> Iterator[Past]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = _csv_rows(file, signature) if path.suffix == ".csv" else map(json.loads, file)
-            number = 0
+            lines = _Lines(file)
+            is_csv = path.suffix == ".csv"
+            rows = _csv_rows(lines, signature) if is_csv else map(json.loads, _filled(lines))
             try:
-                for number, plain in enumerate(rows, 1):  # noqa: B007 (an error names it)
-                    yield _past(plain)
+                yield from map(_past, rows)
             except (*UNREADABLE, csv.Error) as error:
                 raise InputError(
-                    "replay", f"{path}: line {number + 1}: expected a time and a row; "
+                    "replay", f"{path}: line {lines.number}: expected a time and a row; "
                     f"{type(error).__name__}: {error}",
                 ) from error  # fmt: skip
     except OSError as error:
         raise StateError(f"{path}: {reason_of(error)}") from error
+
+
+class _Lines:
+    """The lines of a file; ``number`` is that of the last one, from 1 on."""
+
+    def __init__(self, file: Iterable[str]) -> None:
+        self._file = file
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self.number += 1
+            yield line
+
+
+def _filled(lines: Iterable[str]) -> Iterator[str]:
+    return (line for line in lines if not line.isspace())
 
 
 def _past(plain: Any) -> Past:
@@ -102,21 +120,25 @@ def _cell(text: str | None, *, as_text: bool) -> Any:
         return text  # of a group, or refused with its name
 
 
-def boot_of(release: str, path: Path) -> str:
+def boot_of(release: str, reporting: Reporting, files: Sequence[Path]) -> str:
     """Return the name under which the messages of a replay travel: the same for the same replay,
     so that a hub that is given them twice counts them once.
 
     Args:
         release: digest of its manifest.
-        path: of the history.
+        reporting: with other windows it is another replay.
+        files: the history, and the pack if there is one.
+
+    Raises:
+        StateError: a file cannot be read.
     """
-    digest = hashlib.sha256(release.encode())
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise StateError(f"{path}: {reason_of(error)}") from error
+    digest = hashlib.sha256(f"{release} {reporting}".encode())
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise StateError(f"{path}: {reason_of(error)}") from error
     return f"r{digest.hexdigest()[:15]}"
 
 

@@ -105,6 +105,7 @@ class HistoryReplay:
         """
         with self._open() as device:
             for i, past in enumerate(self._history):
+                _check_label_time(past, i)
                 self._move_to(device, past.at, i)
                 self._answer(device, past, i)
                 if i % COLLECT_AT == COLLECT_AT - 1:
@@ -144,3 +145,12 @@ class HistoryReplay:
             except InputError as error:
                 self.counts.unmatched += 1
                 self.counts.note(error)
+
+
+def _check_label_time(past: Past, index: int) -> None:
+    late = past.labelled_at
+    if late is not None and not late <= LATEST:  # NaN is refused, too
+        raise InputError(
+            "replay",
+            f"row {index}: expected labelled_at in Unix seconds up to {LATEST}, got {late}",
+        )

@@ -17,6 +17,7 @@ from edge_sdk.contract.messages import FeedbackReport, Message, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import InputError
+from edge_sdk.replay.history_file import boot_of, read_history
 from edge_sdk.replay.past import Past
 from edge_sdk.replay.replaying import HistoryReplay
 from tests.edge.builders import make_release, rows, softmax
@@ -81,6 +82,13 @@ def test_a_history_out_of_order_is_refused_with_its_row(tmp_path: Path, at: floa
         list(HistoryReplay(make_release(tmp_path).folder, history))
 
 
+@pytest.mark.parametrize("late", [float("inf"), float("nan"), 1e300])
+def test_a_label_of_no_time_is_refused_with_its_row(tmp_path: Path, late: float) -> None:
+    history = [Past(BEGIN, [1, 2, 3, 4]), Past(BEGIN, [1, 2, 3, 4], 1, late)]
+    with pytest.raises(InputError, match="row 1: expected labelled_at in Unix seconds"):
+        list(HistoryReplay(make_release(tmp_path).folder, history))
+
+
 def lines_of(history: Iterator[Past]) -> list[dict[str, Any]]:
     return [
         {
@@ -111,6 +119,40 @@ def test_edge_replay_writes_the_same_file_for_the_same_history(
         assert isinstance(messages[0].open(), WindowReport)
         names.append([(message.boot, message.sequence) for message in messages])
     assert names[0] == names[1]
+
+
+def test_other_windows_or_another_pack_make_another_replay(tmp_path: Path) -> None:
+    """Under one name a hub would take the second for the first, and drop it."""
+    history, pack = tmp_path / "h", tmp_path / "p"
+    history.write_text("h")
+    pack.write_text("p")
+    names = {
+        boot_of("0" * 64, HOURLY, [history]),
+        boot_of("0" * 64, HOURLY, [history, pack]),
+        boot_of("0" * 64, Reporting(60, 10), [history]),
+        boot_of("1" * 64, HOURLY, [history]),
+    }
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("h.jsonl", '{"at": 5, "row": [1]}\n\n{"at": 6}\n', 3),
+        ("h.jsonl", '{"at": 5, "row": [1]}\n\n{', 3),
+        ("h.csv", "at,label\n5,1\nsoon,1\n", 3),
+        ("h.csv", "at,label\n5,1\n6,many\n", 3),
+    ],
+)
+def test_the_line_that_is_named_is_the_one_that_is_wrong(
+    tmp_path: Path, name: str, text: str, line: int
+) -> None:
+    signature = make_release(tmp_path).manifest.signature
+    (tmp_path / name).write_text(text)
+    history = read_history(tmp_path / name, signature)
+    assert next(history).at == 5
+    with pytest.raises(InputError, match=f"line {line}:"):
+        next(history)
 
 
 def test_a_csv_is_a_history_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import (
@@ -35,7 +36,13 @@ from sqlalchemy.engine import make_url
 from cloud_hub.cli.main import main
 from cloud_hub.database import migrate
 from cloud_hub.database.engine import connect, metadata
-from cloud_hub.database.migrate import MigrationStatus, check, open_engine, upgrade
+from cloud_hub.database.migrate import (
+    MigrationStatus,
+    alembic_config,
+    check,
+    open_engine,
+    upgrade,
+)
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.fleet.tables import identities
@@ -196,6 +203,26 @@ def test_serve_says_what_to_run_and_stops(
     printed = capsys.readouterr()
     assert printed.err.endswith(f"make a backup, then run edge-hub db upgrade {tmp_path}\n")
     assert not (tmp_path / "hub.url").exists()
+
+
+def test_days_and_flags_of_a_device_become_those_of_the_model_that_it_had(new: Settings) -> None:
+    engine = connect(new)
+    with engine.begin() as db:
+        command.upgrade(alembic_config(db), "0013")
+    engine.dispose()
+    _say(
+        new,
+        "INSERT INTO devices (device, model, enrolled_at, seen_at, attributes, plan, phase, failed,"
+        " waiting, sharing, software)"
+        " VALUES ('d-1', 'demo', 1, 2, '{}', 0, 'idle', '[]', 0, false, '{}')",
+        "INSERT INTO device_days VALUES ('d-1', 86400, 1, 2, 3, 4, 5)",
+        "INSERT INTO device_days VALUES ('d-gone', 86400, 1, 2, 3, 4, 5)",
+        "INSERT INTO device_flags VALUES ('d-1', 'counts', 'demo', 'too many', 1, 2, 3)",
+    )
+    assert upgrade(new).current == HEAD
+    rows = rows_of(new)
+    assert rows["device_days"][1:] == [repr((4, 86_400, "d-1", 2, "demo", 1, 3, 5))]
+    assert rows["device_flags"][1:] == [repr((3, "d-1", 1.0, "counts", 2.0, "demo", "too many"))]
 
 
 def _say(settings: Settings, *statements: str) -> Settings:

@@ -85,7 +85,7 @@ def honest(devices: Sequence[Device], candidate: float, n: int = 200) -> None:
 
 
 def kinds(hub: Hub, device: Device) -> list[str]:
-    return [flag.kind for flag in hub.flags.by_device("demo").get(device.name, [])]
+    return [flag.kind for flag in hub.flags.by_device().get((device.name, "demo"), [])]
 
 
 def test_as_many_labels_as_are_possible_for_the_own_arm_promote_no_bad_candidate(

@@ -89,7 +89,7 @@ def test_a_billion_labels_from_the_control_arm_do_not_promote_a_bad_candidate(tr
     )
     assert len(reasons) == 2
     assert look(tried)[0] == "aborted"
-    (flag,) = tried.flags.by_device("demo")[liar.name]
+    (flag,) = tried.flags.by_device()[liar.name, "demo"]
     assert flag.kind == "arm"
 
 
@@ -97,7 +97,7 @@ def test_labels_for_an_arm_that_the_device_is_not_on_are_refused_and_flagged(tri
     liar = member(started(tried, 20), CONTROL)
     (reason,) = claims(liar, FeedbackReport(on(liar, "candidate"), 50, 50, 50, 50))
     assert reason == "arm: expected control (1.0), as the plans say, got candidate (1.1)"
-    (flag,) = tried.flags.by_device("demo")[liar.name]
+    (flag,) = tried.flags.by_device()[liar.name, "demo"]
     assert (flag.kind, flag.count) == ("arm", 1)
 
 

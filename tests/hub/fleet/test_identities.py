@@ -28,6 +28,7 @@ from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolReply, ReportedState
+from edge_sdk.contract.limits import MODELS
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.hub.device_key import DeviceKey
 from tests.simulated_device import MemoryChain, enrolled, vouched
@@ -422,3 +423,32 @@ def test_no_secret_is_in_the_database(inner: Hub, tmp_path: Path) -> None:
     with inner.engine.connect() as db:
         stored = repr([db.execute(select(t)).all() for t in metadata.sorted_tables])
     assert not any(secret in stored for secret in (made, str(entry.secret), given_out))
+
+
+def test_a_one_time_secret_lets_one_device_in_and_be_it_one_that_joined_before(inner: Hub) -> None:
+    """A second device with the same secret would be a second voter of one secret."""
+    (entry,) = inner.fleet.serials.register(
+        Registration(("more",), (SerialEntry("SN-3"),)), actor="ann"
+    )
+    other = DeviceKey.generate()
+    first, second = (enrol(inner, token(inner), key).device for key in (KEY, other))
+
+    def join(key: DeviceKey) -> EnrolReply:
+        request = key.enrolment(("more",), entry.secret, serial="SN-3")
+        return inner.fleet.enrol(entry.secret, request)
+
+    assert join(KEY).models == ("demo", "more")
+    assert join(KEY).device == first  # the reply was lost
+    with pytest.raises(Forbidden, match=f"has joined as {first}"):
+        join(other)
+    assert [r.model for r in inner.fleet.devices() if r.device == second] == ["demo"]
+
+
+def test_a_device_has_no_more_models_than_its_messages_may_name(inner: Hub) -> None:
+    names = [f"m{i:02}" for i in range(MODELS)]
+    device = enrol(inner, token(inner)).device
+    ((_, made),) = inner.fleet.tokens.make(TokenTerms(tuple(names)), actor="ann")
+    with pytest.raises(Conflict, match=f"at most {MODELS} models on one device"):
+        inner.fleet.enrol(made, KEY.enrolment(tuple(names), made))
+    reply = inner.fleet.enrol(made, KEY.enrolment(tuple(names[1:]), made))
+    assert (reply.device, len(reply.models)) == (device, MODELS)

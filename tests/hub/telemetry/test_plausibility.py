@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pair
 from edge_sdk.contract.groups import GroupCounts
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.window import Energy, Window
+from edge_sdk.hub.device_key import DeviceKey
 from tests import simulated_device
+from tests.edge.builders import make_release
 from tests.hub.enrolled import long_ago
 
 NOW = 1_000 * DAY + 43_200
@@ -225,6 +228,33 @@ def test_uploads_of_one_day_share_its_bound(serving: Hub) -> None:
         reasons += [r.reason for r in sent(serving, device, body, first=number).rejected]
     assert 8 <= len(reasons) < 40  # whether or not a midnight is among them
     assert all("of one day in all" in reason for reason in reasons)
+
+
+def test_each_model_of_a_device_has_a_day_and_a_flag_of_its_own(
+    serving: Hub, tmp_path: Path
+) -> None:
+    """A busy model leaves the bounds of a quiet one as they are, and the other way round."""
+    serving.registry.publish(make_release(tmp_path, "quiet"), actor="test")
+    serving.registry.set_policy("quiet", "reporting: {requests_per_second: 1}\n", "ann")
+    token = serving.fleet.new_token("demo", "quiet", uses=1, seconds=60, actor="test")
+    request = DeviceKey.generate().enrolment((), token)
+    device = EnrolledDevice(serving.fleet.enrol(token, request).device, ("demo", "quiet"))
+    now = int(time.time())
+    of = {model: Window(model, "1.0", now - 1, now) for model in device.models}
+    bodies = [
+        FeedbackReport(of["demo"], rewards=50_000, reward_sum=1.0, reward_squares=1.0),
+        FeedbackReport(of["quiet"], rewards=50, reward_sum=1.0, reward_squares=1.0),
+        FeedbackReport(of["quiet"], rewards=HUGE, reward_sum=1.0, reward_squares=1.0),
+        FeedbackReport(of["demo"], rewards=HUGE, reward_sum=1.0, reward_squares=1.0),
+    ]
+    messages = tuple(Message("b", i, kind_of(b), to_plain(b)) for i, b in enumerate(bodies, 1))
+    reply = serving.telemetry.ingest(device, Upload(messages))
+    assert (reply.accepted, sorted(r.sequence for r in reply.rejected)) == (2, [3, 4])
+    flagged = serving.flags.by_device()
+    assert flagged.keys() == {(device.device, "demo"), (device.device, "quiet")}
+    assert serving.flags.by_device("quiet").keys() == {(device.device, "quiet")}
+    serving.fleet.forget(device.device, reason="test", actor="ann")
+    assert serving.flags.by_device() == {}
 
 
 def test_a_device_that_was_offline_for_days_loses_nothing(serving: Hub) -> None:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloud_hub.cli.main import main as edge_hub
+from cloud_hub.errors import IdentityStopped
+from cloud_hub.hub import Hub
+from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.cli.main import main as edge
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.messages import (
+    Body,
+    FeedbackReport,
+    Message,
+    UpdateEvent,
+    Upload,
+    kind_of,
+)
+from edge_sdk.contract.window import Window
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
@@ -86,3 +100,34 @@ def test_replays_of_two_models_may_have_one_name_and_other_files_are_refused(
     bad.write_text("no JSON\n")
     code, _, error = imported(hub, capsys, "one", bad, "bad")
     assert (code, "JSON" in error) == (1, True)
+
+
+def test_a_replay_is_no_part_of_experiments_and_one_that_was_revoked_is_refused(
+    serving: Hub,
+) -> None:
+    made = serving.fleet.replayed.get("demo", "june", 5.0, actor="ann")
+    assert (made.device, made.models) == ("replay-june", ("demo",))
+    assert [d.device for d in serving.fleet.devices("demo")] == ["replay-june"]
+    assert serving.fleet.participants("demo") == []
+    entries = [e for e in serving.audit.entries("demo") if e.action == "import"]
+    assert [(e.actor, e.detail) for e in entries] == [("ann", {"device": "replay-june"})]
+    serving.fleet.identities.revoke("replay-june", reason="wrong file", actor="ann")
+    with pytest.raises(IdentityStopped):
+        serving.fleet.replayed.get("demo", "june", 5.0, actor="ann")
+
+
+def test_messages_that_no_replay_makes_are_refused_and_the_others_count() -> None:
+    hour = Window("demo", "1.0", 7_200, 10_800)
+    bodies: list[Body] = [
+        FeedbackReport(hour, 9, 9, 9, 9),
+        FeedbackReport(replace(hour, experiment="demo-canary-1", arm="candidate"), 9, 9, 9, 9),
+        UpdateEvent("demo", "failed", "1.0", 7_200),
+        FeedbackReport(replace(hour, start=3_600, end=7_200), 9, 9, 9, 9),
+    ]
+    messages = [Message("b", i, kind_of(b), to_plain(b)) for i, b in enumerate(bodies, 1)]
+    messages.append(Message("b", 5, "window", {}))
+    kept = replayed_messages(Upload(tuple(messages)), now=1e6)
+    assert [m.sequence for m in kept.upload.messages] == [1, 4, 5]
+    assert [r.sequence for r in kept.refused] == [2, 3]
+    assert kept.begin == 3_600
+    assert replayed_messages(Upload(()), now=1e6).begin == 1e6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import os
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
+from cloud_hub.telemetry.shared_tensors import as_npz
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, TensorSample, Upload, UploadReply
 from edge_sdk.system.compression import zstd
@@ -94,7 +96,12 @@ BAD = {
     "a label of no class": (sample(label=7), "expected one of 2 classes"),
     "a label of text": (sample(label="smile"), "expected one of 2 classes"),
     "another shape": (
-        TensorSample("faces", "1.0", {"x": (1, 16, 16, 4)}, text(bytes(1_024)), 1, 5), "tensors: ",
+        TensorSample("faces", "1.0", {"x": (1, 16, 16, 4)}, text(bytes(1_024)), 1, 5),
+        "tensors: 'x': expected shape [1, 16, 16, 3], got [1, 16, 16, 4]",
+    ),
+    "more rows than one": (
+        TensorSample("faces", "1.0", {"x": (20_000, 16, 16, 3)}, text(bytes(15_360_000)), 1, 5),
+        "tensors: 'x': expected shape [1, 16, 16, 3]",
     ),
     "a bomb": (TensorSample("faces", "1.0", SHAPES, text(bytes(1 << 28)), 1, 5), "exactly 768"),
     "another tensor": (TensorSample("faces", "1.0", {"y": (1,)}, text(b"1"), 1, 5), "the inputs"),
@@ -146,3 +153,11 @@ def test_they_are_deleted_after_the_days_that_the_policy_keeps_and_with_their_de
     assert record.device == device
     faces.telemetry.clean(time.time() + 401 * DAY)
     assert faces.telemetry.tensors.total("faces") == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b"])
+def test_a_tensor_may_have_any_name_in_the_file_that_is_saved(name: str) -> None:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    saved = np.load(io.BytesIO(as_npz({"label": np.array("smile"), name: values})))
+    assert np.array_equal(saved[name], values)
+    assert saved["label"] == "smile"
