@@ -356,7 +356,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         for repeater in self._repeaters:
             repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
-        self._watch.say_closed()
+        self._watch.say_closed(deadline.left(reserve=0.25))
         if self._link is not None:
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
