@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import TensorSpec
@@ -95,13 +94,15 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (4, 5, 3)).astype(np.uint8)
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
 def test_a_picture_comes_as_its_pixels(mode: str) -> None:
-    picture = Image.fromarray(PIXELS).convert(mode)
+    image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+    picture = image.fromarray(PIXELS).convert(mode)
     came = sent({"x": [picture, picture]})["x"]
     assert np.array_equal(as_array(PICTURES, came), as_array(PICTURES, [picture, picture]))
 
 
 def test_a_picture_of_more_bits_is_refused_there_as_it_is_here() -> None:
-    picture = Image.new("F", (3, 2))
+    image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+    picture = image.new("F", (3, 2))
     for each in (picture, sent(picture)):
         with pytest.raises(InputError, match="eight bits a channel, got mode 'F'"):
             as_array(PICTURES, each)
