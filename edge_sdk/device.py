@@ -35,6 +35,7 @@ from edge_sdk.system.operating_system import call_in_child
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse
+from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
@@ -53,7 +54,6 @@ CLOSE_SECONDS: Final = 10.0
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
 
-
 SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
 
 
@@ -62,7 +62,7 @@ class EdgeDevice(DeviceState, ModelCalls):
 
     It has one identity, one state folder, one sync and one outbox for any number of models.
     :meth:`model` gives each of them; the device itself answers with its own: the one that it was
-    opened with, or the only one.
+    opened with, or the only one that it had then.
 
     Use it as a context manager, or call :meth:`close`. All methods may be called from any thread.
 
@@ -211,7 +211,9 @@ class EdgeDevice(DeviceState, ModelCalls):
         )
 
         terms = offline_terms(reporting)
-        return OfflineDevice(folders, files, terms, config, energy, clock, background)
+        device = OfflineDevice(folders, files, terms, config, energy, clock)
+        device._start_threads(background)
+        return device
 
     @classmethod
     def attach(cls, state: str | Path, *, timeout: float = 0.0) -> EdgeDevice:
@@ -251,7 +253,8 @@ class EdgeDevice(DeviceState, ModelCalls):
     def join(
         self, model: str, token: str | None = None, *, serial: str | None = None
     ) -> DeviceModel:
-        """Join the fleet of one more model, with the identity that the device has.
+        """Join the fleet of one more model, with the identity that the device has; after a sync
+        that is under way.
 
         Args:
             model: its name; one that is here already is returned.
@@ -261,9 +264,11 @@ class EdgeDevice(DeviceState, ModelCalls):
         Raises:
             StateError: the device has no hub; there is neither token nor serial.
             HubError: the hub refuses, or cannot be reached.
+            InputError: ``model`` is no text.
         """
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to join a fleet at")
+        check_model_name(model)
         with self._sync_lock:
             if model not in self._models:
                 if model not in self._link.identity.models:
@@ -356,7 +361,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         for repeater in self._repeaters:
             repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
-        self._watch.say_closed()
+        self._watch.say_closed(deadline.left(reserve=0.25))
         if self._link is not None:
             # A sync that does not end in time finds the store closed, which is an error to it.
             synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
@@ -414,26 +419,37 @@ class EdgeDevice(DeviceState, ModelCalls):
         self._resources = ResourceUse()
         self._watch = DeviceWatch(config, self._models, link, clock, self.status, self._trouble)
 
-    def _add(self, name: str) -> DeviceModel:
-        """Add a model that answers nothing yet."""
+    def _made(self, name: str) -> DeviceModel:
+        """Return a model that answers nothing yet."""
         labels = None if self._link is None else self._link.labels(self._config)
         service = ActiveReleases(
             self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
             self._memory,
         )  # fmt: skip
-        self._models.add(DeviceModel(name, service))
+        return DeviceModel(name, service)
+
+    def _add(self, model: DeviceModel) -> None:
+        """Have a model that answers."""
+        self._models.add(model)
         if len(self._models.names) > 1:
             self._meter.give_up(SHARED_METER)
-        return self._models[name]
 
     def _follow(self, name: str, link: FleetLink) -> None:
         """Follow the plan of a model from now on, and serve what the last run left."""
         from edge_sdk.fleet.rollout import RolloutController
 
-        model = self._add(name)
+        model = self._made(name)
         own = link.add(name, model.following)
         service, ask_again = model._service, link.syncer.ask_again
-        model.follow(own, RolloutController(own, service, self._config, ask_again))
+        try:
+            model.follow(own, RolloutController(own, service, self._config, ask_again))
+        except BaseException:
+            # Or it would count as joined the next time, and nobody would follow its plan.
+            link.models.pop(name)
+            with contextlib.suppress(EdgeError):
+                model.leave()
+            raise
+        self._add(model)
 
     def _choose(self, name: str | None) -> None:
         """Make a model the device's own: the one of that name, or the only one."""

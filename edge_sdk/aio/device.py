@@ -123,11 +123,12 @@ class AsyncEdgeDevice(AsyncCalls):
         self._turns.begin()
         opening = asyncio.get_running_loop().run_in_executor(self._turns.slow, self._opener)
         try:
-            self._device = await asyncio.shield(opening)
+            device = await asyncio.shield(opening)
+            self._rule = InlineRule(await self._turns.hop())
         except asyncio.CancelledError:
             opening.add_done_callback(self._close_unused)
             raise
-        self._rule = InlineRule(await self._turns.hop())
+        self._device = device
         return self
 
     def _close_unused(self, opening: asyncio.Future[EdgeDevice]) -> None:
@@ -152,15 +153,15 @@ class AsyncEdgeDevice(AsyncCalls):
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
-            await closing
+            await asyncio.shield(closing)
             raise
 
     async def _close(self, timeout: float) -> None:
         device, self._device = self._device, None
         await self._turns.ended(timeout)
         if device is not None:
-            close = functools.partial(device.close, timeout)
-            await asyncio.get_running_loop().run_in_executor(self._turns.slow, close)
+            # Not on the thread for what takes long: what hangs there ends by this.
+            await asyncio.to_thread(device.close, timeout)
         self._turns.end()
 
     async def sync(self) -> SyncResult:
@@ -169,7 +170,7 @@ class AsyncEdgeDevice(AsyncCalls):
 
     async def status(self) -> dict[str, Any]:
         """Return the state of the device; see :meth:`edge_sdk.EdgeDevice.status`."""
-        return await self._turns.run(self.device.status, slow=True)
+        return await self._turns.run(self.device.status)
 
     def _answering(self) -> Callable[[], ModelCalls]:
         device = self.device
@@ -196,7 +197,7 @@ class AsyncDeviceModel(AsyncCalls):
     async def status(self) -> dict[str, Any]:
         """Return the state of this model here as plain values, ready for JSON."""
         device = self._of.device
-        return await self._turns.run(lambda: device.model(self.name).status(), slow=True)
+        return await self._turns.run(lambda: device.model(self.name).status())
 
     def _answering(self) -> Callable[[], ModelCalls]:
         device = self._of.device

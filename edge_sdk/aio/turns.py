@@ -36,9 +36,15 @@ class Turns:
         # A sync takes as long as the network likes: predictions do not wait behind it.
         self.slow = ThreadPoolExecutor(1, "edge-async-slow")
         self._pending: set[asyncio.Future[Any]] = set()
+        self._over = False
 
     def begin(self) -> None:
-        """Belong to the event loop that runs."""
+        """Belong to the event loop that runs.
+
+        Raises:
+            StateError: it has ended.
+        """
+        self._refuse_if_over()
         self._free = asyncio.Semaphore(self._places)
 
     async def hop(self) -> float:
@@ -52,9 +58,16 @@ class Turns:
         return statistics.median(seconds)
 
     async def run(self, call: Callable[[], T], *, slow: bool = False) -> T:
-        """Run a call on a thread; with ``slow`` on the one for what takes long."""
+        """Run a call on a thread; with ``slow`` on the one for what takes long.
+
+        Raises:
+            StateError: the device was closed before its turn came.
+        """
         # A task that is cancelled here has begun nothing.
         await self._free.acquire()
+        if self._over:
+            self._free.release()  # for the next one that waits
+        self._refuse_if_over()
         executor = self.slow if slow else self._threads
         future = asyncio.get_running_loop().run_in_executor(executor, call)
         self._pending.add(future)
@@ -69,8 +82,13 @@ class Turns:
 
     def end(self) -> None:
         """Take no more calls."""
+        self._over = True
         self._threads.shutdown(wait=False)
         self.slow.shutdown(wait=False)
+
+    def _refuse_if_over(self) -> None:
+        if self._over:
+            raise StateError("this device is closed: open another one")
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._free.release()

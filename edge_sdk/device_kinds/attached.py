@@ -6,17 +6,15 @@ A device with a hub becomes one in a forked child: it belongs to the process tha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import StateError
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.processes.attached import RemoteCalls, RemoteModelCalls
+from edge_sdk.processes.client import OwnerClient
 from edge_sdk.system.operating_system import keep_for_ever
 from edge_sdk.validation import check_model_name
-
-if TYPE_CHECKING:
-    from edge_sdk.processes.client import OwnerClient
 
 _TAKEN_BEFORE_A_FORK: Final = (
     "this method was taken before the process forked: take it again, as device.predict; the device "
@@ -28,8 +26,6 @@ def attach_child(device: EdgeDevice, state: Path) -> None:
     """Make of the parent's ``device``, in a forked child, one that is attached to the parent, and
     so of its models, which the application may hold.
     """
-    from edge_sdk.processes.client import OwnerClient
-
     # Threads, locks and the database are the parent's: nothing of them is used or freed here.
     models, client = list(device._models), OwnerClient(state)
     keep_for_ever([device.__dict__, *(model.__dict__ for model in models)])

@@ -35,10 +35,11 @@ class OfflineDevice(EdgeDevice):
 
     def __init__(
         self, folders: Sequence[str | Path], files: OfflineFiles, terms: ServingTerms,
-        config: DeviceConfig, energy: Meter | None, clock: Callable[[], float], background: bool,
+        config: DeviceConfig, energy: Meter | None, clock: Callable[[], float],
         boot: str = LOCAL_BOOT,
     ) -> None:  # fmt: skip
-        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
+        # EdgeDevice.__init__ would enrol. Threads are for whoever opens it to start: a device that
+        # wakes in a child takes over what another one opened, which must not be called at a fork.
         _check_offline(folders, files)
         # The health file is that of the process that opened the device, not of its children.
         again = (folders, files, terms, replace(config, health_file=""), energy, clock)
@@ -47,14 +48,15 @@ class OfflineDevice(EdgeDevice):
         for folder in folders:
             self._open(folder, files, terms)
         self._choose(None)
-        self._start_threads(background)
 
     def _open(self, folder: str | Path, files: OfflineFiles, terms: ServingTerms) -> None:
         release = opened_release(folder, self._config)
         name = release.manifest.model
         if name in self._models:
             raise StateError(f"{folder}: there is a release of {name} already; give one of each")
-        service = self._add(name)._service
+        model = self._made(name)
+        self._add(model)
+        service = model._service
         pack, features, entities = files.opened(release)
         serving = service.open(release, terms, pack=pack, features=features)
         service.serve(serving)
@@ -121,7 +123,7 @@ def _wake(device: DormantDevice) -> None:
         if type(device) is not DormantDevice:
             return
         boot = f"{LOCAL_BOOT}.{os.getpid()}"  # ids differ from those of other children
-        opened = own["_again"](background=False, boot=boot)
+        opened = own["_again"](boot=boot)
         for model in own["_asleep"]:
             name = object.__getattribute__(model, "__dict__")["name"]
             if name in opened._models:

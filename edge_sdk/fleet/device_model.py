@@ -54,7 +54,6 @@ class DeviceModel(ModelCalls):
             rollout: keeps what answers in step with the plan.
         """
         self._link, self._rollout = link, rollout
-        link.entities.restore()
         rollout.start()
 
     @property

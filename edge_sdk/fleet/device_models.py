@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edge_sdk.errors import InputError
+from edge_sdk.system.logs import Log
 from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:
     from edge_sdk.fleet.device_model import DeviceModel
     from edge_sdk.state_db import StateDatabase
+
+_log = Log(__name__)
 
 
 class DeviceModels:
@@ -68,12 +71,14 @@ class DeviceModels:
 
     def fold(self) -> None:
         """Run one round of the telemetry thread for all; then raise what went wrong with one."""
-        failure = None
+        failure: Exception | None = None
         for model in self:
             try:
                 model.fold()
             except Exception as error:  # the windows of the others are due all the same
-                failure = error
+                if failure is not None:  # one alone can be raised
+                    _log.exception("%s: its telemetry failed, too", model.name)
+                failure = failure or error
         if failure is not None:
             raise failure
 

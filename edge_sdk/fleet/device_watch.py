@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class DeviceWatch:
         self._status, self._trouble = status, trouble
         self._conditions = ConditionWatch(self.events)
         self.thrift = Thrift(config)
+        self._looking = threading.Lock()
         self._file: HealthFile | None = None
         self._seen = 0
         if config.health_file:
@@ -53,22 +55,43 @@ class DeviceWatch:
 
     def look(self) -> None:
         """Tell what changed since the last look; write the file, if it is time."""
+        # The threads that fold and sync look, and may at once: a file that two of them write is
+        # torn, and an event comes twice. What one is at, the other need not do.
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._look()
+        finally:
+            self._looking.release()
+
+    def _look(self) -> None:
         self.thrift.look()
         for model in self._models:
             model.spare(power=self.thrift.on_battery)
         self._conditions.look(self._now())
-        if self._file is not None:
+        if (file := self._file) is not None:
             seen, self._seen = self._seen, self.events.count
-            self._file.write(self._status, self._trouble(), news=seen != self._seen)
+            file.write(self._status, self._trouble(), news=seen != self._seen)
 
     def close(self, timeout: float) -> None:
         """Tell what waits, within ``timeout`` seconds."""
         self.events.close(timeout)
 
-    def say_closed(self) -> None:
-        """Write into the file that the device is closed."""
-        if self._file is not None:
-            self._file.write(self._status, None, final=True)
+    def say_closed(self, timeout: float) -> None:
+        """Write into the file that the device is closed, after which nothing else is written.
+
+        Args:
+            timeout: seconds to wait for a look that is under way.
+        """
+        file, self._file = self._file, None
+        if file is None:
+            return
+        looked = self._looking.acquire(timeout=timeout)
+        try:
+            file.write(self._status, None, final=True)
+        finally:
+            if looked:
+                self._looking.release()
 
     def completed(self, status: dict[str, Any]) -> dict[str, Any]:
         """Return a status with its sentences in front, the latest events, and what it spares."""

@@ -85,7 +85,7 @@ class HealthFile:
             plain, trouble = {}, str(error)
         try:
             self._replace(self._path, self._content(plain, trouble, final=final))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: of a path without a name, such as "/"
             if not self._failed:
                 _log.warning("health file %s: %s", self._path, reason_of(error))
             self._failed = True
@@ -141,7 +141,7 @@ def read_health(path: str | Path) -> HealthReport:
         )
     except OSError as error:
         raise StateError(f"{path}: {reason_of(error)}") from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise StateError(f"{path}: expected the health file of a device") from error
 
 

@@ -132,7 +132,8 @@ class IdentityStore:
         again: True to begin a new identity; the hub will not know this device as the old one.
 
     Raises:
-        StateError: both copies are damaged, or a new identity cannot be written.
+        StateError: both copies are damaged or of earlier software, or a new identity cannot be
+            written.
     """
 
     def __init__(self, store: StateDatabase, *, again: bool = False) -> None:
@@ -205,6 +206,12 @@ class IdentityStore:
         copies = self._copies()
         sound = sorted((c for c in copies if c is not None), key=_age)
         if not sound:
+            if any(map(_is_of_one_model, self._texts())):
+                raise StateError(
+                    f"{self._store.folder}: written by an earlier edge_sdk, whose devices had one "
+                    "model each; move the folder away, and the device enrols again with an "
+                    "enrolment token (edge-hub enrol-token MODEL)"
+                )
             if copies:
                 raise StateError(
                     f"{self._store.folder}: both copies of the device's identity are damaged "
@@ -227,8 +234,10 @@ class IdentityStore:
 
     def _copies(self) -> list[Identity | None]:
         """Return the copies that are there, ``None`` for one that is damaged."""
-        texts = (self._from_database(), _read(self._path))
-        return [Identity.from_text(text) for text in texts if text]
+        return [Identity.from_text(text) for text in self._texts()]
+
+    def _texts(self) -> list[str]:
+        return [text for text in (self._from_database(), _read(self._path)) if text]
 
     def _write(self, identity: Identity) -> None:
         text = identity.to_text()
@@ -245,6 +254,14 @@ class IdentityStore:
             return "damaged"
         # A mapping is what an older version kept: a token that no hub takes any more.
         return value if isinstance(value, str) else ""
+
+
+def _is_of_one_model(text: str) -> bool:
+    """Return whether a copy is of software whose devices had one model each."""
+    try:
+        return "model" in json.loads(text)["identity"]
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _read(path: Path) -> str:

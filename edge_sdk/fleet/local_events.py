@@ -164,7 +164,7 @@ class LocalEvents:
         for callback in self._callbacks:
             try:
                 callback(event)
-            except Exception:
+            except (Exception, SystemExit):  # sys.exit() would end the thread without a word
                 _log.exception("on_event failed at %r", event.text)
 
 

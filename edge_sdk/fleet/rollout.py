@@ -281,6 +281,8 @@ class RolloutController:
         if slot is None or serving.model.provider == CPU:
             return False
         with self._lock:
+            if self._service.serving is not serving:
+                return True  # another thread has left it: what serves now did not fail
             if not self._link.certifier.give_up(slot, reason):
                 return False
             self.activate(slot)

@@ -113,5 +113,8 @@ def ago(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return Unix seconds as local time."""
-    return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="minutes")
+    """Return Unix seconds as local time; what no calendar has is said all the same."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="minutes")
+    except (OverflowError, ValueError, OSError):
+        return "the end of time"

@@ -40,19 +40,20 @@ def as_array(spec: TensorSpec, axis: int | None, value: Any) -> Any:
     """
     if isinstance(value, bytes | bytearray | memoryview):
         return _of_bytes(spec, axis, bytes(value))
-    if _is_picture(value):
+    if is_picture(value):
         return _of_picture(spec, value)
     if isinstance(value, list | tuple) and value and _is_special(value[0]):
         return _stacked(spec, axis or 0, [as_array(spec, axis, each) for each in value])
     return value
 
 
-def _is_picture(value: Any) -> bool:
+def is_picture(value: Any) -> bool:
+    """Return whether ``value`` is a picture, as Pillow has it."""
     return hasattr(value, "getbands") and hasattr(value, "convert") and hasattr(value, "mode")
 
 
 def _is_special(value: Any) -> bool:
-    return isinstance(value, bytes | bytearray | memoryview) or _is_picture(value)
+    return isinstance(value, bytes | bytearray | memoryview) or is_picture(value)
 
 
 def _stacked(spec: TensorSpec, axis: int, rows: list[Any]) -> NDArray[Any]:
@@ -78,17 +79,31 @@ def _of_picture(spec: TensorSpec, picture: Any) -> NDArray[Any]:
             f"input {spec.name!r}: expected {spec.dtype} {shape}, got a picture: this release has "
             "no preprocessing; convert it with preprocess=Picture(…), or give the network's tensor",
         )
-    if picture.mode not in MODES:
+    pixels = rgb_of(spec.name, picture)
+    if pixels is None:
         raise InputError(
             "dtype", f"input {spec.name!r}: expected a picture of eight bits a channel, got mode "
             f"{picture.mode!r}; convert it to RGB first",
         )  # fmt: skip
+    return pixels
+
+
+def rgb_of(name: str, picture: Any) -> NDArray[Any] | None:
+    """Return a picture as ``uint8`` [height, width, 3]; ``None`` where its mode has more than that.
+
+    Args:
+        name: of the input, for the message.
+        picture: of Pillow.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if picture.mode not in MODES:
+        return None
     try:
         return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except Exception as error:  # it is read from its file only now, and may be damaged
-        raise InputError(
-            "dtype", f"input {spec.name!r}: the picture cannot be read; {error}"
-        ) from error
+        raise InputError("dtype", f"input {name!r}: the picture cannot be read; {error}") from error
 
 
 def _of_bytes(spec: TensorSpec, axis: int | None, raw: bytes) -> Any:

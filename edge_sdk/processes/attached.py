@@ -6,6 +6,7 @@ Mixins: :class:`edge_sdk.EdgeDevice` and its models say what the methods do.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from edge_sdk.errors import StateError
 from edge_sdk.processes.answers import batch_from_plain, prediction_from_plain
+from edge_sdk.processes.client import OwnerClient
+from edge_sdk.processes.inputs import many_to_plain
 from edge_sdk.system.logs import LogEntry
 from edge_sdk.validation import path_of
 
-if TYPE_CHECKING:  # sockets are not needed at the start of a device that serves nobody
+if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label, Manifest
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.local_events import LocalEvent
@@ -24,14 +27,14 @@ if TYPE_CHECKING:  # sockets are not needed at the start of a device that serves
     from edge_sdk.model.explain_regions import ExplanationTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import StoredFeatures
-    from edge_sdk.processes.client import OwnerClient
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.serving.stream import Stream
     from edge_sdk.update.syncer import SyncResult
 
 
 MANIFEST_SECONDS: Final = 1.0
-"""Seconds for which a manifest that came is taken for that of the release that serves."""
+"""Seconds for which a manifest that came is taken for that of the release that serves, unless an
+answer says that another one does."""
 
 
 class RemoteModelCalls:
@@ -63,7 +66,9 @@ class RemoteModelCalls:
         deadline_ms: float | None = None,
     ) -> Prediction:
         options = _given(x=x, entity=entity, unit=unit, groups=groups, deadline_ms=deadline_ms)
-        return prediction_from_plain(self._call("predict", **options))
+        prediction = prediction_from_plain(self._call("predict", **options))
+        self._forget_other_than(prediction.version)
+        return prediction
 
     def predict_batch(
         self,
@@ -73,9 +78,12 @@ class RemoteModelCalls:
         groups: Mapping[str, Any] | None = None,
         pack: bool = False,
     ) -> BatchPrediction:
-        options = _given(x=x, unit=unit, groups=groups, pack=pack or None)
+        rows = many_to_plain(x)
+        options = _given(x=rows, unit=unit, groups=groups, pack=pack or None)
         plain = self._call("predict_batch", **options)
-        return batch_from_plain(plain, lambda batch: self._call("remember", batch=batch))
+        batch = batch_from_plain(plain, lambda name: self._call("remember", batch=name))
+        self._forget_other_than(batch.version)
+        return batch
 
     def predict_ranking(
         self,
@@ -87,7 +95,8 @@ class RemoteModelCalls:
     ) -> Ranking:
         from edge_sdk.serving.ranking import Ranking
 
-        options = _given(x=x, candidates=candidates, length=length, unit=unit)
+        rows = x if candidates is None else many_to_plain(x)
+        options = _given(x=rows, candidates=candidates, length=length, unit=unit)
         items, name, version = self._call("predict_ranking", **options)
         return Ranking(tuple(items), name, version)
 
@@ -139,6 +148,14 @@ class RemoteModelCalls:
         self._known = (now, text, read)
         return read
 
+    def _forget_other_than(self, version: str) -> None:
+        """Ask for the manifest anew where an answer is of another release than the one known: its
+        classes may be others, and whoever reads the answer by them wants its own.
+        """
+        known = self._known
+        if known is not None and known[2].version != version:
+            self._known = (-math.inf, *known[1:])  # its text may be the same all the same
+
 
 class RemoteCalls(RemoteModelCalls):
     """Methods of a device, answered by the process that owns its state folder."""
@@ -149,8 +166,6 @@ class RemoteCalls(RemoteModelCalls):
         Raises:
             StateError: there is none within ``timeout`` seconds.
         """
-        from edge_sdk.processes.client import OwnerClient
-
         self._remote = OwnerClient(path_of("state", state, StateError))
         self._remote.wait(timeout)
 

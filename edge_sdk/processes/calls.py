@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import fields
@@ -23,6 +24,9 @@ _log = Log(__name__)
 BATCHES: Final = 64
 """Batches whose ids may still be asked for; older ones are forgotten."""
 
+BATCH_BYTES: Final = 16 << 20
+"""Bytes of their answers together, beside those of the newest."""
+
 
 class OwnerCalls:
     """Answers messages ``{"call": name, "with": {argument: value}}``; one with ``"model"`` is for
@@ -37,6 +41,7 @@ class OwnerCalls:
         self._device = device
         self._facts = facts
         self._batches: OrderedDict[str, BatchPrediction] = OrderedDict()
+        self._batches_lock = threading.Lock()
         self._of_models: dict[str, Callable[..., Any]] = {
             "predict": _predict,
             "predict_batch": self._predict_batch,
@@ -78,18 +83,25 @@ class OwnerCalls:
 
     def _predict_batch(self, of: ModelCalls, **options: Any) -> list[Any]:
         batch = of.predict_batch(**options)
-        self._batches[batch_name(batch)] = batch
-        while len(self._batches) > BATCHES:
-            self._batches.popitem(last=False)
+        with self._batches_lock:
+            older = sum(map(_bytes_of, self._batches.values()))
+            while self._batches and (len(self._batches) >= BATCHES or older > BATCH_BYTES):
+                older -= _bytes_of(self._batches.popitem(last=False)[1])
+            self._batches[batch_name(batch)] = batch
         return batch_to_plain(batch)
 
     def _remember(self, batch: str) -> None:
-        made = self._batches.pop(batch, None)
+        with self._batches_lock:
+            made = self._batches.pop(batch, None)
         if made is not None:
             made._remember()
 
     def _status(self, of: EdgeDevice | DeviceModel) -> dict[str, Any]:
         return {**of.status(), "owner": self._facts()}
+
+
+def _bytes_of(batch: BatchPrediction) -> int:
+    return sum(array.nbytes for array in batch.outputs.values())
 
 
 def _predict(of: ModelCalls, **options: Any) -> list[Any]:

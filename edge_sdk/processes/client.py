@@ -20,7 +20,10 @@ from edge_sdk.system.owner_file import OwnerAddress, read_owner
 ANSWER_SECONDS: Final = 60.0
 """Seconds after which an owner that does not answer is given up."""
 
-LONGER: Final = {"sync": 3_600.0, "join": 3_600.0, "explain": 600.0}
+LONGER: Final = {
+    "sync": 3_600.0, "join": 3_600.0,
+    "explain": 600.0, "predict_batch": 600.0, "predict_ranking": 600.0,
+}  # fmt: skip
 """Seconds of calls that may take longer."""
 
 CONNECT_SECONDS: Final = 5.0

@@ -1,8 +1,9 @@
 """Messages between an owner and those who attach to it: JSON, and the bytes of arrays behind it.
 
 A frame is ``<II``, the bytes of the JSON text and of the arrays, then both. In the text an array
-stands as ``{"$array": [dtype, shape, offset]}``. Nothing that comes is unpickled or run, and no
-length is believed before it is compared with a bound.
+stands as ``{"$array": [dtype, shape, offset]}``; :mod:`edge_sdk.processes.inputs` says how other
+inputs do. Nothing that comes is unpickled or run, and no length is believed before it is compared
+with a bound.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_sdk.errors import ContractError, InputError
+from edge_sdk.processes.inputs import from_plain, to_plain
 
 HEAD: Final = struct.Struct("<II")
 TEXT_BYTES: Final = 16 << 20
@@ -33,7 +35,7 @@ _DTYPE: Final = re.compile(r"[<>|][?biufcSUMm]\d{1,9}(\[\d*[A-Za-z]+\])?")
 
 
 def packed(message: Any) -> bytes:
-    """Return a frame of plain values, arrays and NumPy's numbers.
+    """Return a frame of plain values, arrays, NumPy's numbers and inputs of other libraries.
 
     Raises:
         InputError: it holds something else, or too much of it.
@@ -46,11 +48,7 @@ def packed(message: Any) -> bytes:
         if isinstance(value, Set):
             return list(value)
         if not isinstance(value, np.ndarray | np.generic):
-            raise InputError(
-                "dtype",
-                "expected numbers, texts, arrays, lists or dicts, which can go to the process that "
-                f"runs this device; got {type(value).__name__}",
-            )
+            return _known(value)
         array = np.asarray(value)
         if array.dtype.kind == "O":
             return array.tolist()
@@ -74,6 +72,18 @@ def packed(message: Any) -> bytes:
     return b"".join((HEAD.pack(len(text), length), text, *pieces))
 
 
+def _known(value: Any) -> Any:
+    """Return an input of another library as plain values; raises InputError for anything else."""
+    plain = to_plain(value)
+    if plain is value:
+        raise InputError(
+            "dtype",
+            "expected numbers, texts, arrays, tables, pictures, lists or dicts, which can go to "
+            f"the process that runs this device; got {type(value).__name__}",
+        )
+    return plain
+
+
 def unpacked(text: bytes, arrays: bytes) -> Any:
     """Return the message of a frame; its arrays are read-only.
 
@@ -82,9 +92,7 @@ def unpacked(text: bytes, arrays: bytes) -> Any:
     """
 
     def array(plain: dict[str, Any]) -> Any:
-        if _ARRAY not in plain:
-            return plain
-        return _array(plain[_ARRAY], arrays)
+        return _array(plain[_ARRAY], arrays) if _ARRAY in plain else from_plain(plain)
 
     try:
         return json.loads(text, object_hook=array)
@@ -106,15 +114,19 @@ def _array(marker: Any, arrays: bytes) -> Any:
     return flat.reshape(shape)[()]  # of no axes: the number itself
 
 
-def receive(connection: socket.socket) -> Any:
+def receive(connection: socket.socket, most: int | None = None) -> Any:
     """Return the next message; see :func:`rest_of`.
+
+    Args:
+        connection: to whoever sends it.
+        most: bytes that it may have; ``None`` for as many as any message.
 
     Raises:
         EOFError: the other end is closed.
         ContractError: it is no frame, or too long.
         OSError: it did not come in time, or the connection broke.
     """
-    return rest_of(connection, some_of(connection))
+    return rest_of(connection, some_of(connection), most)
 
 
 def some_of(connection: socket.socket) -> bytes:
@@ -125,9 +137,14 @@ def some_of(connection: socket.socket) -> bytes:
     return raw
 
 
-def rest_of(connection: socket.socket, raw: bytes) -> Any:
+def rest_of(connection: socket.socket, raw: bytes, most: int | None = None) -> Any:
     """Return the message that begins with ``raw``. Messages and answers come in turns, so that
     nothing of the next one is there.
+
+    Args:
+        connection: to whoever sends it.
+        raw: what has come of it.
+        most: bytes that it may have; ``None`` for as many as any message.
 
     Raises:
         EOFError: the other end is closed.
@@ -137,7 +154,9 @@ def rest_of(connection: socket.socket, raw: bytes) -> Any:
     while len(raw) < HEAD.size:
         raw += some_of(connection)
     text_bytes, array_bytes = HEAD.unpack_from(raw)
-    if text_bytes > TEXT_BYTES or array_bytes > ARRAY_BYTES:
+    longest = TEXT_BYTES + ARRAY_BYTES if most is None else most
+    too_long = text_bytes > TEXT_BYTES or array_bytes > ARRAY_BYTES
+    if too_long or text_bytes + array_bytes > longest:
         raise ContractError(f"expected a shorter frame, got {text_bytes} and {array_bytes} bytes")
     split, total = HEAD.size + text_bytes, HEAD.size + text_bytes + array_bytes
     if len(raw) < total:

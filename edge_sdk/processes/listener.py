@@ -26,14 +26,15 @@ def listen(folder: Path) -> tuple[socket.socket, OwnerAddress]:
     Raises:
         OSError: there is neither.
     """
-    # A child that held it open would let others connect and never answer them.
-    listening = _unix(folder / SOCKET)
+    # By its whole path: those who attach from elsewhere have to name it within the same length.
+    listening = _unix(folder.absolute() / SOCKET)
     if listening is not None:
         address = OwnerAddress(os.getpid(), unix=SOCKET)
     else:
         listening = socket.create_server((LOOPBACK, 0), backlog=_BACKLOG)
         port = listening.getsockname()[1]
         address = OwnerAddress(os.getpid(), port=port, secret=os.urandom(32).hex())
+    # A child that held it open would let others connect and never answer them.
     close_in_child(listening)
     return listening, address
 

@@ -36,7 +36,10 @@ CLIENTS: Final = 256
 """Connections at once; further ones are refused in words."""
 
 FRAME_SECONDS: Final = 30.0
-"""Seconds within which the rest of a begun message comes, and an answer is taken."""
+"""Seconds within which the next bytes of a begun message come, and an answer is taken."""
+
+SECRET_BYTES: Final = 1 << 10
+"""Longest first message on the loopback, where every user of the machine may connect."""
 
 
 class Owner:
@@ -77,6 +80,8 @@ class Owner:
 
     def close(self) -> None:
         """Serve nobody any more; a call that is under way is not answered."""
+        if self._closed:  # the names in the folder may be those of the next owner
+            return
         self._closed = True
         remove_owner(self._folder)
         # accept() does not end when another thread closes its socket: it is woken first.
@@ -104,14 +109,22 @@ class Owner:
             close_in_child(connection)
             connection.settimeout(FRAME_SECONDS)
             if len(self._clients) >= CLIENTS:
-                self._refuse(connection)
+                full = f"{CLIENTS} connections to this device are open: close some of them"
+                self._refuse(connection, full)
                 continue
-            self._clients.add(connection)
-            name = "edge-attached"
-            threading.Thread(target=self._serve, args=(connection,), name=name, daemon=True).start()
+            self._begin(connection)
 
-    def _refuse(self, connection: socket.socket) -> None:
-        error = StateError(f"{CLIENTS} connections to this device are open: close some of them")
+    def _begin(self, connection: socket.socket) -> None:
+        name = "edge-attached"
+        self._clients.add(connection)
+        try:
+            threading.Thread(target=self._serve, args=(connection,), name=name, daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            self._clients.discard(connection)
+            self._refuse(connection, "this process may have no more threads: ask again later")
+
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        error = StateError(reason)
         with connection, contextlib.suppress(OSError, EOFError):
             connection.settimeout(0.1)
             connection.sendall(packed({"error": error_to_plain(error)}))
@@ -151,7 +164,7 @@ class Owner:
 def _knows(address: OwnerAddress, connection: socket.socket) -> bool:
     """Return whether the first message has the secret."""
     try:
-        message = receive(connection)
+        message = receive(connection, SECRET_BYTES)
     except ContractError:
         return False
     said = message.get("secret") if isinstance(message, dict) else None

@@ -39,7 +39,8 @@ def until_stopped() -> Iterator[None]:
     except Stopped:
         pass
     finally:
-        signal.signal(signal.SIGTERM, before)
+        # None stands for a handler that Python did not set, and cannot set again.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def sleep_until_stopped() -> None:

@@ -44,12 +44,16 @@ class FolderLock:
 
     def __init__(self, handle: int | sqlite3.Connection) -> None:
         self._handle: int | sqlite3.Connection | None = handle
+        self._pid = os.getpid()
         close_in_child(self)
 
     def close(self) -> None:
         """Give the folder up."""
         handle, self._handle = self._handle, None
         if isinstance(handle, int):
+            if os.getpid() == self._pid:
+                # A child that is forked at this moment has a handle that nobody closes there.
+                _unlock(handle)
             os.close(handle)
         elif handle is not None:
             handle.close()
@@ -88,6 +92,13 @@ def _flocked(folder: Path) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+def _unlock(handle: int) -> None:
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def _locked_file(folder: Path) -> sqlite3.Connection:

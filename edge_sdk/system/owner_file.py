@@ -42,7 +42,7 @@ def read_owner(folder: Path) -> OwnerAddress | None:
         return None
     kinds = (type(owner.pid), type(owner.port), type(owner.secret))
     named = owner.unix is None or (isinstance(owner.unix, str) and "/" not in owner.unix)
-    return owner if kinds == (int, int, str) and named else None
+    return owner if kinds == (int, int, str) and named and 0 <= owner.port < 1 << 16 else None
 
 
 def write_owner(folder: Path, owner: OwnerAddress) -> None:

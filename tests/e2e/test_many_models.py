@@ -12,6 +12,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 from edge_sdk.errors import HubError, InputError, StateError
+from edge_sdk.fleet.rollout import RolloutController
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows, softmax
@@ -168,6 +169,28 @@ def test_a_device_joins_one_more_fleet_while_it_runs(
         assert sorted(records(hub, device)) == ["first", "second"]
     with pytest.raises(StateError, match="is enrolled for first, second, and not for third"):
         opened(tmp_path / "d", hub, model="third")
+
+
+def test_a_model_whose_start_fails_is_joined_by_the_next_attempt(
+    hub: HubProcess, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("steady")
+    publish("stumbles", seed=9)
+    start = RolloutController.start
+
+    def fails(rollout: RolloutController) -> None:
+        raise StateError("the disk cannot be read")
+
+    with opened(tmp_path / "d", hub, hub.token("steady"), model="steady") as device:
+        monkeypatch.setattr(RolloutController, "start", fails)
+        with pytest.raises(StateError, match="cannot be read"):
+            device.join("stumbles", hub.token("stumbles"))
+        assert device.models == ("steady",)
+        assert device.sync().errors == {}
+        monkeypatch.setattr(RolloutController, "start", start)
+        assert device.join("stumbles").predict(rows(1)[0]).version == "1.0"
+        with pytest.raises(InputError, match=r"expected the name of a model, got \['x'\]"):
+            device.join(["x"])  # type: ignore[arg-type]
 
 
 def test_opening_with_another_model_and_its_token_joins_that_too(

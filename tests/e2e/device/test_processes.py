@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 
 from edge_sdk import AsyncEdgeDevice, EdgeDevice
 from edge_sdk.cli.main import main
 from edge_sdk.errors import ContractError, DeviceInUse, EdgeError, InputError, StateError
+from edge_sdk.processes import calls
 from edge_sdk.processes.client import OwnerClient
 from edge_sdk.processes.frames import HEAD, packed, receive
 from edge_sdk.processes.listener import connect
-from edge_sdk.processes.owner import CLIENTS
+from edge_sdk.processes.owner import CLIENTS, SECRET_BYTES
 from edge_sdk.system.owner_file import OWNER_FILE, read_owner
 from tests.conftest import Publish
 from tests.edge.builders import make_release, rows, softmax
@@ -211,24 +213,110 @@ def test_the_socket_is_for_its_user_alone_and_goes_with_its_owner(
     assert not {"owner.sock", OWNER_FILE} & {path.name for path in state.iterdir()}
 
 
-@pytest.mark.parametrize("reason", ["a long path", "no Unix sockets"])
+def test_an_owner_that_is_closed_twice_leaves_the_next_one_alone(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    """``with`` closes a device, and atexit closes it again when others run it by then."""
+    publish("twice")
+    opening, state = Opening(hub, "twice"), tmp_path / "d"
+    with opening.opened(state) as first:
+        pass
+    with opening.opened(state), EdgeDevice.attach(state) as device:
+        first.close()
+        assert device.predict(rows(1)[0]).source == "model"
+        with EdgeDevice.attach(state) as late:
+            assert late.predict(rows(1)[0]).source == "model"
+
+
+def test_an_owner_without_threads_to_spare_refuses_in_words(
+    owner: EdgeDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "edge-attached":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    with monkeypatch.context() as now:
+        now.setattr(threading.Thread, "start", start)
+        with (
+            pytest.raises(StateError, match="no more threads: ask again later"),
+            EdgeDevice.attach(tmp_path / "d") as device,
+        ):
+            device.predict(rows(1)[0])
+    with EdgeDevice.attach(tmp_path / "d") as device:
+        assert device.predict(rows(1)[0]).source == "model"
+
+
+def test_the_owner_keeps_few_answers_of_batches_whose_ids_nobody_asks_for(
+    owner: EdgeDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "BATCH_BYTES", 1_000)
+    with EdgeDevice.attach(tmp_path / "d") as device:
+        batches = [device.predict_batch(rows(50)) for _ in range(9)]
+        assert owner._owner is not None
+        assert len(owner._owner._calls._batches) <= 3
+        device.feedback(batches[-1].ids[0], label=1)
+        with pytest.raises(InputError, match="expected one of the last"):
+            device.feedback(batches[0].ids[0], label=1)
+
+
+def test_the_manifest_is_that_of_the_release_that_answered_last(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("renewed")
+    state, row = tmp_path / "d", rows(1)[0]
+    with Opening(hub, "renewed").opened(state) as owner, EdgeDevice.attach(state) as device:
+        assert device.manifest.version == device.predict(row).version == "1.0"
+        publish("renewed", "1.1", seed=1)
+        owner.sync()
+        assert device.predict(row).version == "1.1"
+        assert device.manifest.version == "1.1"  # though the other one came a moment ago
+
+
+def test_a_table_and_a_row_of_one_are_answered_by_an_owner_without_pandas(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("tabular")
+    opening, state = Opening(hub, "tabular"), tmp_path / "d"
+    frame = pd.DataFrame(rows(4), columns=["f0", "f1", "f2", "f3"])
+    process = owner_process(opening, state)
+    with EdgeDevice.attach(state) as device:
+        expected = softmax(rows(4), 0)
+        for one in (frame[1:2], frame.iloc[1]):
+            p = device.predict(one)
+            assert np.allclose(p.probabilities, expected[1], atol=1e-6)
+        batch = device.predict_batch(frame[["f3", "f2", "f1", "f0"]])
+        assert np.allclose(batch.probabilities, expected, atol=1e-6)
+        assert device.explain(frame.iloc[0]).parts.keys() == {*frame.columns}
+    ended(process)
+
+
+@pytest.mark.parametrize("reason", ["a long path", "a path long elsewhere", "no Unix sockets"])
 def test_without_a_unix_socket_the_loopback_takes_those_who_know_the_secret(
     hub: HubProcess, publish: Publish, tmp_path: Path, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = f"loopback{len(reason)}"
     publish(model)
     state = tmp_path / ("x" * 120 if reason == "a long path" else "d")
+    if reason == "a path long elsewhere":
+        (tmp_path / ("x" * 120)).mkdir()
+        monkeypatch.chdir(tmp_path / ("x" * 120))
+        state = Path("d")
     if reason == "no Unix sockets":
         monkeypatch.delattr(socket, "AF_UNIX")
     with Opening(hub, model).opened(state) as owner:
         address = read_owner(state)
         assert address is not None
         assert (address.unix, len(address.secret)) == (None, 64)
-        with EdgeDevice.attach(state) as device:
+        with EdgeDevice.attach(state.absolute()) as device:
             assert device.predict(rows(1)[0]).source == "model"
-        for said in ({"secret": "wrong"}, {"secret": None}, {"call": "status", "with": {}}, [1]):
+        said = ({"secret": "wrong"}, {"secret": None}, {"call": "status", "with": {}}, [1])
+        # One that promises more than a secret has is not read to its end.
+        for sent in (*map(packed, said), HEAD.pack(SECRET_BYTES, 1) + b"[1"):
             with connect(state, address, PATIENCE) as stranger:
-                stranger.sendall(packed(said))
+                stranger.sendall(sent)
                 with contextlib.suppress(OSError):
                     assert stranger.recv(1) == b""
         assert owner.predict(rows(1)[0]).source == "model"

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_sdk import AsyncEdgeDevice
+from edge_sdk import AsyncEdgeDevice, EdgeDevice
 from edge_sdk.aio.inline import LONGEST, InlineRule
+from edge_sdk.aio.turns import Turns
 from edge_sdk.errors import InputError, ReleaseError, StateError
 from tests.edge.builders import make_release, rows, softmax
 from tests.waiting import PATIENCE
@@ -175,6 +176,84 @@ def test_what_cannot_be_opened_is_one_error(tmp_path: Path) -> None:
             AsyncEdgeDevice(tmp_path, threads=wrong)  # type: ignore[arg-type]
     with pytest.raises(StateError, match="not open"):
         asyncio.run(AsyncEdgeDevice.offline(tmp_path).predict([1]))
+
+
+def test_a_sync_that_hangs_holds_up_neither_the_status_nor_the_end(tmp_path: Path) -> None:
+    folder, go_on = make_release(tmp_path).folder, threading.Event()
+
+    async def main() -> None:
+        async with AsyncEdgeDevice.offline(folder) as device:
+            real = device.device.close
+            device.device.close = lambda timeout: (go_on.set(), real(timeout))[1]  # type: ignore[method-assign]
+            syncing = asyncio.ensure_future(device._turns.run(go_on.wait, slow=True))
+            await asyncio.sleep(0)
+            assert (await device.status())["offline"]
+            assert (await device.model("demo").status())["version"] == "1.0"
+            await device.close(timeout=0.1)
+        assert await syncing
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_a_call_whose_turn_comes_after_the_end_and_another_opening_are_refused(
+    tmp_path: Path,
+) -> None:
+    device = AsyncEdgeDevice.offline(make_release(tmp_path).folder, threads=1, waiting=1)
+    go_on = threading.Event()
+
+    async def main() -> None:
+        async with device:
+            device._rule.hop = 0.0
+            begun = [asyncio.ensure_future(device._turns.run(go_on.wait)) for _ in range(2)]
+            late = [asyncio.ensure_future(device.predict(rows(1)[0])) for _ in range(3)]
+            await asyncio.sleep(0)
+            await device.close(timeout=0.01)
+            go_on.set()
+            await asyncio.gather(*begun)
+            for each in late:
+                with pytest.raises(StateError, match="closed: open another"):
+                    await each
+        with pytest.raises(StateError, match="closed: open another"):
+            async with device:
+                pass
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_a_task_that_is_cancelled_as_it_opens_a_device_leaves_none_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[AsyncEdgeDevice] = []
+    closed = threading.Event()
+    close = EdgeDevice.close
+
+    async def use() -> None:
+        device = AsyncEdgeDevice.offline(make_release(tmp_path).folder)
+        opened.append(device)
+        async with device:
+            raise AssertionError("it was cancelled")
+
+    async def main() -> None:
+        measuring = asyncio.Event()
+
+        async def hop(_: Turns) -> float:
+            measuring.set()
+            await asyncio.sleep(PATIENCE)
+            return 0.0
+
+        monkeypatch.setattr(Turns, "hop", hop)
+        monkeypatch.setattr(EdgeDevice, "close", lambda device: (close(device), closed.set())[0])
+        task = asyncio.ensure_future(use())
+        await measuring.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(closed.wait, PATIENCE)
+
+    asyncio.run(main())
+    assert closed.is_set()
+    with pytest.raises(StateError, match="not open"):
+        _ = opened[0].device
 
 
 def test_the_loop_turns_while_a_device_is_opened_and_asked(tmp_path: Path) -> None:

@@ -110,6 +110,20 @@ def test_damage_of_both_is_said_with_what_to_do_and_a_new_identity_takes_their_p
     assert IdentityStore(store, again=True).identity == IdentityStore(store).identity
 
 
+def test_one_of_software_with_one_model_for_each_device_is_refused_in_words(
+    store: StateDatabase, tmp_path: Path
+) -> None:
+    own = joined(store).identity
+    assert own is not None
+    body = json.loads(own.to_text())["identity"]
+    body["model"] = body.pop("models")[0]
+    text = json.dumps({"identity": body, "sha256": identity._digest(body)})
+    (tmp_path / FILE).write_text(text)
+    damage_database(store, lambda _: json.dumps(text))
+    with pytest.raises(StateError, match=r"an earlier edge_sdk, .* move the folder away, .* again"):
+        IdentityStore(store)
+
+
 @given(st.binary(max_size=300))
 def test_no_text_is_more_than_a_damaged_copy(raw: bytes) -> None:
     assert Identity.from_text(raw.decode(errors="replace")) is None

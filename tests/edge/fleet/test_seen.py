@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -89,6 +90,59 @@ def test_a_callback_that_raises_or_hangs_holds_nobody_up_and_losses_are_counted(
     go_on.set()
     events.close(PATIENCE)
     assert got[-1] == str(QUEUE + 19)
+
+
+def test_a_callback_that_ends_its_thread_does_not_end_that_of_the_events() -> None:
+    events, got = LocalEvents(Clock()), list[str]()
+    events.subscribe(lambda event: sys.exit(event.text))
+    events.subscribe(lambda event: got.append(event.text))
+    for text in ("first", "second"):
+        events.emit("degraded", "hub", text)
+    events.close(PATIENCE)
+    assert got == ["first", "second"]
+
+
+def test_a_callback_may_ask_sync_listen_and_close(tmp_path: Path) -> None:
+    release, did = make_release(tmp_path), list[object]()
+    with EdgeDevice.offline(release.folder) as device:
+
+        def use(event: LocalEvent) -> None:
+            cancel = device.on_event(print)
+            did.append(device.predict([1, 2, 3, 4]).version)
+            did.append(device.status()["events"][-1]["text"] == event.text)
+            cancel()
+            device.close()
+            did.append("closed")
+
+        device.on_event(use)
+        device._watch.events.emit("degraded", "hub", "away")
+        wait_for(lambda: did == ["1.0", True, "closed"], "all of it")
+
+
+def test_looks_of_two_threads_at_once_are_one(tmp_path: Path) -> None:
+    """The thread that syncs looks, too: both wrote the file, and what got worse came twice."""
+    path = tmp_path / "health.json"
+    config = DeviceConfig(health_file=str(path), health_seconds=1e-6)
+    folder = make_release(tmp_path).folder
+    with EdgeDevice.offline(folder, config=config, background=False) as device:
+        watch, begun, go_on = device._watch, threading.Event(), threading.Event()
+
+        def slow() -> bool:
+            begun.set()
+            return go_on.wait(PATIENCE)
+
+        watch.thrift.ask(slow, None)
+        looking = threading.Thread(target=watch.look)
+        looking.start()
+        assert begun.wait(PATIENCE)
+        watch.look()
+        assert not path.exists()
+        go_on.set()
+        looking.join()
+        assert read_health(path).ok
+        watch.say_closed(PATIENCE)
+        watch.look()
+        assert read_health(path).words[0] == "The device is closed."
 
 
 def test_a_callback_that_is_no_function_is_refused() -> None:
@@ -188,17 +242,23 @@ def test_a_device_opened_again_in_a_forked_child_leaves_the_health_file_to_its_p
     assert said == {(os.getpid(), "demo 1.0 serves (variant float32).")}
 
 
+@pytest.mark.parametrize("place", ["no/such", "/"])
 def test_a_disk_that_takes_no_health_file_stops_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str
 ) -> None:
-    config = DeviceConfig(health_file=str(tmp_path / "no" / "such"), health_seconds=0.01)
+    config = DeviceConfig(health_file=str(tmp_path / place), health_seconds=0.01)
     with EdgeDevice.offline(make_release(tmp_path).folder, config=config) as device:
         wait_for(lambda: "health file" in caplog.text, "the warning")
         assert device.predict([1, 2, 3, 4]).version == "1.0"
     assert caplog.text.count("health file") == 1
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[1]", b'{"ok": 1}', b"\xff", b"[" * 100_000])
+ENDLESS = b'{"words": [], "at": 1, "fresh_until": 1, "pid": 1e999, "ok": true, "status": {}}'
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[1]", b'{"ok": 1}', b"\xff", b"[" * 100_000, ENDLESS]
+)
 def test_a_file_that_is_no_health_file_is_refused_in_words(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "health.json"
     path.write_bytes(raw)
@@ -235,6 +295,17 @@ WORDS: dict[str, tuple[dict[str, Any], str]] = {
     "a wait": (
         {"update_waits": {"version": "1.1", "step": "download", "reason": "metered", "until": NOW}},
         "The update of demo to 1.1 waits at download for a network that does not cost, until ",
+    ),
+    "a wait without end": (
+        {
+            "update_waits": {
+                "version": "1.1",
+                "step": "download",
+                "reason": "metered",
+                "until": 1e99,
+            }
+        },
+        "The update of demo to 1.1 waits at download for a network that does not cost, until the ",
     ),
     "a window": ({"window": {"open": False, "until": NOW}}, "The window for updates is closed"),
     "a failure": (

@@ -9,11 +9,13 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice
+from edge_sdk.device_kinds.offline import OfflineDevice
 from edge_sdk.errors import InputError
 from tests.edge.builders import make_release, rows, softmax
 
@@ -93,6 +95,32 @@ def test_a_child_that_uses_nothing_opens_nothing(folders: list[Path]) -> None:
             assert sleeps()
 
         assert in_a_child(child) == 0
+
+
+def test_a_child_of_a_child_that_answered_opens_nothing_either(folders: list[Path]) -> None:
+    opened: list[int] = []
+
+    def grandchild() -> None:
+        assert not opened
+        assert device.model("leg") is leg
+        assert opened == [os.getpid()]
+
+    def child() -> None:
+        assert leg.predict(rows(1)[0]).source == "model"
+        opened.clear()
+        assert in_a_child(grandchild) == 0
+
+    with EdgeDevice.offline(folders) as device:
+        leg, real = device.model("leg"), OfflineDevice._open
+
+        def noted(self: OfflineDevice, folder: Path, *more: Any) -> None:
+            if folder == folders[0]:
+                opened.append(os.getpid())
+            real(self, folder, *more)
+
+        with pytest.MonkeyPatch.context() as now:
+            now.setattr(OfflineDevice, "_open", noted)
+            assert in_a_child(child) == 0
 
 
 def test_files_that_are_gone_are_an_error_that_says_so_each_time_until_they_are_back(

@@ -108,6 +108,20 @@ def test_a_killed_process_leaves_no_lock(
     lock_folder(tmp_path).close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_is_forked_as_the_lock_is_given_up_does_not_keep_it(tmp_path: Path) -> None:
+    lock = lock_folder(tmp_path)
+    assert isinstance(lock._handle, int)
+    inherited = os.dup(lock._handle)  # what such a child has
+    try:
+        with pytest.raises(FolderInUse):
+            lock_folder(tmp_path)
+        lock.close()
+        lock_folder(tmp_path).close()
+    finally:
+        os.close(inherited)
+
+
 def locked_again(folder: Path) -> bool:
     try:
         lock_folder(folder).close()
