@@ -20,7 +20,7 @@ from edge_sdk.cli.providers import add_provider_options, providers_of
 from edge_sdk.cli.reaching import add_state, enrolled, reached
 from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.serving import add_serve
-from edge_sdk.cli.watching import add_health_command, add_watch, run_status
+from edge_sdk.cli.watching import add_health_command, add_status_command
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
@@ -58,15 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     commands.group("operate")
     _add_run(commands)
     add_serve(commands, _add_log_options)
-    for name, text, run in (
-        ("status", "show how an enrolled device is, in words and figures", _status),
-        ("sync", "sync an enrolled device with its hub once, whoever runs it", _sync),
-    ):
-        command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
-        add_state(command)
-        if run is _status:
-            add_watch(command)
-        command.set_defaults(run=run)
+    add_status_command(commands, json_output)
+    text = "sync an enrolled device with its hub once, whoever runs it"
+    sync = commands.add("sync", text, ["edge sync state/"], parent=json_output)
+    add_state(sync)
+    sync.set_defaults(run=_sync)
     add_health_command(commands, json_output)
     add_logs_command(commands, json_output)
     commands.group("look into")
@@ -206,10 +202,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     run_device(opened, rows, answer)
     return 0
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    return run_status(arguments)
 
 
 def _sync(arguments: argparse.Namespace) -> int:

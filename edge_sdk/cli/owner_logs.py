@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,17 +30,38 @@ def add_logs_command(commands: CommandGroups, json_output: argparse.ArgumentPars
 
 
 def _logs(arguments: argparse.Namespace) -> int:
-    from edge_sdk.device import EdgeDevice
+    for entry in records(arguments.state, follow=arguments.follow):
+        print(_line(entry, as_json=arguments.json), flush=True)
+    return 0
 
-    after = 0
-    with EdgeDevice.attach(arguments.state) as owner:
+
+def records(
+    state: Path, *, follow: bool, pause: Callable[[float], None] = time.sleep
+) -> Iterator[LogEntry]:
+    """Yield the records that the process which runs a device keeps, oldest first.
+
+    Args:
+        state: folder of the device.
+        follow: go on with those that come, also of a process that takes its place meanwhile.
+        pause: waits so many seconds between two looks.
+
+    Raises:
+        StateError: no process runs the device, or none any more.
+    """
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.system.owner_file import read_owner
+
+    owner, after = read_owner(state), 0
+    with EdgeDevice.attach(state) as device:
         while True:
-            for entry in owner.logs(after):
-                print(_line(entry, as_json=arguments.json), flush=True)
+            for entry in device.logs(after):
+                yield entry
                 after = entry.number
-            if not arguments.follow:
-                return 0
-            time.sleep(POLL_SECONDS)
+            if not follow:
+                return
+            pause(POLL_SECONDS)
+            if (runs_now := read_owner(state)) != owner:
+                owner, after = runs_now, 0  # each process numbers its records from one on
 
 
 def _line(entry: LogEntry, *, as_json: bool) -> str:

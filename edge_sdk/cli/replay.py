@@ -35,7 +35,7 @@ def add_replay_command(commands: CommandGroups, parent: argparse.ArgumentParser)
 
 
 def run_replay(arguments: argparse.Namespace) -> int:
-    """HistoryReplay; return 1 if no input was answered."""
+    """Answer a history, and write its reports; return 1 if no input was answered."""
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.model.release import Release
     from edge_sdk.replay.history_file import boot_of, read_history, write_messages

@@ -7,14 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from edge_sdk.cli.help import CommandGroups
 from edge_sdk.cli.output import print_json, show_status
-from edge_sdk.cli.reaching import reached
-
-if TYPE_CHECKING:
-    pass
+from edge_sdk.cli.reaching import add_state, reached
 
 HEALTH: Final = "health.json"
 """Name of a health file that is looked for in the state folder, while an application runs it."""
@@ -23,8 +20,16 @@ CLEAR: Final = "\033[H\033[2J"
 """Empties a terminal."""
 
 
-def add_watch(command: argparse.ArgumentParser) -> None:
-    """Add ``--watch``."""
+def add_status_command(commands: CommandGroups, parent: argparse.ArgumentParser) -> None:
+    """Add ``edge status``."""
+    text = "show how an enrolled device is, in words and figures"
+    command = commands.add("status", text, ["edge status state/"], parent=parent)
+    add_state(command)
+    _add_watch(command)
+    command.set_defaults(run=run_status)
+
+
+def _add_watch(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--watch",
         type=_seconds,
@@ -44,7 +49,7 @@ def add_health_command(commands: CommandGroups, parent: argparse.ArgumentParser)
         parent=parent,
     )
     command.add_argument("file", type=Path, help="a health file, as DeviceConfig(health_file=…)")
-    add_watch(command)
+    _add_watch(command)
     command.set_defaults(run=run_health)
 
 

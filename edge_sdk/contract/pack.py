@@ -190,9 +190,13 @@ class PackHeader:
         require(lasts, f"expires: expected 0 to {LATEST}")
         names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
-        expected = names if self.canonicaliser == ENTITY else set()
-        require(set(self.defaults) == expected, f"defaults: expected those of {sorted(expected)}")
-        require(set(self.categories) <= expected, "categories: expected those of columns")
+        columns = names if self.canonicaliser == ENTITY else set()
+        require(set(self.defaults) == columns, f"defaults: expected those of {sorted(columns)}")
+        single = not columns or not any(f.shape for f in self.fields)
+        require(single, "fields: expected columns of one value each")
+        whole = {f.name for f in self.fields if f.dtype not in (*FLOATS, "bool")}
+        fits = set(self.categories) <= columns & whole
+        require(fits, "categories: expected those of columns of integers")
         by_entity = self.canonicaliser == ENTITY_ANSWERS
         require((self.entities is not None) is by_entity, "entities: expected of answers by entity")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -76,5 +77,7 @@ class Acceptor:
             return
         sock.setblocking(True)  # on some systems it is what the listener is
         if sock.family != getattr(socket, "AF_UNIX", None):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # macOS refuses options of a connection whose client is gone; reading it says so, too.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._take(sock, serve)

@@ -36,15 +36,19 @@ class Connection:
 
     Attributes:
         received: bytes that came and were not used yet.
-        waiting_since: monotonic time since which the server waits for the client; ``None`` while
-            it answers.
+        waiting_since: monotonic time since which the server waits for the client, to ask or to take
+            its answer; ``None`` while the answer is made.
         ends_at: monotonic time at which it is to be interrupted.
+        is_answering: True from the last byte of a request until its answer is sent.
+        is_ending: True if no further request is read.
     """
 
     def __init__(self, sock: socket.socket, limits: ServerLimits) -> None:
         self.received = bytearray()
         self.waiting_since: float | None = time.monotonic()
         self.ends_at = math.inf
+        self.is_answering = False
+        self.is_ending = False
         self._socket = sock
         self._limits = limits
 
@@ -54,6 +58,7 @@ class Connection:
         Raises:
             ConnectionEnded: none came.
         """
+        self.is_answering = False
         self.waiting_since = now = time.monotonic()
         if not self.received:
             self.ends_at = now + self._limits.idle_seconds
@@ -93,7 +98,11 @@ class Connection:
         Raises:
             ConnectionEnded: the client does not take it in time.
         """
-        self.ends_at = time.monotonic() + self._limits.request_seconds
+        now = time.monotonic()
+        # Never later than it is: what is sent in the middle of a request gives no more time for it.
+        self.ends_at = min(self.ends_at, now + self._limits.request_seconds)
+        if self.waiting_since is None:
+            self.waiting_since = now
         try:
             self._socket.sendall(data)
         except OSError as error:
@@ -101,8 +110,15 @@ class Connection:
 
     def answering(self) -> None:
         """Note that the request is there, and the client waits for the server from now on."""
+        self.is_answering = True
         self.waiting_since = None
         self.ends_at = math.inf
+
+    def end(self) -> None:
+        """End it from another thread: behind the answer that is being made, else at once."""
+        self.is_ending = True
+        if not self.is_answering:
+            self.interrupt()
 
     def interrupt(self) -> None:
         """End the connection from another thread; whoever waits for it goes on at once."""

@@ -72,7 +72,7 @@ def from_json(name: str, dtype: Dtype, data: Any, shape: Sequence[int]) -> NDArr
         array = np.array(values, dtype=widest)
     except OverflowError as error:
         raise _refused(f"input {name!r}: a number is too large for {DATATYPES[dtype]}") from error
-    return array.reshape(shape)
+    return _shaped(name, array, shape)
 
 
 def from_bytes(name: str, dtype: Dtype, raw: memoryview, shape: Sequence[int]) -> NDArray[Any]:
@@ -86,7 +86,7 @@ def from_bytes(name: str, dtype: Dtype, raw: memoryview, shape: Sequence[int]) -
         _check_count(name, len(texts), shape)
         array = np.empty(len(texts), dtype=object)
         array[:] = texts
-        return array.reshape(shape)
+        return _shaped(name, array, shape)
     expected = math.prod(shape) * ITEM_BYTES[dtype]
     if len(raw) != expected:
         raise _refused(
@@ -98,7 +98,7 @@ def from_bytes(name: str, dtype: Dtype, raw: memoryview, shape: Sequence[int]) -
     if dtype == "bool" and (np.frombuffer(raw, np.uint8) > 1).any():
         raise _refused(f"input {name!r}: expected bytes of 0 and 1 for BOOL")
     # A tensor begins wherever the JSON before it ended; the runtime wants its items aligned.
-    return (array if array.flags.aligned else array.copy()).reshape(shape)
+    return _shaped(name, array if array.flags.aligned else array.copy(), shape)
 
 
 def to_json(array: NDArray[Any]) -> list[Any]:
@@ -157,6 +157,13 @@ def _check_count(name: str, count: int, shape: Sequence[int]) -> None:
         raise _refused(
             f"input {name!r}: expected {expected} values for shape {list(shape)}, got {count}"
         )
+
+
+def _shaped(name: str, array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no values, but sizes that no memory has addresses for
+        raise _refused(f"input {name!r}: expected a smaller shape, got {list(shape)}") from error
 
 
 def _refused(message: str) -> RequestRefused:

@@ -84,7 +84,7 @@ class FrameService:
         try:
             while is_kept:
                 connection.begin()
-                is_kept = self._exchange(connection)
+                is_kept = self._exchange(connection) and not connection.is_ending
         except ConnectionEnded:
             pass
         connection.close(linger=not is_kept)

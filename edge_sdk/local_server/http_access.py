@@ -33,7 +33,7 @@ class HttpAccess:
 
     def __init__(self, host: str, origins: Collection[str]) -> None:
         self._only_loopback = is_loopback(host)
-        self._origins = frozenset(origins)
+        self._origins = frozenset(origin.rstrip("/") for origin in origins)
 
     def check(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Return the headers that let a named web page read the answer; none for programs.

@@ -8,6 +8,7 @@ from edge_sdk.errors import EdgeError
 from edge_sdk.local_server.connection import Connection, ConnectionEnded
 from edge_sdk.local_server.http_access import HttpAccess
 from edge_sdk.local_server.http_message import (
+    EXPANSION,
     HEAD_BYTES,
     HttpHead,
     HttpResponse,
@@ -92,7 +93,7 @@ class HttpService:
             response = HttpResponse.of_json(
                 {"error": "the server failed; its log says why"}, FAILED
             )
-        is_kept = head is not None and is_read and head.is_kept
+        is_kept = head is not None and is_read and head.is_kept and not connection.is_ending
         self._metrics.answered(PROTOCOL, response.status)
         if allowed:
             response = response._replace(headers=(*response.headers, *allowed))
@@ -101,7 +102,7 @@ class HttpService:
 
     def _answer(self, head: HttpHead, body: bytes) -> HttpResponse:
         if head.method == "OPTIONS":
-            return HttpResponse(204, b"", headers=self._access.preflight())
+            return HttpResponse(200, b"", headers=self._access.preflight())
         coding = head.headers.get("content-encoding")
         return self._routes.answer(head, decompressed(body, coding, self._limits.body_bytes))
 
@@ -112,7 +113,9 @@ class HttpService:
             raise RequestRefused(
                 TOO_LARGE, f"expected a body of at most {limit} bytes, got {head.body_bytes}"
             )
-        return limit if "content-encoding" in head.headers and head.body_bytes else head.body_bytes
+        if "content-encoding" not in head.headers:
+            return head.body_bytes
+        return min(limit, head.body_bytes * EXPANSION)
 
 
 def _read_head(connection: Connection) -> HttpHead:

@@ -1,13 +1,14 @@
 """Requests and answers of HTTP/1.1, as far as the protocol needs them.
 
-Invariant: what could be read in two ways (two lengths, a length and chunks, line feeds alone) is
-refused, and the connection ends.
+Invariant: what could be read in two ways (two lengths, a length and chunks, line feeds alone, names
+that are no tokens) is refused, and the connection ends.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -27,15 +28,21 @@ JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 JSON_LENGTH: Final = "inference-header-content-length"
 
-_ONCE: Final = frozenset((b"content-length", b"host", b"origin", b"transfer-encoding"))
+_ONCE: Final = frozenset(
+    ("content-length", "content-encoding", "host", JSON_LENGTH, "origin", "transfer-encoding")
+)
+_is_token = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _DIGITS: Final = 15
 _WINDOW_BITS: Final = {"gzip": 31, "deflate": 15}
 _EITHER: Final = 47
 """Window bits with which zlib takes both."""
 
+EXPANSION: Final = 1_032
+"""Most bytes that a compressed byte becomes: 258 for two of its bits."""
+
 _WORTH_COMPRESSING: Final = 1_024
 _REASONS: Final[Mapping[int, str]] = {
-    200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 411: "Length Required", 413: "Content Too Large",
     415: "Unsupported Media Type", 421: "Misdirected Request",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
@@ -120,13 +127,13 @@ def parse_head(raw: bytes) -> HttpHead:
     headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
-        name = name.lower()
-        if not colon or not name or name != name.strip() or b" " in name:
+        if not colon or not _is_token(name):
             raise RequestRefused(BAD_REQUEST, "expected headers such as 'Host: localhost'")
-        key = name.decode("latin-1")
-        if name in _ONCE and key in headers:
+        key = name.lower().decode()
+        if key in _ONCE and key in headers:
             raise RequestRefused(BAD_REQUEST, f"expected {key} once")
-        headers[key] = value.strip().decode("latin-1")
+        # Not all that Python calls a space: a vertical tab before a length makes it none.
+        headers[key] = value.strip(b" \t").decode("latin-1")
     is_new = words[2] == b"HTTP/1.1"
     connection = headers.get("connection", "keep-alive" if is_new else "close").lower()
     path = words[1].partition(b"?")[0].decode()
@@ -160,6 +167,8 @@ def decompressed(body: bytes, coding: str | None, limit: int) -> bytes:
         raise RequestRefused(TOO_LARGE, f"expected at most {limit} bytes, decompressed")
     if not unpacker.eof:
         raise RequestRefused(BAD_REQUEST, "the compressed body ends early")
+    if unpacker.unused_data:
+        raise RequestRefused(BAD_REQUEST, "expected nothing behind the end of the compressed body")
     return plain
 
 

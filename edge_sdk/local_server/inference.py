@@ -58,8 +58,11 @@ def infer(
     request = parse_infer_request(body, json_bytes, tensors.inputs)
     if request.outputs is not None:
         _check_outputs(request, tensors)
+    features = _prefixed(request.parameters, FEATURE)
     if "entity" in request.parameters and not request.tensors:
-        return _answer_one(model, request, tensors, _prefixed(request.parameters, FEATURE))
+        return _answer_one(model, request, tensors, features)
+    if features is not None:
+        raise RequestRefused(BAD_REQUEST, f"{FEATURE}…: expected with an entity, without inputs")
     x, rows = tensors.application_input(request.tensors)
     if rows == 1:
         return _answer_one(model, request, tensors, x)

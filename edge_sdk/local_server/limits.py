@@ -28,7 +28,7 @@ class ServerLimits:
 
     connections: int = 128
     """Connections at a time. A further one takes the place of the one whose client has kept the
-    server waiting longest, or waits where none does."""
+    server waiting longest, to ask or to take its answer, or waits where none does."""
 
     body_bytes: int = 16 << 20
     """Bytes of one request, decompressed."""

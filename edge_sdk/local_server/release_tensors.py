@@ -198,7 +198,11 @@ class ReleaseTensors:
             raise RequestRefused(
                 BAD_REQUEST, f"inputs: expected as many rows each, got {sorted(counts)}"
             )
-        return counts.pop()
+        rows = counts.pop()
+        # Rows of no values cost a client nothing, however many it says that there are.
+        if rows > 1 and not all(tensors[name].size for name in self.inputs):
+            raise RequestRefused(BAD_REQUEST, f"inputs: expected values, got {rows} rows of none")
+        return rows
 
     def _by_column(self, tensors: Mapping[str, NDArray[Any]], rows: int) -> dict[str, Any]:
         whole = {name: array if array.ndim > 1 else array[None] for name, array in tensors.items()}

@@ -119,8 +119,10 @@ class LocalServer:
             while self._connections:
                 late = time.monotonic() >= end
                 for connection in self._connections:
-                    if late or connection.waiting_since is not None:
+                    if late:
                         connection.interrupt()
+                    else:
+                        connection.end()
                 if late:
                     return
                 self._changed.wait(0.05)

@@ -118,6 +118,7 @@ class EntityFeatures:
 
         Raises:
             InputError: the name cannot be a key, or the file is damaged where the entity would be.
+            PackError: the file was written incorrectly.
         """
         joined = self.lookup(entity, streaming)
         return joined.row, joined.is_stored
@@ -127,6 +128,7 @@ class EntityFeatures:
 
         Raises:
             InputError: as :meth:`join`.
+            PackError: as :meth:`join`.
         """
         at = self.pack.find(entity_key(entity))
         if at == IN_DAMAGED_BLOCK:
@@ -154,6 +156,7 @@ class EntityFeatures:
 
         Raises:
             InputError: as :meth:`join`.
+            PackError: as :meth:`join`.
         """
         joined = self.lookup(entity, {})
         age = None if joined.computed_at is None else now - joined.computed_at
@@ -167,7 +170,11 @@ class EntityFeatures:
     def _plain(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         row = {name: array.item() for name, array in stored.items()}
         for name, categories in self._categories.items():
-            row[name] = categories[row[name]]
+            index = row[name]
+            if not 0 <= index < len(categories):
+                path = self.pack.path
+                raise PackError(f"{path}: {name}: category {index} is not in the header")
+            row[name] = categories[index]
         return row
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.limits import PACK_HEADER_BYTES
-from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
+from edge_sdk.contract.pack import PREFIX, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, ExpiredPack, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
@@ -115,7 +115,7 @@ class Pack:
         try:
             with where.open("rb") as file:
                 # The longest header and its prefix; the rest is read by way of the mapping.
-                head = file.read(PACK_HEADER_BYTES + 16)
+                head = file.read(PREFIX.size + PACK_HEADER_BYTES)
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:
@@ -147,8 +147,9 @@ class Pack:
         if self._blocks[check >> self._block_shift] == SOUND:
             if at < 0:
                 return None
-            if not at % KEY_BYTES and self._vectors is not None:
-                name, stored = self._vectors
+            # Read once: another thread may be closing the pack.
+            if not at % KEY_BYTES and (vectors := self._vectors) is not None:
+                name, stored = vectors
                 return {name: stored[at // KEY_BYTES].copy()}
         # The block is touched for the first time or damaged, or the match lies across two keys.
         entry = self.find(key)
@@ -181,7 +182,7 @@ class Pack:
         )
 
     def finder(self, prefix: bytes) -> Callable[[int, bytes], int]:
-        """Return a lookup by checksum and canonical bytes, which gives the entry or -1.
+        """Return a lookup by checksum and canonical bytes, which gives what :meth:`find` does.
 
         ``prefix`` is hashed before the bytes. Nearly every miss that passes the filter ends at the
         checksum; the digest is computed for likely hits only.
@@ -195,7 +196,7 @@ class Pack:
             first, end = directory[bucket], directory[bucket + 1]
             at = find(check.to_bytes(4, "big"), begin + KEY_BYTES * first, begin + KEY_BYTES * end)
             if at < 0:
-                return -1
+                return ABSENT
             digest = sha256(prefix + canonical).digest()[:DIGEST_BYTES]
             if (
                 data[at + CHECK_BYTES : at + KEY_BYTES] == digest
@@ -237,14 +238,14 @@ class Pack:
         raise PackError(f"{self.path}: expected the output {name}")
 
     def _entry(self, key: bytes) -> int:
-        """Return the index of ``key`` among the sorted keys; -1 if it is not there."""
+        """Return the index of ``key`` among the sorted keys, or :data:`ABSENT`."""
         bucket = _top(key)[0] >> self._shift
         directory, begin = self._directory, self._keys_at
         end = begin + KEY_BYTES * directory[bucket + 1]
         at = self._find(key, begin + KEY_BYTES * directory[bucket], end)
         while at >= 0 and (at - begin) % KEY_BYTES:  # a match across two keys
             at = self._find(key, at + 1, end)
-        return (at - begin) // KEY_BYTES
+        return (at - begin) // KEY_BYTES if at >= 0 else ABSENT
 
     def _is_sound(self, block: int) -> bool:
         """Return whether the bytes of a block have its checksum, which is remembered."""

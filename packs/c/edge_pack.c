@@ -151,8 +151,9 @@ static int read_columns(edge_pack *pack, const edge_scalar *root, edge_error *er
         const edge_scalar *names = member(pack, categories, field->name);
         columns += fallback != &NOTHING, texts += names != &NOTHING, field->fallback = *fallback;
         NEED(fallback->kind < EDGE_ARRAY && read_list(names, TEXT, &field->categories) &&
-             (names == &NOTHING || field->read > EDGE_FLOAT64),
-             "%s: expected a default, and categories of an integer", field->name);
+             (names == &NOTHING || (field->read > EDGE_FLOAT64 && field->read < EDGE_BOOL)) &&
+             !(pack->is_features && field->shape.count),
+             "%s: expected one value with a default, and categories of an integer", field->name);
     }
     int kinds = 1 << defaults->kind | 1 << categories->kind;
     NEED(!(kinds & ~(NUL | 1 << EDGE_OBJECT)) && columns == defaults->as.integer &&

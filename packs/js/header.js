@@ -146,6 +146,11 @@ function checkColumns({ fields, canonicaliser, defaults, categories }) {
     const fits = value === null || typeof value === "boolean" || isText(value) || isNumber(value);
     need(fits, "defaults: expected a value");
   }
+  for (const { name, dtype, shape } of fields) {
+    const isIndex = !FLOATS.includes(dtype) && dtype !== "bool";
+    const fits = !(columns.size && shape.length) && (isIndex || !Object.hasOwn(categories, name));
+    need(fits, `${name}: expected one value, and categories of an integer`);
+  }
   for (const [name, texts] of Object.entries(categories)) {
     need(columns.has(name), `categories: expected of columns, got ${name}`);
     need(Array.isArray(texts) && texts.every(isText), `categories of ${name}: expected texts`);

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import FLOAT_CODES
-from edge_sdk.packs.reader import ABSENT, IN_DAMAGED_BLOCK, Pack
+from edge_sdk.packs.reader import Pack
 
 
 def looked_up(pack: Pack, keys: Sequence[bytes]) -> bytes:
@@ -19,8 +19,6 @@ def looked_up(pack: Pack, keys: Sequence[bytes]) -> bytes:
     out = []
     for key in keys:
         entry = pack.find(key)
-        if entry < 0 and entry != IN_DAMAGED_BLOCK:
-            entry = ABSENT  # of which Python's reader has many
         out.append(struct.pack("<q", entry))
         if entry >= 0:
             stored = pack.entry(entry)

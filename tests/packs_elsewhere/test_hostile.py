@@ -16,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.contract.key import ENTITY_ANSWERS
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.pack import aligned
 from edge_sdk.errors import PackError
 from edge_sdk.packs.entity_predictions import EntityPredictions
 from edge_sdk.packs.reader import Pack
 from tests.edge.packs.freeze import FROZEN, NAMES, PACKS
+from tests.edge.packs.reading import features as python_features
 from tests.packs_elsewhere.comparing import looked_up, plain_header, same
 from tests.packs_elsewhere.readers import PROGRAMS, C, PackReader, compiled, node
 from tests.waiting import PATIENCE
@@ -122,6 +124,11 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "a default of an answer": ("dtypes", edited(lambda h: h.update(defaults={"bool": True}))),
     "a column without a default": ("features", edited(lambda h: h["defaults"].pop("age"))),
     "categories of no column": ("features", edited(lambda h: h.update(categories={"x": []}))),
+    "a column of several values": (
+        "features",
+        edited(lambda h: next(f for f in h["fields"] if f["name"] == "age").update(shape=[1])),
+    ),
+    "categories of numbers": ("features", edited(lambda h: h["categories"].update(age=["a"]))),
     "categories that are no texts": (
         "features", edited(lambda h: h.update(categories={"city": [1]}))
     ),
@@ -163,6 +170,17 @@ def test_a_file_that_cannot_be_right_is_refused_in_words(
     assert refused_by_python(path)
     error = reader.describe(path)["error"]
     assert 10 < len(error) < 250
+
+
+def test_the_longest_header_is_read(reader: PackReader, tmp_path: Path) -> None:
+    raw, path = (FROZEN / "dtypes.pack").read_bytes(), tmp_path / "pack"
+    text = json.dumps(header_of(raw)).encode()
+    path.write_bytes(with_header(raw, text.ljust(PACK_HEADER_BYTES)))
+    with Pack.open(path, now=0) as pack:
+        assert same(reader.describe(path), json.loads(json.dumps(plain_header(pack))))
+    path.write_bytes(with_header(raw, text.ljust(PACK_HEADER_BYTES + 1)))
+    assert refused_by_python(path)
+    assert "error" in reader.describe(path)
 
 
 @pytest.mark.parametrize("name", PACKS)
@@ -243,6 +261,21 @@ def test_a_damaged_block_answers_nothing_and_the_others_do(
         assert reader.features(path, NAMES[:1])[0]["age"] == "damaged"
     else:
         assert "damaged" in reader.features(path, NAMES[:1])[0]["error"]
+
+
+def test_a_category_that_the_header_does_not_have_is_no_feature(
+    reader: PackReader, tmp_path: Path
+) -> None:
+    raw, path = (FROZEN / "features.pack").read_bytes(), tmp_path / "pack"
+    path.write_bytes(edited(lambda h: h["categories"].update(city=[]))(raw))
+    entity = NAMES[0]
+    with pytest.raises(PackError, match="city: category . is not in the header"):
+        python_features(path, [entity])
+    (answer,) = reader.features(path, [entity])
+    if reader.language == "c":
+        assert answer["city"] == "damaged"
+    else:
+        assert "city: category" in answer["error"]
 
 
 def test_a_bit_that_the_filter_lost_gives_no_defaults_in_place_of_features(

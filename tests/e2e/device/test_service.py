@@ -17,6 +17,7 @@ import pytest
 
 from edge_sdk import EdgeDevice
 from edge_sdk.cli.main import _parser
+from edge_sdk.cli.owner_logs import records
 from edge_sdk.service.manager import ServiceManager, supervised
 from tests.conftest import Publish
 from tests.edge.builders import rows
@@ -140,3 +141,28 @@ def test_the_unit_starts_a_command_that_is_there() -> None:
     assert values["Type"] == "notify"
     arguments = _parser().parse_args(shlex.split(values["ExecStart"])[1:])
     assert arguments.state == Path("/var/lib") / values["StateDirectory"]
+
+
+def test_logs_that_are_followed_go_on_with_the_process_that_runs_it_next(state: Path) -> None:
+    deaf = {"NOTIFY_SOCKET": "/nowhere"}  # so that each has something to log at once
+    processes = [running(state, subprocess.DEVNULL, deaf)]
+    with EdgeDevice.attach(state, timeout=PATIENCE) as device:
+        wait_for(device.logs, "a record of the first process")
+
+    def start_again(_: float) -> None:
+        assert len(processes) == 1
+        processes[-1].terminate()
+        processes[-1].communicate(timeout=PATIENCE)
+        processes.append(running(state, subprocess.DEVNULL, deaf))
+        with EdgeDevice.attach(state, timeout=PATIENCE) as device:
+            wait_for(device.logs, "a record of the process that came next")
+
+    try:
+        begun = 0
+        for entry in records(state, follow=True, pause=start_again):
+            begun += entry.number == 1
+            if begun == 2:
+                break
+    finally:
+        processes[-1].terminate()
+        processes[-1].communicate(timeout=PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import struct
@@ -16,6 +17,7 @@ import pytest
 
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError, StateError
+from edge_sdk.local_server.connection import Connection
 from edge_sdk.local_server.limits import ServerLimits
 from edge_sdk.local_server.server import LocalServer
 from tests.edge.builders import make_release, rows, softmax
@@ -28,7 +30,7 @@ from tests.edge.local_server.asking import (
     row_request,
     tensors,
 )
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 GOOD = row_request([1, 2, 3, 4])
 
@@ -62,6 +64,13 @@ def test_a_hundred_at_once_each_get_their_own_answer(server: LocalServer) -> Non
     assert found == [[label] * 5 for label in expected]
 
 
+def displaced(server: LocalServer) -> float:
+    """How many connections had to make room, by what the server says of itself."""
+    lines = ask(server, "/metrics")[1].decode().splitlines()
+    name = "edge_server_connections_displaced_total "
+    return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
+
+
 def test_clients_that_say_nothing_make_room_for_one_that_asks(
     device: EdgeDevice, socket_path: Path
 ) -> None:
@@ -71,13 +80,7 @@ def test_clients_that_say_nothing_make_room_for_one_that_asks(
         for sock in half:
             sock.sendall(request(GOOD)[:-10])
         assert ask(server, INFER, GOOD)[0] == 200
-        text = ask(server, "/metrics")[1].decode()
-        (line,) = (
-            each
-            for each in text.splitlines()
-            if each.startswith("edge_server_connections_displaced_total")
-        )
-        assert float(line.split()[1]) > 0
+        assert displaced(server) > 0
         for sock in (*idle, *half):
             sock.close()
 
@@ -120,23 +123,34 @@ def test_an_idle_connection_ends_and_a_client_that_reads_nothing_holds_up_nobody
         assert ask(server, INFER, GOOD)[0] == 200
 
 
-def test_clients_that_read_nothing_lose_their_places_in_time(device: EdgeDevice) -> None:
-    limits = ServerLimits(connections=2, request_seconds=0.5)
+def test_clients_that_take_no_answer_make_room_before_their_time_is_over(
+    device: EdgeDevice,
+) -> None:
+    limits = ServerLimits(connections=2, request_seconds=3_600)
     x = rows(2_000)
     big = request(row_request(x.tolist(), x.shape))
-    with LocalServer(device, port=0, limits=limits) as server, ThreadPoolExecutor(2) as pool:
+    with LocalServer(device, port=0, limits=limits) as server:
+        deaf = [connected(server) for _ in range(2)]
+        for sock in deaf:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            sock.settimeout(2.0)
+            with pytest.raises(TimeoutError):
+                insist(sock, big)
+        silent = [connected(server) for _ in range(2)]
+        assert displaced(server) >= 3  # both, and a silent one for this very question
+        for sock in (*deaf, *silent):
+            sock.close()
 
-        def be_deaf() -> None:
-            with connected(server) as deaf:
-                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-                with pytest.raises(OSError):
-                    insist(deaf, big)
 
-        deaf = [pool.submit(be_deaf) for _ in range(2)]
-        for _ in range(10):
-            assert ask(server, INFER, GOOD)[0] == 200
-        for each in deaf:
-            each.result(60)
+def test_what_is_sent_in_the_middle_of_a_request_gives_it_no_more_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"POST")
+        connection = Connection(ours, ServerLimits())
+        connection.begin()
+        ends_at = connection.ends_at
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert connection.ends_at == ends_at
 
 
 def test_a_client_that_is_gone_before_its_answer_is_forgotten(server: LocalServer) -> None:
@@ -175,6 +189,17 @@ def test_large_bodies_of_all_clients_together_are_bounded(device: EdgeDevice) ->
         wait_for(lambda: ask(server, INFER, large)[0] == 200, "the budget to be free again")
 
 
+def test_a_small_body_that_is_compressed_leaves_room_for_others(device: EdgeDevice) -> None:
+    limits = ServerLimits(body_bytes=1_000_000, all_bodies_bytes=1_000_000)
+    coding, body = {"Content-Encoding": "gzip"}, gzip.compress(json.dumps(GOOD).encode())
+    with LocalServer(device, port=0, limits=limits) as server, connected(server) as first:
+        head = b"POST %s HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        first.sendall(head % (INFER.encode(), len(body)) + body[:-1])
+        assert ask(server, INFER, body, coding)[0] == 200
+        first.sendall(body[-1:])
+        assert first.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
 @pytest.fixture
 def hanging(tmp_path: Path) -> Iterator[EdgeDevice]:
     with EdgeDevice.offline(make_release(tmp_path, defect="hang").folder) as device:
@@ -197,6 +222,27 @@ def test_a_model_that_hangs_holds_up_nobody_else_and_no_closing(hanging: EdgeDev
         server.close(timeout=0.5)
         assert time.monotonic() - began < 20
         assert received(sock) == b""
+
+
+def test_closing_waits_for_an_answer_which_is_the_last_of_its_connection(
+    hanging: EdgeDevice,
+) -> None:
+    server, x = LocalServer(hanging, port=0), rows(2)
+    x[0, 0] = 200.0
+    with connected(server) as sock, ThreadPoolExecutor(1) as pool:
+        sock.sendall(request(row_request(x.ravel().tolist(), x.shape)) + request(GOOD))
+        wait_for(lambda: any(c.is_answering for c in [*server._connections]), "the request")
+        closing = pool.submit(server.close, PATIENCE)
+        wait_for(lambda: all(c.is_ending for c in [*server._connections]), "closing to begin")
+        assert not closing.done()
+        serving = hanging._service.serving
+        assert serving is not None
+        serving.model.abort()
+        answer = received(sock)
+        closing.result(PATIENCE)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Connection: close\r\n" in answer
+    assert answer.endswith(b"}")
 
 
 def test_closing_lets_an_answer_finish_and_ends_the_rest(

@@ -75,6 +75,8 @@ def test_everything_that_http_takes_goes_through_a_frame_too(client: FrameClient
         (3, b"", 400),
         (3, b'{"id": "x"}', 400),
         (3, b'{"id": "x", "label": 1}', 400),
+        (3, b'{"id": "\\ud800", "label": 1}', 400),
+        (2, struct.pack("<I", 32) + b'{"inputs": [{"name": "\\ud800"}]}', 400),
         (0, b"", 400),
         (9, b"x", 400),
     ],
@@ -86,6 +88,14 @@ def test_a_wrong_frame_is_refused_and_the_next_is_answered(
     assert given == status
     assert why.decode()
     assert client.row(rows(1)[0].tobytes())["label"] is not None
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
+def test_a_model_number_that_nobody_has_is_refused(client: FrameClient, kind: int) -> None:
+    for number in (2, 0xFFFF):
+        status, why = client.ask(kind, b'{"id": "x", "label": 1}', number)
+        assert (status, f"no model number {number}".encode() in why) == (404, True)
+    assert client.row(rows(1)[0].tobytes(), 1)["label"] is not None
 
 
 def test_a_frame_beyond_the_limit_ends_the_connection(client: FrameClient) -> None:

@@ -15,7 +15,7 @@ from edge_sdk.contract.version import PACK_FORMAT
 from edge_sdk.errors import PackError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
-from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.reader import ABSENT, Pack
 from edge_sdk.packs.writer import write_pack
 from tests.edge.builders import CLASSES, make_release
 from tests.edge.packs.builders import value_release
@@ -54,6 +54,7 @@ def test_every_key_gets_its_own_answer_and_others_none(
             assert (found["probabilities"] == expected).all()
         strangers, _ = entries(200, seed=1)
         assert all(pack.get(key.tobytes()) is None for key in strangers)
+        assert {pack.find(key.tobytes()) for key in strangers} == {ABSENT}
 
 
 @settings(
