@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+EVENTS: Final = 5
+"""Newest events of a device that its status shows to people."""
 
 
 def show(value: Mapping[str, Any], *, as_json: bool) -> None:
@@ -26,7 +29,8 @@ def show(value: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the status of a device: for people its sentences first, and its own model once.
+    """Print the status of a device: for people its sentences and its newest events first, and its own
+    model once.
 
     Args:
         status: as :meth:`edge_sdk.EdgeDevice.status` gives it.
@@ -35,10 +39,12 @@ def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
-    print(*status.get("words", ()), "", sep="\n")
+    happened = [f"{local_time(e['at'])}  {e['text']}" for e in status.get("events", ())[-EVENTS:]]
+    print(*status.get("words", ()), *happened, "", sep="\n")
     own = status.get("name")
     others = {name: model for name, model in status.get("models", {}).items() if name != own}
-    facts = {name: value for name, value in status.items() if name not in ("words", "models")}
+    told = ("words", "events", "models", "hub_answered")  # in words above, or below
+    facts = {name: value for name, value in status.items() if name not in told}
     show(facts | ({"models": others} if others else {}), as_json=False)
 
 
