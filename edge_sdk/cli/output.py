@@ -29,8 +29,7 @@ def show(value: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def show_status(status: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the status of a device: for people its sentences and its newest events first, and its own
-    model once.
+    """Print the status of a device: for people sentences and events first, its own model once.
 
     Args:
         status: as :meth:`edge_sdk.EdgeDevice.status` gives it.
