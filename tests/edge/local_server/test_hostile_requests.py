@@ -175,6 +175,7 @@ def test_a_request_that_is_no_plain_http_is_refused(
         (b"{}", "br", 415),
         (b"{}", "gzip, gzip", 415),
     ],
+    ids=["a bomb", "cut", "more behind it", "another behind it", "none", "brotli", "twice"],
 )
 def test_compressed_bodies_are_bounded(
     server: LocalServer, body: bytes, coding: str, status: int
