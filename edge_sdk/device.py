@@ -144,18 +144,16 @@ class EdgeDevice(DeviceState, ModelCalls):
         self._assemble(config, meter, clock, link.boot, link, SyncSchedule(config))
         try:
             self._watch.thrift.ask(battery, metered)
-            for name in link.identity.models:
-                self._follow(name, link)
-            self._choose(model)
-            if not all(each.serves for each in self._models):
-                self.sync()
+            self._follow_all(link, model)
         except BaseException:
-            with contextlib.suppress(EdgeError):
-                for each in self._models:
-                    each.leave()
+            self._models.leave()
             link.store.close()
             raise
-        self._start_threads(background)
+        try:
+            self._start_threads(background)
+        except BaseException:  # SIGTERM, perhaps: nobody has the device yet to close it
+            self.close()
+            raise
 
     @classmethod
     def offline(
@@ -433,6 +431,14 @@ class EdgeDevice(DeviceState, ModelCalls):
         self._models.add(model)
         if len(self._models.names) > 1:
             self._meter.give_up(SHARED_METER)
+
+    def _follow_all(self, link: FleetLink, own: str | None) -> None:
+        """Follow the plans of all models, and sync if one of them has nothing to serve yet."""
+        for name in link.identity.models:
+            self._follow(name, link)
+        self._choose(own)
+        if not all(each.serves for each in self._models):
+            self.sync()
 
     def _follow(self, name: str, link: FleetLink) -> None:
         """Follow the plan of a model from now on, and serve what the last run left."""

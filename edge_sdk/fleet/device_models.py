@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import EdgeError, InputError
 from edge_sdk.system.logs import Log
 from edge_sdk.validation import check_model_name
 
@@ -68,6 +69,12 @@ class DeviceModels:
         only = self.names[0] if len(self.names) == 1 else None
         chosen = only if name is None else name
         self.own = None if chosen is None else self[chosen]
+
+    def leave(self) -> None:
+        """Note that an opening that failed ends on purpose."""
+        with contextlib.suppress(EdgeError):
+            for model in self:
+                model.leave()
 
     def fold(self) -> None:
         """Run one round of the telemetry thread for all; then raise what went wrong with one."""

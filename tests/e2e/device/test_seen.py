@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from edge_sdk.cli.main import main
 from edge_sdk.config import DeviceConfig
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.local_events import LocalEvent
+from edge_sdk.service.stopping import Stopped
 from tests.conftest import Publish
 from tests.e2e.live import ALONE
 from tests.e2e.test_live import touched
@@ -143,6 +145,25 @@ def test_edge_run_writes_a_health_file_for_its_supervisor(
         running.terminate()
     assert running.returncode == 0
     assert main(["health", str(file)]) == 1  # it is closed
+
+
+def test_a_device_that_is_told_to_stop_as_it_is_opened_is_closed(
+    hub: HubProcess, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("ended")
+    file, token = tmp_path / "health.json", hub.token("ended")
+    config = replace(ALONE, health_file=str(file))
+
+    def stopped(*_: Any) -> None:
+        wait_for(file.exists, "the threads that were started to look after the device")
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_sdk.processes.owner.own", stopped)
+        with pytest.raises(Stopped):
+            EdgeDevice(tmp_path / "d", hub=hub.url, token=token, model="ended", config=config)
+    assert main(["health", str(file)]) == 1  # it is closed
+    EdgeDevice(tmp_path / "d", hub=hub.url, background=False).close()  # and its folder is free
 
 
 def test_the_status_of_a_device_that_serves_nobody_is_in_its_health_file(

@@ -97,7 +97,7 @@ def test_a_picture_comes_as_its_pixels(mode: str) -> None:
     image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
     picture = image.fromarray(PIXELS).convert(mode)
     came = sent({"x": [picture, picture]})["x"]
-    assert np.array_equal(as_array(PICTURES, came), as_array(PICTURES, [picture, picture]))
+    assert np.array_equal(as_array(PICTURES, 0, came), as_array(PICTURES, 0, [picture, picture]))
 
 
 def test_a_picture_of_more_bits_is_refused_there_as_it_is_here() -> None:
@@ -105,7 +105,7 @@ def test_a_picture_of_more_bits_is_refused_there_as_it_is_here() -> None:
     picture = image.new("F", (3, 2))
     for each in (picture, sent(picture)):
         with pytest.raises(InputError, match="eight bits a channel, got mode 'F'"):
-            as_array(PICTURES, each)
+            as_array(PICTURES, 0, each)
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x00\xff", bytearray(b"ab"), memoryview(b"abc")])
