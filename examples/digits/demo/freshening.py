@@ -202,8 +202,8 @@ def _kill_during_update(story: Story) -> str | None:
     deadline = time.monotonic() + PATIENCE
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         while time.monotonic() < deadline:
-            row = db.execute("SELECT content FROM value WHERE name = 'update'").fetchone()
-            phase = json.loads(row[0])["phase"] if row else "idle"
+            update = _update_of(db)
+            phase = update["phase"] if update else "idle"
             if phase != "idle":
                 story.fleet.kill_device(KILLED)
                 return str(phase)
@@ -213,6 +213,14 @@ def _kill_during_update(story: Story) -> str | None:
 
 def _current_release(story: Story, number: int) -> Path:
     with contextlib.closing(sqlite3.connect(story.fleet.state(number) / "device.db")) as db:
-        row = db.execute("SELECT content FROM value WHERE name = 'update'").fetchone()
-    manifest: str = json.loads(row[0])["current"]["manifest"]
-    return story.fleet.state(number) / "releases" / manifest
+        update = _update_of(db)
+    assert update is not None
+    manifest: str = update["current"]["manifest"]
+    return story.fleet.state(number) / "models" / "digits" / "releases" / manifest
+
+
+def _update_of(db: sqlite3.Connection) -> dict[str, Any] | None:
+    """Return what a device has noted of its updates of the model."""
+    query = "SELECT content FROM value WHERE name = 'models/digits/update'"
+    row = db.execute(query).fetchone()
+    return json.loads(row[0]) if row else None
