@@ -115,7 +115,11 @@ def test_another_process_sees_what_the_owner_does_but_is_not_called_back(
             "--watch",
             "0.1",
         ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        # Tests that run in the background of a shell ignore SIGINT, and so would what they start.
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as watching:  # fmt: skip
             assert watching.stdout is not None
             lines: list[str] = []
             publish("eyes", "2.1", seed=4)

@@ -26,9 +26,11 @@ def test_it_says_where_it_is_answers_and_ends_when_told(
 ) -> None:
     path = tmp_path / "e.sock"
     words = [*SERVE, str(release.folder), "--port", "0", "--socket", str(path)]
+    # Tests that run in the background of a shell ignore SIGINT, and so would what they start.
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    ) as process:
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:")
