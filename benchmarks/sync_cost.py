@@ -1,6 +1,6 @@
 """What a sync of a device costs: bytes on the wire, bytes written, wake-ups.
 
-``python -m benchmarks.sync_cost`` prints the table of docs/THRIFT.md, from a real hub.
+``python -m benchmarks.sync_cost`` prints the table of docs/ENERGY.md, from a real hub.
 """
 
 from __future__ import annotations

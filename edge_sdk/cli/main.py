@@ -8,11 +8,12 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.cli.console import add_version, may_be_piped
 from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
+from edge_sdk.cli.log_options import add_log_options
 from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
@@ -25,9 +26,6 @@ from edge_sdk.cli.watching import add_health_command, add_status_command
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import Prediction
-
-LEVELS: Final = ("debug", "info", "warning", "error")
-FORMATS: Final = ("text", "json")
 
 
 @may_be_piped
@@ -57,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
-    add_serve(commands, _add_log_options)
+    add_serve(commands)
     add_status_command(commands, json_output)
     text = "sync an enrolled device with its hub once, whoever runs it"
     sync = commands.add("sync", text, ["edge sync state/"], parent=json_output)
@@ -96,23 +94,8 @@ def _add_run(commands: CommandGroups) -> None:
         help="write here every ten seconds how the device is, for edge health",
     )
     add_provider_options(run)
-    _add_log_options(run)
+    add_log_options(run)
     run.set_defaults(run=_run)
-
-
-def _add_log_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--log-level",
-        choices=LEVELS,
-        default="warning",
-        help="the least that is logged to standard error (default: warning)",
-    )
-    command.add_argument(
-        "--log-format",
-        choices=FORMATS,
-        default="text",
-        help="of the log: a line of text, or a JSON object a line (default: text)",
-    )
 
 
 def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:

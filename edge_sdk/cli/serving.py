@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.cli.help import CommandGroups
+from edge_sdk.cli.log_options import add_log_options
 from edge_sdk.cli.providers import add_provider_options, providers_of
 from edge_sdk.cli.reaching import reached
 
@@ -18,16 +18,10 @@ if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
 
 PORT: Final = 8080
-LogOptions = Callable[[argparse.ArgumentParser], None]
 
 
-def add_serve(commands: CommandGroups, log_options: LogOptions) -> None:
-    """Add ``serve``.
-
-    Args:
-        commands: to add it to.
-        log_options: adds the options of logging.
-    """
+def add_serve(commands: CommandGroups) -> None:
+    """Add ``serve``."""
     serve = commands.add(
         "serve",
         "answer other programs on this machine, in the Open Inference Protocol over HTTP",
@@ -62,7 +56,7 @@ def add_serve(commands: CommandGroups, log_options: LogOptions) -> None:
         help="of a web page whose scripts may ask, such as http://localhost:3000; may be repeated",
     )
     add_provider_options(serve)
-    log_options(serve)
+    add_log_options(serve)
 
     serve.set_defaults(run=_serve)
 

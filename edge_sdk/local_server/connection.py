@@ -14,6 +14,7 @@ import contextlib
 import math
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from edge_sdk.local_server.limits import ServerLimits
@@ -52,13 +53,32 @@ class Connection:
         self._socket = sock
         self._limits = limits
 
+    def serve(self, exchange: Callable[[Connection], bool]) -> None:
+        """Answer requests until the client or a refusal ends the connection, then close it.
+
+        Args:
+            exchange: reads one request and answers it; returns True if there may be another.
+        """
+        is_kept = True
+        try:
+            while is_kept:
+                self.begin()
+                is_kept = exchange(self)
+        except ConnectionEnded:
+            pass
+        # What a client still sends is taken, so that it gets to read why no more is answered.
+        self.close(linger=self.is_ending or not is_kept)
+
     def begin(self) -> None:
         """Wait for the first bytes of a request.
 
         Raises:
-            ConnectionEnded: none came.
+            ConnectionEnded: none came, or none is to be read any more.
         """
         self.is_answering = False
+        # In this order: end() interrupts what waits here, or is seen here.
+        if self.is_ending:
+            raise ConnectionEnded
         self.waiting_since = now = time.monotonic()
         if not self.received:
             self.ends_at = now + self._limits.idle_seconds

@@ -80,14 +80,7 @@ class FrameService:
 
     def serve(self, connection: Connection) -> None:
         """Answer frames until the client ends the connection."""
-        is_kept = True
-        try:
-            while is_kept:
-                connection.begin()
-                is_kept = self._exchange(connection) and not connection.is_ending
-        except ConnectionEnded:
-            pass
-        connection.close(linger=not is_kept)
+        connection.serve(self._exchange)
 
     def _exchange(self, connection: Connection) -> bool:
         size, kind, number = HEADER.unpack(connection.take(HEADER.size))

@@ -61,15 +61,7 @@ class HttpService:
 
     def serve(self, connection: Connection) -> None:
         """Answer requests until the client or a refusal ends the connection."""
-        is_kept = True
-        try:
-            while is_kept:
-                connection.begin()
-                is_kept = self._exchange(connection)
-        except ConnectionEnded:
-            pass
-        # What a client still sends of a refused body is taken, so that it gets to read why.
-        connection.close(linger=not is_kept)
+        connection.serve(self._exchange)
 
     def _exchange(self, connection: Connection) -> bool:
         """Read a request and answer it; return True if there may be another."""

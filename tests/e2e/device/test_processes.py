@@ -35,6 +35,7 @@ from edge_sdk.system.owner_file import OWNER_FILE, read_owner
 from tests.conftest import Publish
 from tests.edge.builders import make_release, rows, softmax
 from tests.edge.system.test_operating_system import ELSEWHERE
+from tests.forked import in_a_child
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
@@ -507,19 +508,6 @@ def test_an_asyncio_process_attaches_and_never_waits_in_its_loop(
 
 
 # Fork
-
-
-def in_a_child(what: Any) -> int:
-    child = os.fork()
-    if child == 0:  # pragma: no cover - another process
-        code = 1
-        try:
-            what()
-            code = 0
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_forked_child_is_attached_to_its_parent(

@@ -153,6 +153,23 @@ def test_what_is_sent_in_the_middle_of_a_request_gives_it_no_more_time() -> None
         assert connection.ends_at == ends_at
 
 
+def test_a_connection_that_is_ended_behind_its_answer_waits_for_no_other_request() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"two requests, the second of which was sent at once")
+        connection = Connection(ours, ServerLimits())
+        served: list[bytes] = []
+
+        def exchange(of: Connection) -> bool:
+            served.append(of.take(12))
+            of.answering()
+            of.end()  # as the server does when it is closed, once the answer is as good as sent
+            return True
+
+        connection.serve(exchange)
+        assert served == [b"two requests"]
+
+
 def test_a_client_that_is_gone_before_its_answer_is_forgotten(server: LocalServer) -> None:
     for cut in (1, 40, -1, None):
         with connected(server) as sock:

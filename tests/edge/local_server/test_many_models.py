@@ -20,52 +20,41 @@ X = rows(2)
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeDevice]:
+def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeDevice]:
     folder = tmp_path_factory.mktemp("several")
     folders = [make_release(folder / n, seed=s, model=n).folder for n, s in SEEDS.items()]
     with EdgeDevice.offline(folders) as device:
         yield device
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("s") / "edge.sock"
-
-
-@pytest.fixture(scope="module")
-def served(several: EdgeDevice, path: Path) -> Iterator[LocalServer]:
-    with LocalServer(several, port=0, path=path) as server:
-        yield server
-
-
-def test_each_model_answers_to_its_name(served: LocalServer) -> None:
+def test_each_model_answers_to_its_name(server: LocalServer) -> None:
     for name, seed in SEEDS.items():
         where = f"/v2/models/{name}/infer"
         for x in (X[:1], X):
-            status, answer, _ = ask(served, where, row_request(x.ravel().tolist(), x.shape))
+            status, answer, _ = ask(server, where, row_request(x.ravel().tolist(), x.shape))
             assert (status, answer["model_name"]) == (200, name)
             shares = np.reshape(tensors(answer)["probabilities"], (-1, 3))
             assert np.allclose(shares, softmax(x, seed), atol=1e-6)
-    status, answer, _ = ask(served, "/v2/models/mouth/infer", row_request([1, 2, 3, 4]))
+    status, answer, _ = ask(server, "/v2/models/mouth/infer", row_request([1, 2, 3, 4]))
     assert (status, answer["error"]) == (
         404,
         "there is no model 'mouth' here, but ears, eyes, nose",
     )
 
 
-def test_all_of_them_are_listed(served: LocalServer) -> None:
-    models = ask(served, "/v2/models")[1]["models"]
+def test_all_of_them_are_listed(server: LocalServer) -> None:
+    models = ask(server, "/v2/models")[1]["models"]
     assert [(m["name"], m["versions"]) for m in models] == [(name, ["1.0"]) for name in SEEDS]
-    assert all(ask(served, f"/v2/models/{m['name']}")[1] == m for m in models)
-    status, index, _ = ask(served, "/v2/repository/index", b"")
+    assert all(ask(server, f"/v2/models/{m['name']}")[1] == m for m in models)
+    status, index, _ = ask(server, "/v2/repository/index", b"")
     assert (status, [each["state"] for each in index]) == (200, ["READY"] * 3)
-    assert ask(served, "/v2/health/ready")[:2] == (200, {"ready": True})
-    text = ask(served, "/metrics")[1].decode()
+    assert ask(server, "/v2/health/ready")[:2] == (200, {"ready": True})
+    text = ask(server, "/metrics")[1].decode()
     assert 'edge_device_ready{model="nose"} 1' in text
 
 
-def test_frames_name_them_by_number(served: LocalServer, path: Path) -> None:
-    client = FrameClient(path)
+def test_frames_name_them_by_number(server: LocalServer, socket_path: Path) -> None:
+    client = FrameClient(socket_path)
     status, listed = client.ask(5, b"")
     assert (status, [each["name"] for each in json.loads(listed)]) == (200, list(SEEDS))
     for number, (name, seed) in enumerate(SEEDS.items(), 1):
@@ -82,16 +71,16 @@ def test_frames_name_them_by_number(served: LocalServer, path: Path) -> None:
     client.close()
 
 
-def test_a_label_for_one_model_is_not_taken_by_another(served: LocalServer) -> None:
-    _, answer, _ = ask(served, "/v2/models/eyes/infer", row_request([1, 2, 3, 4]))
+def test_a_label_for_one_model_is_not_taken_by_another(server: LocalServer) -> None:
+    _, answer, _ = ask(server, "/v2/models/eyes/infer", row_request([1, 2, 3, 4]))
     told = {"id": answer["parameters"]["prediction_id"], "label": 1}
-    assert ask(served, "/v2/models/ears/feedback", told)[0] == 400
-    assert ask(served, "/v2/models/eyes/feedback", told)[0] == 200
+    assert ask(server, "/v2/models/ears/feedback", told)[0] == 400
+    assert ask(server, "/v2/models/eyes/feedback", told)[0] == 200
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_has_no_part_in_the_server(several: EdgeDevice, tmp_path: Path) -> None:
-    server = LocalServer(several, port=0, path=tmp_path / "s")
+def test_a_forked_child_has_no_part_in_the_server(device: EdgeDevice, tmp_path: Path) -> None:
+    server = LocalServer(device, port=0, path=tmp_path / "s")
     with connected(server) as idle:
         assert ask(server, "/v2/health/live")[0] == 200  # so that the idle one was taken, too
         child = os.fork()

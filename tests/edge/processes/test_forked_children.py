@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +15,9 @@ from edge_sdk import EdgeDevice
 from edge_sdk.device_kinds.offline import OfflineDevice
 from edge_sdk.errors import InputError
 from tests.edge.builders import make_release, rows, softmax
+from tests.forked import in_a_child
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-def in_a_child(what: Callable[[], object]) -> int:
-    child = os.fork()
-    if child == 0:  # pragma: no cover - another process
-        code = 1
-        try:
-            what()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture
