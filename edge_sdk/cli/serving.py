@@ -67,7 +67,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from edge_sdk.local_server.server import LocalServer
     from edge_sdk.service.manager import ServiceManager, supervised
     from edge_sdk.service.run import described
-    from edge_sdk.service.stopping import sleep_until_stopped, until_stopped
+    from edge_sdk.service.stopping import until_stopped
 
     configure_logging(arguments.log_level, arguments.log_format)
     if not is_loopback(arguments.host):
@@ -75,7 +75,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(warning, file=sys.stderr)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        until_stopped(),
+        until_stopped() as signals,
         _opened(arguments) as device,
         LocalServer(
             device,
@@ -87,7 +87,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         supervised(device, functools.partial(described, device), ServiceManager()),
     ):
         print(server.url, flush=True)
-        sleep_until_stopped()
+        signals.sleep()
     return 0
 
 

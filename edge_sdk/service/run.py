@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from edge_sdk.errors import StateError
 from edge_sdk.service.manager import ServiceManager, supervised
-from edge_sdk.service.stopping import sleep_until_stopped, until_stopped
+from edge_sdk.service.stopping import until_stopped
 from edge_sdk.system.operating_system import is_null_device
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def run_device(
         EdgeError: the device cannot be opened.
     """
     with (
-        until_stopped(),
+        until_stopped() as signals,
         opened() as device,
         supervised(device, functools.partial(described, device), ServiceManager()),
     ):
         if rows is None or is_null_device(rows.fileno()):
-            sleep_until_stopped()
-        for line in rows or ():
+            signals.sleep()
+        for line in signals.lines(rows):
             if line.strip():
                 answer(device, line)
 
