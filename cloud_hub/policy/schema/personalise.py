@@ -1,0 +1,62 @@
+"""The section ``personalise`` of a model's policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.names import check_name
+from edge_sdk.contract.serving_terms import Personalisation
+
+
+@dataclass(frozen=True)
+class PersonalisePolicy:
+    """How devices adapt to a unit (user, session), in private.
+
+    ``mode``: ``off``; ``learn``: devices gather and report, and nobody is served a correction;
+    ``on``: they serve it where the prior says that it helps, or the unit has shown it.
+    ``unit_column`` names the units in labelled rows, for the prior that units without history begin
+    with; it is no feature of the model. ``cohort`` is an attribute of devices, and a column of
+    those rows: each of its values has a prior mean of its own.
+
+    A device with fewer than ``minimum_units`` adds nothing to the hub's sums, unless ``epsilon``
+    gives each of its reports noise (differential privacy by unit; at most 2). What was learned of a
+    unit is worth half after ``half_life_labels`` further labels of it, or ``half_life_days``. Of
+    rankings at most the share ``explore`` is drawn by chance. Units take ``memory_bytes`` of a
+    device's RAM at most, and the least recently used wait on its disk.
+    """
+
+    mode: Literal["off", "learn", "on"] = "off"
+    unit_column: str | None = None
+    cohort: str | None = None
+    minimum_units: int = 20
+    epsilon: float | None = None
+    half_life_labels: float = 500.0
+    half_life_days: float = 90.0
+    explore: float = 0.1
+    memory_bytes: int = 8_000_000
+
+    def __post_init__(self) -> None:
+        require(self.unit_column != "", "unit_column: expected the name of a column")
+        if self.cohort is not None:
+            check_name("cohort", self.cohort)
+        same = self.cohort is not None and self.cohort == self.unit_column
+        require(not same, "cohort: a cohort has many units, so it is not the unit_column")
+        self._terms("on")  # refuses what no plan could say
+
+    @property
+    def terms(self) -> Personalisation | None:
+        """What the plan says of it; ``None`` if it is off."""
+        return None if self.mode == "off" else self._terms(self.mode)
+
+    def _terms(self, mode: Literal["learn", "on"]) -> Personalisation:
+        return Personalisation(
+            mode=mode,
+            minimum_units=self.minimum_units,
+            epsilon=self.epsilon,
+            half_life_labels=self.half_life_labels,
+            half_life_days=self.half_life_days,
+            explore=self.explore,
+            memory_bytes=self.memory_bytes,
+        )
