@@ -93,6 +93,10 @@ MOST_EPSILON: Final = 2.0
 """Largest ε of noise that may replace a minimum of units: beyond it noise hides nothing."""
 
 
+Exploration = Literal["thompson", "linucb", "none"]
+"""Rule by which rankings explore within a session."""
+
+
 @dataclass(frozen=True)
 class Personalisation:
     """Rules by which devices adapt to a unit (user, session).
@@ -101,9 +105,10 @@ class Personalisation:
     ``on`` they serve it where the prior says that it helps, or the unit has shown it. A device with
     fewer than ``minimum_units`` adds nothing to the hub's sums, unless each of its reports gets
     noise of ``epsilon`` (differential privacy by unit). What was learned of a unit is worth half
-    after ``half_life_labels`` further labels of it, or ``half_life_days``. Of rankings at most the
-    share ``explore`` is drawn by chance. Units take ``memory_bytes`` of RAM at most; the least
-    recently used wait on the disk.
+    after ``half_life_labels`` further labels of it, or ``half_life_days``. A ranking
+    is with a chance of at most ``explore`` not the one that the unit's model thinks best, drawn as
+    ``exploration`` says. Units take ``memory_bytes`` of RAM at most; the least recently used wait
+    on the disk.
     """
 
     mode: Literal["learn", "on"] = "on"
@@ -111,6 +116,7 @@ class Personalisation:
     epsilon: float | None = None
     half_life_labels: float = 500.0
     half_life_days: float = 90.0
+    exploration: Exploration = "thompson"
     explore: float = 0.1
     memory_bytes: int = 8_000_000
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import check_name
-from edge_sdk.contract.serving_terms import Personalisation
+from edge_sdk.contract.serving_terms import Exploration, Personalisation
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class PersonalisePolicy:
 
     A device with fewer than ``minimum_units`` adds nothing to the hub's sums, unless ``epsilon``
     gives each of its reports noise (differential privacy by unit; at most 2). What was learned of a
-    unit is worth half after ``half_life_labels`` further labels of it, or ``half_life_days``. Of
-    rankings at most the share ``explore`` is drawn by chance. Units take ``memory_bytes`` of a
-    device's RAM at most, and the least recently used wait on its disk.
+    unit is worth half after ``half_life_labels`` further labels of it, or ``half_life_days``. A
+    ranking is with a chance of at most ``explore`` not the one that the unit's model thinks best,
+    drawn as ``exploration`` says. Units take ``memory_bytes`` of a device's RAM at most, and the
+    least recently used wait on its disk.
     """
 
     mode: Literal["off", "learn", "on"] = "off"
@@ -34,6 +35,7 @@ class PersonalisePolicy:
     epsilon: float | None = None
     half_life_labels: float = 500.0
     half_life_days: float = 90.0
+    exploration: Exploration = "thompson"
     explore: float = 0.1
     memory_bytes: int = 8_000_000
 
@@ -57,6 +59,7 @@ class PersonalisePolicy:
             epsilon=self.epsilon,
             half_life_labels=self.half_life_labels,
             half_life_days=self.half_life_days,
+            exploration=self.exploration,
             explore=self.explore,
             memory_bytes=self.memory_bytes,
         )
