@@ -29,6 +29,7 @@ from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name, check_provider
+from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
@@ -232,7 +233,8 @@ class Plan:
     """The signed target ``plans/MODEL.json``. ``serial`` only ever rises.
 
     ``providers`` are the accelerators (execution providers of onnxruntime) on which devices may run
-    the model, besides the CPU; none for all that a device has.
+    the model, besides the CPU; none for all that a device has. ``sessions`` are the running features
+    that devices keep of units' sessions.
     """
 
     model: str
@@ -243,6 +245,7 @@ class Plan:
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
     providers: tuple[str, ...] = ()
+    sessions: SessionFeatures | None = None
     format: Literal[1] = PLAN_FORMAT
 
     def __post_init__(self) -> None:

@@ -127,6 +127,7 @@ class RolloutController:
             ReleaseError: it does not load.
         """
         with self._lock:
+            self._use_sessions()
             assignment = self._link.current_assignment()
             predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
@@ -138,6 +139,7 @@ class RolloutController:
         What an experiment needs and does not load here has failed: the device leaves it.
         """
         with self._lock:
+            self._use_sessions()
             slot = self._updater.slot()
             if slot is None or self._service.serving is None:
                 return
@@ -149,6 +151,22 @@ class RolloutController:
             if assignment.beside != self._beside:
                 self._unsettled = not self._run_beside(assignment.beside, slot)
             self._log_experiment(assignment)
+
+    def _use_sessions(self) -> None:
+        """Keep the session features that the plan declares; another declaration begins anew."""
+        plan, service = self._link.plan, self._service
+        declared = None if plan is None else plan.sessions
+        before = None if service.sessions is None else service.sessions.declared
+        if declared == before:
+            return
+        service.use_sessions(None)  # it stores what it has before another one opens the file
+        store = None
+        if declared is not None:
+            store = self._link.opened_sessions(declared)
+        service.use_sessions(store)
+        if before is not None:
+            now = "none" if declared is None else declared.ref
+            _log.info("session features %s were %s; sessions begin anew", now, before.ref)
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:
         """Log which experiment begins or ends on this device."""

@@ -36,14 +36,16 @@ class UnitSession:
 
     Attributes:
         unit: whose it is.
+        is_here: it is in this process, so that no call of it waits for another one.
 
     Args:
         calls: of the model.
         unit: a checked text.
+        is_here: the same.
     """
 
-    def __init__(self, calls: SessionCalls, unit: str) -> None:
-        self.unit = unit
+    def __init__(self, calls: SessionCalls, unit: str, *, is_here: bool) -> None:
+        self.unit, self.is_here = unit, is_here
         self._calls = calls
         self._event = calls.session_event
         self._ended = False
