@@ -324,6 +324,7 @@ class Plans:
             sharing=policy.sharing,
             cascade=policy.cascade,
             providers=policy.providers,
+            personalise=policy.personalise.terms,
         )
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
         detail: dict[str, Any] = {"serial": serial, "reason": reason}

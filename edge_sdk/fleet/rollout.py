@@ -23,6 +23,7 @@ from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
 from edge_sdk.experiments.interleaving import Interleaver
+from edge_sdk.fleet.personal_priors import PriorOpener
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor
@@ -69,6 +70,7 @@ class RolloutController:
         self._beside: RunningCandidates | None = None
         self._experiment: str | None = None
         self._unsettled = False
+        self._priors = PriorOpener(link.updater.refused)
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
         end = (self._updater, link.crash_marker, link.certifier, os.getpid())
@@ -76,9 +78,15 @@ class RolloutController:
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
+    @property
+    def prior_trouble(self) -> str | None:
+        """Return why what serves does so without its personal prior; ``None`` if it does not."""
+        return self._priors.trouble(self._updater.state.current)
+
     def start(self) -> None:
         """Serve what the last run left; an interrupted activation is finished or undone."""
         self._link.entities.restore()
+        self._link.clear_sessions()
         updater = self._updater
         slot = updater.recover()
         try:
@@ -159,14 +167,14 @@ class RolloutController:
         before = None if service.sessions is None else service.sessions.declared
         if declared == before:
             return
+        store = service.sessions
         service.use_sessions(None)  # it stores what it has before another one opens the file
-        store = None
+        self._link.clear_sessions()
         if declared is not None:
-            store = self._link.opened_sessions(declared)
-        service.use_sessions(store)
-        if before is not None:
-            now = "none" if declared is None else declared.ref
-            _log.info("session features %s were %s; sessions begin anew", now, before.ref)
+            opened = self._link.opened_sessions(declared)
+            if store is not None and not opened.adopt(store):
+                _log.info("session features are %s now: sessions begin anew", declared.ref)
+            service.use_sessions(opened)
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:
         """Log which experiment begins or ends on this device."""
@@ -211,7 +219,9 @@ class RolloutController:
         if plan is None:
             return ServingTerms()
         sharing = plan.sharing.at_most(self._config.shared_tensor_bytes)
-        return ServingTerms(experiment, arm, plan.reporting, sharing, plan.cascade)
+        return ServingTerms(
+            experiment, arm, plan.reporting, sharing, plan.cascade, plan.personalise
+        )
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
@@ -219,6 +229,11 @@ class RolloutController:
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
+        # With the terms: where the plan has switched personalisation off, no prior is opened.
+        if terms.personalise is not None:
+            prior = self._priors.open(slot, release, partial(damage.__setitem__, "prior"))
+        else:
+            prior = None
         predictor = self._service.open(
             release,
             terms,
@@ -226,7 +241,11 @@ class RolloutController:
             features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.shared.client.predict,
             share=self._link.shared.share,
+            prior=prior,
+            attributes=self._link.shared.attributes,
         )
+        if slot.prior is not None and slot.ref.prior is not None:
+            predictor.scrub.watch("prior", slot.prior, slot.ref.prior)
         for name, what in damage.items():
             predictor.scrub.add(name, what)
         return predictor

@@ -10,18 +10,17 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.errors import StateError
 from edge_sdk.personalise.unit_file import StoredUnit, UnitFile
+from edge_sdk.sessions.session_file import SESSIONS_FILE, remove_sessions
 
 SAVE_SECONDS: Final = 30.0
 """Seconds between two writings: what a kill takes of a session."""
 
-SESSIONS_FILE: Final = "sessions.db"
 _SPACE: Final = "space"
 
 
@@ -36,7 +35,7 @@ class KeptSessions:
 
     def __init__(self, folder: Path, secret: bytes, declared: SessionFeatures) -> None:
         self._secret = secret
-        self._space = space_of(declared)
+        self._space = declared.rules_digest
         path = folder / SESSIONS_FILE
         owner = self._key(SESSIONS_FILE)
         self._file = UnitFile(path, declared.sessions, owner)
@@ -98,16 +97,3 @@ class KeptSessions:
     def _key(self, unit: str) -> bytes:
         raw = unit.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(raw, key=self._secret, digest_size=16).digest()
-
-
-def space_of(declared: SessionFeatures) -> str:
-    """Return a name of what states depend on: not of versions, bounds and defaults."""
-    features = tuple(replace(each, default=None) for each in declared.features)
-    bare = SessionFeatures("set", 1, features, declared.fields, declared.idle_seconds)
-    return hashlib.sha256(bare.to_json()).hexdigest()
-
-
-def remove_sessions(folder: Path) -> None:
-    """Remove the file of a model's sessions, where there is one."""
-    for end in ("", "-wal", "-shm"):
-        (folder / f"{SESSIONS_FILE}{end}").unlink(missing_ok=True)

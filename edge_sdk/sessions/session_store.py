@@ -64,6 +64,23 @@ class SessionStore:
         """What was declared."""
         return self.rules.declared
 
+    def adopt(self, other: SessionStore) -> bool:
+        """Go on with the sessions of a store that is closed, if they are of the same rules.
+
+        Returns:
+            Whether they are.
+        """
+        if other.declared.rules_digest != self.declared.rules_digest:
+            return False
+        with other._lock, self._lock:
+            for unit, state in other._sessions.items():
+                if unit not in self._sessions:
+                    self._add(unit, state)
+            if self._kept is not None:
+                self._changed.update(self._sessions)
+            self._make_room()
+        return True
+
     def event(self, unit: str, event: Mapping[str, Any], at: Any = None) -> None:
         """Take an event into the session of a unit, which begins with it where there is none.
 

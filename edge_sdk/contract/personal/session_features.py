@@ -9,8 +9,9 @@ Invariant: what is declared takes memory of a bounded size for each session, wha
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from edge_sdk.contract.codec import decode, encode
@@ -168,6 +169,13 @@ class SessionFeatures:
     def ref(self) -> str:
         """``NAME@N``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def rules_digest(self) -> str:
+        """SHA-256 of what sessions depend on: not of version, bounds and defaults."""
+        features = tuple(replace(each, default=None) for each in self.features)
+        bare = SessionFeatures("rules", 1, features, self.fields, self.idle_seconds)
+        return hashlib.sha256(bare.to_json()).hexdigest()
 
     @classmethod
     def from_json(cls, raw: bytes) -> SessionFeatures:
