@@ -1,0 +1,1 @@
+"""Formats of personalisation: priors, and what devices report of it."""

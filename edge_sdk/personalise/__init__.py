@@ -1,0 +1,1 @@
+"""Adapting to a unit (user, session) on the device; imported only where a plan says so."""
