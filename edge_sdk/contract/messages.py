@@ -277,7 +277,7 @@ Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
 """``waiting``: the device puts an update off, for its window, its network or its application.
 ``fell_back``: a file did not come in its cheapest form and came whole; or a variant does not work
 there on a provider, which gave up or was refused (``step`` is ``probe``, or ``choice`` for what is
-there already). Neither is a failure.
+there already); or its personal prior is of another release (``load``). None is a failure.
 """
 
 

@@ -51,11 +51,15 @@ class PackRef:
 
 @dataclass(frozen=True)
 class PriorRef(PackRef):
-    """A personal prior in the repository: it is the signed target ``priors/MODEL/SHA256.prior``."""
+    """A personal prior in the repository: the signed target ``packs/MODEL/SHA256.prior``.
+
+    It is below ``packs/`` because that is what publishers may sign at every hub: a path of its own
+    would need the offline keys of each.
+    """
 
     def target(self, model: str) -> str:
         """Path of the signed target."""
-        return f"priors/{model}/{self.file.sha256}.prior"
+        return f"packs/{model}/{self.file.sha256}.prior"
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,14 @@ class ReleaseRef:
         check_digest("manifest", self.manifest)
 
     @property
+    def packs(self) -> tuple[PackRef, ...]:
+        """The packs that there are."""
+        return tuple(file for file in (self.pack, self.features) if file is not None)
+
+    @property
     def files(self) -> tuple[PackRef, ...]:
         """The files that there are beside the release."""
-        files = (self.pack, self.features, self.prior)
-        return tuple(file for file in files if file is not None)
+        return self.packs if self.prior is None else (*self.packs, self.prior)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,6 @@ from typing import Final, Literal
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.limits import LARGEST_ERROR
 
-LARGEST_HALF_LIFE: Final = 1e9
-"""Labels or days: as good as never, and no power of it overflows."""
-
 Metric = Literal["max_probability", "margin", "entropy"]
 """Confidence of an answer, computed from its probabilities."""
 
@@ -93,6 +90,10 @@ MOST_EPSILON: Final = 2.0
 """Largest ε of noise that may replace a minimum of units: beyond it noise hides nothing."""
 
 
+Exploration = Literal["thompson", "linucb", "none"]
+"""Rule by which rankings explore within a session."""
+
+
 @dataclass(frozen=True)
 class Personalisation:
     """Rules by which devices adapt to a unit (user, session).
@@ -100,25 +101,20 @@ class Personalisation:
     ``mode``: with ``learn`` devices gather and report, and nobody is served a correction; with
     ``on`` they serve it where the prior says that it helps, or the unit has shown it. A device with
     fewer than ``minimum_units`` adds nothing to the hub's sums, unless each of its reports gets
-    noise of ``epsilon`` (differential privacy by unit). What was learned of a unit is worth half
-    after ``half_life_labels`` further labels of it, or ``half_life_days``. Of rankings at most the
-    share ``explore`` is drawn by chance. Units take ``memory_bytes`` of RAM at most; the least
-    recently used wait on the disk.
+    noise of ``epsilon`` (differential privacy by unit). A ranking is with a chance of at most
+    ``explore`` not the one that the unit's model thinks best, drawn as ``exploration`` says. Units
+    take ``memory_bytes`` of RAM at most; the least recently used wait on the disk.
     """
 
     mode: Literal["learn", "on"] = "on"
     minimum_units: int = 20
     epsilon: float | None = None
-    half_life_labels: float = 500.0
-    half_life_days: float = 90.0
+    exploration: Exploration = "thompson"
     explore: float = 0.1
     memory_bytes: int = 8_000_000
 
     def __post_init__(self) -> None:
         check_units(self.minimum_units, self.epsilon)
-        for name in ("half_life_labels", "half_life_days"):
-            value = getattr(self, name)
-            require(0 < value <= LARGEST_HALF_LIFE, f"{name}: expected above 0, got {value:g}")
         require(0 <= self.explore <= 0.5, f"explore: expected 0 to 0.5, got {self.explore:g}")
         least = 100_000
         fits = self.memory_bytes >= least

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.config import DeviceConfig
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
@@ -106,6 +107,8 @@ class ActiveReleases:
         share: bool = False,
         monitoring: bool = True,
         alone: bool = False,
+        prior: PersonalPrior | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Predictor:
         """Load a release, ready to answer.
 
@@ -118,6 +121,8 @@ class ActiveReleases:
             share: the owner agrees to share labelled rows.
             monitoring: its predictions are counted.
             alone: with a model of its own in memory, even if another one has it already.
+            prior: what units without history begin with, made for this release.
+            attributes: of the device, which name its cohort.
 
         Raises:
             ReleaseError: the model does not load.

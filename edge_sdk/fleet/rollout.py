@@ -23,6 +23,7 @@ from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
 from edge_sdk.experiments.interleaving import Interleaver
+from edge_sdk.fleet.personal_priors import PriorOpener
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor
@@ -69,12 +70,18 @@ class RolloutController:
         self._beside: RunningCandidates | None = None
         self._experiment: str | None = None
         self._unsettled = False
+        self._priors = PriorOpener(link.updater.refused)
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
         end = (self._updater, link.crash_marker, link.certifier, os.getpid())
         self._clean_exit = weakref.finalize(self, _clean_exit, *end)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
+
+    @property
+    def prior_trouble(self) -> str | None:
+        """Return why what serves does so without its personal prior; ``None`` if it does not."""
+        return self._priors.trouble(self._updater.state.current)
 
     def start(self) -> None:
         """Serve what the last run left; an interrupted activation is finished or undone."""
@@ -193,7 +200,9 @@ class RolloutController:
         if plan is None:
             return ServingTerms()
         sharing = plan.sharing.at_most(self._config.shared_tensor_bytes)
-        return ServingTerms(experiment, arm, plan.reporting, sharing, plan.cascade)
+        return ServingTerms(
+            experiment, arm, plan.reporting, sharing, plan.cascade, plan.personalise
+        )
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
@@ -201,6 +210,11 @@ class RolloutController:
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
+        # With the terms: where the plan has switched personalisation off, no prior is opened.
+        if terms.personalise is not None:
+            prior = self._priors.open(slot, release, partial(damage.__setitem__, "prior"))
+        else:
+            prior = None
         predictor = self._service.open(
             release,
             terms,
@@ -208,7 +222,11 @@ class RolloutController:
             features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.shared.client.predict,
             share=self._link.shared.share,
+            prior=prior,
+            attributes=self._link.shared.attributes,
         )
+        if slot.prior is not None and slot.ref.prior is not None:
+            predictor.scrub.watch("prior", slot.prior, slot.ref.prior)
         for name, what in damage.items():
             predictor.scrub.add(name, what)
         return predictor

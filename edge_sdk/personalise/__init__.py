@@ -1,1 +1,1 @@
-"""Adapting to a unit (user, session) on the device; imported only where a plan says so."""
+"""What a device learns of a unit (a user, a session), and serves to it alone."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import check_name
-from edge_sdk.contract.serving_terms import Personalisation
+from edge_sdk.contract.serving_terms import Exploration, Personalisation
+
+LONGEST: Final = 1e6
+"""Labels or days of a half-life: as good as never."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class PersonalisePolicy:
 
     A device with fewer than ``minimum_units`` adds nothing to the hub's sums, unless ``epsilon``
     gives each of its reports noise (differential privacy by unit; at most 2). What was learned of a
-    unit is worth half after ``half_life_labels`` further labels of it, or ``half_life_days``. Of
-    rankings at most the share ``explore`` is drawn by chance. Units take ``memory_bytes`` of a
-    device's RAM at most, and the least recently used wait on its disk.
+    unit weighs half after ``half_life_labels`` further labels of it, or ``half_life_days`` (left
+    out: as the fit of the prior found best). A ranking is with a chance of at most ``explore`` not
+    the one that the unit's model thinks best, drawn as ``exploration`` says. Units take
+    ``memory_bytes`` of a device's RAM at most, and the least recently used wait on its disk.
     """
 
     mode: Literal["off", "learn", "on"] = "off"
@@ -32,8 +36,9 @@ class PersonalisePolicy:
     cohort: str | None = None
     minimum_units: int = 20
     epsilon: float | None = None
-    half_life_labels: float = 500.0
-    half_life_days: float = 90.0
+    half_life_labels: float | None = None
+    half_life_days: float | None = None
+    exploration: Exploration = "thompson"
     explore: float = 0.1
     memory_bytes: int = 8_000_000
 
@@ -43,6 +48,10 @@ class PersonalisePolicy:
             check_name("cohort", self.cohort)
         same = self.cohort is not None and self.cohort == self.unit_column
         require(not same, "cohort: a cohort has many units, so it is not the unit_column")
+        for name, least in (("half_life_labels", 1.0), ("half_life_days", 0.01)):
+            value = getattr(self, name)
+            fits = value is None or least <= value <= LONGEST
+            require(fits, f"{name}: expected {least:g} to {LONGEST:g}, got {value}")
         self._terms("on")  # refuses what no plan could say
 
     @property
@@ -55,8 +64,7 @@ class PersonalisePolicy:
             mode=mode,
             minimum_units=self.minimum_units,
             epsilon=self.epsilon,
-            half_life_labels=self.half_life_labels,
-            half_life_days=self.half_life_days,
+            exploration=self.exploration,
             explore=self.explore,
             memory_bytes=self.memory_bytes,
         )
