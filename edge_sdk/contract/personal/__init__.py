@@ -1,1 +1,1 @@
-"""Formats of personalisation: priors, and what devices report of it."""
+"""What devices and hub tell each other of personalisation: priors down, sums over units up."""

@@ -80,7 +80,7 @@ class SessionTerms:
     constant: float = 0.2
     slope: float = 0.1
     noise: float = 0.15
-    half_life: float = 500.0
+    half_life: float = 40.0
     half_life_seconds: float = 90 * 86_400.0
 
 
