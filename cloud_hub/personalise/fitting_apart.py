@@ -32,6 +32,8 @@ def fit_apart(
     rows: BinaryIO,
     job: FitJob,
     before: PersonalPrior | None = None,
+    *,
+    foreign: bool = False,
 ) -> tuple[PersonalPrior, FitResult]:
     """Return a prior for a release, fitted in a process without the hub's rights.
 
@@ -41,6 +43,7 @@ def fit_apart(
         rows: file of labelled rows with a column of units, at its beginning.
         job: what to fit.
         before: prior whose space is kept, so that units keep what was learned of them.
+        foreign: what others than publishers of this hub made is loaded.
 
     Raises:
         Invalid: the rows do not do, the model cannot be run, or the worker left something else.
@@ -55,21 +58,19 @@ def fit_apart(
             (work / jobs.BEFORE).write_bytes(before.to_bytes())
         (work / jobs.JOB).write_bytes(encode(job))
         process = workers.start(
-            "cloud_hub.personalise.worker", [], work, work / "log.txt", LIMITS, foreign=True
+            "cloud_hub.personalise.worker", [], work, work / "log.txt", LIMITS, foreign=foreign
         )
         process.wait()
         if process.isolation.refused:
             raise HubFault(f"personal prior: {process.isolation.refused}")
         if process.broke:
             raise Invalid(f"personal prior: the fit did not end; {process.ended()}")
-        return _taken(work, release, job, process.ended())
+        return _taken(work, release, process.ended())
     finally:
         workers.remove(work)
 
 
-def _taken(
-    work: Path, release: Release, job: FitJob, ended: str
-) -> tuple[PersonalPrior, FitResult]:
+def _taken(work: Path, release: Release, ended: str) -> tuple[PersonalPrior, FitResult]:
     """Return what the worker left, checked: its model may have taken it over."""
     with opened(work) as left:
         said = left.read(jobs.RESULT, jobs.RESULT_BYTES)
@@ -84,8 +85,6 @@ def _taken(
         check_prior(prior, release)
     except (ContractError, PackError) as error:
         raise Invalid(f"personal prior: the fit left something else; {error}") from error
-    if prior.generation != job.generation:
-        raise Invalid(f"personal prior: the fit left generation {prior.generation}")
     return prior, result
 
 

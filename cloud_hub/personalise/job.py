@@ -26,7 +26,6 @@ class FitJob:
     """A fit to be made.
 
     Attributes:
-        generation: of the prior.
         unit: column of the units' names.
         label: column of the labels.
         cohort: column, and attribute of devices, of cohorts; ``None`` without.
@@ -34,7 +33,6 @@ class FitJob:
         half_life_days: likewise.
     """
 
-    generation: int
     unit: str
     label: str
     cohort: str | None = None
@@ -96,10 +94,12 @@ def may_keep_basis(before: PersonalPrior, then: Manifest, now: Manifest) -> bool
     every training, and so are probabilities.
 
     Args:
-        before: prior of the version before.
+        before: prior of the version before, or an earlier one of this version.
         then: manifest of that version.
         now: manifest of the version that gets a prior.
     """
+    if then == now:
+        return before.basis == bases_of(now)[0]
     if then.signature.classes != now.signature.classes:
         return False
     if before.number is not None:

@@ -79,7 +79,7 @@ def fitted(folder: Path, job: FitJob) -> tuple[PersonalPrior, FitResult]:
     settings = with_half_lives(fit.settings, job.half_life_labels, job.half_life_days)
     prior = PersonalPrior(
         model=manifest.model, version=manifest.version, manifest=release.digest,
-        generation=job.generation, basis=basis, helps=fit.verdict.helps, settings=settings,
+        generation=1, basis=basis, helps=fit.verdict.helps, settings=settings,
         labels=_labels(manifest, fit), classes=fit.classes, number=fit.number,
         attribute=job.cohort if rows.cohorts is not None else None,
     )  # fmt: skip
