@@ -49,6 +49,7 @@ class OwnerCalls:
             "explain": _explain,
             "stored_features": _stored_features,
             "feedback": _feedback,
+            "forget": lambda of, unit: of.forget(unit),
             "manifest": _manifest,
             "status": self._status,
         }
