@@ -41,6 +41,7 @@ from edge_sdk.validation import check_model_name
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.processes.client import OwnerClient
@@ -168,6 +169,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         interleave: str | Path | None = None,
         prior: str | Path | None = None,
         units: str | Path | None = None,
+        sessions: SessionFeatures | str | Path | None = None,
         providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
@@ -189,6 +191,8 @@ class EdgeDevice(DeviceState, ModelCalls):
             prior: personal prior of the release: what units (users, sessions) begin with.
             units: folder for what is learned of units, which then outlives the process; by default
                 it is in memory only. One process uses it; forked children keep theirs in memory.
+            sessions: declared session features, or a file of them that ``edge-hub features export``
+                wrote; :meth:`session` keeps them in memory.
             providers: execution providers that may run it, in place of ``config.providers``.
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
@@ -207,7 +211,7 @@ class EdgeDevice(DeviceState, ModelCalls):
             PackError: ``pack``, ``features`` or ``prior`` is for another release, damaged or
                 expired; ``entities`` is for another model or damaged.
         """
-        files = OfflineFiles(pack, features, entities, shadow, interleave, prior)
+        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions, prior)
         config = check_opening(config, providers=providers)
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk.device_kinds.offline import (  # a kind of this class

@@ -68,6 +68,7 @@ class OfflineDevice(EdgeDevice):
         self._add(model)
         service = model._service
         pack, features, entities = files.opened(release)
+        service.use_sessions(files.opened_sessions(self._clock))
         prior = opened_prior(files.prior, release)
         if prior is not None:
             terms = replace(terms, personalise=terms.personalise or Personalisation())

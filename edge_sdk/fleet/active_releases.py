@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.reader import Pack
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
     from edge_sdk.personalise.personaliser import Personaliser
+    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
@@ -64,6 +65,7 @@ class ActiveReleases:
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
         personal: what is learned of units; ``None`` until a release comes with a prior.
+        sessions: of units, of which every release joins features; see :meth:`use_sessions`.
 
     Args:
         config: limits.
@@ -93,6 +95,7 @@ class ActiveReleases:
         self._places = places
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
+        self.sessions: SessionStore | None = None
         self.running: RunningExperiment | None = None
         self._label_store, self._memory = label_store, memory
         self._why_nothing = "the hub has no plan for this model yet"
@@ -147,6 +150,7 @@ class ActiveReleases:
             personal=personal,
         )  # fmt: skip
         predictor.use_entities(self.entities)
+        predictor.use_sessions(self.sessions)
         return predictor
 
     def personalisation(self) -> ModelPersonalisation:
@@ -196,6 +200,29 @@ class ActiveReleases:
             for predictor in self._servings():
                 predictor.use_entities(pack)
 
+    def use_sessions(self, sessions: SessionStore | None) -> None:
+        """Join features of units' sessions from the next call on; ``None`` for none.
+
+        Like answers by entity they stay when another release serves.
+        """
+        with self._lock:
+            before, self.sessions = self.sessions, sessions
+            for predictor in self._servings():
+                predictor.use_sessions(sessions)
+        if before is not None:
+            before.close()
+
+    def declared_sessions(self) -> SessionStore:
+        """Return the sessions of units; raises InputError where no features of them are declared."""
+        sessions = self.sessions
+        if sessions is None:
+            raise InputError(
+                "session",
+                "no session features are declared for this model: apply a set with source: session "
+                "on the hub, or open the device with sessions=",
+            )
+        return sessions
+
     def shadow(
         self,
         candidate: Release,
@@ -233,6 +260,7 @@ class ActiveReleases:
             self._lost = None
             if serving.entities is None or serving.entities.pack is not self.entities:
                 serving.use_entities(self.entities)  # replaced while this one was loaded
+            serving.use_sessions(self.sessions)  # likewise
             self.run(None)
             if old is not None:
                 self._retire((old,))
@@ -268,6 +296,10 @@ class ActiveReleases:
         """Note why a release that was here does not load, for the same error and the status."""
         self._lost = reason
 
+    def check_unit(self, unit: str) -> None:
+        """Refuse what cannot name a unit; raises InputError."""
+        self._counted(check_unit, unit)
+
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
 
@@ -277,10 +309,7 @@ class ActiveReleases:
         """
         if unit is None:
             return self.current()
-        try:
-            check_unit(unit)
-        except InputError as error:
-            raise self._refusal(error.kind, str(error)) from None
+        self.check_unit(unit)
         running = self.running
         arm = running.serving_for(unit) if running is not None else None
         return self.current() if arm is None else arm
@@ -430,7 +459,9 @@ class ActiveReleases:
             self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
 
     def check_files(self) -> None:
-        """Read some more of the files of what answers."""
+        """Read some more of the files of what answers; store what changed of sessions."""
+        if self.sessions is not None:
+            self.sessions.step()
         for file in (self.entities, *(serving.scrub for serving in self._answering())):
             if file is not None:
                 file.step()
@@ -467,6 +498,7 @@ class ActiveReleases:
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
+            "sessions": None if self.sessions is None else self.sessions.status(),
             "energy": self._energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
@@ -481,6 +513,7 @@ class ActiveReleases:
                 self.personal.save()  # while its units are in memory
             for serving in self._servings():
                 serving.close()
+            self.use_sessions(None)
             self.serving = None
             self._why_nothing = "this device is closed"
             self._retired.clear()
