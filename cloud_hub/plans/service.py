@@ -20,6 +20,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.plans.error_bound import largest_error
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
+from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 from edge_sdk.contract.serving_terms import Reporting
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 FeaturesOf = Callable[[str, str], PackRef | None]
 """Gives the signed file of batch features for a model's version, ``None`` if there are none."""
+
+SessionsOf = Callable[[str], SessionFeatures | None]
+"""Gives the session features that are declared for a model."""
 
 Objection = Callable[[str, str], str]
 """Says what speaks against letting a model's version serve everybody; empty if nothing does."""
@@ -63,6 +67,7 @@ class Plans:
         audit: where changes are noted.
         registry: versions, policies and the signed repository.
         features_of: batch features that a plan names beside a version.
+        sessions_of: session features that a plan declares.
         objection: asked before a person promotes a version.
     """
 
@@ -73,6 +78,7 @@ class Plans:
         registry: Registry,
         *,
         features_of: FeaturesOf,
+        sessions_of: SessionsOf,
         objection: Objection,
     ) -> None:
         self._engine = engine
@@ -80,6 +86,7 @@ class Plans:
         self._registry = registry
         self._unpublished: set[str] = set()
         self._features_of = features_of
+        self._sessions_of = sessions_of
         self._objection = objection
 
     def current(self, model: str) -> Plan | None:
@@ -324,6 +331,7 @@ class Plans:
             sharing=policy.sharing,
             cascade=policy.cascade,
             providers=policy.providers,
+            sessions=self._sessions_of(model),
             personalise=policy.personalise.terms,
         )
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
