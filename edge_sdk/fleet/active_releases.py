@@ -183,7 +183,7 @@ class ActiveReleases:
             StateError: it is forgotten here, and the disk does not take that now.
         """
         self.check_unit(unit)
-        found = self.sessions is not None and self.sessions.end(unit)
+        found = self.sessions is not None and self.sessions.forget(unit)
         if self.personal is None and not self._places.stored:
             return found
         store = self.personalisation().store
