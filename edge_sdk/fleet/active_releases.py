@@ -182,13 +182,14 @@ class ActiveReleases:
             InputError: ``unit`` cannot be one.
             StateError: it is forgotten here, and the disk does not take that now.
         """
-        self._counted(check_unit, unit)
+        self.check_unit(unit)
+        found = self.sessions is not None and self.sessions.forget(unit)
         if self.personal is None and not self._places.stored:
-            return False
+            return found
         store = self.personalisation().store
         key = store.key_of(unit)
         waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
-        return store.forget(unit) or any(waited)
+        return store.forget(unit) or any(waited) or found
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
@@ -298,7 +299,10 @@ class ActiveReleases:
 
     def check_unit(self, unit: str) -> None:
         """Refuse what cannot name a unit; raises InputError."""
-        self._counted(check_unit, unit)
+        try:
+            check_unit(unit)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
