@@ -155,7 +155,7 @@ REFUSED = {
     "rows of another model": (_renamed(), "another model's rows"),
     "labels that are no classes": (_labelled(["yes"] * 80), "expected classes of the model"),
     "what is no file of rows": (io.BytesIO(b"\x00\x01\x02"), "rows"),
-    "an empty file": (io.BytesIO(b""), ""),
+    "an empty file": (io.BytesIO(b""), "CSV"),
 }
 
 
