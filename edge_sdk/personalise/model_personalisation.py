@@ -26,8 +26,8 @@ from edge_sdk.personalise.personal_kind import (
 )
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.personaliser import Personaliser
-from edge_sdk.personalise.unit_secret import secret_in
-from edge_sdk.personalise.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
+from edge_sdk.personalise.units.unit_secret import secret_in
+from edge_sdk.personalise.units.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.model.release import Release
     from edge_sdk.personalise.unit_moments import UnitSummary
+    from edge_sdk.personalise.units.unit_space import UnitSpace
     from edge_sdk.personalise.unit_state import UnitState
-    from edge_sdk.personalise.unit_store import Units
 
 _log = Log(__name__)
 
@@ -67,7 +67,7 @@ class _InForce(NamedTuple):
     """A prior whose units are asked: its kind, and the guard of the device for its generation."""
 
     kind: PersonalKind
-    units: Units[UnitState]
+    units: UnitSpace[UnitState]
     generation: int
     contributions: Contributions | None
 

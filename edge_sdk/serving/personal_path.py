@@ -20,12 +20,12 @@ from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_ori
 
 if TYPE_CHECKING:
     from edge_sdk.model.session import BoundRow
-    from edge_sdk.personalise.unit_store import Unit
+    from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.conclude import Conclude
     from edge_sdk.serving.fast_path import Fetch, Settle
     from edge_sdk.telemetry.monitor import Monitor
 
-Carried = tuple["Unit", bytes | None]
+Carried = tuple["HeldUnit", bytes | None]
 Phi = Callable[[Any], NDArray[np.float32]]
 
 
