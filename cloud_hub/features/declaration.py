@@ -104,7 +104,7 @@ class FeatureSource:
 
     def __post_init__(self) -> None:
         one = sum(each is not None for each in (self.sql, self.python, self.session)) == 1
-        require(one, "expected exactly one of sql, python and session")
+        require(one, "expected exactly one of sql and python, or session")
         if self.session is not None:
             require(self.every_seconds == 0, "every: only sql and python are asked")
         elif self.sql is not None:
