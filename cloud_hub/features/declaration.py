@@ -277,14 +277,14 @@ def check_beside(new: FeatureSet, others: list[FeatureSet]) -> None:
                 )
         shared = sorted(set(new.models) & set(other.models))
         both = sorted(set(mine) & set(theirs))
-        if shared and both:
-            raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
         sessions = [each for each in (new, other) if each.session is not None]
         if shared and len(sessions) == 2:
             raise Conflict(
                 f"{shared[0]}: has session features of {other.name} already; a model has one set of "
                 "them, so add yours there"
             )
+        if shared and both:
+            raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
         if shared and new.entity != other.entity and not sessions:
             raise Conflict(
                 f"{shared[0]}: is joined by one entity, but {new.name} is of {new.entity} and "
