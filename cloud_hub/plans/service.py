@@ -67,6 +67,7 @@ class Plans:
         audit: where changes are noted.
         registry: versions, policies and the signed repository.
         features_of: batch features that a plan names beside a version.
+        personalised: gives a plan the terms of personalisation, and its releases their priors.
         sessions_of: session features that a plan declares.
         objection: asked before a person promotes a version.
     """
@@ -78,6 +79,7 @@ class Plans:
         registry: Registry,
         *,
         features_of: FeaturesOf,
+        personalised: Callable[[Plan], Plan],
         sessions_of: SessionsOf,
         objection: Objection,
     ) -> None:
@@ -86,6 +88,7 @@ class Plans:
         self._registry = registry
         self._unpublished: set[str] = set()
         self._features_of = features_of
+        self._personalised = personalised
         self._sessions_of = sessions_of
         self._objection = objection
 
@@ -332,8 +335,8 @@ class Plans:
             cascade=policy.cascade,
             providers=policy.providers,
             sessions=self._sessions_of(model),
-            personalise=policy.personalise.terms,
         )
+        plan = self._personalised(plan)
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
         detail: dict[str, Any] = {"serial": serial, "reason": reason}
         detail["serving"] = plan.serving.version

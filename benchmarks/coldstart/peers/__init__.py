@@ -1,0 +1,1 @@
+"""Packages in an environment of their own: river as a peer, seglearn and obp for their data."""
