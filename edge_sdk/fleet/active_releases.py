@@ -214,7 +214,7 @@ class ActiveReleases:
             before.close()
 
     def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where no features of them are declared."""
+        """Return the sessions of units; raises InputError where none are declared."""
         sessions = self.sessions
         if sessions is None:
             raise InputError(

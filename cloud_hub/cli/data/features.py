@@ -172,7 +172,8 @@ def _joined_with_events(
     from cloud_hub.cli.data.session_join import chosen_sets, join_sessions
     from cloud_hub.features.row_files import read_rows, write_parquet
 
-    known, rows = hub.client().get("features"), []
+    rows: list[tuple[Any, ...]] = []
+    known = hub.client().get("features")
     texts = {each["declared"]["entity"] for each in known}
     table = read_rows(raw, "labels", texts)
     chosen = chosen_sets(known, table.column_names, sets)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ChosenSets(NamedTuple):
-    """Sets that labels are joined with: those of sessions, and names of those that the hub joins."""
+    """Sets that labels are joined with: of sessions, and names of those that the hub joins."""
 
     of_sessions: list[VersionedSet]
     with_rows: list[str]
@@ -75,7 +75,7 @@ def join_sessions(
 
     metadata = dict(labels.schema.metadata or {})
     lineage = [text for text in [metadata.get(b"features", b"").decode()] if text]
-    coverage = []
+    coverage: list[SetCoverage] = []
     for each in sets:
         log = read_rows(events, str(events), each.declared.texts)
         done = session_features(each, log, labels, as_of)

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.personal.session_features import RunningFeature, SessionFeatures
 
-FIELDS: Mapping[str, Any] = {"item": "string", "price": "float64", "places": "int16", "paid": "bool"}
+FIELDS: Mapping[str, Any] = {
+    "item": "string",
+    "price": "float64",
+    "places": "int16",
+    "paid": "bool",
+}
 IDLE = 600.0
 
 

@@ -70,7 +70,12 @@ def test_a_moment_may_be_of_any_kind(at: Any) -> None:
 
 def test_values_of_numpy_are_plain_ones_and_none_is_a_missing_one() -> None:
     rules = RunningFeatures(EVERY_KIND)
-    event = {"price": np.float32(0.5), "places": np.int64(3), "paid": np.True_, "item": np.str_("a")}
+    event = {
+        "price": np.float32(0.5),
+        "places": np.int64(3),
+        "paid": np.True_,
+        "item": np.str_("a"),
+    }
     checked = rules.checked(event)
     assert checked == {"price": 0.5, "places": 3, "paid": True, "item": "a"}
     assert {type(value) for value in checked.values()} == {float, int, bool, str}

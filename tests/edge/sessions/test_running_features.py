@@ -137,7 +137,9 @@ def test_a_session_that_was_stored_in_between_goes_on_to_the_bit(
 @given(st.lists(st.floats(1e-3, 500.0), min_size=1, max_size=60))
 @example([0.1] * 60)
 def test_a_decay_over_many_steps_is_that_over_one(steps: list[float]) -> None:
-    rules = RunningFeatures(of(feature("f", "float64", "sum", field="price", half_life_seconds=50.0)))
+    rules = RunningFeatures(
+        of(feature("f", "float64", "sum", field="price", half_life_seconds=50.0))
+    )
     state = rules.begin(0.0)
     at = 0.0
     rules.update(state, {"price": 1.0}, at)

@@ -163,10 +163,20 @@ def test_what_ended_or_was_dropped_does_not_come_back_from_the_disk(tmp_path: Pa
     assert not store.end("ended")
     store.event("new", {})
     store.event("newer", {})
-    assert [store.lives(u) for u in ("ended", "dropped", "new", "newer")] == [False, False, True, True]
+    assert [store.lives(u) for u in ("ended", "dropped", "new", "newer")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     store.close()
     again = opened(tmp_path, clock, declared)
-    assert [again.lives(u) for u in ("ended", "dropped", "new", "newer")] == [False, False, True, True]
+    assert [again.lives(u) for u in ("ended", "dropped", "new", "newer")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_forgotten_unit_is_nowhere_on_the_disk(tmp_path: Path) -> None:

@@ -29,5 +29,10 @@ def log(*events: tuple[str, float, str | None, float | None]) -> pa.Table:
     """Events of unit, Unix seconds, item and price."""
     user, at, item, price = zip(*events, strict=True)
     return pa.table(
-        {"user_id": user, "event_timestamp": pa.array(at, pa.float64()), "item": item, "price": price}
+        {
+            "user_id": user,
+            "event_timestamp": pa.array(at, pa.float64()),
+            "item": item,
+            "price": price,
+        }
     )

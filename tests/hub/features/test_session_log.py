@@ -104,7 +104,12 @@ def test_a_training_sees_what_devices_joined_to_the_bit(
 
 
 def schema_of_log() -> pa.Schema:
-    kinds = {"string": pa.string(), "float64": pa.float64(), "int16": pa.int16(), "bool": pa.bool_()}
+    kinds = {
+        "string": pa.string(),
+        "float64": pa.float64(),
+        "int16": pa.int16(),
+        "bool": pa.bool_(),
+    }
     fields = [(name, kinds[dtype]) for name, dtype in FIELDS.items()]
     return pa.schema(
         [("user", pa.string()), ("event_timestamp", pa.float64()), (END, pa.bool_()), *fields]
@@ -123,7 +128,10 @@ def labels(*rows: tuple[str, float]) -> pa.Table:
 def test_a_label_sees_the_events_up_to_its_moment_and_none_of_the_future() -> None:
     events = log(("u", 10.0, "a", 3.0), ("u", 20.0, None, 5.0), ("u", 30.0, "c", None))
     done = session_features(
-        visit(), events, labels(("u", 25.0), ("u", 9.9), ("u", 10.0), ("v", 25.0), ("u", 99.0)), "time"
+        visit(),
+        events,
+        labels(("u", 25.0), ("u", 9.9), ("u", 10.0), ("v", 25.0), ("u", 99.0)),
+        "time",
     )
     assert done.table["f0"].to_pylist() == [2, 0, 1, 0, 3]
     assert done.table["item"].to_pylist() == ["a", "none", "a", "none", "c"]
@@ -141,9 +149,13 @@ def test_moments_may_be_timestamps_and_units_whole_numbers() -> None:
 
 
 def test_a_log_without_events_gives_the_defaults() -> None:
-    done = session_features(visit(), log(("u", 1.0, "a", 1.0)).slice(0, 0), labels(("u", 2.0)), "time")
+    done = session_features(
+        visit(), log(("u", 1.0, "a", 1.0)).slice(0, 0), labels(("u", 2.0)), "time"
+    )
     assert done.table["item"].to_pylist() == ["none"]
-    assert session_features(visit(), log(("u", 1.0, "a", 1.0)), labels(("u", 2.0)).slice(0, 0), "time")
+    assert session_features(
+        visit(), log(("u", 1.0, "a", 1.0)), labels(("u", 2.0)).slice(0, 0), "time"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,5 +180,8 @@ def test_a_log_that_devices_could_not_have_had_is_refused(events: pa.Table, said
 def test_labels_that_have_a_feature_already_are_refused() -> None:
     with pytest.raises(Invalid, match="stand in the labels already"):
         session_features(
-            visit(), log(("u", 1.0, "a", 1.0)), labels(("u", 2.0)).append_column("f0", [[1.0]]), "time"
+            visit(),
+            log(("u", 1.0, "a", 1.0)),
+            labels(("u", 2.0)).append_column("f0", [[1.0]]),
+            "time",
         )

@@ -88,7 +88,9 @@ def test_a_set_of_sessions_has_no_rows(serving: Hub) -> None:
 
 
 def test_it_stands_beside_a_set_of_rows_of_another_entity(serving: Hub) -> None:
-    rows = shop.TEXT.replace("f0,", "f3,").replace("  - {name: f2, dtype: float32, default: 0.25}\n", "")
+    rows = shop.TEXT.replace("f0,", "f3,").replace(
+        "  - {name: f2, dtype: float32, default: 0.25}\n", ""
+    )
     sets = serving.feature_sets
     sets.apply(rows.replace("entity: user_id", "entity: shop_id"), actor="test")
     sets.apply(TEXT, actor="test")
@@ -132,7 +134,11 @@ def test_what_serves_and_has_other_columns_is_told(serving: Hub) -> None:
         ("sessions: 500", "sessions: 0", "sessions: expected 1 to"),
         ("memory_mb: 4", "memory_mb: 0", "memory_bytes: expected at least"),
         ("models: [demo]", "models: [demo]\nfreshness: 1h", "freshness: sessions have none"),
-        ("  session:\n", "  sql: SELECT 1\n  session:\n", "exactly one of sql and python, or session"),
+        (
+            "  session:\n",
+            "  sql: SELECT 1\n  session:\n",
+            "exactly one of sql and python, or session",
+        ),
         ("  session:\n", "  every: 5m\n  session:\n", "every: only sql and python are asked"),
     ],
 )
