@@ -475,8 +475,6 @@ class ActiveReleases:
             for serving in self._servings():
                 serving.close()
             self.serving = None
-            if self._rankings is not None:
-                self._rankings.close()
             self._why_nothing = "this device is closed"
             self._retired.clear()
 

@@ -60,7 +60,6 @@ class AdaptedRankings:
     ) -> None:
         model = SessionModel()
         units = store.space(SPACE, RankingUnits(model, clock))
-        self._store, self._units = store, units
         self._rankings = AdaptiveRankings(terms, units, model=model, seed=seed, clock=clock)
         self._columns: WeakKeyDictionary[Predictor, ColumnFeatures | None] = WeakKeyDictionary()
 
@@ -165,10 +164,6 @@ class AdaptedRankings:
     def status(self) -> dict[str, Any]:
         """Return how lists adapt, and why they do not any more, as plain values."""
         return self._rankings.status()
-
-    def close(self) -> None:
-        """Let go of the units."""
-        self._store.leave(self._units)
 
 
 def _expected(items: ScoredItems) -> Floats | None:
