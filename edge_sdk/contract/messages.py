@@ -34,6 +34,7 @@ from edge_sdk.contract.limits import (
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
 from edge_sdk.contract.personal.ranking_report import RankingReport
+from edge_sdk.contract.personal.report import PersonalReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
@@ -308,7 +309,7 @@ class UpdateEvent:
 Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport | RankingReport
 """Bodies that speak of one window."""
 
-Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent
+Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent | PersonalReport
 KINDS: Final[Mapping[str, type]] = {
     "window": WindowReport,
     "feedback": FeedbackReport,
@@ -319,6 +320,7 @@ KINDS: Final[Mapping[str, type]] = {
     "shadow": ShadowReport,
     "interleave": InterleaveReport,
     "rankings": RankingReport,
+    "personal": PersonalReport,
 }
 
 
@@ -342,6 +344,9 @@ def _check_received(body: Body, kind: str) -> None:
         times = {"period": body.period}
     elif isinstance(body, TensorSample):
         times = {"taken": body.taken}
+    elif isinstance(body, PersonalReport):
+        check_bounds(body, kind)
+        times = {"start": body.start, "at": body.at}
     else:
         times = {"at": body.at}
         for what, text in (("step", body.step), ("reason", body.reason)):

@@ -29,6 +29,7 @@ from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name, check_provider
+from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.serving_terms import CascadePolicy, Personalisation, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
@@ -254,7 +255,7 @@ class Plan:
 
     ``providers`` are the accelerators (execution providers of onnxruntime) on which devices may run
     the model, besides the CPU; none for all that a device has. Without ``personalise`` no device
-    learns anything of a unit.
+    learns anything of a unit. ``sessions`` are the running features of units' sessions.
     """
 
     model: str
@@ -266,6 +267,7 @@ class Plan:
     cascade: CascadePolicy = CascadePolicy()
     providers: tuple[str, ...] = ()
     personalise: Personalisation | None = None
+    sessions: SessionFeatures | None = None
     format: Literal[1] = PLAN_FORMAT
 
     def __post_init__(self) -> None:

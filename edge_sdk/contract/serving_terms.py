@@ -94,6 +94,10 @@ Exploration = Literal["thompson", "linucb", "none"]
 """Rule by which rankings explore within a session."""
 
 
+LONGEST_REPORT: Final = 365.0
+"""Days."""
+
+
 @dataclass(frozen=True)
 class Personalisation:
     """Rules by which devices adapt to a unit (user, session).
@@ -101,7 +105,8 @@ class Personalisation:
     ``mode``: with ``learn`` devices gather and report, and nobody is served a correction; with
     ``on`` they serve it where the prior says that it helps, or the unit has shown it. A device with
     fewer than ``minimum_units`` adds nothing to the hub's sums, unless each of its reports gets
-    noise of ``epsilon`` (differential privacy by unit). A ranking is with a chance of at most
+    noise of ``epsilon`` (differential privacy by unit); it reports its sums once for each
+    generation of a prior, ``report_days`` after it came. A ranking is with a chance of at most
     ``explore`` not the one that the unit's model thinks best, drawn as ``exploration`` says. Units
     take ``memory_bytes`` of RAM at most; the least recently used wait on the disk.
     """
@@ -109,12 +114,18 @@ class Personalisation:
     mode: Literal["learn", "on"] = "on"
     minimum_units: int = 20
     epsilon: float | None = None
+    report_days: float = 7.0
     exploration: Exploration = "thompson"
     explore: float = 0.1
     memory_bytes: int = 8_000_000
 
     def __post_init__(self) -> None:
         check_units(self.minimum_units, self.epsilon)
+        days = self.report_days
+        require(
+            0 <= days <= LONGEST_REPORT,
+            f"report_days: expected 0 to {LONGEST_REPORT:g}, got {days:g}",
+        )
         require(0 <= self.explore <= 0.5, f"explore: expected 0 to 0.5, got {self.explore:g}")
         least = 100_000
         fits = self.memory_bytes >= least

@@ -86,6 +86,7 @@ class RolloutController:
     def start(self) -> None:
         """Serve what the last run left; an interrupted activation is finished or undone."""
         self._link.entities.restore()
+        self._link.clear_sessions()
         updater = self._updater
         slot = updater.recover()
         try:
@@ -134,6 +135,7 @@ class RolloutController:
             ReleaseError: it does not load.
         """
         with self._lock:
+            self._use_sessions()
             assignment = self._link.current_assignment()
             predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
@@ -145,6 +147,7 @@ class RolloutController:
         What an experiment needs and does not load here has failed: the device leaves it.
         """
         with self._lock:
+            self._use_sessions()
             slot = self._updater.slot()
             if slot is None or self._service.serving is None:
                 return
@@ -156,6 +159,22 @@ class RolloutController:
             if assignment.beside != self._beside:
                 self._unsettled = not self._run_beside(assignment.beside, slot)
             self._log_experiment(assignment)
+
+    def _use_sessions(self) -> None:
+        """Keep the session features that the plan declares; another declaration begins anew."""
+        plan, service = self._link.plan, self._service
+        declared = None if plan is None else plan.sessions
+        before = None if service.sessions is None else service.sessions.declared
+        if declared == before:
+            return
+        store = service.sessions
+        service.use_sessions(None)  # it stores what it has before another one opens the file
+        self._link.clear_sessions()
+        if declared is not None:
+            opened = self._link.opened_sessions(declared)
+            if store is not None and not opened.adopt(store):
+                _log.info("session features are %s now: sessions begin anew", declared.ref)
+            service.use_sessions(opened)
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:
         """Log which experiment begins or ends on this device."""

@@ -48,7 +48,9 @@ class SlotRef:
         """Return the slot of a release that a plan names."""
         files = (release.pack, release.features, release.prior)
         return cls(
-            release.version, release.manifest, *(file.file.sha256 if file else None for file in files)
+            release.version,
+            release.manifest,
+            *(file.file.sha256 if file else None for file in files),
         )
 
     @property

@@ -24,7 +24,8 @@ class PersonalisePolicy:
     those rows: each of its values has a prior mean of its own.
 
     A device with fewer than ``minimum_units`` adds nothing to the hub's sums, unless ``epsilon``
-    gives each of its reports noise (differential privacy by unit; at most 2). What was learned of a
+    gives each of its reports noise (differential privacy by unit; at most 2). It reports once for
+    each generation of a prior, ``report_days`` after that came. What was learned of a
     unit weighs half after ``half_life_labels`` further labels of it, or ``half_life_days`` (left
     out: as the fit of the prior found best). A ranking is with a chance of at most ``explore`` not
     the one that the unit's model thinks best, drawn as ``exploration`` says. Units take
@@ -36,6 +37,7 @@ class PersonalisePolicy:
     cohort: str | None = None
     minimum_units: int = 20
     epsilon: float | None = None
+    report_days: float = 7.0
     half_life_labels: float | None = None
     half_life_days: float | None = None
     exploration: Exploration = "thompson"
@@ -64,6 +66,7 @@ class PersonalisePolicy:
             mode=mode,
             minimum_units=self.minimum_units,
             epsilon=self.epsilon,
+            report_days=self.report_days,
             exploration=self.exploration,
             explore=self.explore,
             memory_bytes=self.memory_bytes,
