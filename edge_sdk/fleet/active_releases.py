@@ -11,7 +11,6 @@ Invariants:
 from __future__ import annotations
 
 import itertools
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -47,7 +46,6 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.personalise.unit_store import UnitStore
     from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
     from edge_sdk.personalise.personaliser import Personaliser
@@ -192,6 +190,7 @@ class ActiveReleases:
         store = self.personalisation().store
         key = store.key_of(unit)
         waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
+        waited.append(self._rankings is not None and self._rankings.forget(unit))
         return store.forget(unit) or any(waited)
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
@@ -365,20 +364,11 @@ class ActiveReleases:
 
             with self._lock:
                 if self._rankings is None:
-                    self._rankings = AdaptedRankings(terms, self._unit_store(), self.clock)
+                    store = self.personalisation().store
+                    self._rankings = AdaptedRankings(terms, store, self.clock)
                 rankings = self._rankings
         rankings.use(terms)
         return rankings
-
-    def _unit_store(self) -> UnitStore:
-        """Return the store of the units of this model."""
-        from edge_sdk.personalise.unit_store import UnitStore
-
-        return UnitStore(None, secrets.token_bytes(32))
-
-    def forget_rankings(self, unit: str) -> bool:
-        """Remove the lists of a unit that wait for clicks; return whether there were some."""
-        return self._rankings is not None and self._rankings.forget(unit)
 
     def feedback(
         self,

@@ -53,7 +53,7 @@ def adapting(
         serving.terms = dataclasses.replace(serving.terms, personalise=terms)
         if terms is not None and seed is not None:
             service._rankings = AdaptedRankings(
-                terms, service._unit_store(), service.clock, seed=seed
+                terms, service.personalisation().store, service.clock, seed=seed
             )
         yield device
 
@@ -148,7 +148,7 @@ def test_reports_of_a_window_hold_sums_of_units_and_nothing_else(
         service._keep = kept.extend
         now = [1_000_000.0]
         service.clock = lambda: now[0]
-        service._rankings = AdaptedRankings(TERMS, service._unit_store(), service.clock, seed=3)
+        service._rankings = AdaptedRankings(TERMS, service.personalisation().store, service.clock, seed=3)
         for unit in ("a", "b"):
             ranking = device.predict_ranking(X[:10], candidates=range(10), unit=unit)
             device.feedback(ranking.id, clicks=[ranking.items[0]])
@@ -169,12 +169,11 @@ def test_a_forgotten_unit_begins_anew_and_clicks_on_its_lists_teach_nobody(
         late = like(device, lambda i: X[i, 2] > 0, 5, x=X[:20], candidates=range(20))
         service = device._service
         assert late.personalised and service._rankings is not None
-        assert service.forget_rankings("u")
-        service._rankings._rankings._units._store.forget("u")
+        assert device.forget("u")
         device.feedback(late.id, clicks=[late.items[0]])
         again = device.predict_ranking(X[:20], candidates=range(20), unit="u")
         assert not again.personalised
-        assert not service.forget_rankings("nobody")
+        assert not device.forget("nobody")
 
 
 BAD: dict[str, tuple[Any, str]] = {
