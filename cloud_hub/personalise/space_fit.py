@@ -1,0 +1,178 @@
+"""The space in which units differ, and how much they do: a two-covariance model by moments.
+
+Basis vectors are standardised; directions are those of the generalised eigenproblem of the covariance
+of class means between units against the covariance within units (two-covariance model: Ioffe 2006;
+within-class covariance normalisation is the same step). Variances of the shift that a unit's classes
+share and of what is each class's own come from products across and within classes, by moments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from cloud_hub.personalise.rows import Numbers, UnitRows, Whole
+from edge_sdk.contract.personal.floats import Floats
+from edge_sdk.contract.personal.prior import ClassPrior
+
+WIDEST: Final = 256
+"""Dimensions in which the eigenproblem is solved; wider bases are first reduced by their principal
+components, so that the time stays bounded."""
+
+RANK: Final = 32
+RIDGE: Final = 1e-2
+SMALLEST_VARIANCE: Final = 1e-3
+LARGEST_VARIANCE: Final = 1e4
+UNKNOWN_VARIANCE: Final = 0.25
+"""Of units that nobody has seen: half the spread of one row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Mean basis vectors of each unit and class that have rows.
+
+    Attributes:
+        unit, label, count: [K] of the cells.
+        mean: [K, d].
+    """
+
+    unit: Whole
+    label: Whole
+    count: Numbers
+    mean: Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceFit:
+    """Arrays of a :class:`ClassPrior`, as float64; names as there."""
+
+    projection: Numbers
+    origin: Numbers
+    means: Numbers
+    between: Numbers
+    shift: Numbers
+    frequencies: Numbers
+    cohorts: dict[str, Numbers]
+
+    def prior(self) -> ClassPrior:
+        """Return the part of a prior."""
+        return ClassPrior(
+            *(floats(each) for each in (self.projection, self.origin, self.means)),
+            *(floats(each) for each in (self.between, self.shift, self.frequencies)),
+            {name: floats(shift) for name, shift in self.cohorts.items()},
+        )
+
+
+def floats(array: Numbers) -> Floats:
+    """Return an array as the contract has it."""
+    return Floats.of(array.ravel().tolist(), array.shape)
+
+
+def fit_space(rows: UnitRows, rank: int = RANK) -> SpaceFit:
+    """Fit the space to rows.
+
+    Args:
+        rows: of units, or without.
+        rank: largest number of directions r.
+    """
+    origin, standard = _standardise(rows.phi)
+    x = (rows.phi - origin) @ standard.T
+    units = rows.units if rows.units is not None else np.zeros(len(x), np.int64)
+    cells = cells_of(x, rows.labels, units, rows.classes)
+    means = _class_means(cells, rows.classes)
+    within = _within(x, rows.labels, units, cells, rows.classes)
+    deviations = cells.mean - means[cells.label]
+    spread = deviations if rows.units is not None else means
+    between = spread.T @ spread / len(spread)
+    values, vectors = eigh(between, within)
+    turn = vectors[:, np.argsort(-values)[:rank]].T
+    cohorts, shifts = _cohort_shifts(rows, cells, deviations @ turn.T)
+    shift, own = _variances(cells, shifts) if rows.units is not None else _unknown(len(turn))
+    frequencies = np.bincount(rows.labels, minlength=rows.classes) + 1.0
+    return SpaceFit(
+        *(turn @ standard, origin, means @ turn.T, own, shift),
+        *(frequencies / frequencies.sum(), cohorts),
+    )
+
+
+def _standardise(phi: Numbers) -> tuple[Numbers, Numbers]:
+    """Return origin [d] and a matrix [k, d] to columns of variance 1, or to principal components."""
+    origin = phi.mean(axis=0)
+    spread = phi.std(axis=0)
+    # A column that is constant up to rounding says nothing: its weight is 0, not 1/rounding.
+    varies = spread > 1e-9 * np.maximum(np.abs(origin), 1e-9)  # noqa: PLR2004
+    scale = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0)
+    if phi.shape[1] <= WIDEST:
+        return origin, np.diag(scale)
+    sample = phi[:: max(1, len(phi) // 2_000)]
+    _, _, components = np.linalg.svd((sample - origin) * scale, full_matrices=False)
+    return origin, components[:WIDEST] * scale
+
+
+def cells_of(x: Numbers, labels: Whole, units: Whole, classes: int) -> Cells:
+    """Return the means of each unit and class that have rows."""
+    codes, inverse, count = np.unique(units * classes + labels, return_inverse=True, return_counts=True)
+    total = np.zeros((len(codes), x.shape[1]))
+    np.add.at(total, inverse, x)
+    return Cells(codes // classes, codes % classes, count.astype(float), total / count[:, None])
+
+
+def _class_means(cells: Cells, classes: int) -> Numbers:
+    """Return class means [C, k] in which no unit weighs more than about five rows."""
+    weight = cells.count / (cells.count + 5.0)
+    means = np.zeros((classes, cells.mean.shape[1]))
+    total = np.zeros(classes)
+    np.add.at(means, cells.label, cells.mean * weight[:, None])
+    np.add.at(total, cells.label, weight)
+    return means / np.maximum(total, 1e-12)[:, None]
+
+
+def _within(x: Numbers, labels: Whole, units: Whole, cells: Cells, classes: int) -> Numbers:
+    """Return the covariance [k, k] of rows within their unit and class, with a ridge."""
+    order = np.searchsorted(cells.unit * classes + cells.label, units * classes + labels)
+    rest = x - cells.mean[order]
+    free = max(len(x) - len(cells.count), 1)
+    covariance = rest.T @ rest / free
+    size = len(covariance)
+    # Few rows say little about many dimensions: the ridge grows towards a share of the variance.
+    ridge = RIDGE + min(1.0, size / free)
+    return covariance + (ridge * max(np.trace(covariance) / size, 1e-6)) * np.eye(size)
+
+
+def _cohort_shifts(
+    rows: UnitRows, cells: Cells, deviations: Numbers
+) -> tuple[dict[str, Numbers], Numbers]:
+    """Return mean shifts of cohorts, shrunken, and the deviations [K, r] without them."""
+    if not rows.cohorts:
+        return {}, deviations
+    names = np.array(rows.cohorts, object)[cells.unit]
+    found: dict[str, Numbers] = {}
+    rest = deviations.copy()
+    for name in sorted(set(rows.cohorts)):
+        chosen = names == name
+        own = deviations[chosen]
+        units = len(set(cells.unit[chosen].tolist()))
+        found[name] = own.mean(axis=0) * units / (units + 3.0)
+        rest[chosen] -= found[name]
+    return found, rest
+
+
+def _unknown(rank: int) -> tuple[Numbers, Numbers]:
+    return np.full(rank, UNKNOWN_VARIANCE), np.full(rank, UNKNOWN_VARIANCE)
+
+
+def _variances(cells: Cells, deviations: Numbers) -> tuple[Numbers, Numbers]:
+    """Return variances [r] of the shared shift and of classes' own deviations, by moments."""
+    noise = (1.0 / cells.count).mean()
+    total = np.square(deviations).mean(axis=0) - noise
+    crossed, pairs = np.zeros(deviations.shape[1]), 0
+    for unit in np.unique(cells.unit):
+        own = deviations[cells.unit == unit]
+        crossed += own.sum(axis=0) ** 2 - np.square(own).sum(axis=0)
+        pairs += len(own) * (len(own) - 1)
+    shift = np.clip(crossed / max(pairs, 1), 0.0, LARGEST_VARIANCE)
+    return shift, np.clip(total - shift, SMALLEST_VARIANCE, LARGEST_VARIANCE)

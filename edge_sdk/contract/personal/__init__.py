@@ -1,0 +1,1 @@
+"""What devices and hub tell each other of personalisation: priors down, sums over units up."""

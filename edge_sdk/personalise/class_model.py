@@ -1,0 +1,124 @@
+"""A classifier's unit: what it learns of a label, and the correction that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.personalise.class_space import ClassSpace
+from edge_sdk.personalise.correction import Correction
+from edge_sdk.personalise.deviations import Deviations, class_deviations
+from edge_sdk.personalise.experts import reweigh
+from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.posterior import posterior_means
+from edge_sdk.personalise.unit_state import UnitState
+
+Vector = NDArray[np.float32]
+
+_CAP = 30.0
+"""Log odds against a label beyond which nothing changes: the loss is clipped far below."""
+
+
+class Memories(NamedTuple):
+    """What both memories answer: power · log p + matrix · u + offset.
+
+    ``power`` [2], ``matrix`` [2, C, r], ``offset`` [2, C].
+    """
+
+    power: tuple[float, float]
+    matrix: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+class ClassModel:
+    """The mathematics of one prior's units; one call at a time."""
+
+    def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
+        self.space = ClassSpace(prior, attributes)
+        self._settings = prior.settings
+        half_lives = (prior.settings.half_life, prior.settings.fast_half_life)
+        self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
+        self.width = self.space.rank + 1
+
+    def memories(self, state: UnitState) -> Memories:
+        """Return what both memories of a unit answer, worked out once for each label."""
+        if isinstance(state.cache, Memories):
+            return state.cache
+        settings, sums = self._settings, state.sums
+        means = posterior_means(sums, self.space)
+        seen = sums[:, :, -1].sum(axis=1).tolist()
+        steps = [n / (n + settings.warm_up) if n else 0.0 for n in seen]
+        power = [1.0 - step * (1.0 - settings.power) for step in steps]
+        pull = np.array([step * settings.pull for step in steps], np.float32)
+        offset = np.einsum("mcr,mcr->mc", means, means)
+        offset *= -0.5 * pull[:, None]
+        means *= pull[:, None, None]
+        state.cache = found = Memories((power[0], power[1]), means, offset)
+        return found
+
+    def correction(self, state: UnitState) -> Correction:
+        """Return the pool of all experts as one correction."""
+        power, matrix, offset = self.memories(state)
+        release, slow, fast = state.weights
+        pooled = slow * matrix[0] + fast * matrix[1]
+        shifted = slow * offset[0] + fast * offset[1] + pooled @ self.space.origin
+        return Correction(
+            release + slow * power[0] + fast * power[1],
+            pooled @ self.space.projection,
+            shifted,
+            self._settings.floor,
+        )
+
+    def learn(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
+    ) -> Outcome:
+        """Take one label: judge both answers by it first, then learn from it."""
+        settings, space = self._settings, self.space
+        u = space.place(phi)
+        losses, right = self._judge(state, u, scores, label)
+        state.weights = reweigh(state.weights, (losses[0], losses[1], losses[2]), settings)
+        self._remember(state, u, label, now)
+        comparison = float(right[3]) - float(right[0])
+        return Outcome(right[0], right[3], losses[0], losses[3], comparison)
+
+    def deviations(self, state: UnitState) -> Deviations:
+        """Return how far a unit is from its prior."""
+        return class_deviations(state.sums, self.space)
+
+    def _judge(
+        self, state: UnitState, u: Vector, scores: Sequence[float], label: int
+    ) -> tuple[list[float], list[bool]]:
+        """Return log losses, and whether right, of release, slow, fast memory and the pool."""
+        power, matrix, offset = self.memories(state)
+        release, slow, fast = state.weights
+        answers = np.empty((3, len(scores)), np.float32)
+        np.log(np.maximum(scores, self._settings.floor), out=answers[0])
+        np.add(matrix @ u, offset, out=answers[1:])
+        pool = release + slow * power[0] + fast * power[1]
+        mix = np.array(
+            [[1.0, 0, 0], [power[0], 1, 0], [power[1], 0, 1], [pool, slow, fast]], np.float32
+        )
+        logits = mix @ answers
+        logits -= logits[:, label : label + 1]
+        right = (logits.max(axis=1) <= 0).tolist()
+        np.minimum(logits, _CAP, out=logits)
+        np.exp(logits, out=logits)
+        losses = [math.log(total) for total in logits.sum(axis=1).tolist()]
+        return losses, right
+
+    def _remember(self, state: UnitState, u: Vector, label: int, now: float) -> None:
+        sums = state.sums
+        sums *= self._keep
+        if state.last and now > state.last:
+            days = (now - state.last) / 86_400.0
+            sums *= np.float32(0.5 ** (days / self._settings.half_life_days))
+        state.last = max(now, state.last)
+        row = sums[:, label]
+        row[:, :-1] += u - self.space.base[label]
+        row[:, -1] += 1.0
+        state.cache = None

@@ -1,0 +1,53 @@
+"""A prior's arrays, as a unit's mathematics takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.personal.floats import Floats
+from edge_sdk.contract.personal.prior import PersonalPrior
+
+Matrix = NDArray[np.float32]
+
+
+def array_of(floats: Floats) -> Matrix:
+    """Return the numbers as an array of their shape."""
+    return np.frombuffer(floats.raw(), "<f4").reshape(floats.shape).astype(np.float32)
+
+
+class ClassSpace:
+    """The space in which units of a classifier differ.
+
+    Attributes:
+        projection: [r, d].
+        origin: [r], −projection · origin of the prior.
+        base: [C, r] class means of the fleet, of which sums are kept.
+        mean: [C, r] those with the cohort's shift.
+        between: [2, 1, r] variances of class means, slow and fast.
+        inverse_shift: [2, 1, r] precisions of the shift that classes share.
+    """
+
+    def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
+        part = prior.classes
+        assert part is not None
+        self.projection = array_of(part.projection)
+        self.origin: Matrix = -(self.projection @ array_of(part.origin))
+        self.base = array_of(part.means)
+        self.classes, self.rank = self.base.shape
+        self.cohort = np.zeros(self.rank, np.float32)
+        value = attributes.get(prior.attribute) if prior.attribute else None
+        if value in part.cohorts:
+            self.cohort = array_of(part.cohorts[value])
+        self.mean: Matrix = self.base + self.cohort
+        wide = np.array([[[1.0]], [[prior.settings.widening]]], np.float32)
+        between = np.maximum(array_of(part.between), np.float32(1e-6))
+        shift = np.maximum(array_of(part.shift), np.float32(1e-6))
+        self.between: Matrix = between * wide
+        self.inverse_shift: Matrix = np.broadcast_to(1.0 / shift, (2, 1, self.rank)).copy()
+
+    def place(self, phi: Matrix) -> Matrix:
+        """Return u [r] of a basis vector φ [d]."""
+        return self.projection @ phi + self.origin

@@ -1,0 +1,113 @@
+"""A regressor's unit: a shrunken offset and slope of its own.
+
+In units of the noise, truth − answer = θ₀ + θ₁ z + N(0, 1), with z the standardised answer and
+θ ~ N(cohort, diag(offset, slope)): conjugate, so the posterior follows from five decayed sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.personalise.correction import NumberCorrection
+from edge_sdk.personalise.deviations import Deviations
+from edge_sdk.personalise.experts import reweigh
+from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.unit_state import UnitState
+
+Theta = tuple[float, float]
+WIDTH = 5
+"""Sums of z, z², e, e·z and the count, e the error over the noise's deviation."""
+
+_LARGEST_Z, _LARGEST_ERROR = 10.0, 100.0
+
+
+class NumberModel:
+    """The mathematics of one prior's units; one call at a time."""
+
+    width = WIDTH
+
+    def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
+        part = prior.number
+        assert part is not None
+        self._settings = prior.settings
+        self._centre, self._scale, self._sd = part.centre, part.scale, math.sqrt(part.noise)
+        value = attributes.get(prior.attribute) if prior.attribute else None
+        mean = part.cohorts.get(value, (0.0, 0.0)) if value is not None else (0.0, 0.0)
+        self._mean = (mean[0] / self._sd, mean[1] / self._sd)
+        self._precision = (
+            1.0 / max(part.offset / part.noise, 1e-9),
+            1.0 / max(part.slope / part.noise, 1e-9),
+        )
+        settings = prior.settings
+        self._keep = (0.5 ** (1 / settings.half_life), 0.5 ** (1 / settings.fast_half_life))
+
+    def memories(self, state: UnitState) -> tuple[Theta, Theta]:
+        """Return (θ₀, θ₁) of the slow and the fast memory, in deviations of the noise."""
+        if isinstance(state.cache, tuple):
+            return state.cache
+        slow, fast = state.sums[:, 0].tolist()
+        wide = self._settings.widening
+        state.cache = found = (self._posterior(slow, 1.0), self._posterior(fast, wide))
+        return found
+
+    def correction(self, state: UnitState) -> NumberCorrection:
+        """Return the pool of all experts as one correction."""
+        intercept, gradient = self._pooled(state)
+        slope = self._sd * gradient / self._scale
+        return NumberCorrection(1.0 + slope, self._sd * intercept - slope * self._centre)
+
+    def learn(self, state: UnitState, value: float, truth: float, now: float) -> Outcome:
+        """Take one true value: judge both answers by it first, then learn from it."""
+        z = _within((value - self._centre) / self._scale, _LARGEST_Z)
+        error = _within((truth - value) / self._sd, _LARGEST_ERROR)
+        slow, fast = self.memories(state)
+        pooled = self._pooled(state)
+        thetas = ((0.0, 0.0), slow, fast, pooled)
+        losses = [0.5 * (error - intercept - gradient * z) ** 2 for intercept, gradient in thetas]
+        state.weights = reweigh(state.weights, (losses[0], losses[1], losses[2]), self._settings)
+        self._remember(state, z, error, now)
+        largest = self._settings.largest_loss
+        model, own = min(losses[0], largest), min(losses[3], largest)
+        return Outcome(model <= own, own <= model, model, own, (model - own) / largest)
+
+    def deviations(self, state: UnitState) -> Deviations:
+        """Return how far (θ₀, θ₁) of the slow memory are from the cohort's, in prior deviations."""
+        theta = self.memories(state)[0]
+        z, zz, _, _, n = state.sums[0, 0].tolist()
+        precision = np.array(self._precision)
+        information = np.array([[n, z], [z, zz]]) + np.diag(precision)
+        shift = np.array(theta) - self._mean
+        square = shift**2 + np.diag(np.linalg.inv(information))
+        return Deviations(shift * np.sqrt(precision), square * precision, np.ones(2))
+
+    def _pooled(self, state: UnitState) -> Theta:
+        slow, fast = self.memories(state)
+        _, a, b = state.weights
+        return a * slow[0] + b * fast[0], a * slow[1] + b * fast[1]
+
+    def _posterior(self, sums: list[float], wide: float) -> Theta:
+        z, zz, e, ez, n = sums
+        # Normal equations of the ridge towards the cohort's mean; 2 × 2, solved by Cramer's rule.
+        p0, p1 = self._precision[0] / wide, self._precision[1] / wide
+        a, d = n + p0, zz + p1
+        x, y = e + p0 * self._mean[0], ez + p1 * self._mean[1]
+        determinant = max(a * d - z * z, 1e-12)
+        return (x * d - z * y) / determinant, (a * y - z * x) / determinant
+
+    def _remember(self, state: UnitState, z: float, error: float, now: float) -> None:
+        elapsed = max(now - state.last, 0.0) / 86_400.0 if state.last else 0.0
+        aged = 0.5 ** (elapsed / self._settings.half_life_days)
+        row = (z, z * z, error, error * z, 1.0)
+        for memory, keep in zip(state.sums[:, 0], self._keep, strict=True):
+            memory *= keep * aged
+            memory += row
+        state.last = max(now, state.last)
+        state.cache = None
+
+
+def _within(number: float, largest: float) -> float:
+    return max(-largest, min(largest, number))
