@@ -42,6 +42,8 @@ from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
+from cloud_hub.personalise.automatic import AutomaticPriors
+from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
@@ -109,6 +111,7 @@ class Hub:
         self.plans = plans = Plans(
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
+            personalised=lambda plan: self.personalise.in_plan(plan),
             objection=lambda model, version: objection(experiments.store, model, version),
         )  # fmt: skip
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
@@ -118,6 +121,8 @@ class Hub:
         self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
+        self.personalise = Personalise(engine, audit, registry, plans, workers)
+        self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
@@ -169,6 +174,7 @@ class Hub:
         self.runs = Runs(
             store, steps, training, audit, registry, self.datasets, plans, self.experiments,
             days=days, changes=changes, offline_gate=gate, slots=self.settings.trainings,
+            published=self.priors.prepare,
         )  # fmt: skip
         self.rush = Rush(
             engine, audit, registry, plans, self.experiments, marks,
@@ -292,6 +298,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
         "rush": hub.rush.tick,
+        "priors": hub.priors.tick,
         "experiments": hub.experiments.tick,
         "batch": hub.batches.tick,
         "entities": hub.entity_packs.tick,

@@ -40,6 +40,7 @@ from edge_sdk.validation import check_model_name
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.processes.client import OwnerClient
@@ -165,6 +166,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
+        sessions: SessionFeatures | str | Path | None = None,
         providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
@@ -183,6 +185,8 @@ class EdgeDevice(DeviceState, ModelCalls):
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
+            sessions: declared session features, or a file of them that ``edge-hub features export``
+                wrote; :meth:`session` keeps them in memory.
             providers: execution providers that may run it, in place of ``config.providers``.
             config: limits and intervals.
             energy: function that returns joules, as for :class:`EdgeDevice`.
@@ -200,7 +204,7 @@ class EdgeDevice(DeviceState, ModelCalls):
             PackError: ``pack`` or ``features`` is for another release, damaged or expired;
                 ``entities`` is for another model or damaged.
         """
-        files = OfflineFiles(pack, features, entities, shadow, interleave)
+        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions)
         config = check_opening(config, providers=providers)
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk.device_kinds.offline import (  # a kind of this class

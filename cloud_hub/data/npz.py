@@ -11,6 +11,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -32,13 +33,14 @@ UNREADABLE: Final = (
 ARRAYS: Final = ("X", "y", "t")
 
 
-def read_npz(file: BinaryIO, name: str, limit: int) -> pa.Table:
+def read_npz(file: BinaryIO, name: str, limit: int, more: Sequence[str] = ()) -> pa.Table:
     """Return the arrays of an archive as columns ``x0`` and so on, ``y`` and ``t``.
 
     Args:
         file: open at its beginning.
         name: of the file, for messages.
         limit: bytes that the arrays may take.
+        more: names of other arrays [N] that are taken too, where they are.
 
     Raises:
         Invalid: no such archive, damaged, or larger when it is unpacked.
@@ -47,7 +49,8 @@ def read_npz(file: BinaryIO, name: str, limit: int) -> pa.Table:
     try:
         # Never a pickle: it would run what the uploader put into it.
         with np.load(file, allow_pickle=False) as archive:
-            arrays = {each: archive[each] for each in ARRAYS if each in archive.files}
+            wanted = (*ARRAYS, *(each for each in more if each not in ARRAYS))
+            arrays = {each: archive[each] for each in wanted if each in archive.files}
             present = list(archive.files)
     except UNREADABLE as error:
         raise Invalid(f"{name}: expected an .npz with X and y; {error}") from error

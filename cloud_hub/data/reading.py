@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -54,7 +54,11 @@ def read_table(source: Source, *, name: str = "dataset", limit: int = MOST_BYTES
 
 
 def read_batches(
-    path: Path, *, columns: list[str] | None = None, rows_at_once: int = ROWS_AT_ONCE
+    path: Path,
+    *,
+    columns: list[str] | None = None,
+    rows_at_once: int = ROWS_AT_ONCE,
+    more: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file that is larger than memory, with the kinds of :func:`read_table`.
 
@@ -64,13 +68,15 @@ def read_batches(
         path: CSV, Parquet or ``.npz``.
         columns: names of those that are wanted, in this order; default all.
         rows_at_once: of a batch, at most.
+        more: of an ``.npz``, other arrays [N] that are columns too, where they are; so are those
+            of ``columns``.
 
     Raises:
         Invalid: it cannot be read, or has no such columns.
     """
     name = str(path)
     with opened(path) as file:
-        for batch in _stream(file, name, columns, rows_at_once):
+        for batch in _stream(file, name, columns, rows_at_once, (*(columns or ()), *more)):
             table = pa.Table.from_batches([batch])
             if columns is not None:
                 absent = [each for each in columns if each not in table.column_names]
@@ -94,7 +100,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _stream(
-    file: BinaryIO, name: str, columns: list[str] | None, rows_at_once: int
+    file: BinaryIO, name: str, columns: list[str] | None, rows_at_once: int, more: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     kind = _kind(file)
     if kind == "parquet":
@@ -102,7 +108,8 @@ def _stream(
             file, name, columns=columns, rows_at_once=rows_at_once, limit=MOST_BYTES
         )
     elif kind == "npz":
-        yield from read_npz(file, name, MOST_BYTES).to_batches(max_chunksize=rows_at_once)
+        table = read_npz(file, name, MOST_BYTES, more)
+        yield from table.to_batches(max_chunksize=rows_at_once)
     else:
         yield from stream_csv(file, name)
 

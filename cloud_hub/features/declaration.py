@@ -13,7 +13,7 @@ from typing import Final
 from cloud_hub.errors import Conflict
 from cloud_hub.text.yaml import read_yaml
 from edge_sdk.contract.codec import require
-from edge_sdk.contract.dtypes import STRING, Dtype
+from edge_sdk.contract.dtypes import RANGES, STRING, Dtype, misfit
 from edge_sdk.contract.names import check_name
 
 Default = float | int | bool | str | None
@@ -21,7 +21,6 @@ Default = float | int | bool | str | None
 
 DAY: Final = 86_400.0
 MOST_FEATURES: Final = 1_000
-RANGES: Final = {f"{sign}int{bits}": bits for sign in ("", "u") for bits in (8, 16, 32, 64)}
 RESERVED: Final = "@"
 """Beginning of names that the store and the files of devices use for themselves."""
 
@@ -40,7 +39,7 @@ class Feature:
         own = self.name.startswith(RESERVED)
         require(not own, f"name: expected one that does not begin with {RESERVED}")
         require(self.dtype != "float16", "dtype: expected float32 or float64 for numbers")
-        expected = _expected(self.dtype, self.default)
+        expected = misfit(self.dtype, self.default)
         require(not expected, f"default: expected {expected}, got {self.default!r:.60}")
 
     @property
@@ -50,24 +49,6 @@ class Feature:
             # Models have no missing texts: what devices get for one is what trainings see.
             return "" if self.dtype == STRING else None
         return int(self.default) if self.dtype in RANGES else self.default
-
-
-def _expected(dtype: Dtype, value: Default) -> str:
-    """Return what ``dtype`` takes as a default; empty if ``value`` is such."""
-    if value is None:
-        return ""
-    if dtype == STRING:
-        return "" if isinstance(value, str) else "a text in quotes"
-    if dtype == "bool":
-        return "" if isinstance(value, bool) else "true or false"
-    if isinstance(value, bool | str):
-        return "a number"
-    if dtype in RANGES:
-        bits, signed = RANGES[dtype], not dtype.startswith("u")
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-        fits = float(value).is_integer() and low <= value <= high
-        return "" if fits else f"a whole number from {low} to {high}"
-    return "" if abs(value) < float("inf") else "a finite number"
 
 
 @dataclass(frozen=True)

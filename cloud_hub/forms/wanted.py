@@ -59,4 +59,4 @@ def releases_of(plan: Plan | None) -> list[ReleaseRef]:
 
 def packs_of(plan: Plan | None) -> list[PackRef]:
     """Return the packs that a plan names."""
-    return list({pack.file.sha256: pack for r in releases_of(plan) for pack in r.files}.values())
+    return list({pack.file.sha256: pack for r in releases_of(plan) for pack in r.packs}.values())

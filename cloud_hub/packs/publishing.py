@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,7 +66,7 @@ def publish_pack(
     if base and delta:
         registry.blobs.put(delta)
         blobs[delta_target(model, base.file.sha256, pack.file.sha256)] = delta
-    _sign(registry, blobs)
+    sign_files(registry, blobs)
     return PublishedPack(pack, len(delta or b""))
 
 
@@ -105,7 +105,17 @@ def _delta(repository: Repository, model: str, base: PackRef, path: Path) -> byt
     return delta.read_bytes()
 
 
-def _sign(registry: Registry, blobs: dict[str, bytes]) -> None:
+def sign_files(registry: Registry, blobs: Mapping[str, bytes]) -> None:
+    """Sign files that plans name, and let devices download them.
+
+    Args:
+        registry: where releases are signed; it has the files among its blobs.
+        blobs: content of each, by the path of the target.
+
+    Raises:
+        Invalid: this hub holds no releases key.
+        Conflict: somebody else published at the same moment.
+    """
     repository = registry.repository
     targets = {path: TargetFile.from_data(path, raw) for path, raw in blobs.items()}
     signer = repository.signer(RELEASES)

@@ -63,6 +63,7 @@ class Plans:
         audit: where changes are noted.
         registry: versions, policies and the signed repository.
         features_of: batch features that a plan names beside a version.
+        personalised: gives a plan the terms of personalisation, and its releases their priors.
         objection: asked before a person promotes a version.
     """
 
@@ -73,6 +74,7 @@ class Plans:
         registry: Registry,
         *,
         features_of: FeaturesOf,
+        personalised: Callable[[Plan], Plan],
         objection: Objection,
     ) -> None:
         self._engine = engine
@@ -80,6 +82,7 @@ class Plans:
         self._registry = registry
         self._unpublished: set[str] = set()
         self._features_of = features_of
+        self._personalised = personalised
         self._objection = objection
 
     def current(self, model: str) -> Plan | None:
@@ -325,6 +328,7 @@ class Plans:
             cascade=policy.cascade,
             providers=policy.providers,
         )
+        plan = self._personalised(plan)
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
         detail: dict[str, Any] = {"serial": serial, "reason": reason}
         detail["serving"] = plan.serving.version

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
 
-SENT: Final = ("reporting", "sharing", "cascade", "providers")
+SENT: Final = ("reporting", "sharing", "cascade", "providers", "personalise")
 """Sections that stand in the plan of devices: a change of them makes a new plan."""
 
 

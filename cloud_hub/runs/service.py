@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,6 +74,7 @@ class Runs:
         changes: RunChanges,
         offline_gate: OfflineGate,
         slots: int = 1,
+        published: Callable[[str, str], None] = lambda model, version: None,
     ) -> None:
         self._store = store
         self.steps = steps
@@ -85,6 +87,8 @@ class Runs:
         self._days = days
         self._changes = changes
         self._slots = slots
+        self._published = published
+        """Told of each version that a run made, before any device gets it; raises nothing."""
         self.offline_gate = offline_gate
 
     def records(self, model: str | None = None) -> list[RunRecord]:
@@ -352,6 +356,7 @@ class Runs:
             self._candidate(run), actor=actor, training_state=state, gated=True, override=override
         )
         assert run.version is not None
+        self._published(run.model, run.version)
         if run.status == "held":
             return {"version": run.version}
         # In one transaction, or a hub that is killed here would try the candidate a second time.

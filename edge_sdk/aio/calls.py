@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_sdk.aio.inline import InlineRule
+    from edge_sdk.aio.sessions import AsyncUnitSession
     from edge_sdk.aio.turns import Turns
     from edge_sdk.fleet.model_calls import ModelCalls
     from edge_sdk.model.explain import Explanation
@@ -76,6 +77,14 @@ class AsyncCalls:
         """Return what is stored of an entity; see :meth:`edge_sdk.EdgeDevice.stored_features`."""
         answering = self._answering()
         return await self._turns.run(lambda: answering().stored_features(entity))
+
+    async def session(self, unit: str) -> AsyncUnitSession:
+        """Return the session of a unit; see :meth:`edge_sdk.EdgeDevice.session`."""
+        from edge_sdk.aio.sessions import AsyncUnitSession
+
+        answering = self._answering()
+        session = await self._turns.run(lambda: answering().session(unit))
+        return AsyncUnitSession(session, self, self._turns)
 
     async def feedback(self, prediction: str, **outcome: Any) -> None:
         """Report an outcome; see :meth:`edge_sdk.EdgeDevice.feedback`."""

@@ -72,3 +72,33 @@ FLOAT_CODES: Final[Mapping[str, str]] = {
     name: info.code for name, info in DTYPES.items() if info.code in ("e", "f", "d")
 }
 """Struct codes of the floating-point dtypes."""
+
+RANGES: Final[Mapping[str, int]] = {
+    f"{sign}int{bits}": bits for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+"""Bits of the integer dtypes, those of declared features included."""
+
+
+def range_of(dtype: str) -> tuple[int, int]:
+    """Return the smallest and the largest value of an integer dtype."""
+    bits = RANGES[dtype]
+    if dtype.startswith("u"):
+        return 0, (1 << bits) - 1
+    return -(1 << bits - 1), (1 << bits - 1) - 1
+
+
+def misfit(dtype: str, value: float | int | bool | str | None) -> str:
+    """Return what ``dtype`` takes, if ``value`` is nothing of it; empty if it fits, as ``None``."""
+    if value is None:
+        return ""
+    if dtype == STRING:
+        return "" if isinstance(value, str) else "a text in quotes"
+    if dtype == "bool":
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(value, bool | str):
+        return "a number"
+    if dtype in RANGES:
+        low, high = range_of(dtype)
+        fits = float(value).is_integer() and low <= value <= high
+        return "" if fits else f"a whole number from {low} to {high}"
+    return "" if abs(value) < float("inf") else "a finite number"

@@ -33,6 +33,7 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
+from edge_sdk.contract.personal.report import PersonalReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
@@ -277,7 +278,7 @@ Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
 """``waiting``: the device puts an update off, for its window, its network or its application.
 ``fell_back``: a file did not come in its cheapest form and came whole; or a variant does not work
 there on a provider, which gave up or was refused (``step`` is ``probe``, or ``choice`` for what is
-there already). Neither is a failure.
+there already); or its personal prior is of another release (``load``). None is a failure.
 """
 
 
@@ -307,7 +308,7 @@ class UpdateEvent:
 Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
 """Bodies that speak of one window."""
 
-Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent
+Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent | PersonalReport
 KINDS: Final[Mapping[str, type]] = {
     "window": WindowReport,
     "feedback": FeedbackReport,
@@ -317,6 +318,7 @@ KINDS: Final[Mapping[str, type]] = {
     "event": UpdateEvent,
     "shadow": ShadowReport,
     "interleave": InterleaveReport,
+    "personal": PersonalReport,
 }
 
 
@@ -340,6 +342,9 @@ def _check_received(body: Body, kind: str) -> None:
         times = {"period": body.period}
     elif isinstance(body, TensorSample):
         times = {"taken": body.taken}
+    elif isinstance(body, PersonalReport):
+        check_bounds(body, kind)
+        times = {"start": body.start, "at": body.at}
     else:
         times = {"at": body.at}
         for what, text in (("step", body.step), ("reason", body.reason)):

@@ -29,7 +29,8 @@ from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name, check_provider
-from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.personal.session_features import SessionFeatures
+from edge_sdk.contract.serving_terms import CascadePolicy, Personalisation, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
 SLOTS: Final = 10_000
@@ -50,22 +51,43 @@ class PackRef:
 
 
 @dataclass(frozen=True)
+class PriorRef(PackRef):
+    """A personal prior in the repository: the signed target ``packs/MODEL/SHA256.prior``.
+
+    It is below ``packs/`` because that is what publishers may sign at every hub: a path of its own
+    would need the offline keys of each.
+    """
+
+    def target(self, model: str) -> str:
+        """Path of the signed target."""
+        return f"packs/{model}/{self.file.sha256}.prior"
+
+
+@dataclass(frozen=True)
 class ReleaseRef:
-    """A release by the SHA-256 of its manifest, with its packs of answers and features, if any."""
+    """A release by the SHA-256 of its manifest, with what belongs to it, if any: its packs of
+    answers and features, and the personal prior of units without history.
+    """
 
     version: str
     manifest: str
     pack: PackRef | None = None
     features: PackRef | None = None
+    prior: PriorRef | None = None
 
     def __post_init__(self) -> None:
         Version.parse(self.version)
         check_digest("manifest", self.manifest)
 
     @property
-    def files(self) -> tuple[PackRef, ...]:
+    def packs(self) -> tuple[PackRef, ...]:
         """The packs that there are."""
         return tuple(file for file in (self.pack, self.features) if file is not None)
+
+    @property
+    def files(self) -> tuple[PackRef, ...]:
+        """The files that there are beside the release."""
+        return self.packs if self.prior is None else (*self.packs, self.prior)
 
 
 @dataclass(frozen=True)
@@ -232,7 +254,8 @@ class Plan:
     """The signed target ``plans/MODEL.json``. ``serial`` only ever rises.
 
     ``providers`` are the accelerators (execution providers of onnxruntime) on which devices may run
-    the model, besides the CPU; none for all that a device has.
+    the model, besides the CPU; none for all that a device has. Without ``personalise`` no device
+    learns anything of a unit. ``sessions`` are the running features of units' sessions.
     """
 
     model: str
@@ -243,6 +266,8 @@ class Plan:
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
     providers: tuple[str, ...] = ()
+    personalise: Personalisation | None = None
+    sessions: SessionFeatures | None = None
     format: Literal[1] = PLAN_FORMAT
 
     def __post_init__(self) -> None:

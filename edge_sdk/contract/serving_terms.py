@@ -1,4 +1,4 @@
-"""Parts of a plan that hold for every device: reports, shared rows, the cloud.
+"""Parts of a plan that hold for every device: reports, shared rows, the cloud, units.
 
 They are apart from the plan because a device without a hub needs these alone.
 """
@@ -6,7 +6,7 @@ They are apart from the plan because a device without a hub needs these alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.limits import LARGEST_ERROR
@@ -84,3 +84,62 @@ class CascadePolicy:
 
     def __post_init__(self) -> None:
         require(self.deadline_ms >= 1, "deadline_ms: expected at least 1")
+
+
+MOST_EPSILON: Final = 2.0
+"""Largest ε of noise that may replace a minimum of units: beyond it noise hides nothing."""
+
+
+Exploration = Literal["thompson", "linucb", "none"]
+"""Rule by which rankings explore within a session."""
+
+
+LONGEST_REPORT: Final = 365.0
+"""Days."""
+
+
+@dataclass(frozen=True)
+class Personalisation:
+    """Rules by which devices adapt to a unit (user, session).
+
+    ``mode``: with ``learn`` devices gather and report, and nobody is served a correction; with
+    ``on`` they serve it where the prior says that it helps, or the unit has shown it. A device with
+    fewer than ``minimum_units`` adds nothing to the hub's sums, unless each of its reports gets
+    noise of ``epsilon`` (differential privacy by unit); it reports its sums once for each
+    generation of a prior, ``report_days`` after it came. A ranking is with a chance of at most
+    ``explore`` not the one that the unit's model thinks best, drawn as ``exploration`` says. Units
+    take ``memory_bytes`` of RAM at most; the least recently used wait on the disk.
+    """
+
+    mode: Literal["learn", "on"] = "on"
+    minimum_units: int = 20
+    epsilon: float | None = None
+    report_days: float = 7.0
+    exploration: Exploration = "thompson"
+    explore: float = 0.1
+    memory_bytes: int = 8_000_000
+
+    def __post_init__(self) -> None:
+        check_units(self.minimum_units, self.epsilon)
+        days = self.report_days
+        require(
+            0 <= days <= LONGEST_REPORT,
+            f"report_days: expected 0 to {LONGEST_REPORT:g}, got {days:g}",
+        )
+        require(0 <= self.explore <= 0.5, f"explore: expected 0 to 0.5, got {self.explore:g}")
+        least = 100_000
+        fits = self.memory_bytes >= least
+        require(fits, f"memory_bytes: expected at least {least}, got {self.memory_bytes}")
+
+
+def check_units(minimum_units: int, epsilon: float | None) -> None:
+    """Refuse sums that would tell of single units.
+
+    Raises:
+        ContractError: fewer than two units without noise, or noise that hides nothing.
+    """
+    require(minimum_units >= 1, f"minimum_units: expected at least 1, got {minimum_units}")
+    noisy = epsilon is None or 0 < epsilon <= MOST_EPSILON
+    require(noisy, f"epsilon: expected above 0 and up to {MOST_EPSILON:g}, got {epsilon}")
+    hidden = minimum_units >= 2 or epsilon is not None
+    require(hidden, "minimum_units: the sum of one unit is that unit; expected 2, or an epsilon")

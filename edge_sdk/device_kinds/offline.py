@@ -58,6 +58,7 @@ class OfflineDevice(EdgeDevice):
         self._add(model)
         service = model._service
         pack, features, entities = files.opened(release)
+        service.use_sessions(files.opened_sessions(self._clock))
         serving = service.open(release, terms, pack=pack, features=features)
         service.serve(serving)
         service.use_entities(entities)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.config import DeviceConfig
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
@@ -59,6 +61,7 @@ class ActiveReleases:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
+        sessions: of units, of which every release joins features; see :meth:`use_sessions`.
 
     Args:
         config: limits.
@@ -84,6 +87,7 @@ class ActiveReleases:
     ) -> None:
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
+        self.sessions: SessionStore | None = None
         self.running: RunningExperiment | None = None
         self._label_store, self._memory = label_store, memory
         self._why_nothing = "the hub has no plan for this model yet"
@@ -106,6 +110,8 @@ class ActiveReleases:
         share: bool = False,
         monitoring: bool = True,
         alone: bool = False,
+        prior: PersonalPrior | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Predictor:
         """Load a release, ready to answer.
 
@@ -118,6 +124,8 @@ class ActiveReleases:
             share: the owner agrees to share labelled rows.
             monitoring: its predictions are counted.
             alone: with a model of its own in memory, even if another one has it already.
+            prior: what units without history begin with, made for this release.
+            attributes: of the device, which name its cohort.
 
         Raises:
             ReleaseError: the model does not load.
@@ -132,6 +140,7 @@ class ActiveReleases:
             options=options, clock=self.clock, model=model,
         )  # fmt: skip
         predictor.use_entities(self.entities)
+        predictor.use_sessions(self.sessions)
         return predictor
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
@@ -143,6 +152,29 @@ class ActiveReleases:
             self.entities = pack
             for predictor in self._servings():
                 predictor.use_entities(pack)
+
+    def use_sessions(self, sessions: SessionStore | None) -> None:
+        """Join features of units' sessions from the next call on; ``None`` for none.
+
+        Like answers by entity they stay when another release serves.
+        """
+        with self._lock:
+            before, self.sessions = self.sessions, sessions
+            for predictor in self._servings():
+                predictor.use_sessions(sessions)
+        if before is not None:
+            before.close()
+
+    def declared_sessions(self) -> SessionStore:
+        """Return the sessions of units; raises InputError where no features of them are declared."""
+        sessions = self.sessions
+        if sessions is None:
+            raise InputError(
+                "session",
+                "no session features are declared for this model: apply a set with source: session "
+                "on the hub, or open the device with sessions=",
+            )
+        return sessions
 
     def shadow(
         self,
@@ -181,6 +213,7 @@ class ActiveReleases:
             self._lost = None
             if serving.entities is None or serving.entities.pack is not self.entities:
                 serving.use_entities(self.entities)  # replaced while this one was loaded
+            serving.use_sessions(self.sessions)  # likewise
             self.run(None)
             if old is not None:
                 self._retire((old,))
@@ -216,6 +249,10 @@ class ActiveReleases:
         """Note why a release that was here does not load, for the same error and the status."""
         self._lost = reason
 
+    def check_unit(self, unit: str) -> None:
+        """Refuse what cannot name a unit; raises InputError."""
+        self._counted(check_unit, unit)
+
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
 
@@ -225,7 +262,7 @@ class ActiveReleases:
         """
         if unit is None:
             return self.current()
-        self._counted(check_unit, unit)
+        self.check_unit(unit)
         running = self.running
         arm = running.serving_for(unit) if running is not None else None
         return self.current() if arm is None else arm
@@ -373,7 +410,9 @@ class ActiveReleases:
             self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
 
     def check_files(self) -> None:
-        """Read some more of the files of what answers."""
+        """Read some more of the files of what answers; store what changed of sessions."""
+        if self.sessions is not None:
+            self.sessions.step()
         for file in (self.entities, *(serving.scrub for serving in self._answering())):
             if file is not None:
                 file.step()
@@ -410,6 +449,7 @@ class ActiveReleases:
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
+            "sessions": None if self.sessions is None else self.sessions.status(),
             "energy": self._energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
@@ -421,6 +461,7 @@ class ActiveReleases:
             self.run(None)
             for serving in self._servings():
                 serving.close()
+            self.use_sessions(None)
             self.serving = None
             self._why_nothing = "this device is closed"
             self._retired.clear()

@@ -68,6 +68,8 @@ class DeviceModel(ModelCalls):
         status = {**self._service.status(), "name": self.name}
         if self._link is not None:
             status |= self._link.status()
+        if self._rollout is not None:
+            status["prior_trouble"] = self._rollout.prior_trouble
         return {"words": of_model(status), **status}
 
     def conditions(self) -> dict[str, str]:
@@ -79,6 +81,8 @@ class DeviceModel(ModelCalls):
         if damage := self._service.damage():
             files = "; ".join(what for each in damage.values() for what in each.values())
             now["files"] = f"damaged on the disk, of {self.name}: {files}"
+        if self._rollout is not None and (trouble := self._rollout.prior_trouble):
+            now["prior"] = f"{self.name} serves without its personal prior: {trouble}"
         return now
 
     def spare(self, *, power: bool) -> None:

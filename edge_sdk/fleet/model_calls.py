@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # not needed at start
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import StoredFeatures
     from edge_sdk.serving.ranking import Ranking
+    from edge_sdk.sessions.session_store import SessionStore
+    from edge_sdk.sessions.unit_session import UnitSession
 
 
 class ModelCalls:
@@ -49,15 +51,16 @@ class ModelCalls:
                 of one row or a Series, or a feed (dict of arrays by tensor name, or the array of
                 the only one; with the axis of the rows or without it). A release that holds its
                 preprocessing takes a picture of Pillow and bytes, too (docs/INPUTS.md).
-                With ``entity`` a dict of the features that are
-                not stored, or that are newer than the stored ones.
+                With ``entity``, or the ``unit`` of a session, a dict of the features that are
+                neither stored nor the session's, or that are newer.
             entity: name of an entity, such as ``"user-42"``. Without ``x`` its precomputed answer
                 is given, if this device has one that has not expired. Else its stored features
                 are joined with ``x`` (an entity that has none gets their declared defaults) and
                 the model answers; where it cannot, the default of the batch job.
             unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
-                by key, a unit always gets the same version. It does not leave the device; sums
-                by one of 128 buckets of its hash do.
+                by key, a unit always gets the same version. Where session features are declared,
+                those of its :meth:`session` are joined with ``x``. It does not leave the device;
+                sums by one of 128 buckets of its hash do.
             groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
                 release declares and the model does not take (a dict ``x`` may hold them as well).
                 They are only counted; a release that does not declare them ignores them.
@@ -75,6 +78,9 @@ class ModelCalls:
         serving = service.serving
         if serving is None or unit is not None:
             serving = service.serving_for(unit)
+            if unit is not None and serving.sessions is not None:
+                known = serving.entities is not None
+                x = serving.sessions.joined(unit, x, entity, precomputed=known)
         if entity is not None:
             if x is None:
                 stored = serving.precomputed(entity)
@@ -141,7 +147,7 @@ class ModelCalls:
             InputError: the input does not fit the model, or the model has no scores.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.ranking(x, candidates, length, unit)
+        return self._service.ranking(self._joined(x, unit), candidates, length, unit)
 
     def stream(self) -> Stream:
         """Start a separate sequence of inputs to a model with recurrent state."""
@@ -173,7 +179,54 @@ class ModelCalls:
             InputError: there are no rows, or one does not fit the model.
             ReleaseError: there is no release yet, or the model failed.
         """
+        x = self._joined(x, unit)
         return self._service.serving_for(unit).predict_batch(x, groups, pack=pack)
+
+    def _joined(self, x: Any, unit: str | None) -> Any:
+        """Return rows with the features of a unit's session, where such are declared."""
+        if unit is None or self._service.sessions is None:
+            return x
+        join = self._service.serving_for(unit).sessions
+        return x if join is None else join.joined_rows(unit, x)
+
+    def session(self, unit: str) -> UnitSession:
+        """Return the session of a unit, to tell it of events and to predict with its features.
+
+        Args:
+            unit: whose it is, such as ``"user-42"``; any text of 1 to 256 characters. Nothing of it
+                leaves the device.
+
+        Raises:
+            InputError: ``unit`` is no such text, or no session features are declared here.
+        """
+        from edge_sdk.sessions.unit_session import UnitSession
+
+        self._sessions_for(unit)
+        return UnitSession(self, unit, is_here=True)
+
+    def session_event(self, unit: str, event: Mapping[str, Any], at: Any = None) -> None:
+        """Take an event into a unit's session; see :meth:`UnitSession.event`.
+
+        Args:
+            unit: as for :meth:`session`.
+            event: fields by name.
+            at: when it was; ``None`` for now.
+        """
+        self._sessions_for(unit).event(unit, event, at)
+
+    def session_features(self, unit: str) -> dict[str, Any]:
+        """Return the features of a unit's session now, by name; the defaults where it has none."""
+        return self._sessions_for(unit).values(unit)[0]
+
+    def end_session(self, unit: str) -> bool:
+        """End a unit's session; return whether there was one."""
+        return self._sessions_for(unit).end(unit)
+
+    def _sessions_for(self, unit: str) -> SessionStore:
+        """Return the sessions, for a unit that may have one; raises InputError."""
+        sessions = self._service.sessions or self._service.declared_sessions()
+        self._service.check_unit(unit)
+        return sessions
 
     def explain(
         self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]

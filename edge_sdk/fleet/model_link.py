@@ -14,6 +14,7 @@ from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.model.options import RuntimeOptions
+from edge_sdk.sessions.session_file import remove_sessions
 from edge_sdk.system.files import make_folder
 from edge_sdk.system.logs import Log
 from edge_sdk.update.certifier import Certifier
@@ -32,9 +33,11 @@ from edge_sdk.update.updater import Updater
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.fleet.following import Following
     from edge_sdk.hub.client import HubClient
     from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.state_db import StateDatabase
     from edge_sdk.update.gatekeeper import UpdateHooks
     from edge_sdk.update.trust import Trust
@@ -171,6 +174,19 @@ class ModelLink:
             return self.updater.apply(self.desired_state(plan), serial=plan.serial)
         finally:
             self._on_plan()  # whatever came of it, what the plan says of reporting holds
+
+    def opened_sessions(self, declared: SessionFeatures) -> SessionStore:
+        """Return the sessions of units, with those of before that are on the disk."""
+        from edge_sdk.sessions.opening import opened_sessions
+
+        secret = unit_secret(self.shared.store) if declared.kept else b""
+        return opened_sessions(declared, self.shared.clock, self._store.folder, secret)
+
+    def clear_sessions(self) -> None:
+        """Remove the sessions that are on the disk, unless the plan has them kept there."""
+        declared = None if self.plan is None else self.plan.sessions
+        if declared is None or not declared.kept:
+            remove_sessions(self._store.folder)
 
     def follow_entities(self) -> None:
         """Bring the answers by entity that the hub has for this device; raises EdgeError."""

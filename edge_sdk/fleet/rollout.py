@@ -23,6 +23,7 @@ from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
 from edge_sdk.experiments.interleaving import Interleaver
+from edge_sdk.fleet.personal_priors import PriorOpener
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor
@@ -69,6 +70,7 @@ class RolloutController:
         self._beside: RunningCandidates | None = None
         self._experiment: str | None = None
         self._unsettled = False
+        self._priors = PriorOpener(link.updater.refused)
         self._failed: tuple[SlotRef | None, str] | None = None
         """A failure that waits until no update is in progress, and its reason."""
         end = (self._updater, link.crash_marker, link.certifier, os.getpid())
@@ -76,9 +78,15 @@ class RolloutController:
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
+    @property
+    def prior_trouble(self) -> str | None:
+        """Return why what serves does so without its personal prior; ``None`` if it does not."""
+        return self._priors.trouble(self._updater.state.current)
+
     def start(self) -> None:
         """Serve what the last run left; an interrupted activation is finished or undone."""
         self._link.entities.restore()
+        self._link.clear_sessions()
         updater = self._updater
         slot = updater.recover()
         try:
@@ -127,6 +135,7 @@ class RolloutController:
             ReleaseError: it does not load.
         """
         with self._lock:
+            self._use_sessions()
             assignment = self._link.current_assignment()
             predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
@@ -138,6 +147,7 @@ class RolloutController:
         What an experiment needs and does not load here has failed: the device leaves it.
         """
         with self._lock:
+            self._use_sessions()
             slot = self._updater.slot()
             if slot is None or self._service.serving is None:
                 return
@@ -149,6 +159,22 @@ class RolloutController:
             if assignment.beside != self._beside:
                 self._unsettled = not self._run_beside(assignment.beside, slot)
             self._log_experiment(assignment)
+
+    def _use_sessions(self) -> None:
+        """Keep the session features that the plan declares; another declaration begins anew."""
+        plan, service = self._link.plan, self._service
+        declared = None if plan is None else plan.sessions
+        before = None if service.sessions is None else service.sessions.declared
+        if declared == before:
+            return
+        store = service.sessions
+        service.use_sessions(None)  # it stores what it has before another one opens the file
+        self._link.clear_sessions()
+        if declared is not None:
+            opened = self._link.opened_sessions(declared)
+            if store is not None and not opened.adopt(store):
+                _log.info("session features are %s now: sessions begin anew", declared.ref)
+            service.use_sessions(opened)
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:
         """Log which experiment begins or ends on this device."""
@@ -193,7 +219,9 @@ class RolloutController:
         if plan is None:
             return ServingTerms()
         sharing = plan.sharing.at_most(self._config.shared_tensor_bytes)
-        return ServingTerms(experiment, arm, plan.reporting, sharing, plan.cascade)
+        return ServingTerms(
+            experiment, arm, plan.reporting, sharing, plan.cascade, plan.personalise
+        )
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
@@ -201,6 +229,11 @@ class RolloutController:
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
+        # With the terms: where the plan has switched personalisation off, no prior is opened.
+        if terms.personalise is not None:
+            prior = self._priors.open(slot, release, partial(damage.__setitem__, "prior"))
+        else:
+            prior = None
         predictor = self._service.open(
             release,
             terms,
@@ -208,7 +241,11 @@ class RolloutController:
             features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.shared.client.predict,
             share=self._link.shared.share,
+            prior=prior,
+            attributes=self._link.shared.attributes,
         )
+        if slot.prior is not None and slot.ref.prior is not None:
+            predictor.scrub.watch("prior", slot.prior, slot.ref.prior)
         for name, what in damage.items():
             predictor.scrub.add(name, what)
         return predictor

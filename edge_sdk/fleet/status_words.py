@@ -99,6 +99,8 @@ def _files(status: Mapping[str, Any]) -> Iterator[str]:
     for version, files in status.get("damaged", {}).items():
         for what in files.values():
             yield f"Damaged on the disk, of {status['name']} {version}: {what}."
+    if status.get("prior_trouble"):
+        yield f"{status['name']} serves without its personal prior: {status['prior_trouble']}."
     if status.get("ignored"):
         left_out = ", ".join(status["ignored"])
         yield f"Columns that are no features of {status['name']} are left out: {left_out}."

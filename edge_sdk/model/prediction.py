@@ -7,7 +7,7 @@ import operator
 import reprlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -37,6 +37,7 @@ class Origin:
         dtype: dtype of the probabilities.
         degraded: True if the cloud was wanted and could not answer.
         multilabel: the classes of a multilabel model, and the score from which each is given.
+        personalised: True if the answer was corrected for the unit that it was made for.
         computed_at: when an answer by entity was computed, Unix seconds; ``None`` for others.
         clock: function that returns Unix seconds, by which its age is counted.
     """
@@ -49,6 +50,7 @@ class Origin:
     multilabel: tuple[tuple[Label, ...], float] | None = None
     computed_at: float | None = None
     clock: Callable[[], float] = time.time
+    personalised: bool = False
 
 
 class RankedItems(NamedTuple):
@@ -164,6 +166,11 @@ class Prediction:
         return self._origin.degraded
 
     @property
+    def personalised(self) -> bool:
+        """True if the answer was corrected for the unit that it was made for."""
+        return self._origin.personalised
+
+    @property
     def id(self) -> str:
         """Id for ``feedback``; unique on the device."""
         return f"{self._origin.tag}-{self._number}"
@@ -173,6 +180,7 @@ class Prediction:
         shown = reprlib.repr(answer) if answer is not None else _shapes(self.outputs)
         confidence = "" if self.confidence is None else f" confidence={self.confidence:.3f}"
         origin = f"{self.source} {self.version}" + (" degraded" if self.degraded else "")
+        origin += " personalised" if self.personalised else ""
         return f"<Prediction {shown}{confidence} from {origin} id={self.id}>"
 
 
@@ -184,7 +192,14 @@ class BatchPrediction:
         probabilities: array [N, classes], or ``None``; of a multilabel model each for itself.
         multilabel: True if :attr:`labels` holds a tuple of classes for each row.
         values: array [N] or [N, targets] of a regressor, or ``None``.
+        own: the release's answers to the same rows, where these were corrected for a unit; else
+            ``None``.
+        personalised: of each row whether its answer was corrected for a unit, [N]; ``None`` where
+            none was.
     """
+
+    own: BatchPrediction | None = None
+    personalised: NDArray[np.bool_] | None = None
 
     def __init__(
         self,
@@ -309,7 +324,7 @@ class BatchPrediction:
         i %= self._count
         labels, confidences = self.labels, self.confidences
         return Prediction.of(
-            self._stored[0] if self._stored is not None and self._stored[1][i] else self._origin,
+            self._origin_of(i),
             f"{self._number}.{i}",
             None if labels is None or self.multilabel else _scalar(labels[i]),
             None if confidences is None else float(confidences[i]),
@@ -320,6 +335,13 @@ class BatchPrediction:
 
     def __iter__(self) -> Iterator[Prediction]:
         return (self[i] for i in range(self._count))
+
+    def _origin_of(self, row: int) -> Origin:
+        known = self._stored is not None and self._stored[1][row]
+        origin = self._stored[0] if known and self._stored is not None else self._origin
+        if self.personalised is not None and self.personalised[row]:
+            return replace(origin, personalised=True)
+        return origin
 
 
 def _label_sets(

@@ -40,6 +40,11 @@ def is_time(value: Any) -> bool:
     return isinstance(value, times)
 
 
+def is_moment(value: Any) -> bool:
+    """Return True for a moment or a day, of Python, NumPy or pandas."""
+    return isinstance(value, datetime.date | np.datetime64)
+
+
 def seconds_of(value: Any) -> float:
     """Return a moment as Unix seconds, or a length of time as seconds; what is missing is NaN.
 

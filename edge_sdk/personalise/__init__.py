@@ -1,4 +1,1 @@
-"""A small model of one unit (a user, a session) on top of the release that serves.
-
-``personal_model.py`` is where to begin: pure mathematics, without I/O and without a clock.
-"""
+"""What a device learns of a unit (a user, a session), and serves to it alone."""

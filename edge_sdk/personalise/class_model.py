@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
-from edge_sdk.personalise.deviations import Deviations, class_deviations
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
 from edge_sdk.personalise.posterior import posterior_means
+from edge_sdk.personalise.unit_moments import Moments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Vector = NDArray[np.float32]
@@ -86,9 +86,9 @@ class ClassModel:
         comparison = float(right[3]) - float(right[0])
         return Outcome(right[0], right[3], losses[0], losses[3], comparison)
 
-    def deviations(self, state: UnitState) -> Deviations:
-        """Return how far a unit is from its prior."""
-        return class_deviations(state.sums, self.space)
+    def moments(self, state: UnitState) -> Moments:
+        """Return what a unit says of how units differ."""
+        return class_moments(state.sums, self.space.cohort)
 
     def _judge(
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int

@@ -37,7 +37,10 @@ class Correction:
         """
         own = self.matrix @ phi + self.offset
         floor = self.floor
-        logits = [self.power * math.log(max(p, floor)) + z for p, z in zip(scores, own.tolist(), strict=True)]
+        logits = [
+            self.power * math.log(max(p, floor)) + z
+            for p, z in zip(scores, own.tolist(), strict=True)
+        ]
         top = max(logits)
         odds = [math.exp(z - top) for z in logits]
         total = math.fsum(odds)

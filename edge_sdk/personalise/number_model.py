@@ -13,9 +13,9 @@ import numpy as np
 
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.personalise.correction import NumberCorrection
-from edge_sdk.personalise.deviations import Deviations
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.unit_moments import Moments, number_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Theta = tuple[float, float]
@@ -74,15 +74,9 @@ class NumberModel:
         model, own = min(losses[0], largest), min(losses[3], largest)
         return Outcome(model <= own, own <= model, model, own, (model - own) / largest)
 
-    def deviations(self, state: UnitState) -> Deviations:
-        """Return how far (θ₀, θ₁) of the slow memory are from the cohort's, in prior deviations."""
-        theta = self.memories(state)[0]
-        z, zz, _, _, n = state.sums[0, 0].tolist()
-        precision = np.array(self._precision)
-        information = np.array([[n, z], [z, zz]]) + np.diag(precision)
-        shift = np.array(theta) - self._mean
-        square = shift**2 + np.diag(np.linalg.inv(information))
-        return Deviations(shift * np.sqrt(precision), square * precision, np.ones(2))
+    def moments(self, state: UnitState) -> Moments:
+        """Return what a unit says of how units differ."""
+        return number_moments(state.sums[0, 0].astype(np.float64), self._mean, self._sd)
 
     def _pooled(self, state: UnitState) -> Theta:
         slow, fast = self.memories(state)

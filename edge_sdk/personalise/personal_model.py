@@ -19,9 +19,9 @@ from edge_sdk.personalise.correction import Correction, NumberCorrection
 from edge_sdk.personalise.guard import Guard
 from edge_sdk.personalise.number_model import NumberModel
 from edge_sdk.personalise.outcome import Outcome
-from edge_sdk.personalise.summarising import summarise
+from edge_sdk.personalise.tally import Tally
+from edge_sdk.personalise.unit_moments import UnitSummary
 from edge_sdk.personalise.unit_state import MEMORIES, UnitState, pack, state_bytes, unpack
-from edge_sdk.personalise.unit_summary import UnitSummary
 
 Vector = NDArray[np.float32]
 
@@ -93,7 +93,7 @@ class PersonalModel:
             ``None`` where the release's own answer serves: the unit has no label yet, or a guard
             has taken its answers back.
         """
-        if not state.tally.labels or not state.guard.serving:
+        if not state.labels or not state.guard.serving:
             return None
         if device_guard is not None and not device_guard.serving:
             return None
@@ -103,7 +103,14 @@ class PersonalModel:
         return self._number.correction(state)
 
     def learn(
-        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
+        self,
+        state: UnitState,
+        phi: Vector,
+        scores: Sequence[float],
+        label: int,
+        now: float,
+        *,
+        served: bool = False,
     ) -> Outcome:
         """Learn a label of a classifier's unit, in place.
 
@@ -113,6 +120,7 @@ class PersonalModel:
             scores: the release's own probabilities [C] of the row.
             label: number of the class.
             now: Unix seconds.
+            served: whether the prediction was served personalised.
 
         Raises:
             InputError: φ is not finite, or there is no such class.
@@ -123,10 +131,12 @@ class PersonalModel:
         if not 0 <= label < self._count:
             raise InputError(f"label: expected 0 to {self._count - 1}, got {label}")
         outcome = model.learn(state, phi, scores, label, now)
-        self._count_in(state, outcome)
+        self._count_in(state, outcome, served=served)
         return outcome
 
-    def learn_number(self, state: UnitState, value: float, truth: float, now: float) -> Outcome:
+    def learn_number(
+        self, state: UnitState, value: float, truth: float, now: float, *, served: bool = False
+    ) -> Outcome:
         """Learn a true value of a regressor's unit, in place.
 
         Args:
@@ -134,6 +144,7 @@ class PersonalModel:
             value: the release's own answer.
             truth: what it should have been.
             now: Unix seconds.
+            served: whether the prediction was served personalised.
 
         Raises:
             InputError: one of the numbers is not finite.
@@ -143,7 +154,7 @@ class PersonalModel:
         if not (math.isfinite(value) and math.isfinite(truth)):
             raise InputError(f"expected finite numbers, got answer {value} and truth {truth}")
         outcome = self._number.learn(state, value, truth, now)
-        self._count_in(state, outcome)
+        self._count_in(state, outcome, served=served)
         return outcome
 
     def guard_device(self, guard: Guard, outcome: Outcome) -> None:
@@ -152,14 +163,20 @@ class PersonalModel:
         guard.add(outcome.comparison, settings.worse, settings.worse)
 
     def summary(self, state: UnitState) -> UnitSummary:
-        """Return what a unit adds to the hub's sums; clipped, of a fixed length."""
-        return summarise(state, self._classes, self._number)
+        """Return what a unit says for the hub's sums, of the labels of this generation alone."""
+        tally = state.tally if state.tally.generation == self.prior.generation else Tally()
+        model = self._classes or self._number
+        assert model is not None
+        moments = model.moments(state)
+        return UnitSummary(
+            tally.both, tally.model_only, tally.personal_only, tally.neither, tally.served,
+            tally.model_loss, tally.personal_loss, *moments,
+        )  # fmt: skip
 
-    def _count_in(self, state: UnitState, outcome: Outcome) -> None:
-        settings, tally = self.prior.settings, state.tally
-        tally.labels += 1
-        tally.model_right += outcome.own_right
-        tally.own_right += outcome.personal_right
+    def _count_in(self, state: UnitState, outcome: Outcome, *, served: bool) -> None:
+        settings = self.prior.settings
+        state.labels += 1
+        state.tally.add(outcome, self.prior.generation, served=served)
         # A unit for which the prior vouched may come back by less than one that must show it alone.
         back = settings.worse if self.prior.helps else settings.better
         state.guard.add(outcome.comparison, back, settings.worse)

@@ -17,29 +17,15 @@ from numpy.typing import NDArray
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.personalise.experts import Weights
 from edge_sdk.personalise.guard import Guard
+from edge_sdk.personalise.tally import TALLY, Tally
 
 Sums = NDArray[np.float32]
 
 MEMORIES: Final = 2
 """Slow and fast."""
 
-_HEADER: Final = struct.Struct("<8sHH?Id3f4fI2f")
+_HEADER: Final = struct.Struct(f"<8sHH?Id3f4fI{TALLY.size}s")
 _LARGEST_COUNT: Final = 1e7
-
-
-@dataclass(slots=True, eq=False)
-class Tally:
-    """What a unit's labels said of both answers, for the sums of the hub.
-
-    Attributes:
-        labels: that were taken.
-        model_right: of them, by the release's answer.
-        own_right: of them, by the unit's own answer.
-    """
-
-    labels: int = 0
-    model_right: int = 0
-    own_right: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +37,8 @@ class UnitState:
         weights: of the experts.
         guard: whether the unit's own answers may serve.
         last: Unix seconds of the last label, 0 before the first.
+        labels: that were taken.
+        tally: what they said of both answers, for the sums of the hub.
         cache: what is derived of the sums; whoever changes them sets it to ``None``.
     """
 
@@ -58,6 +46,7 @@ class UnitState:
     weights: Weights
     guard: Guard
     last: float = 0.0
+    labels: int = 0
     tally: Tally = field(default_factory=Tally)
     cache: object | None = None
 
@@ -85,7 +74,7 @@ def pack(state: UnitState, basis: bytes) -> bytes:
         state: of the unit.
         basis: eight bytes that name what its sums are of.
     """
-    sums, tally, guard = state.sums, state.tally, state.guard
+    sums, guard = state.sums, state.guard
     rows = np.flatnonzero(sums[:, :, -1].max(axis=0) > 0)
     records = np.zeros(len(rows), _record(sums.shape[2]))
     records["row"] = rows
@@ -94,9 +83,9 @@ def pack(state: UnitState, basis: bytes) -> bytes:
     means = sums[:, rows, :-1].swapaxes(0, 1) / np.maximum(counts, 1e-12)[:, :, None]
     records["mean"] = np.clip(means, -60_000, 60_000)
     head = _HEADER.pack(
-        *(basis, sums.shape[1], len(rows), guard.serving, tally.labels, state.last),
+        *(basis, sums.shape[1], len(rows), guard.serving, state.labels, state.last),
         *(*state.weights, *guard.better, *guard.worse, guard.pairs),
-        *(tally.model_right / max(tally.labels, 1), tally.own_right / max(tally.labels, 1)),
+        state.tally.pack(),
     )
     return head + records.tobytes()
 
@@ -116,7 +105,7 @@ def unpack(raw: bytes, basis: bytes, classes: int, width: int) -> UnitState:
     record = _record(width)
     if len(raw) < _HEADER.size:
         raise ContractError(f"unit: expected at least {_HEADER.size} bytes, got {len(raw)}")
-    named, rows, filled, serving, labels, last, *rest = _HEADER.unpack_from(raw)
+    named, rows, filled, serving, labels, last, *rest, tally = _HEADER.unpack_from(raw)
     if named != basis or rows != classes:
         raise ContractError("unit: expected sums of this prior's basis, got another one's")
     if len(raw) != _HEADER.size + filled * record.itemsize or filled > classes:
@@ -129,8 +118,7 @@ def unpack(raw: bytes, basis: bytes, classes: int, width: int) -> UnitState:
     sums[:, records["row"], :-1] = records["mean"].swapaxes(0, 1) * counts[:, :, None]
     weights = (rest[0], rest[1], rest[2])
     guard = Guard(serving, (rest[3], rest[4]), (rest[5], rest[6]), rest[7])
-    tally = Tally(labels, round(rest[8] * labels), round(rest[9] * labels))
-    return UnitState(sums, weights, guard, last, tally)
+    return UnitState(sums, weights, guard, last, labels, Tally.unpack(tally))
 
 
 def _check_numbers(head: tuple[float, ...], records: NDArray[np.void], classes: int) -> None:
@@ -139,10 +127,9 @@ def _check_numbers(head: tuple[float, ...], records: NDArray[np.void], classes: 
     # Written so that a NaN fails it.
     counted = bool(((counts >= 0) & (counts <= _LARGEST_COUNT)).all())
     weights = head[1:4]
-    whole = min(weights) >= 0 and abs(sum(weights) - 1) < 1e-3  # noqa: PLR2004 rounding
-    shares = 0 <= head[-2] <= 1 and 0 <= head[-1] <= 1
+    whole = min(weights) >= 0 and abs(sum(weights) - 1) < 1e-3
     ascending = bool((np.diff(records["row"].astype(int)) > 0).all())
     within = not len(records) or records["row"][-1] < classes
     wealth = min(head[4:8]) >= 0
-    if not (finite and counted and whole and shares and ascending and within and wealth):
+    if not (finite and counted and whole and ascending and within and wealth):
         raise ContractError("unit: expected finite sums, counts and weights; it is damaged")

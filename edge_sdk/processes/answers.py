@@ -36,9 +36,10 @@ def prediction_from_plain(plain: Any) -> Prediction:
 def batch_to_plain(batch: BatchPrediction) -> list[Any]:
     """Return what :func:`batch_from_plain` takes."""
     stored = batch._stored and [_origin_to_plain(batch._stored[0]), batch._stored[1]]
+    personal = batch.personalised
     return [
         _origin_to_plain(batch._origin), batch._number, list(batch._classes), batch.outputs,
-        dict(batch._roles), stored,
+        dict(batch._roles), stored, personal,
     ]  # fmt: skip
 
 
@@ -49,10 +50,10 @@ def batch_from_plain(plain: Any, remember: Callable[[str], None]) -> BatchPredic
         plain: as it came.
         remember: called with the name of the batch once somebody asks for ids of its rows.
     """
-    origin, number, classes, outputs, roles, stored = plain
+    origin, number, classes, outputs, roles, stored, personal = plain
     known = stored and (_origin_from_plain(stored[0]), stored[1])
     batch = BatchPrediction(_origin_from_plain(origin), tuple(classes), outputs, roles, known)
-    batch._number = number
+    batch._number, batch.personalised = number, personal
     batch._remembered = lambda each: remember(batch_name(each))
     return batch
 
@@ -65,20 +66,21 @@ def batch_name(batch: BatchPrediction) -> str:
 def _origin_to_plain(origin: Origin) -> list[Any]:
     return [
         origin.tag, origin.version, origin.source, origin.dtype, origin.degraded,
-        origin.multilabel, origin.computed_at,
+        origin.multilabel, origin.computed_at, origin.personalised,
     ]  # fmt: skip
 
 
 def _origin_from_plain(plain: list[Any]) -> Origin:
-    tag, version, source, dtype, degraded, multilabel, computed_at = plain
+    tag, version, source, dtype, degraded, multilabel, computed_at, personal = plain
     if multilabel is None:
-        return _shared(tag, version, source, dtype, degraded, computed_at)
+        return _shared(tag, version, source, dtype, degraded, computed_at, personal)
     sets = (tuple(multilabel[0]), multilabel[1])
-    return Origin(tag, version, source, dtype, degraded, sets, computed_at)
+    return Origin(tag, version, source, dtype, degraded, sets, computed_at, personalised=personal)
 
 
 @functools.lru_cache(256)
 def _shared(
-    tag: str, version: str, source: Any, dtype: str, degraded: bool, computed_at: float | None
-) -> Origin:
-    return Origin(tag, version, source, dtype, degraded, None, computed_at)
+    tag: str, version: str, source: Any, dtype: str, degraded: bool, computed_at: float | None,
+    personal: bool,
+) -> Origin:  # fmt: skip
+    return Origin(tag, version, source, dtype, degraded, None, computed_at, personalised=personal)

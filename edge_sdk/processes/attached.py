@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge_sdk.packs.entity_features import StoredFeatures
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.serving.stream import Stream
+    from edge_sdk.sessions.unit_session import UnitSession
     from edge_sdk.update.syncer import SyncResult
 
 
@@ -111,6 +112,22 @@ class RemoteModelCalls:
         from edge_sdk.packs.entity_features import StoredFeatures
 
         return StoredFeatures(*self._call("stored_features", entity=entity))
+
+    def session(self, unit: str) -> UnitSession:
+        from edge_sdk.sessions.unit_session import UnitSession
+
+        self.session_features(unit)  # the owner refuses a unit that cannot have one
+        return UnitSession(self, unit, is_here=False)
+
+    def session_event(self, unit: str, event: Mapping[str, Any], at: Any = None) -> None:
+        self._call("session_event", unit=unit, event=event, at=at)
+
+    def session_features(self, unit: str) -> dict[str, Any]:
+        features: dict[str, Any] = self._call("session_features", unit=unit)
+        return features
+
+    def end_session(self, unit: str) -> bool:
+        return bool(self._call("end_session", unit=unit))
 
     def feedback(
         self,

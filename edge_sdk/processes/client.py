@@ -30,7 +30,7 @@ CONNECT_SECONDS: Final = 5.0
 IDLE: Final = 8
 """Connections that are kept open for the next calls."""
 
-_ONCE: Final = frozenset({"feedback", "join", "sync"})
+_ONCE: Final = frozenset({"feedback", "join", "session_event", "sync"})
 """Calls that are not asked again where the owner may have done them."""
 
 

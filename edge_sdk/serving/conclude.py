@@ -57,7 +57,7 @@ def classified(
             put((
                 number, clock(), row, label, label if by_model else None, None, confidence,
                 source, degraded, perf_counter_ns() - started, groups,
-                None if key is None else key.bucket, None,
+                None if key is None else key.bucket, None, None,
             ))  # fmt: skip
         return prediction
 
@@ -96,7 +96,7 @@ def _one_of_two(
             put((
                 number, clock(), row, label, label if by_model else None, None, confidence,
                 source, degraded, perf_counter_ns() - started, groups,
-                None if key is None else key.bucket, None,
+                None if key is None else key.bucket, None, None,
             ))  # fmt: skip
         return prediction
 

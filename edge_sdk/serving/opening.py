@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,9 +12,11 @@ from edge_sdk.system.providers import DEFAULT_PROVIDERS
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.sessions.session_store import SessionStore
 
 
 def opened_release(folder: str | Path, config: DeviceConfig) -> Release:
@@ -80,6 +83,7 @@ class OfflineFiles(NamedTuple):
     entities: str | Path | None
     shadow: str | Path | None
     interleave: str | Path | None
+    sessions: SessionFeatures | str | Path | None = None
 
     def opened(
         self, release: Release
@@ -90,3 +94,11 @@ class OfflineFiles(NamedTuple):
             opened_features(self.features, release),
             opened_entities(self.entities, release),
         )
+
+    def opened_sessions(self, clock: Callable[[], float]) -> SessionStore | None:
+        """Return the sessions that are declared; ``None`` where none are."""
+        if self.sessions is None:
+            return None
+        from edge_sdk.sessions.opening import opened_sessions, read_declaration
+
+        return opened_sessions(read_declaration(self.sessions), clock)

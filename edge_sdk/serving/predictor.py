@@ -46,6 +46,8 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.entity_answers import EntityAnswerer
+    from edge_sdk.serving.session_join import SessionJoin
+    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.groups import GroupValues
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
@@ -82,6 +84,7 @@ class Predictor:
         model: loaded model.
         monitor: counts the predictions.
         scrub: reads its files again, and knows what is damaged.
+        sessions: joins features of units' sessions; ``None`` where none are declared.
         taps: called with each input that monitoring does not record, and its prediction.
 
     Raises:
@@ -107,6 +110,7 @@ class Predictor:
         self.release, self.terms, self.tag = release, terms, tag
         self.errors, self.trouble = 0, ""
         self.entities: EntityAnswerer | None = None
+        self.sessions: SessionJoin | None = None
         self.precomputed: Callable[[str], Prediction | None] = _nothing
         self.stateful = bool(manifest.signature.state)
         self.model = model or Model.load(release, options, lean=True)
@@ -261,6 +265,16 @@ class Predictor:
 
         self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
         self.precomputed = self.entities.stored
+
+    def use_sessions(self, sessions: SessionStore | None) -> None:
+        """Join the features of ``sessions`` from the next call on; ``None`` for none."""
+        if sessions is None:
+            self.sessions = None
+            return
+        from edge_sdk.serving.session_join import SessionJoin  # only where there are some
+
+        names = {column.name for column in self._schema.columns}
+        self.sessions = SessionJoin(sessions, names, self.monitor)
 
     def by_entity(self, entity: str, streaming: Any) -> tuple[Prediction | None, Any]:
         """Return the row that the model is to answer for an entity, or else another answer.

@@ -48,6 +48,7 @@ class Scrub:
         self._release = release
         self._packs = {name: opened for name, opened in packs.items() if opened is not None}
         self._clock = clock
+        self._watched: dict[str, tuple[Path, str]] = {}
         self._found: dict[str, str] = {}
         self._told: set[str] = set()
         self._steps: Iterator[int] | None = self._read_all()
@@ -63,6 +64,16 @@ class Scrub:
     def add(self, name: str, what: str) -> None:
         """Note damage that was found otherwise, as by opening a file."""
         self._found[name] = what
+
+    def watch(self, name: str, path: Path, sha256: str) -> None:
+        """Read the file at ``path`` too, from the next reading on.
+
+        Args:
+            name: of it, in :attr:`damage`.
+            path: file that belongs to the release.
+            sha256: that it must have.
+        """
+        self._watched[name] = (path, sha256)
 
     def news(self) -> dict[str, str]:
         """Return the damage that was not returned before."""
@@ -91,6 +102,8 @@ class Scrub:
         files = {name: ref.sha256 for name, ref in self._release.files.items()}
         for name, sha256 in {MANIFEST: self._release.digest, **files}.items():
             yield from self._read(self._release.folder / name, name, sha256)
+        for name, (path, sha256) in self._watched.items():
+            yield from self._read(path, name, sha256)
         for pack in self._packs.values():
             try:
                 yield from pack.steps()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.serving_terms import CascadePolicy, Personalisation, Reporting, Sharing
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class ServingTerms:
         reporting: window length, minimum observations, votes.
         sharing: what the plan asks of owners who opted in.
         cascade: when to ask the cloud, and how long to wait for it.
+        personalise: how it adapts to units; ``None``: not at all.
     """
 
     experiment: str | None = None
@@ -25,6 +26,7 @@ class ServingTerms:
     reporting: Reporting = Reporting()
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
+    personalise: Personalisation | None = None
 
 
 NOTHING_SERVES: Final = dict.fromkeys(

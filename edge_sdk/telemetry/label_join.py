@@ -181,16 +181,18 @@ def join(
         outcomes: of the window; added to.
         source: of the answer.
         answer: that was served.
-        own: the on-device model's label; ``None`` where it was not asked.
+        own: the on-device model's label; ``None`` where it was not asked. Of a number, the
+            model's own where another was served in its place.
         label: that came later.
         groups: of the prediction, by column.
         rules: when a number is right, and how much an error counts at most.
         bucket: of the key that the prediction was made for.
     """
     if isinstance(answer, float) and not isinstance(label, str):
-        own = answer if source == "model" else None
-        size = error_size(answer, label, rules.largest)
-        if own is not None and size is not None:
+        if own is None and source == "model":
+            own = answer
+        size = None if own is None else error_size(own, label, rules.largest)  # type: ignore[arg-type]
+        if size is not None:
             outcomes.add_error(size)
     right = is_right(answer, label, rules.right_within)
     if right is None:

@@ -167,6 +167,7 @@ class Monitor:
         latency: int,
         groups: bytes | None = None,
         excerpt: Excerpt | None = None,
+        personal: Prediction | None = None,
     ) -> None:
         """Number ``prediction`` and put it into the ring.
 
@@ -177,19 +178,26 @@ class Monitor:
             latency: nanoseconds.
             groups: codes that :meth:`Grouping.encode` made of the application's groups.
             excerpt: of an input that is no table, where it is looked at.
+            personal: ``prediction`` corrected for a unit, which was served; gets the same number.
         """
         # next() of a count is atomic: every prediction gets a number of its own without a lock.
         prediction._number = number = self._next_number()
+        served: Any = None
+        if personal is not None:
+            personal._number = number
+            served = personal.value if personal.label is None else personal.label
         if not self._enabled:
             return
         origin, label = prediction._origin, prediction.label
+        if served is not None and label is None and origin.source == "model":
+            own = prediction.value  # type: ignore[assignment]
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
         self._ring.append((
             number, self._clock(), row, label, own, prediction.value, prediction.confidence,
             origin.source, origin.degraded, latency, groups,
-            None if self._key is None else self._key.bucket, excerpt,
+            None if self._key is None else self._key.bucket, excerpt, served,
         ))  # fmt: skip
 
     def record_batch(
@@ -207,7 +215,7 @@ class Monitor:
         if self._enabled:
             bucket, some = self._bucket(), None if groups is None else groups[rows]
             batch._remembered = functools.partial(self._remember, bucket=bucket)
-            batch._groups, sample = groups, batch.sample(rows)
+            batch._groups, sample = groups, (batch.own or batch).sample(rows)
             self._batches.append((self._clock(), columns, sample, batch.counts, some, bucket))
 
     def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:

@@ -46,8 +46,9 @@ class RingRecord(NamedTuple):
         at: when it was made, Unix seconds.
         row: the input, as :class:`~edge_sdk.model.inputs.Inputs` keeps it; ``None`` for one that is
             not kept, :data:`BY_ENTITY` where the name of an entity was answered.
-        label: that was answered.
-        own: the on-device model's label; ``None`` where it was not asked.
+        label: that was answered, before any correction for a unit.
+        own: the on-device model's label; ``None`` where it was not asked. Where a number of its
+            own was corrected for a unit that number.
         value: a regressor's number.
         confidence: of the label, 0 to 1.
         source: of the answer.
@@ -57,13 +58,16 @@ class RingRecord(NamedTuple):
             :meth:`~edge_sdk.telemetry.groups.Grouping.encode`.
         bucket: of the key that it was made for; ``None`` where keys are not counted.
         excerpt: of an input that is no table, where it is looked at.
+        personal: label or number that was served instead, where it was corrected for a unit.
+            Everything else is about the release's answer: histograms, groups and shadows judge
+            the release, and only late labels what was served.
     """
 
     number: int
     at: float
     row: Any
     label: Label | None
-    own: Label | None
+    own: Label | float | None
     value: Any
     confidence: float | None
     source: Source
@@ -72,6 +76,7 @@ class RingRecord(NamedTuple):
     groups: bytes | None
     bucket: int | None = None
     excerpt: Excerpt | None = None
+    personal: Label | float | None = None
 
 
 BY_ENTITY: Final = ("by entity",)
@@ -110,7 +115,7 @@ class RingColumns(NamedTuple):
     at: Sequence[float]
     row: Sequence[Any]
     label: Sequence[Label | None]
-    own: Sequence[Label | None]
+    own: Sequence[Label | float | None]
     value: Sequence[Any]
     confidence: Sequence[float | None]
     source: Sequence[Source]
@@ -119,6 +124,7 @@ class RingColumns(NamedTuple):
     groups: Sequence[bytes | None]
     bucket: Sequence[int | None]
     excerpt: Sequence[Excerpt | None]
+    personal: Sequence[Label | float | None]
 
     @classmethod
     def of(cls, records: Sequence[tuple[Any, ...]]) -> RingColumns:
@@ -149,6 +155,9 @@ class RingColumns(NamedTuple):
         count = len(self.number)
         answers, own = np.empty(count, object), np.empty(count, object)
         answers[:] = comparable(self.label, self.value)
+        for i, served in enumerate(self.personal):
+            if served is not None:
+                answers[i] = served
         own[:] = self.own
         rows = None if shared is None else _one_by_one(shared)
         taken = np.array(self.at).astype(np.int64)
@@ -197,6 +206,8 @@ def batch_answers(
     elif batch.values is not None and batch.values.size == count:
         answers[:] = batch.values.ravel().tolist()
     own: NDArray[np.object_] = nothing if labels is None else answers
+    if batch.own is not None:  # corrected for a unit
+        own = batch_answers(start, taken, batch.own).answers
     source = np.full(count, _SOURCE[batch.source], np.uint8)
     if batch.from_pack is not None:
         source[batch.from_pack] = _SOURCE["pack"]

@@ -1,4 +1,4 @@
-"""Download of a release and its packs to the device's disk: signed, whole, then in their place.
+"""Download of a release and what belongs to it to the device's disk: signed, whole, then in their place.
 
 Of the variants of a release only those come that this device may take, and no documents.
 What was downloaded before a cut is resumed; files that a release here has too are linked; what is
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.errors import UpdateError
 from edge_sdk.update.forms import FormFetcher
-from edge_sdk.update.packs import fetch_pack
+from edge_sdk.update.packs import fetch_pack, fetch_prior
 from edge_sdk.update.slots import Slots, is_whole
 from edge_sdk.update.state import SlotRef
 
@@ -49,7 +49,7 @@ class Downloader:
         self._told = told
 
     def download(self, want: ReleaseRef, here: Sequence[SlotRef]) -> None:
-        """Download ``want`` and its packs, as far as they are not ``here``.
+        """Download ``want``, its packs and its personal prior, as far as they are not ``here``.
 
         Raises:
             HubError: the hub went away or sent something else; what came is kept.
@@ -66,6 +66,9 @@ class Downloader:
             if file is not None:
                 fetcher = self._fetcher(file.file.sha256, here)
                 fetch_pack(self._model, file, held, self._slots, self._trust, fetcher)
+        if want.prior is not None:
+            fetcher = self._fetcher(want.prior.file.sha256, here)
+            fetch_prior(self._model, want.prior, self._slots, self._trust, fetcher)
 
     def _fetcher(self, key: str, here: Sequence[SlotRef]) -> FormFetcher:
         bases = self._slots.files(here)

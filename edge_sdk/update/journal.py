@@ -97,6 +97,15 @@ class Journal:
             "fell_back", state.target, state.current, step=state.phase, reason=reason
         )
 
+    def refused(self, slot: SlotRef, reason: str) -> None:
+        """Record that a slot serves without something that came with it. Nothing failed.
+
+        Args:
+            slot: that serves, or is held.
+            reason: a sentence.
+        """
+        self._events.report("fell_back", slot, slot, step="load", reason=reason)
+
     def waits(self, slot: SlotRef, current: SlotRef, reason: str) -> None:
         """Record that the update to ``slot`` is put off.
 

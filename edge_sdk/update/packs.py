@@ -1,4 +1,5 @@
-"""Download of a pack: by a delta from one that is here if there is one, else whole.
+"""Download of a pack: by a delta from one that is here if there is one, else whole. A personal
+prior is small and comes whole.
 
 Invariants:
 
@@ -17,7 +18,7 @@ from edge_sdk.packs.delta import apply_delta, read_delta
 from edge_sdk.update.slots import Slots, is_whole
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.plan import PackRef
+    from edge_sdk.contract.plan import PackRef, PriorRef
     from edge_sdk.update.forms import FormFetcher
     from edge_sdk.update.trust import ModelTrust
 
@@ -52,6 +53,30 @@ def fetch_pack(
         return
     if not any(_made_of(base, model, pack, slots, trust, fetcher) for base in held):
         fetcher.fetch(target, pack.file, destination)
+
+
+def fetch_prior(
+    model: str, prior: PriorRef, slots: Slots, trust: ModelTrust, fetcher: FormFetcher
+) -> None:
+    """Put ``prior`` in its place in ``slots``, unless it is there.
+
+    Args:
+        model: of the device.
+        prior: as the plan names it.
+        slots: releases and what belongs to them on disk.
+        trust: verified metadata.
+        fetcher: downloads.
+
+    Raises:
+        UpdateError: nobody signed it.
+        HubError: the hub went away or sent something else.
+    """
+    target = prior.target(model)
+    if trust.file(target) != prior.file:
+        raise UpdateError("download", "the plan names a personal prior that no publisher signed")
+    destination = slots.prior(prior.file.sha256)
+    if not is_whole(destination, prior.file):
+        fetcher.fetch(target, prior.file, destination)
 
 
 def _made_of(

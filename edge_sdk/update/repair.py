@@ -20,7 +20,7 @@ from edge_sdk.errors import UpdateError, reason_of
 from edge_sdk.system.files import make_folder, remove
 from edge_sdk.system.logs import Log
 from edge_sdk.update.forms import FormFetcher
-from edge_sdk.update.packs import fetch_pack
+from edge_sdk.update.packs import fetch_pack, fetch_prior
 from edge_sdk.update.slots import Slots, is_whole
 from edge_sdk.update.state import SlotRef
 
@@ -83,14 +83,18 @@ class Repairs:
             if self._trust.file(f"{prefix}/{name}") != ref:
                 raise UpdateError("repair", f"{prefix}/{name}: not signed as the manifest says")
             self._fetch(f"{prefix}/{name}", ref, folder / name)
-        for pack in (want.pack, want.features):
-            if pack is not None:
-                _make_way(self._slots.pack(pack.file.sha256))
-                # Nothing that is here is a base: it may be what is damaged.
-                fetcher = FormFetcher(
-                    self._client, pack.file.sha256, self._slots.patches, {}, _log.info
-                )
-                fetch_pack(self._model, pack, (), self._slots, self._trust, fetcher)
+        for pack in want.packs:
+            _make_way(self._slots.pack(pack.file.sha256))
+            fetcher = self._fetcher(pack.file)
+            fetch_pack(self._model, pack, (), self._slots, self._trust, fetcher)
+        if want.prior is not None:
+            _make_way(self._slots.prior(want.prior.file.sha256))
+            fetcher = self._fetcher(want.prior.file)
+            fetch_prior(self._model, want.prior, self._slots, self._trust, fetcher)
+
+    def _fetcher(self, file: FileRef) -> FormFetcher:
+        # Nothing that is here is a base: it may be what is damaged.
+        return FormFetcher(self._client, file.sha256, self._slots.patches, {}, _log.info)
 
     def _fetch(self, target: str, ref: FileRef, place: Path) -> None:
         if not is_whole(place, ref):

@@ -6,6 +6,7 @@ Layout, in the model's folder below the state folder::
                                        serves here on which provider, and why
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
+    packs/<sha256>.prior               a whole, verified personal prior
     packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
     patches/<sha256>-<sha256>.patch    a file in another form, until it is made of it
 """
@@ -43,7 +44,8 @@ CHOICE: Final = ".choice.json"  # no manifest can name a file that begins with a
 
 @dataclass(frozen=True)
 class Slot:
-    """A release folder, and the packs of answers and of features that go with it.
+    """A release folder, and the packs of answers and of features and the personal prior that go
+    with it.
 
     Of the release there are the variants that one of the ``providers`` may run.
     """
@@ -52,6 +54,7 @@ class Slot:
     release: Path
     pack: Path | None
     features: Path | None
+    prior: Path | None = None
     providers: tuple[str, ...] = DEFAULT_PROVIDERS
 
     def opened(self) -> Release:
@@ -110,11 +113,16 @@ class Slots:
         """Return the place of ``ref``, which need not be there yet."""
         pack = self.pack(ref.pack) if ref.pack else None
         features = self.pack(ref.features) if ref.features else None
-        return Slot(ref, self._releases / ref.manifest, pack, features, self._providers)
+        prior = self.prior(ref.prior) if ref.prior else None
+        return Slot(ref, self._releases / ref.manifest, pack, features, prior, self._providers)
 
     def pack(self, digest: str) -> Path:
         """Return the place of the pack ``digest``, which need not be there yet."""
         return self._packs / f"{digest}.pack"
+
+    def prior(self, digest: str) -> Path:
+        """Return the place of the personal prior ``digest``, which need not be there yet."""
+        return self._packs / f"{digest}.prior"
 
     def delta(self, base: str, digest: str) -> Path:
         """Return the place to which a delta between two packs is downloaded."""
@@ -143,8 +151,8 @@ class Slots:
         """Return whether a release and its packs have their names, unread: all that is left is to
         try and to activate them.
         """
-        packs = (self.pack(digest) for digest in ref.packs)
-        return (self._releases / ref.manifest).is_dir() and all(pack.is_file() for pack in packs)
+        release = self._releases / ref.manifest
+        return release.is_dir() and all(file.is_file() for file in self._beside(ref).values())
 
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
@@ -163,8 +171,7 @@ class Slots:
         """
         slot = self.slot(ref)
         damaged = [] if self._is_release(slot.release, ref.manifest) else [slot.release]
-        packs = {digest: self.pack(digest) for digest in ref.packs}
-        damaged += [pack for digest, pack in packs.items() if not _has_digest(pack, digest)]
+        damaged += [path for sha, path in self._beside(ref).items() if not _has_digest(path, sha)]
         if self._may_remove():
             for path in damaged:
                 remove(path)
@@ -201,7 +208,7 @@ class Slots:
         return False
 
     def files(self, refs: Iterable[SlotRef]) -> dict[str, Path]:
-        """Return the files of releases and packs that are here, by their SHA-256, unread."""
+        """Return the files that are here of releases, and beside them, by SHA-256, unread."""
         found: dict[str, Path] = {}
         for ref in refs:
             with contextlib.suppress(ReleaseError):
@@ -209,7 +216,7 @@ class Slots:
                 files = release.files.items()
                 found |= {file.sha256: release.folder / name for name, file in files}
                 found[release.digest] = release.folder / MANIFEST
-            found |= {digest: self.pack(digest) for digest in ref.packs}
+            found |= self._beside(ref)
         return {digest: path for digest, path in found.items() if path.is_file()}
 
     def stage(self, manifest: str) -> None:
@@ -231,11 +238,16 @@ class Slots:
             return
         refs = list(keep)
         releases = {ref.manifest for ref in refs}
-        packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
+        packs = {path.name for ref in refs for path in self._beside(ref).values()}
         for place, names in ((self._releases, releases), (self._packs, packs), (self.patches, ())):
             for path in place.glob("*"):  # nothing where the disk has lost the folder
                 if path.name not in names:
                     remove(path)
+
+    def _beside(self, ref: SlotRef) -> dict[str, Path]:
+        """Return the places of the files beside the release, by their SHA-256."""
+        beside = {digest: self.pack(digest) for digest in ref.packs}
+        return beside if ref.prior is None else beside | {ref.prior: self.prior(ref.prior)}
 
     def _is_release(self, folder: Path, manifest: str) -> bool:
         try:

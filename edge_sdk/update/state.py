@@ -33,19 +33,25 @@ STARTS: Final = 2
 
 @dataclass(frozen=True)
 class SlotRef:
-    """A release (SHA-256 of its manifest) with its packs of answers and of features (SHA-256)."""
+    """A release (SHA-256 of its manifest) with its packs of answers and of features, and its
+    personal prior (SHA-256 each).
+    """
 
     version: str
     manifest: str
     pack: str | None = None
     features: str | None = None
+    prior: str | None = None
 
     @classmethod
     def of(cls, release: ReleaseRef) -> SlotRef:
         """Return the slot of a release that a plan names."""
-        files = (release.pack, release.features)
-        pack, features = (file.file.sha256 if file else None for file in files)
-        return cls(release.version, release.manifest, pack, features)
+        files = (release.pack, release.features, release.prior)
+        return cls(
+            release.version,
+            release.manifest,
+            *(file.file.sha256 if file else None for file in files),
+        )
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -55,7 +61,9 @@ class SlotRef:
     @property
     def name(self) -> str:
         """Return a name for all of it, for the memory of failures."""
-        return "+".join((self.manifest, self.pack or "none", self.features or "none"))
+        parts = (self.manifest, self.pack or "none", self.features or "none")
+        # Without a prior it is the name that earlier versions remember.
+        return "+".join(parts if self.prior is None else (*parts, self.prior))
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,15 @@ class Updater:
                 self.repairs.add(slot)
                 self._journal.damaged(slot, reason)
 
+    def refused(self, slot: SlotRef, reason: str) -> None:
+        """Note that something beside a release that is here cannot be used; it serves without.
+
+        Args:
+            slot: of the release.
+            reason: a sentence.
+        """
+        self._journal.refused(slot, reason)
+
     def try_out(self, slots: Sequence[SlotRef]) -> None:
         """Note that ``slots`` run beside what serves from now on."""
         self._note(lambda state: machine.try_out(state, slots))

@@ -53,6 +53,7 @@ from edge_sdk.contract.messages import (
 from edge_sdk.contract.pack import EntityPackInfo, PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
+from edge_sdk.contract.personal.report import DELTA, PersonalReport
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import (
     EmbeddingDirections,
@@ -380,8 +381,21 @@ DELTA_HEADER = DeltaHeader(
     added=Indices(1, 4),
 )
 
+PERSONAL_REPORT = PersonalReport(
+    "churn", "1.1", 3, DIGEST, 1_700_000_000, 1_700_600_000,
+    units=24.0, crossed=22.0, labels=812.0, served=11.5, both=19.25, model_only=0.75,
+    personal_only=2.5, neither=1.5, gain_squares=0.75, better=9.0, worse=3.0, model_loss=9.5,
+    personal_loss=6.25, shift=(1.5, -2.25), squares=(31.0, 18.5), cross=(12.0, -0.5), cohort="eu",
+)  # fmt: skip
+
+PERSONAL_REPORT_WITH_NOISE = replace(
+    PERSONAL_REPORT, units=-3.5, better=-1.25, epsilon=1.0, delta=DELTA
+)
+
 EXAMPLES = {
     "manifest": MANIFEST,
+    "personal_report": PERSONAL_REPORT,
+    "personal_report_with_noise": PERSONAL_REPORT_WITH_NOISE,
     "manifest_categorised": CATEGORISED,
     "manifest_grouped": GROUPED,
     "manifest_of_two_variants": OF_TWO_VARIANTS,

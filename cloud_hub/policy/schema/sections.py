@@ -14,6 +14,7 @@ from cloud_hub.policy.schema.batch import BatchJob
 from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
 from cloud_hub.policy.schema.conditions import Condition, DayRule
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+from cloud_hub.policy.schema.personalise import PersonalisePolicy
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.policy.schema.validation import ValidationPolicy
@@ -271,6 +272,7 @@ class Policy:
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
     providers: tuple[str, ...] = ()
+    personalise: PersonalisePolicy = PersonalisePolicy()
     packs: PackPolicy = PackPolicy()
     monitoring: MonitoringPolicy = MonitoringPolicy()
     retention: Retention = Retention()
