@@ -43,6 +43,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
+from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -117,7 +118,9 @@ class Hub:
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
-        self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
+        self.telemetry = telemetry = Telemetry(
+            engine, registry, claims, self.flags.raise_, MadePriors()
+        )
         self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)

@@ -28,6 +28,7 @@ from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.device_state import DeviceState
 from edge_sdk.fleet.device_watch import DeviceWatch
 from edge_sdk.fleet.model_calls import ModelCalls
+from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.system.deadline import Deadline
@@ -166,6 +167,8 @@ class EdgeDevice(DeviceState, ModelCalls):
         entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
+        prior: str | Path | None = None,
+        units: str | Path | None = None,
         sessions: SessionFeatures | str | Path | None = None,
         providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
@@ -185,6 +188,9 @@ class EdgeDevice(DeviceState, ModelCalls):
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
+            prior: personal prior of the release: what units (users, sessions) begin with.
+            units: folder for what is learned of units, which then outlives the process; by default
+                it is in memory only. One process uses it; forked children keep theirs in memory.
             sessions: declared session features, or a file of them that ``edge-hub features export``
                 wrote; :meth:`session` keeps them in memory.
             providers: execution providers that may run it, in place of ``config.providers``.
@@ -199,12 +205,13 @@ class EdgeDevice(DeviceState, ModelCalls):
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
             StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function;
-                there are several folders, and files beside them or two of one model.
+                there are several folders, and files beside them or two of one model; ``units`` is
+                in use by another process, or cannot be used.
             InputError: ``config`` or ``reporting`` is of another kind.
-            PackError: ``pack`` or ``features`` is for another release, damaged or expired;
-                ``entities`` is for another model or damaged.
+            PackError: ``pack``, ``features`` or ``prior`` is for another release, damaged or
+                expired; ``entities`` is for another model or damaged.
         """
-        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions)
+        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions, prior)
         config = check_opening(config, providers=providers)
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk.device_kinds.offline import (  # a kind of this class
@@ -213,7 +220,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         )
 
         terms = offline_terms(reporting)
-        device = OfflineDevice(folders, files, terms, config, energy, clock)
+        device = OfflineDevice(folders, files, terms, config, energy, clock, units=units)
         device._start_threads(background)
         return device
 
@@ -305,6 +312,30 @@ class EdgeDevice(DeviceState, ModelCalls):
         store = None if self._link is None else self._link.store
         model = self._models.maker_of(str(prediction), store)
         model.feedback(prediction, label=label, reward=reward, clicks=clicks)
+
+    def forget(self, unit: str) -> bool:
+        """Delete all that any of the models has learned of a unit; see :meth:`DeviceModel.forget`.
+
+        Args:
+            unit: its name, as ``predict`` was given it.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            InputError: ``unit`` cannot be one.
+            StateError: a disk takes no change now.
+        """
+        failed: StateError | None = None
+        found = False
+        for model in self._models:
+            try:
+                found = model.forget(unit) or found
+            except StateError as error:  # the other models forget it all the same
+                failed = error
+        if failed is not None:
+            raise failed
+        return found
 
     def reports(self, *, final: bool = True) -> list[Body]:
         """Return the reports since the last call, on a device without a hub.
@@ -426,9 +457,18 @@ class EdgeDevice(DeviceState, ModelCalls):
         labels = None if self._link is None else self._link.labels(self._config)
         service = ActiveReleases(
             self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
-            self._memory,
+            self._memory, self._unit_places(name),
         )  # fmt: skip
         return DeviceModel(name, service)
+
+    def _unit_places(self, name: str) -> UnitPlaces:
+        """Return the places for what is learned of a model's units."""
+        if self._link is None:
+            return UnitPlaces()
+        from edge_sdk.update.model_state import ModelState
+
+        state = ModelState(self._link.store, name)
+        return UnitPlaces(state.folder, self._link.store.folder, state)
 
     def _add(self, model: DeviceModel) -> None:
         """Have a model that answers."""

@@ -14,6 +14,7 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
+from cloud_hub.telemetry.personal_reports import check_report, store_report
 from cloud_hub.telemetry.sample_check import check_samples, check_tensors
 from cloud_hub.telemetry.sender import read_sender
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares, size_of
@@ -35,10 +36,12 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
+from edge_sdk.contract.personal.report import PersonalReport
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice
     from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.personal_reports import KnownPriors
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink, UploadExposures
     from edge_sdk.contract.manifest import Manifest
     from edge_sdk.contract.profile import ReferenceProfile
@@ -73,15 +76,22 @@ class Ingest:
         registry: knows the releases that devices report about.
         exposures: takes what a message says of an experiment, in the same transaction.
         flag: is told of devices that claim what cannot be.
+        priors: of which devices may report sums over units.
     """
 
     def __init__(
-        self, engine: Engine, registry: Registry, exposures: ExposureSink, flag: FlagSink
+        self,
+        engine: Engine,
+        registry: Registry,
+        exposures: ExposureSink,
+        flag: FlagSink,
+        priors: KnownPriors,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._exposures = exposures
         self._flag = flag
+        self._priors = priors
         self._sharing = SharingLimits()
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
@@ -148,6 +158,10 @@ class Ingest:
             try:
                 sharing.check(received.body)
                 counts = exposures.counts(received.body)
+                check_report(
+                    db, received.body, sender, self._priors,
+                    rate=policy.reporting.requests_per_second, now=time.time(),
+                )
                 ledger.add(received.body, enrolled_at=sender.enrolled_at)
             except Invalid as error:
                 refused.append(rejection(received.message, str(error)))
@@ -356,4 +370,5 @@ STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
     TensorSample: _store_tensors,
     KeyVotes: _store_votes,
     UpdateEvent: _store_event,
+    PersonalReport: store_report,
 }

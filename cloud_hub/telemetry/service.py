@@ -35,6 +35,7 @@ from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice
+    from cloud_hub.telemetry.personal_reports import KnownPriors
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
     from edge_sdk.contract.manifest import Signature
     from edge_sdk.contract.messages import Upload, UploadReply
@@ -68,11 +69,16 @@ class Telemetry:
     """Reports, outcomes, samples, votes and events of all models."""
 
     def __init__(
-        self, engine: Engine, registry: Registry, exposures: ExposureSink, flag: FlagSink
+        self,
+        engine: Engine,
+        registry: Registry,
+        exposures: ExposureSink,
+        flag: FlagSink,
+        priors: KnownPriors,
     ) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry, exposures, flag)
+        self._ingest = Ingest(engine, registry, exposures, flag, priors)
         self.tensors = StoredTensors(engine, registry)
         self._cleaned = 0.0
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import CloudCall, Predictor
@@ -45,6 +46,8 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.personalise.model_personalisation import ModelPersonalisation
+    from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
@@ -61,6 +64,7 @@ class ActiveReleases:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
+        personal: what is learned of units; ``None`` until a release comes with a prior.
         sessions: of units, of which every release joins features; see :meth:`use_sessions`.
 
     Args:
@@ -72,6 +76,7 @@ class ActiveReleases:
         label_store: predictions of earlier starts that wait for labels, where there is a database.
         tags: numbers, of which each predictor's ids have one of their own; models share them.
         memory: that the models of the device share.
+        places: on the device for what is learned of units.
     """
 
     def __init__(
@@ -84,7 +89,10 @@ class ActiveReleases:
         label_store: LabelStore | None = None,
         tags: Iterator[int] | None = None,
         memory: ModelMemory | None = None,
+        places: UnitPlaces = UnitPlaces(),
     ) -> None:
+        self.personal: ModelPersonalisation | None = None
+        self._places = places
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
         self.sessions: SessionStore | None = None
@@ -134,14 +142,53 @@ class ActiveReleases:
         same = next(loaded, None)
         options = RuntimeOptions.of(self._config)
         model = same.model if same else Model.load(release, options, self._memory, lean=True)
+        personal = None if prior is None else self._personaliser(release, terms, prior, attributes)
         predictor = Predictor(
             release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
             options=options, clock=self.clock, model=model,
+            personal=personal,
         )  # fmt: skip
         predictor.use_entities(self.entities)
         predictor.use_sessions(self.sessions)
         return predictor
+
+    def personalisation(self) -> ModelPersonalisation:
+        """Return what is learned of the model's units, begun here where nothing is yet."""
+        with self._lock:
+            if self.personal is None:
+                # Only here: a device whose plan has no prior loads nothing of it.
+                from edge_sdk.personalise.model_personalisation import ModelPersonalisation
+
+                self.personal = ModelPersonalisation(self._places, self.clock)
+            return self.personal
+
+    def _personaliser(
+        self,
+        release: Release,
+        terms: ServingTerms,
+        prior: PersonalPrior,
+        attributes: Mapping[str, str] | None,
+    ) -> Personaliser | None:
+        """Return what corrects the answers of a release for units; ``None`` for nobody."""
+        if terms.personalise is None:
+            return None
+        return self.personalisation().open(release, prior, terms.personalise, attributes or {})
+
+    def forget(self, unit: str) -> bool:
+        """Forget a unit; see :meth:`EdgeDevice.forget`.
+
+        Raises:
+            InputError: ``unit`` cannot be one.
+            StateError: it is forgotten here, and the disk does not take that now.
+        """
+        self._counted(check_unit, unit)
+        if self.personal is None and not self._places.stored:
+            return False
+        store = self.personalisation().store
+        key = store.key_of(unit)
+        waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
+        return store.forget(unit) or any(waited)
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
@@ -390,6 +437,8 @@ class ActiveReleases:
             if interval is not None and interval.who is serving:
                 bodies = self._energy.charged(bodies, interval)
             self._keep(bodies)
+        if self.personal is not None:
+            self._keep(self.personal.collect(now))
         if self._label_store is not None:
             self._keep(self._label_store.collect())
             if self.serving is not None:
@@ -453,18 +502,23 @@ class ActiveReleases:
             "energy": self._energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
+            "personal": None if self.personal is None else self.personal.status(),
         }
 
     def close(self) -> None:
         """Unmap every file; nothing answers after it."""
         with self._lock:
             self.run(None)
+            if self.personal is not None:
+                self.personal.save()  # while its units are in memory
             for serving in self._servings():
                 serving.close()
             self.use_sessions(None)
             self.serving = None
             self._why_nothing = "this device is closed"
             self._retired.clear()
+            if self.personal is not None:
+                self.personal.close()
 
     def _servings(self) -> Iterator[Predictor]:
         """All that may still get a label."""

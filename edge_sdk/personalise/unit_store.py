@@ -14,7 +14,9 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,11 +181,30 @@ class Units(Generic[S]):
         with self._lock:
             return len(self._packed) + sum(u.state is not None for u in self.hot.values())
 
-    def states(self) -> Iterator[S]:
-        """Yield the unpacked states, for the status."""
-        for unit in tuple(self.hot.values()):
-            if unit.state is not None:
-                yield unit.state
+    def each(self) -> Iterator[S]:
+        """Yield a copy of each unit's state, of those in memory and then of those on the disk."""
+        with self._lock:
+            packed = {key: each.state for key, each in self._packed.items()}
+            for unit in self.hot.values():
+                if unit.state is not None:
+                    packed[unit.key] = self.kind.dump(unit.state)
+        stored = self._store.stored(self.space)
+        rows = itertools.chain(
+            packed.values(), (each.state for each in stored if each.key not in packed)
+        )
+        for raw in rows:
+            with contextlib.suppress(EdgeError):  # damaged: told when it is looked up
+                yield self.kind.load(raw)
+
+    def clear(self) -> None:
+        """Give up what is in memory: nothing is asked of this space any more."""
+        with self._lock:
+            for unit in self.hot.values():
+                unit.state, unit.answer = None, self._plain
+            self.hot.clear()
+            self._packed.clear()
+            self._dirty.clear()
+            self._bytes = 0
 
     def forget(self, key: bytes, name: str) -> bool:
         """Drop a unit; return whether it had learned anything in memory. The lock is held."""
@@ -332,6 +353,7 @@ class UnitStore:
         self.path = None if folder is None else folder / _FILE
         self._secret = secret
         self._spaces: dict[str, Units[Any]] = {}
+        self._users: dict[str, int] = {}
         self._forgetting: set[bytes] = set()
         self._file: UnitFile | None = None
         self._saved_at = time.monotonic()
@@ -342,7 +364,8 @@ class UnitStore:
         return hashlib.blake2b(raw, key=self._secret, digest_size=KEY_BYTES).digest()
 
     def space(self, name: str, kind: UnitKind[S]) -> Units[S]:
-        """Return the units of a space; those that are there go on with ``kind``.
+        """Return the units of a space; those that are there go on with ``kind``. Who takes it says
+        when it ends (:meth:`leave`).
 
         Args:
             name: of what states belong to: those of two spaces have nothing in common.
@@ -350,6 +373,7 @@ class UnitStore:
         """
         self._open()
         with self.lock:
+            self._users[name] = self._users.get(name, 0) + 1
             units = self._spaces.get(name)
             if units is None:
                 units = self._spaces[name] = Units(self, name, kind)
@@ -374,14 +398,37 @@ class UnitStore:
         found = self._file.read(key, space)
         return None if found is None else Packed(found.state, found.learned)
 
-    def save(self, *, seconds: float = 0.0) -> None:
-        """Write what changed to the disk.
+    def stored(self, space: str) -> Iterator[StoredUnit]:
+        """Yield the units of a space that are on the disk."""
+        after = b""
+        while True:
+            with self._saving:
+                page = [] if self._file is None else self._file.page(space, after)
+            if not page:
+                return
+            yield from (unit for unit in page if unit.key not in self._forgetting)
+            after = page[-1].key
+
+    def leave(self, units: Units[Any]) -> None:
+        """Note that a user of a space has ended; with the last one its memory is free again."""
+        with self.lock:
+            users = self._users[units.space] = self._users[units.space] - 1
+        if not users:
+            self.save()
+            with self.lock:
+                if self._users[units.space]:
+                    return
+                self._spaces.pop(units.space)
+            units.clear()
+
+    def save(self, *, seconds: float = 0.0) -> bool:
+        """Write what changed to the disk; return whether it was time.
 
         Args:
             seconds: not before so many have passed since the last time.
         """
         if self._file is None or time.monotonic() - self._saved_at < seconds:
-            return
+            return False
         with self._saving:
             self._saved_at = time.monotonic()
             if self._forgetting:
@@ -393,6 +440,7 @@ class UnitStore:
                     saved = not rows or self._file.write(rows)
                 finally:
                     units.end_saving(saved=saved)
+        return True
 
     def forget(self, name: str) -> bool:
         """Delete a unit from memory and disk, in all spaces; return whether it was there.

@@ -50,6 +50,7 @@ def test_a_report_travels_as_its_kind() -> None:
         ("gains without squares", {"gain_squares": 0.01}, "gain_squares"),
         ("a loss below 0", {"model_loss": -0.1}, "losses"),
         ("a loss beyond the clip", {"model_loss": 900.0}, "model_loss: expected a length"),
+        ("units with fewer labels than count", {"labels": 400.0}, "labels: expected 20"),
         ("labels beyond the clip", {"labels": 2401.0}, "labels: expected a length"),
         ("a shift beyond the clip", {"shift": [1e9, 0.0]}, "shift: expected a length"),
         ("a square that overflows", {"squares": [1e140, 1e140]}, "squares: expected a length"),

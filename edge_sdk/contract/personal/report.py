@@ -168,6 +168,8 @@ class PersonalReport:
         shares = (self.both, self.model_only, self.personal_only, self.neither)
         nonnegative = min(*shares, self.labels, self.served, self.gain_squares) >= 0
         require(nonnegative, "shares and labels: expected at least 0")
+        least = UNIT_LABELS * units * (1 - ROUNDING)
+        require(self.labels >= least, f"labels: expected {UNIT_LABELS} of each unit, or more")
         slack = 1 + ROUNDING
         require(sum(shares) <= units * slack, "shares: expected a sum of at most the units")
         require(self.served <= units * slack, "served: expected at most the units")
