@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from benchmarks.coldstart.people import people
 from benchmarks.coldstart.study import Study, StudyResult, Work
 from benchmarks.coldstart.teaching import session, shuffled
 from benchmarks.statistics.part import Row
+from benchmarks.wire import served
 from edge_sdk import EdgeDevice
 from edge_sdk.bench.harness import Candidate, Rounds, calls_in, interleave
 
@@ -87,7 +89,7 @@ def _feedback_rows(told: dict[str | None, float]) -> Iterator[Row]:
 
 
 def _units(work: Work, line: Line) -> Iterator[Row]:
-    """Bytes that ten thousand units take in memory, as the process grows."""
+    """Bytes that ten thousand units take in the memory of a device of a fleet, as it grows."""
     count = UNITS // 50 if work.quick else UNITS
     rows = list(zip(line.trained.X, line.trained.y.tolist(), strict=True))
 
@@ -97,7 +99,7 @@ def _units(work: Work, line: Line) -> Iterator[Row]:
                 x, label = rows[(number * LABELS_EACH + i) % len(rows)]
                 device.feedback(device.predict(x, unit=name).id, label=label)
 
-    with line.device() as device:
+    with at_a_hub(work.folder, line) as device:
         teach([f"warm-{number}" for number in range(20)])
         grown = _growth(lambda: teach([f"unit-{number}" for number in range(count)]))
         known = sum(device.predict(rows[0][0], unit=f"unit-{n}").personalised for n in range(50))
@@ -105,6 +107,25 @@ def _units(work: Work, line: Line) -> Iterator[Row]:
     what, goal = f"{count:,} units of {LABELS_EACH} labels, growth of the process", RESIDENT_MB
     yield Row(what, f"≤ {goal:.0f} MB", f"{megabytes:.1f} MB", megabytes <= goal)
     yield Row("of the 50 eldest of them, still known", "50", f"{known}", known == 50)
+
+
+@contextmanager
+def at_a_hub(folder: Path, line: Line) -> Iterator[EdgeDevice]:
+    """Yield a device that has a line's release and prior from a hub, and a disk for its units."""
+    model = line.release.manifest.model
+    with served(folder / "hub") as (hub, url):
+        hub.registry.publish(line.release, actor="benchmark", override="benchmark")
+        hub.registry.set_policy(model, f"model: {model}\npersonalise: {{mode: on}}\n", "benchmark")
+        hub.plans.promote(model, line.release.manifest.version, actor="benchmark", reason="")
+        hub.personalise.publish(
+            line.prior, figures={}, verdict="", source="benchmark", actor="benchmark"
+        )
+        token = hub.fleet.new_token(model, uses=1, seconds=3_600, actor="benchmark")
+        with EdgeDevice(
+            folder / "device", hub=url, token=token, model=model, background=False
+        ) as device:
+            device.sync()
+            yield device
 
 
 def _growth(work: Callable[[], None]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,7 +45,10 @@ class Line:
 
     def device(self, prior: PersonalPrior | None = None) -> EdgeDevice:
         """Open the release with a prior, by default its own."""
-        return EdgeDevice.offline(self.release.folder, prior=prior or self.prior)
+        content = (prior or self.prior).to_bytes()
+        path = self.release.folder.parent / f"{hashlib.sha256(content).hexdigest()}.prior"
+        path.write_bytes(content)
+        return EdgeDevice.offline(self.release.folder, prior=path)
 
 
 def network(rows: Digits, seed: int) -> Pipeline:

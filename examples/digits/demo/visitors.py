@@ -55,9 +55,9 @@ def unusual(story: Story) -> Outcome:
     ok = fitted["helps"] and better and usual[0] >= usual[1] - 0.02 and gone
     return ok, (
         f"prior {fitted['generation']} from {WRITERS} writers, "
-        f"{fitted['verdict']}; a visitor with slant and a broad pen: without {without:.0%} right; "
-        f"with {told} labels; one who writes as usual: {usual[0]:.0%} with, {usual[1]:.0%} without; "
-        f"forgotten on demand: {'yes' if gone else 'no'}"
+        f"{fitted['verdict']}; a visitor with slant and a broad pen: {without:.0%} right without "
+        f"it, with it {told} labels; one who writes as usual: {usual[1]:.0%} without, "
+        f"{usual[0]:.0%} with; forgotten on demand: {'yes' if gone else 'no'}"
     )
 
 
@@ -100,4 +100,4 @@ def _session(device: EdgeDevice, unit: str, teach: Digits, test: Digits) -> Sequ
 
 def _right(device: EdgeDevice, unit: str | None, rows: Digits) -> float:
     labels = [device.predict(x, unit=unit).label for x in rows.X]
-    return sum(a == b for a, b in zip(labels, rows.y.tolist(), strict=True)) / len(labels)
+    return float((labels == rows.y).mean())
