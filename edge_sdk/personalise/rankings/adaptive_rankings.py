@@ -30,6 +30,7 @@ from edge_sdk.personalise.rankings.exploration import (
     Order,
     exploring_scores,
     list_chances,
+    top,
 )
 from edge_sdk.personalise.rankings.harm_watch import HarmWatch
 from edge_sdk.personalise.rankings.off_policy_sums import OffPolicySums, ShownChances
@@ -178,14 +179,8 @@ class AdaptiveRankings:
             items: scored by the release, best first; at least one.
             length: of the list, 1 to n.
         """
-        taste: UnitTaste | None = self._units.find(unit).answer
-        if taste is not None and taste.basis != items.basis:
-            log.info("features of items have another meaning than before: a unit begins anew")
-            taste = None
-        scale = scale_of(items.features) if taste is None else taste.scale
+        scale, posterior, taste = self._known(unit, items)
         x = design(scale, items.scores, items.features)
-        width = items.features.shape[1]
-        posterior = self._model.prior_of(width) if taste is None else taste.posterior
         best = means(posterior, x, items.prior)
         with self._lock:
             release = self._release(items)
@@ -194,8 +189,23 @@ class AdaptiveRankings:
             release.sums.shown += 1
             order = lists.orders[shown]
             self._pending.put(name, self._remembered(unit, items, scale, lists, shown, best))
-        personalised = taste is not None and self.adapts and not release.watch.stopped
+        personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
+
+    def best(self, unit: str, items: ItemRows, length: int) -> Order:
+        """Return what the unit's model thinks best, [length]; nothing is drawn or remembered."""
+        scale, posterior, _ = self._known(unit, items)
+        x = design(scale, items.scores, items.features)
+        return top(means(posterior, x, items.prior), length)
+
+    def _known(self, unit: str, items: ItemRows) -> tuple[float, Posterior, bool]:
+        """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
+        taste: UnitTaste | None = self._units.find(unit).answer
+        if taste is not None and taste.basis == items.basis:
+            return taste.scale, taste.posterior, True
+        if taste is not None:
+            log.info("features of items have another meaning than before: a unit begins anew")
+        return scale_of(items.features), self._model.prior_of(items.features.shape[1]), False
 
     @property
     def adapts(self) -> bool:
