@@ -31,6 +31,7 @@ from cloud_hub.experiments.store import objection
 from cloud_hub.features.entities import StoredEntities
 from cloud_hub.features.history_store import FeatureHistory
 from cloud_hub.features.service import Features
+from cloud_hub.features.session_giving import SessionGiving
 from cloud_hub.features.sets import FeatureSets
 from cloud_hub.features.skew_watch import SkewWatch
 from cloud_hub.flags.service import Flags
@@ -114,6 +115,7 @@ class Hub:
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
             personalised=lambda plan: self.personalise.in_plan(plan),
+            sessions_of=lambda model: self.feature_sets.sessions_of(model),
             objection=lambda model, version: objection(experiments.store, model, version),
         )  # fmt: skip
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
@@ -189,10 +191,11 @@ class Hub:
 
     def _open_feature_sets(self, stores: ArtifactStores) -> None:
         """Sets of features; their history is among the blobs, which no device reaches."""
+        history = FeatureHistory(self.engine, stores.blobs)
+        sessions = SessionGiving(history, self.plans, self.registry)
         self.feature_sets = FeatureSets(
-            self.settings.data, FeatureHistory(self.engine, stores.blobs), self.features,
-            self.audit, self.workers,
-        )  # fmt: skip
+            self.settings.data, history, self.features, sessions, self.audit, self.workers
+        )
         self.skew = SkewWatch(
             self.engine, self.feature_sets, self.registry, self.plans, self.monitoring.raise_alarm
         )

@@ -17,6 +17,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.fleet.file_check import FileCheck
+from edge_sdk.fleet.shadowing import Shadowing
+from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.fleet.unit_service import UnitService
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import CloudCall, Predictor
@@ -38,13 +42,12 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.experiments.base import RunningExperiment
-    from edge_sdk.experiments.crash_marker import CrashMarker
-    from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.personalise.model_personalisation import ModelPersonalisation
     from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
@@ -54,13 +57,14 @@ RETIRED: Final = 4
 """Swaps after which a replaced release is closed."""
 
 
-class ActiveReleases:
+class ActiveReleases(UnitService, FileCheck, Shadowing):
     """The servings of one model on a device.
 
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
+        personal: what is learned of units; ``None`` until a release comes with a prior.
         sessions: of units, of which every release joins features; see :meth:`use_sessions`.
 
     Args:
@@ -72,6 +76,7 @@ class ActiveReleases:
         label_store: predictions of earlier starts that wait for labels, where there is a database.
         tags: numbers, of which each predictor's ids have one of their own; models share them.
         memory: that the models of the device share.
+        places: on the device for what is learned of units.
     """
 
     def __init__(
@@ -84,7 +89,10 @@ class ActiveReleases:
         label_store: LabelStore | None = None,
         tags: Iterator[int] | None = None,
         memory: ModelMemory | None = None,
+        places: UnitPlaces = UnitPlaces(),
     ) -> None:
+        self.personal: ModelPersonalisation | None = None
+        self._places = places
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
         self.sessions: SessionStore | None = None
@@ -134,77 +142,16 @@ class ActiveReleases:
         same = next(loaded, None)
         options = RuntimeOptions.of(self._config)
         model = same.model if same else Model.load(release, options, self._memory, lean=True)
+        personal = None if prior is None else self._personaliser(release, terms, prior, attributes)
         predictor = Predictor(
             release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
             options=options, clock=self.clock, model=model,
+            personal=personal,
         )  # fmt: skip
         predictor.use_entities(self.entities)
         predictor.use_sessions(self.sessions)
         return predictor
-
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
-
-        Such answers are of no release here, so they stay when another one serves.
-        """
-        with self._lock:
-            self.entities = pack
-            for predictor in self._servings():
-                predictor.use_entities(pack)
-
-    def use_sessions(self, sessions: SessionStore | None) -> None:
-        """Join features of units' sessions from the next call on; ``None`` for none.
-
-        Like answers by entity they stay when another release serves.
-        """
-        with self._lock:
-            before, self.sessions = self.sessions, sessions
-            for predictor in self._servings():
-                predictor.use_sessions(sessions)
-        if before is not None:
-            before.close()
-
-    def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where no features of them are declared."""
-        sessions = self.sessions
-        if sessions is None:
-            raise InputError(
-                "session",
-                "no session features are declared for this model: apply a set with source: session "
-                "on the hub, or open the device with sessions=",
-            )
-        return sessions
-
-    def shadow(
-        self,
-        candidate: Release,
-        terms: ServingTerms,
-        sampled: float = 1.0,
-        marker: CrashMarker | None = None,
-    ) -> Shadow:
-        """Return a shadow of what serves.
-
-        Args:
-            candidate: answers the same inputs.
-            terms: under which it is reported.
-            sampled: share of the requests that are given to it, 0 to 1.
-            marker: outlives the process, should the candidate end it.
-
-        Raises:
-            ReleaseError: nothing serves, or the candidate does not load or takes other inputs.
-        """
-        from edge_sdk.experiments.shadow import Shadow
-
-        incumbent = self.current()
-        return Shadow(
-            terms.arm,
-            incumbent,
-            self.open(incumbent.release, incumbent.terms, monitoring=False),
-            self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
-            sampled=sampled, budget=self._config.shadow_share, limit=self._config.shadow_seconds,
-            clock=self.clock, marker=marker,
-        )  # fmt: skip
 
     def serve(self, serving: Predictor) -> None:
         """Let ``serving`` answer from the next call on."""
@@ -251,7 +198,10 @@ class ActiveReleases:
 
     def check_unit(self, unit: str) -> None:
         """Refuse what cannot name a unit; raises InputError."""
-        self._counted(check_unit, unit)
+        try:
+            check_unit(unit)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
@@ -390,6 +340,8 @@ class ActiveReleases:
             if interval is not None and interval.who is serving:
                 bodies = self._energy.charged(bodies, interval)
             self._keep(bodies)
+        if self.personal is not None:
+            self._keep(self.personal.collect(now))
         if self._label_store is not None:
             self._keep(self._label_store.collect())
             if self.serving is not None:
@@ -408,25 +360,6 @@ class ActiveReleases:
         """Tell the memory that the models share which have answered since the last call."""
         if self._memory is not None and self._memory.limit:
             self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
-
-    def check_files(self) -> None:
-        """Read some more of the files of what answers; store what changed of sessions."""
-        if self.sessions is not None:
-            self.sessions.step()
-        for file in (self.entities, *(serving.scrub for serving in self._answering())):
-            if file is not None:
-                file.step()
-
-    def damage(self) -> dict[str, dict[str, str]]:
-        """Return what is damaged on the disk, by version and file."""
-        found = {s.release.manifest.version: s.scrub.damage for s in self._answering()}
-        return {version: files for version, files in found.items() if files}
-
-    def new_damage(self) -> Iterator[tuple[Release, str]]:
-        """Yield releases with a file that was found damaged since the last call, and what it is."""
-        for serving in self._answering():
-            for what in serving.scrub.news().values():
-                yield serving.release, what
 
     def _answering(self) -> Iterator[Predictor]:
         running = self.running
@@ -453,18 +386,23 @@ class ActiveReleases:
             "energy": self._energy.status(),
             "damaged": self.damage(),
             "lost": self._lost,
+            "personal": None if self.personal is None else self.personal.status(),
         }
 
     def close(self) -> None:
         """Unmap every file; nothing answers after it."""
         with self._lock:
             self.run(None)
+            if self.personal is not None:
+                self.personal.save()  # while its units are in memory
             for serving in self._servings():
                 serving.close()
             self.use_sessions(None)
             self.serving = None
             self._why_nothing = "this device is closed"
             self._retired.clear()
+            if self.personal is not None:
+                self.personal.close()
 
     def _servings(self) -> Iterator[Predictor]:
         """All that may still get a label."""

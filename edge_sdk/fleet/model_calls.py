@@ -59,8 +59,10 @@ class ModelCalls:
                 the model answers; where it cannot, the default of the batch job.
             unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
                 by key, a unit always gets the same version. Where session features are declared,
-                those of its :meth:`session` are joined with ``x``. It does not leave the device;
-                sums by one of 128 buckets of its hash do.
+                those of its :meth:`session` are joined with ``x``. Where the plan personalises, the
+                unit gets the answer corrected by what its labels taught (``personalised``), unless
+                that does not help (docs/COLD_START.md). The name does not leave the device; sums
+                by one of 128 buckets of its hash do.
             groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
                 release declares and the model does not take (a dict ``x`` may hold them as well).
                 They are only counted; a release that does not declare them ignores them.
@@ -91,6 +93,8 @@ class ModelCalls:
                 return stored
         if serving.stateful:
             return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
+        if unit is not None and serving.personal is not None:
+            return serving.predict_for(unit, x, groups, deadline_ms)
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
@@ -180,7 +184,7 @@ class ModelCalls:
             ReleaseError: there is no release yet, or the model failed.
         """
         x = self._joined(x, unit)
-        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack)
+        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack, unit=unit)
 
     def _joined(self, x: Any, unit: str | None) -> Any:
         """Return rows with the features of a unit's session, where such are declared."""
@@ -267,7 +271,8 @@ class ModelCalls:
         Args:
             prediction: id of the prediction or ranking.
             label: the true class, or the true number for a regressor; of a multilabel model the
-                list of all true classes, perhaps none.
+                list of all true classes, perhaps none. Where the plan personalises it teaches the
+                unit that the prediction was made for.
             reward: how good the outcome was; larger is better.
             clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
 
@@ -276,3 +281,22 @@ class ModelCalls:
                 an item was not shown, or the outcome was reported before.
         """
         self._service.feedback(prediction, label, reward, clicks)
+
+    def forget(self, unit: str) -> bool:
+        """Delete all that was learned of a unit (a user, a session) here, from memory and disk.
+
+        It begins anew with its next prediction. What it has added to sums that went to the hub
+        already cannot be taken out of them.
+
+        Args:
+            unit: its name, as :meth:`predict` was given it.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            InputError: ``unit`` cannot be one.
+            StateError: it is forgotten in memory, but the disk takes no change now; there it is
+                deleted as soon as it does.
+        """
+        return self._service.forget(unit)

@@ -140,6 +140,9 @@ class RemoteModelCalls:
         options = _given(prediction=prediction, label=label, reward=reward, clicks=clicks)
         self._call("feedback", **options)
 
+    def forget(self, unit: str) -> bool:
+        return bool(self._call("forget", unit=unit))
+
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self._call("status")
         return status
