@@ -28,6 +28,7 @@ from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import NOTHING_SERVES, ServingTerms
 from edge_sdk.telemetry.label_join import ErrorRules, bits_of
 from edge_sdk.validation import (
+    KEY_CHARACTERS,
     candidates_of,
     check_length,
     check_unit,
@@ -212,7 +213,8 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
         """
         if unit is None:
             return self.current()
-        self.check_unit(unit)
+        if type(unit) is not str or not 0 < len(unit) <= KEY_CHARACTERS or not unit.isascii():
+            self.check_unit(unit)  # the rest of the rule
         running = self.running
         arm = running.serving_for(unit) if running is not None else None
         return self.current() if arm is None else arm

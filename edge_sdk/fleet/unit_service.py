@@ -105,7 +105,7 @@ class UnitService:
             before.close()
 
     def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where no features are declared."""
+        """Return the sessions of units; raises InputError where none are declared."""
         sessions = self.sessions
         if sessions is None:
             raise InputError(
