@@ -213,17 +213,6 @@ class ActiveReleases:
         if before is not None:
             before.close()
 
-    def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where none are declared."""
-        sessions = self.sessions
-        if sessions is None:
-            raise InputError(
-                "session",
-                "no session features are declared for this model: apply a set with source: session "
-                "on the hub, or open the device with sessions=",
-            )
-        return sessions
-
     def shadow(
         self,
         candidate: Release,
