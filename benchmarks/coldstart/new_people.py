@@ -64,14 +64,15 @@ def measured(work: Work, whom: People) -> Curves:
     found = Curves()
     for group in whom.held_out:
         line = line_without(work, whom, group)
-        _ours(work, line, group, found)
+        personalised(work, line, group, found)
         _retrained(work, line, group, found)
         if available(work.peers) and not work.quick:
             _river(work, line, group, found)
     return found
 
 
-def _ours(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> None:
+def personalised(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> None:
+    """Teach a device each unit of a group, and note its accuracy and the fleet's."""
     with line.device() as device:
         for unit, order, teach, test in _sessions(work, line.people, group):
             met = session(device, f"{unit}-{order}", teach, test)
