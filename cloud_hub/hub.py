@@ -31,6 +31,7 @@ from cloud_hub.experiments.store import objection
 from cloud_hub.features.entities import StoredEntities
 from cloud_hub.features.history_store import FeatureHistory
 from cloud_hub.features.service import Features
+from cloud_hub.features.session_giving import SessionGiving
 from cloud_hub.features.sets import FeatureSets
 from cloud_hub.features.skew_watch import SkewWatch
 from cloud_hub.flags.service import Flags
@@ -44,6 +45,7 @@ from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
+from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -113,6 +115,7 @@ class Hub:
             engine, audit, registry,
             features_of=lambda model, version: self.features.reference(model, version),
             personalised=lambda plan: self.personalise.in_plan(plan),
+            sessions_of=lambda model: self.feature_sets.sessions_of(model),
             objection=lambda model, version: objection(experiments.store, model, version),
         )  # fmt: skip
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
@@ -125,6 +128,7 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.personalise = Personalise(engine, audit, registry, plans, workers)
+        self.rankings = Rankings(engine)
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self._open_feature_sets(stores)
@@ -187,10 +191,11 @@ class Hub:
 
     def _open_feature_sets(self, stores: ArtifactStores) -> None:
         """Sets of features; their history is among the blobs, which no device reaches."""
+        history = FeatureHistory(self.engine, stores.blobs)
+        sessions = SessionGiving(history, self.plans, self.registry)
         self.feature_sets = FeatureSets(
-            self.settings.data, FeatureHistory(self.engine, stores.blobs), self.features,
-            self.audit, self.workers,
-        )  # fmt: skip
+            self.settings.data, history, self.features, sessions, self.audit, self.workers
+        )
         self.skew = SkewWatch(
             self.engine, self.feature_sets, self.registry, self.plans, self.monitoring.raise_alarm
         )

@@ -21,6 +21,7 @@ from cloud_hub.features.joining import JoinedRows
 from cloud_hub.features.row_files import read_rows, write_parquet
 from cloud_hub.storage.artifact_store import file_chunks
 from cloud_hub.text.yaml import LIMIT, text_of
+from edge_sdk.contract.codec import to_plain
 
 router = APIRouter(prefix="/v1")
 
@@ -53,7 +54,11 @@ async def declare(request: Request, admin: Admin) -> Any:
     text = text_of(await raw_body(request, 4 * LIMIT), "features.yaml")
     apply = hub_of(request).feature_sets.apply
     stored = await run_in_threadpool(lambda: apply(text, actor=admin))
-    return {"ref": stored.ref, "declared": asdict(stored.declared)}
+    warnings = []
+    if stored.declared.session is not None:
+        misfits = hub_of(request).feature_sets.sessions.misfits
+        warnings = await run_in_threadpool(misfits, stored.declared, stored.declared.models)
+    return {"ref": stored.ref, "declared": asdict(stored.declared), "warnings": warnings}
 
 
 @router.get("/features/{name}")
@@ -66,6 +71,18 @@ def status(request: Request, admin: Admin, name: str) -> Any:
         name: of the set.
     """
     return asdict(hub_of(request).feature_sets.status(name))
+
+
+@router.get("/features/{name}/sessions")
+def sessions(request: Request, admin: Admin, name: str) -> Any:
+    """Return a set of sessions as devices get it.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        name: of the set.
+    """
+    return to_plain(hub_of(request).feature_sets.sessions_named(name))
 
 
 @router.post("/features/join")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
     from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.sessions.session_store import SessionStore
@@ -106,6 +107,7 @@ class ActiveReleases:
         # The second one is held while a meter is read, so never with the first.
         self._lock, self._collecting = threading.RLock(), threading.Lock()
         self._energy, self._shown = energy, ShownRankings()
+        self._rankings: AdaptedRankings | None = None
 
     def open(
         self,
@@ -188,6 +190,7 @@ class ActiveReleases:
         store = self.personalisation().store
         key = store.key_of(unit)
         waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
+        waited.append(self._rankings is not None and self._rankings.forget(unit))
         return store.forget(unit) or any(waited)
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
@@ -315,15 +318,21 @@ class ActiveReleases:
         return self.current() if arm is None else arm
 
     def ranking(
-        self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
+        self,
+        x: Any,
+        candidates: Sequence[Item] | None,
+        length: int | None,
+        unit: str | None,
+        features: Any = None,
     ) -> Ranking:
-        """Return a ranking, of one release or mixed of two.
+        """Return a ranking, of one release, adapted to the unit, or mixed of two.
 
         Args:
             x: input, as for :meth:`EdgeDevice.predict_ranking`.
             candidates: the items to rank; ``None`` for a model that scores all of its own.
             length: number of items at most; ``None`` for all.
             unit: for whom it is.
+            features: of the items, for lists that adapt.
         """
         if length is not None:
             self._counted(check_length, length)
@@ -333,11 +342,33 @@ class ActiveReleases:
         mixed = running.rank(x, candidates, length) if running is not None else None
         if mixed is not None:
             return mixed
-        whole = ranked(self.serving_for(unit), x, candidates)
-        ranking = Ranking(whole.items[:length], whole.id, whole.version)
+        serving = self.serving_for(unit)
+        adapted = None if unit is None else self._adapted(serving)
+        if adapted is not None and unit is not None:
+            ranking = adapted.ranking(serving, x, candidates, length, unit, features)
+        else:
+            whole = ranked(serving, x, candidates)
+            ranking = Ranking(whole.items[:length], whole.id, whole.version)
         with self._lock:
             self._shown.put(ranking.id, Shown(ranking.items))
         return ranking
+
+    def _adapted(self, serving: Predictor) -> AdaptedRankings | None:
+        """Return what adapts lists, under the terms of what serves; ``None``: they do not adapt."""
+        terms = serving.terms.personalise
+        if terms is None:
+            return None
+        rankings = self._rankings
+        if rankings is None:
+            from edge_sdk.serving.adapted_rankings import AdaptedRankings
+
+            with self._lock:
+                if self._rankings is None:
+                    store = self.personalisation().store
+                    self._rankings = AdaptedRankings(terms, store, self.clock)
+                rankings = self._rankings
+        rankings.use(terms)
+        return rankings
 
     def feedback(
         self,
@@ -355,13 +386,15 @@ class ActiveReleases:
             clicks: items of a ranking that were clicked on, if it was shown.
         """
         prediction = str(prediction)
+        reward = None if reward is None else self._counted(reward_of, reward)
         if clicks is not None:
-            clicked = self._clicked(prediction, clicks)
+            clicked = self._clicked(prediction, clicks, reward)
             reward = clicked if reward is None else reward
+        elif reward is not None and self._rankings is not None:
+            self._rankings.outcome(prediction, (), None, reward)
         if label is None and reward is None:
             return
         label = None if label is None else self._counted(label_of, label)
-        reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = self.maker_of(prediction)
         if self._label_store is not None:
@@ -388,17 +421,19 @@ class ActiveReleases:
                 f"expected the id of a recent prediction, got {prediction!r:.60}",
             )
 
-    def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
+    def _clicked(self, name: str, clicks: Sequence[Item], reward: float | None) -> float | None:
         """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
 
-        The reward is 1 if there was a click, else 0.
+        The reward is 1 if there was a click, else 0. Lists that adapt learn of both.
         """
         clicks = self._counted(clicks_of, clicks)
         running = self.running
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks, self.maker_of(name))
+            shown = self._counted(self._shown.click, name, clicks, self.maker_of(name))
+        if self._rankings is not None:
+            self._rankings.outcome(name, shown.items, clicks, reward)
         return float(len(clicks) > 0)
 
     def maker_of(self, prediction: str) -> Predictor | None:
@@ -437,6 +472,8 @@ class ActiveReleases:
             if interval is not None and interval.who is serving:
                 bodies = self._energy.charged(bodies, interval)
             self._keep(bodies)
+        if self._rankings is not None:
+            self._keep(self._rankings.collect(now, final=final))
         if self.personal is not None:
             self._keep(self.personal.collect(now))
         if self._label_store is not None:
@@ -500,6 +537,7 @@ class ActiveReleases:
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "sessions": None if self.sessions is None else self.sessions.status(),
             "energy": self._energy.status(),
+            **({} if self._rankings is None else self._rankings.status()),
             "damaged": self.damage(),
             "lost": self._lost,
             "personal": None if self.personal is None else self.personal.status(),

@@ -167,14 +167,12 @@ class RolloutController:
         before = None if service.sessions is None else service.sessions.declared
         if declared == before:
             return
-        store = service.sessions
-        service.use_sessions(None)  # it stores what it has before another one opens the file
+        opened = None if declared is None else self._link.opened_sessions(declared)
+        if opened is not None and service.sessions is not None:
+            if not opened.adopt(service.sessions):
+                _log.info("session features are %s now: sessions begin anew", opened.declared.ref)
+        service.use_sessions(opened)
         self._link.clear_sessions()
-        if declared is not None:
-            opened = self._link.opened_sessions(declared)
-            if store is not None and not opened.adopt(store):
-                _log.info("session features are %s now: sessions begin anew", declared.ref)
-            service.use_sessions(opened)
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:
         """Log which experiment begins or ends on this device."""

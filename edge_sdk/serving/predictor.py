@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
 from edge_sdk.model.inputs import inputs_for
@@ -36,6 +38,8 @@ from edge_sdk.telemetry.ring_records import sampled
 from edge_sdk.validation import deadline_of
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
+    from numpy.typing import NDArray
+
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.explain import Explanation, Scale
@@ -447,6 +451,12 @@ class Predictor:
         if waiting is not None and self.personal is not None:
             self.personal.remember_batch(batch, waiting)
         return batch
+
+    def columns(self, x: Any) -> Sequence[NDArray[Any]]:
+        """Return the N values of each named feature of N rows that :meth:`predict_batch` took."""
+        x, _ = self.monitor.grouping.split_batch(x, None)
+        values = self._schema.columns_of(self._schema.batch(x), slice(None))
+        return values if isinstance(values, list) else list(np.asarray(values))
 
     def explain(self, x: Any, scale: Scale, terms: ExplanationTerms) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""

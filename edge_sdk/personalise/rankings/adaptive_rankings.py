@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -30,11 +30,13 @@ from edge_sdk.personalise.rankings.exploration import (
     Order,
     exploring_scores,
     list_chances,
+    top,
 )
 from edge_sdk.personalise.rankings.harm_watch import HarmWatch
 from edge_sdk.personalise.rankings.off_policy_sums import OffPolicySums, ShownChances
 from edge_sdk.personalise.rankings.pending_lists import PLACES, PendingList, PendingLists
 from edge_sdk.personalise.rankings.session_model import (
+    FEATURES,
     Floats,
     Posterior,
     ScorePrior,
@@ -45,33 +47,19 @@ from edge_sdk.personalise.rankings.session_model import (
     load_state,
     means,
     scale_of,
+    state_bytes,
 )
 
 if TYPE_CHECKING:
     from edge_sdk.contract.personal.ranking_report import RankingReport
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.contract.window import Window
+    from edge_sdk.personalise.unit_store import Units
 
 log = logging.getLogger(__name__)
 
 RELEASES: Final = 8
 """Releases whose sums are kept at a time."""
-
-
-class Unit(Protocol):
-    """A unit in a store; ``answer`` is what :meth:`RankingUnits.derived` made of its state."""
-
-    answer: Any
-
-
-class Units(Protocol):
-    """States of units, by name."""
-
-    def find(self, name: str) -> Any:
-        """Return the unit, new or loaded."""
-
-    def change(self, unit: Any, change: Callable[[SessionState], Any]) -> Any:
-        """Change a unit's state in place, under the lock of the store."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,9 @@ class UnitTaste:
 class RankingUnits:
     """Kind of state that a store of units holds for rankings.
 
+    Attributes:
+        state_bytes: of a packed state, at most.
+
     Args:
         model: learns.
         clock: Unix seconds.
@@ -93,6 +84,7 @@ class RankingUnits:
 
     def __init__(self, model: SessionModel, clock: Callable[[], float]) -> None:
         self._model, self._clock = model, clock
+        self.state_bytes = state_bytes(FEATURES)
 
     def new(self) -> SessionState:
         """Return a state without evidence."""
@@ -146,7 +138,7 @@ class _Release:
     """Sums and watch of one release; ``window`` gives its report window."""
 
     window: Callable[[int], Window]
-    sums: OffPolicySums
+    sums: OffPolicySums = field(default_factory=OffPolicySums)
     watch: HarmWatch = field(default_factory=HarmWatch)
 
 
@@ -164,7 +156,7 @@ class AdaptiveRankings:
     def __init__(
         self,
         terms: Personalisation,
-        units: Units,
+        units: Units[SessionState],
         *,
         model: SessionModel,
         seed: int | None = None,
@@ -187,14 +179,8 @@ class AdaptiveRankings:
             items: scored by the release, best first; at least one.
             length: of the list, 1 to n.
         """
-        taste: UnitTaste | None = self._units.find(unit).answer
-        if taste is not None and taste.basis != items.basis:
-            log.info("features of items have another meaning than before: a unit begins anew")
-            taste = None
-        scale = scale_of(items.features) if taste is None else taste.scale
+        scale, posterior, taste = self._known(unit, items)
         x = design(scale, items.scores, items.features)
-        width = items.features.shape[1]
-        posterior = self._model.prior_of(width) if taste is None else taste.posterior
         best = means(posterior, x, items.prior)
         with self._lock:
             release = self._release(items)
@@ -203,8 +189,23 @@ class AdaptiveRankings:
             release.sums.shown += 1
             order = lists.orders[shown]
             self._pending.put(name, self._remembered(unit, items, scale, lists, shown, best))
-        personalised = taste is not None and self.adapts and not release.watch.stopped
+        personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
+
+    def best(self, unit: str, items: ItemRows, length: int) -> Order:
+        """Return what the unit's model thinks best, [length]; nothing is drawn or remembered."""
+        scale, posterior, _ = self._known(unit, items)
+        x = design(scale, items.scores, items.features)
+        return top(means(posterior, x, items.prior), length)
+
+    def _known(self, unit: str, items: ItemRows) -> tuple[float, Posterior, bool]:
+        """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
+        taste: UnitTaste | None = self._units.find(unit).answer
+        if taste is not None and taste.basis == items.basis:
+            return taste.scale, taste.posterior, True
+        if taste is not None:
+            log.info("features of items have another meaning than before: a unit begins anew")
+        return scale_of(items.features), self._model.prior_of(items.features.shape[1]), False
 
     @property
     def adapts(self) -> bool:
@@ -214,8 +215,7 @@ class AdaptiveRankings:
     def _release(self, items: ItemRows) -> _Release:
         release = self._releases.get(items.source)
         if release is None:
-            sums = OffPolicySums(self.terms.minimum_units)
-            release = self._releases[items.source] = _Release(items.window, sums)
+            release = self._releases[items.source] = _Release(items.window)
             if len(self._releases) > RELEASES:
                 self._releases.popitem(last=False)
         return release
@@ -286,7 +286,7 @@ class AdaptiveRankings:
             x = design(state.scale, scores, features)
             self._model.learn(state, x, rewards, pending.prior, self._clock())
 
-        self._units.change(self._units.find(pending.unit), change)
+        self._units.change(self._units.find(pending.unit), self._clock(), change)
 
     def forget(self, unit: str) -> bool:
         """Remove the lists of a unit that wait; its state is the store's. Return if there were."""
@@ -303,7 +303,8 @@ class AdaptiveRankings:
                 if not final and self._reported // seconds == int(now) // seconds:
                     continue
                 window = release.window(start)
-                reports.append(release.sums.take(window, stopped=release.watch.stopped))
+                least, stopped = self.terms.minimum_units, release.watch.stopped
+                reports.append(release.sums.take(window, least, stopped=stopped))
             self._reported = int(now)
         return [report for report in reports if report is not None]
 

@@ -75,7 +75,7 @@ def list_chances(
     chances[:2] = 1 - explore, explore * share
     unique, inverse = np.unique(orders, axis=0, return_inverse=True)
     inverse = inverse.reshape(-1)
-    summed = np.bincount(inverse, weights=chances, minlength=len(unique))
+    summed: Floats = np.bincount(inverse, weights=chances, minlength=len(unique)).astype(np.float64)
     return ListChances(unique.astype(np.intp), summed, int(inverse[0]), int(inverse[1]))
 
 

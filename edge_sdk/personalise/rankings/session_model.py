@@ -43,8 +43,11 @@ BASIS_BYTES: Final = 8
 LARGEST_NORM: Final = 4.0
 """Of an item's features after scaling: outliers are cut."""
 
-MOST_EVIDENCE: Final = 1e5
-"""Half-life in items beyond which forgetting by use stops mattering, and single precision suffers."""
+LONGEST_HALF_LIFE: Final = 1_000.0
+"""In items: with more evidence single precision would not do."""
+
+LARGEST_NUMBER: Final = 1e6
+"""Of a packed state: more than evidence comes to."""
 
 TINY: Final = 1e-300
 _HEAD: Final = struct.Struct("<B8sBddI")
@@ -124,7 +127,8 @@ class Posterior:
 
     def deviations(self, x: Floats) -> Floats:
         """Return the standard deviation of ``x`` [n, k] times the coefficients, [n] (LinUCB)."""
-        return np.sqrt(np.einsum("ij,ij->i", x @ self.root, x @ self.root))
+        across: Floats = np.linalg.norm(x @ self.root, axis=1)
+        return across
 
 
 class SessionModel:
@@ -167,7 +171,7 @@ class SessionModel:
             prior: what their scores mean.
             now: Unix seconds.
         """
-        fade = 0.5 ** (1 / min(self.terms.half_life, MOST_EVIDENCE))
+        fade = 0.5 ** (1 / min(self.terms.half_life, LONGEST_HALF_LIFE))
         weights = fade ** np.arange(len(x) - 1, -1, -1.0) / self.terms.noise
         residuals = rewards - (prior.a + prior.b * x[:, 1])
         kept = self._kept(state, now) * fade ** len(x)
@@ -188,7 +192,7 @@ class SessionModel:
     def _kept(self, state: SessionState, now: float) -> float:
         """Share of the evidence that time has left; a clock that went back takes nothing."""
         elapsed = max(0.0, now - state.at) if state.items else 0.0
-        return 0.5 ** min(elapsed / self.terms.half_life_seconds, 1_000.0)
+        return float(0.5 ** min(elapsed / self.terms.half_life_seconds, 1_000.0))
 
 
 def scale_of(features: Floats) -> float:
@@ -250,7 +254,8 @@ def load_state(raw: bytes) -> SessionState:
     if width > FEATURES or len(raw) != state_bytes(width):
         raise ContractError(f"state of a unit's rankings: {len(raw)} bytes, damaged")
     numbers = np.frombuffer(raw, "<f4", offset=_HEAD.size).astype(np.float64)
-    if not (np.isfinite(numbers).all() and 0 < scale < math.inf and math.isfinite(at)):
+    bounded = bool((np.abs(numbers) <= LARGEST_NUMBER).all())  # NaN is not
+    if not (bounded and 0 < scale < math.inf and math.isfinite(at)):
         raise ContractError("state of a unit's rankings: expected finite numbers")
     state = SessionState(basis, scale, width)
     size = FIXED + width
@@ -258,4 +263,8 @@ def load_state(raw: bytes) -> SessionState:
     upper = np.zeros((size, size))
     upper[np.triu_indices(size)] = numbers[size:]
     state.evidence = upper + np.triu(upper, 1).T
+    values = np.linalg.eigvalsh(state.evidence)
+    # Rounding takes less than the prior adds.
+    if values[0] < -1e-6 * (1 + values[-1]):
+        raise ContractError("state of a unit's rankings: its evidence is of nothing, damaged")
     return state
