@@ -15,7 +15,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from edge_sdk.config import DeviceConfig, Providers, check_opening
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.fleet.device_calls import DeviceCalls
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.device_state import DeviceState
 from edge_sdk.fleet.device_watch import DeviceWatch
-from edge_sdk.fleet.model_calls import ModelCalls
+from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
 from edge_sdk.system.deadline import Deadline
@@ -38,7 +39,6 @@ from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
-    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.contract.serving_terms import Reporting
@@ -58,7 +58,7 @@ LOCAL_REPORTS: Final = 1_000
 SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
 
 
-class EdgeDevice(DeviceState, ModelCalls):
+class EdgeDevice(DeviceState, DeviceCalls):
     """A device of a fleet, or (:meth:`offline`) release folders that answer by themselves.
 
     It has one identity, one state folder, one sync and one outbox for any number of models.
@@ -166,6 +166,8 @@ class EdgeDevice(DeviceState, ModelCalls):
         entities: str | Path | None = None,
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
+        prior: str | Path | None = None,
+        units: str | Path | None = None,
         sessions: SessionFeatures | str | Path | None = None,
         providers: Providers = None,
         config: DeviceConfig = DeviceConfig(),
@@ -185,6 +187,9 @@ class EdgeDevice(DeviceState, ModelCalls):
             shadow: folder of a second release that answers the same inputs, unseen by the
                 application; :meth:`reports` compares the two.
             interleave: folder of a second release whose rankings are mixed with the first one's.
+            prior: personal prior of the release: what units (users, sessions) begin with.
+            units: folder for what is learned of units, which then outlives the process; by default
+                it is in memory only. One process uses it; forked children keep theirs in memory.
             sessions: declared session features, or a file of them that ``edge-hub features export``
                 wrote; :meth:`session` keeps them in memory.
             providers: execution providers that may run it, in place of ``config.providers``.
@@ -199,12 +204,13 @@ class EdgeDevice(DeviceState, ModelCalls):
             ReleaseError: a folder does not hold a complete release, the release does not run here,
                 or the second one takes other inputs than the first.
             StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function;
-                there are several folders, and files beside them or two of one model.
+                there are several folders, and files beside them or two of one model; ``units`` is
+                in use by another process, or cannot be used.
             InputError: ``config`` or ``reporting`` is of another kind.
-            PackError: ``pack`` or ``features`` is for another release, damaged or expired;
-                ``entities`` is for another model or damaged.
+            PackError: ``pack``, ``features`` or ``prior`` is for another release, damaged or
+                expired; ``entities`` is for another model or damaged.
         """
-        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions)
+        files = OfflineFiles(pack, features, entities, shadow, interleave, sessions, prior)
         config = check_opening(config, providers=providers)
         folders: Any = folder if isinstance(folder, list | tuple) else [folder]
         from edge_sdk.device_kinds.offline import (  # a kind of this class
@@ -213,7 +219,7 @@ class EdgeDevice(DeviceState, ModelCalls):
         )
 
         terms = offline_terms(reporting)
-        device = OfflineDevice(folders, files, terms, config, energy, clock)
+        device = OfflineDevice(folders, files, terms, config, energy, clock, units=units)
         device._start_threads(background)
         return device
 
@@ -280,48 +286,6 @@ class EdgeDevice(DeviceState, ModelCalls):
         if not joined.serves:
             self.sync()
         return joined
-
-    def feedback(
-        self,
-        prediction: str,
-        *,
-        label: Label | float | Collection[Label] | None = None,
-        reward: float | None = None,
-        clicks: Sequence[Hashable] | None = None,
-    ) -> None:
-        """Report the outcome of a prediction of any of the models; each kind of outcome once.
-
-        Args:
-            prediction: id of the prediction or ranking.
-            label: the true class, or the true number for a regressor; of a multilabel model the
-                list of all true classes, perhaps none.
-            reward: how good the outcome was; larger is better.
-            clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
-
-        Raises:
-            InputError: the prediction is unknown or too old, the label is not one of the classes,
-                an item was not shown, or the outcome was reported before.
-        """
-        store = None if self._link is None else self._link.store
-        model = self._models.maker_of(str(prediction), store)
-        model.feedback(prediction, label=label, reward=reward, clicks=clicks)
-
-    def reports(self, *, final: bool = True) -> list[Body]:
-        """Return the reports since the last call, on a device without a hub.
-
-        Args:
-            final: True to end all windows now, False to leave those that are open.
-
-        Raises:
-            StateError: the device has a hub, to which they are sent.
-        """
-        if self._link is not None:
-            raise StateError("this device has a hub: its reports wait in the outbox for it")
-        for model in self._models:
-            model.collect(final=final)
-        reports = list(self._local_reports)
-        self._local_reports.clear()
-        return reports
 
     def sync(self) -> SyncResult:
         """Send reports, fetch the plans, update and check in; now, in this thread.
@@ -426,9 +390,18 @@ class EdgeDevice(DeviceState, ModelCalls):
         labels = None if self._link is None else self._link.labels(self._config)
         service = ActiveReleases(
             self._config, self._boot, self._send, self._meter, self._clock, labels, self._tags,
-            self._memory,
+            self._memory, self._unit_places(name),
         )  # fmt: skip
         return DeviceModel(name, service)
+
+    def _unit_places(self, name: str) -> UnitPlaces:
+        """Return the places for what is learned of a model's units."""
+        if self._link is None:
+            return UnitPlaces()
+        from edge_sdk.update.model_state import ModelState
+
+        state = ModelState(self._link.store, name)
+        return UnitPlaces(state.folder, self._link.store.folder, state)
 
     def _add(self, model: DeviceModel) -> None:
         """Have a model that answers."""

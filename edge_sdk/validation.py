@@ -29,7 +29,8 @@ DEADLINE_MS: Final = 3_600_000
 
 def check_unit(unit: Any) -> None:
     """Refuse a unit that cannot be a key, whether or not an experiment runs."""
-    if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS or not _encodes(unit):
+    fits = isinstance(unit, str) and 0 < len(unit) <= KEY_CHARACTERS
+    if not fits or not (unit.isascii() or _encodes(unit)):
         raise InputError(
             "unit", f"unit: expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
         )

@@ -7,7 +7,8 @@ features. What is declared is what serving and training both go by.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from cloud_hub.errors import Conflict
@@ -15,6 +16,11 @@ from cloud_hub.text.yaml import read_yaml
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.dtypes import RANGES, STRING, Dtype, misfit
 from edge_sdk.contract.names import check_name
+from edge_sdk.contract.personal.session_features import (
+    RunningFeature,
+    RunningTerms,
+    SessionFeatures,
+)
 
 Default = float | int | bool | str | None
 """Value of a feature for an entity that has none; ``None`` for a missing value."""
@@ -26,8 +32,10 @@ RESERVED: Final = "@"
 
 
 @dataclass(frozen=True)
-class Feature:
-    """One column. ``default`` is served and trained on where an entity has no row yet."""
+class Feature(RunningTerms):
+    """One column. ``default`` is served and trained on where an entity has no row yet, a session no
+    event. Those of sessions say by which terms they follow from events.
+    """
 
     name: str
     dtype: Dtype
@@ -43,8 +51,16 @@ class Feature:
         require(not expected, f"default: expected {expected}, got {self.default!r:.60}")
 
     @property
+    def running(self) -> RunningFeature:
+        """The feature as devices compute it of a session."""
+        terms = {each.name: getattr(self, each.name) for each in fields(RunningTerms)}
+        return RunningFeature(self.name, self.dtype, self.default, **terms)
+
+    @property
     def filler(self) -> Default:
         """The default, a whole number as such: YAML's ``0.0`` is the integer 0 of an integer."""
+        if self.kind is not None:
+            return self.running.filler
         if self.default is None:
             # Models have no missing texts: what devices get for one is what trainings see.
             return "" if self.dtype == STRING else None
@@ -52,12 +68,28 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class SessionSource:
+    """Events that applications tell their devices of a session; they leave no device.
+
+    ``fields`` are dtypes by name of the field. A session is over after ``idle_seconds`` without an
+    event. A device holds at most ``sessions``, in ``memory_mb``; the least recently used goes. With
+    ``keep`` they outlive a restart, on its disk.
+    """
+
+    fields: Mapping[str, Dtype] = field(default_factory=dict)
+    idle_seconds: float = 1_800.0
+    sessions: int = 10_000
+    memory_mb: int = 16
+    keep: bool = False
+
+
+@dataclass(frozen=True)
 class FeatureSource:
-    """What makes the rows of a set: ``sql`` (a query on ``database``, an SQLAlchemy URL, or the URL
-    that the hub's environment has as ``database_env``), or ``python`` (``module:function``, called
-    with the moment ``as_of``; ``path`` is put before Python's own). It is asked anew
-    ``every_seconds``; 0 for by hand. It may take ``timeout_seconds``, and ``memory_mb``: a function
-    in all, a query with its rows.
+    """What makes the values of a set: devices, of the events of a ``session``; ``sql`` (a query on
+    ``database``, an SQLAlchemy URL, or the URL that the hub's environment has as ``database_env``);
+    or ``python`` (``module:function``, called with the moment ``as_of``; ``path`` is put before
+    Python's own). Query and function are asked anew ``every_seconds``; 0 for by hand. They may take
+    ``timeout_seconds``, and ``memory_mb``: a function in all, a query with its rows.
     """
 
     sql: str | None = None
@@ -68,11 +100,14 @@ class FeatureSource:
     every_seconds: float = 0.0
     timeout_seconds: float = 600.0
     memory_mb: int = 2_048
+    session: SessionSource | None = None
 
     def __post_init__(self) -> None:
-        one = (self.sql is None) != (self.python is None)
-        require(one, "expected exactly one of sql and python")
-        if self.sql is not None:
+        one = sum(each is not None for each in (self.sql, self.python, self.session)) == 1
+        require(one, "expected exactly one of sql and python, or session")
+        if self.session is not None:
+            require(self.every_seconds == 0, "every: only sql and python are asked")
+        elif self.sql is not None:
             named = (self.database is None) != (self.database_env is None)
             require(named, "sql: expected exactly one of database and database_env")
         else:
@@ -97,6 +132,7 @@ class FeatureSet:
         features: the columns.
         owner: whom to ask.
         freshness_seconds: a value that is older is stale: it is served, with its age, and counted.
+            Sessions have none: their values are of the moment.
         description: for people.
         time: column that says since when a row holds (a moment, or Unix seconds).
         created: column that says when a row was written, where there is one: of several rows of one
@@ -112,7 +148,7 @@ class FeatureSet:
     entity: str
     features: tuple[Feature, ...]
     owner: str
-    freshness_seconds: float
+    freshness_seconds: float = 0.0
     description: str = ""
     time: str = "event_timestamp"
     created: str | None = None
@@ -124,7 +160,10 @@ class FeatureSet:
     def __post_init__(self) -> None:
         check_name("name", self.name)
         require(bool(self.owner.strip()), "owner: expected whom to ask about it")
-        require(self.freshness_seconds > 0, "freshness: expected more than 0")
+        if self.session is None:
+            require(self.freshness_seconds > 0, "freshness: expected more than 0")
+        else:
+            require(self.freshness_seconds == 0, "freshness: sessions have none")
         require(self.delay_seconds >= 0, "delay: expected at least 0")
         require(self.history_seconds > 0, "history: expected more than 0")
         count = len(self.features)
@@ -134,6 +173,33 @@ class FeatureSet:
         require(not twice, f"features: expected different names, {twice} stand twice")
         for model in self.models:
             check_name("models", model)
+        for feature in self.features:
+            fits = self.session is not None or feature.kind is None
+            require(
+                fits, f"features: {feature.name}: kind: only sets with source: session have one"
+            )
+        if self.session is not None:
+            self.sessions_at(1)
+
+    @property
+    def session(self) -> SessionSource | None:
+        """Events of which devices compute it; ``None`` for a set with rows."""
+        return None if self.source is None else self.source.session
+
+    def sessions_at(self, version: int) -> SessionFeatures:
+        """Return a set of sessions as devices get it; raises ContractError if they cannot."""
+        events = self.session
+        assert events is not None
+        return SessionFeatures(
+            self.name,
+            version,
+            tuple(feature.running for feature in self.features),
+            events.fields,
+            events.idle_seconds,
+            events.sessions,
+            events.memory_mb * 1_000_000,
+            events.keep,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +209,9 @@ class FeatureSet:
     @property
     def texts(self) -> tuple[str, ...]:
         """Names of the columns that are texts whatever a file without types has in them."""
-        return (self.entity, *(f.name for f in self.features if f.dtype == STRING))
+        told = {} if self.session is None else self.session.fields
+        names = (name for name, dtype in told.items() if dtype == STRING)
+        return (self.entity, *(f.name for f in self.features if f.dtype == STRING), *names)
 
     @property
     def dtypes(self) -> dict[str, Dtype]:
@@ -179,6 +247,8 @@ def check_change(before: FeatureSet, after: FeatureSet) -> None:
 
     A feature that means something else gets another name: models were trained on the old one.
     """
+    if (before.session is None) != (after.session is None):
+        raise Conflict(f"{after.name}: has rows or is of sessions, not both; declare another set")
     if before.entity != after.entity:
         raise Conflict(
             f"{after.name}: its rows are of {before.entity}, not of {after.entity}; "
@@ -209,9 +279,15 @@ def check_beside(new: FeatureSet, others: list[FeatureSet]) -> None:
                 )
         shared = sorted(set(new.models) & set(other.models))
         both = sorted(set(mine) & set(theirs))
+        sessions = [each for each in (new, other) if each.session is not None]
+        if shared and len(sessions) == 2:
+            raise Conflict(
+                f"{shared[0]}: has session features of {other.name} already; a model has one set "
+                "of them, so add yours there"
+            )
         if shared and both:
             raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
-        if shared and new.entity != other.entity:
+        if shared and new.entity != other.entity and not sessions:
             raise Conflict(
                 f"{shared[0]}: is joined by one entity, but {new.name} is of {new.entity} and "
                 f"{other.name} of {other.entity}"

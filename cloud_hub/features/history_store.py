@@ -108,8 +108,9 @@ class FeatureHistory:
         return [VersionedSet(_parsed(row["text"]), row["version"]) for row in rows]
 
     def of_model(self, model: str) -> list[VersionedSet]:
-        """Return the sets whose features a model gets."""
-        return [each for each in self.sets() if model in each.declared.models]
+        """Return the sets whose rows a model gets; those of sessions have none."""
+        sets = (each for each in self.sets() if each.declared.session is None)
+        return [each for each in sets if model in each.declared.models]
 
     def versions(self, name: str) -> list[FeatureSet]:
         """Return all that was ever declared for a set, oldest first."""

@@ -33,7 +33,7 @@ from cloud_hub.features.joining import JoinedRows, join
 from cloud_hub.features.python_source import called_rows
 from cloud_hub.features.row_files import write_parquet
 from cloud_hub.features.set_history import uncorrected_rows
-from cloud_hub.features.snapshot import read_snapshot, write_snapshot
+from cloud_hub.features.snapshot import read_sets, write_snapshot
 from cloud_hub.features.sql_source import query_rows
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
@@ -41,7 +41,9 @@ from cloud_hub.text.spelling import did_you_mean, listed
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
     from cloud_hub.features.service import Features
+    from cloud_hub.features.session_giving import SessionGiving
     from cloud_hub.isolation.workers import Workers
+    from edge_sdk.contract.personal.session_features import SessionFeatures
 
 log = logging.getLogger(__name__)
 
@@ -101,16 +103,24 @@ class FeatureSets:
         data: folder of the hub, of which no source reads.
         history: sets and their rows.
         online: gives the newest values to devices.
+        sessions: gives declared session features to devices.
         audit: where changes are noted.
         workers: call functions.
     """
 
     def __init__(
-        self, data: Path, history: FeatureHistory, online: Features, audit: Audit, workers: Workers
+        self,
+        data: Path,
+        history: FeatureHistory,
+        online: Features,
+        sessions: SessionGiving,
+        audit: Audit,
+        workers: Workers,
     ) -> None:
         self._data = data
         self.history = history
         self.giving = Giving(history, online)
+        self.sessions = sessions
         self._audit = audit
         self._workers = workers
         self._declaring = threading.Lock()
@@ -136,7 +146,14 @@ class FeatureSets:
         if stored.version > len(before):
             self._audit.record(actor, "features declared", None, {"set": stored.ref})
             log.info("features %s declared by %s", stored.ref, actor)
+        if declared.session is not None:
+            for model in {*declared.models, *(m for each in before for m in each.models)}:
+                self.sessions.give(model)
         return stored
+
+    def sessions_of(self, model: str) -> SessionFeatures | None:
+        """Return the session features that a model's plan declares; ``None`` for none."""
+        return self.sessions.declared(model)
 
     def named(self, name: str) -> VersionedSet:
         """Return the newest version of a set; raises NotFound with the names that exist."""
@@ -149,8 +166,25 @@ class FeatureSets:
         return sets[name]
 
     def of_model(self, model: str) -> list[VersionedSet]:
-        """Return the sets whose features a model gets."""
+        """Return the sets whose rows a model gets."""
         return self.history.of_model(model)
+
+    def sessions_named(self, name: str) -> SessionFeatures:
+        """Return a set of sessions as devices get it; raises NotFound, Conflict."""
+        of = self.named(name)
+        if of.declared.session is None:
+            raise Conflict(f"{name}: has rows; only sets with source: session are of sessions")
+        return of.declared.sessions_at(of.version)
+
+    def _with_rows(self, name: str) -> VersionedSet:
+        """Return the newest version of a set that has rows; raises NotFound, Conflict."""
+        of = self.named(name)
+        if of.declared.session is not None:
+            raise Conflict(
+                f"{name}: is of sessions and has no rows: devices compute it, and for trainings "
+                "edge-hub features join --events"
+            )
+        return of
 
     def entities(self) -> set[str]:
         """Return the names of columns that name an entity in some set."""
@@ -191,7 +225,7 @@ class FeatureSets:
             Invalid: the rows are none of it; nothing is kept.
             HubFault: the disk takes nothing; nothing is kept.
         """
-        of, now = self.named(name), time.time()
+        of, now = self._with_rows(name), time.time()
         table = taken(rows, of.declared, now=now, at=at)
         try:
             segment, new = self.history.add(of, table, source=source, actor=actor, now=now)
@@ -218,7 +252,7 @@ class FeatureSets:
             Conflict: it has no source.
             HubFault: the source fails, or what it makes is no row of the set; nothing is kept.
         """
-        source = self.named(name).declared.source
+        source = self._with_rows(name).declared.source
         if source is None:
             raise Conflict(f"{name}: declares no source; import its rows, or declare sql or python")
         moment = time.time() if as_of is None else as_of
@@ -246,9 +280,9 @@ class FeatureSets:
             Invalid: the labels cannot be joined.
         """
         if names:
-            sets = [self.named(name) for name in names]
+            sets = [self._with_rows(name) for name in names]
         else:
-            known = self.history.sets()
+            known = [each for each in self.history.sets() if each.declared.session is None]
             sets = [each for each in known if each.declared.entity in labels.column_names]
         if not sets:
             raise NotFound(
@@ -270,7 +304,7 @@ class FeatureSets:
             NotFound: there is no such set, or it has no rows.
             Invalid: the file cannot be written.
         """
-        of = self.named(name)
+        of = self._with_rows(name)
         with self.history.opened([of]) as (history,):
             if not history.files:
                 raise NotFound(f"{name}: has no rows yet")
@@ -284,7 +318,7 @@ class FeatureSets:
             folder: of the worker.
             until: Unix seconds: nothing is joined as of a later moment.
         """
-        sets = self.of_model(model)
+        sets = [each for each in self.history.sets() if model in each.declared.models]
         if sets:
             with self.history.opened(sets, until=until) as histories:
                 write_snapshot(folder, histories)
@@ -298,7 +332,7 @@ class FeatureSets:
             folder: in which :meth:`write_snapshot` wrote what it was given.
             refs: of the sets that the training says it joined; it cannot name others.
         """
-        joined = [each for each in read_snapshot(folder) if each.ref in refs]
+        joined = [each for each in read_sets(folder) if each.ref in refs]
         self.history.note_uses(model, version, "trained", joined, time.time())
 
     def tick(self, now: float) -> None:
@@ -315,6 +349,7 @@ class FeatureSets:
         if due and not self._thread.is_alive():
             self._thread = threading.Thread(target=self._compute, args=(due, now), daemon=True)
             self._thread.start()
+        self.sessions.tick()
         models = sorted({model for each in sets.values() for model in each.declared.models})
         for_each(
             models,

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_hub.features.declaration import FeatureSet
+from cloud_hub.features.declaration import FeatureSet, VersionedSet
 from cloud_hub.features.set_history import SetHistory
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.system.files import write_atomic
@@ -61,7 +61,18 @@ def has_snapshot(folder: Path) -> bool:
 
 
 def read_snapshot(folder: Path) -> tuple[SetHistory, ...]:
-    """Return the sets that :func:`write_snapshot` wrote; none if it did not."""
+    """Return the sets with rows that :func:`write_snapshot` wrote; none if it did not."""
+    return tuple(each for each in read_sets(folder) if each.declared.session is None)
+
+
+def read_session_sets(folder: Path) -> tuple[VersionedSet, ...]:
+    """Return the sets of sessions that :func:`write_snapshot` wrote; none if it did not."""
+    sets = (each for each in read_sets(folder) if each.declared.session is not None)
+    return tuple(VersionedSet(each.declared, each.version) for each in sets)
+
+
+def read_sets(folder: Path) -> tuple[SetHistory, ...]:
+    """Return all sets that :func:`write_snapshot` wrote; none if it did not."""
     return tuple(
         SetHistory(
             from_plain(FeatureSet, each["declared"], "features"),
@@ -75,7 +86,7 @@ def read_snapshot(folder: Path) -> tuple[SetHistory, ...]:
 
 def digests_in(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of what is in each set of a snapshot, by ``NAME@N``."""
-    return {each.ref: each.fingerprint for each in read_snapshot(folder)}
+    return {each.ref: each.fingerprint for each in read_sets(folder)}
 
 
 def _listed(folder: Path) -> list[Any]:

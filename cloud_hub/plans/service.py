@@ -20,6 +20,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.plans.error_bound import largest_error
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
+from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 from edge_sdk.contract.serving_terms import Reporting
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 FeaturesOf = Callable[[str, str], PackRef | None]
 """Gives the signed file of batch features for a model's version, ``None`` if there are none."""
+
+SessionsOf = Callable[[str], SessionFeatures | None]
+"""Gives the session features that are declared for a model."""
 
 Objection = Callable[[str, str], str]
 """Says what speaks against letting a model's version serve everybody; empty if nothing does."""
@@ -64,6 +68,7 @@ class Plans:
         registry: versions, policies and the signed repository.
         features_of: batch features that a plan names beside a version.
         personalised: gives a plan the terms of personalisation, and its releases their priors.
+        sessions_of: session features that a plan declares.
         objection: asked before a person promotes a version.
     """
 
@@ -75,6 +80,7 @@ class Plans:
         *,
         features_of: FeaturesOf,
         personalised: Callable[[Plan], Plan],
+        sessions_of: SessionsOf,
         objection: Objection,
     ) -> None:
         self._engine = engine
@@ -83,6 +89,7 @@ class Plans:
         self._unpublished: set[str] = set()
         self._features_of = features_of
         self._personalised = personalised
+        self._sessions_of = sessions_of
         self._objection = objection
 
     def current(self, model: str) -> Plan | None:
@@ -327,6 +334,7 @@ class Plans:
             sharing=policy.sharing,
             cascade=policy.cascade,
             providers=policy.providers,
+            sessions=self._sessions_of(model),
         )
         plan = self._personalised(plan)
         plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))

@@ -79,7 +79,13 @@ class TrainingContext:
     store: TrainingFeatures = field(default_factory=TrainingFeatures)
 
     def features(
-        self, labels: Any, *, as_of: str = "time", sets: Sequence[str] = (), ages: bool = False
+        self,
+        labels: Any,
+        *,
+        as_of: str = "time",
+        sets: Sequence[str] = (),
+        ages: bool = False,
+        events: Any = None,
     ) -> Any:
         """Return labels with what serving would have had at their moments.
 
@@ -88,6 +94,7 @@ class TrainingContext:
             as_of: column of moments: timestamps (UTC without a zone), or Unix seconds.
             sets: names of sets; default all of this model.
             ages: also a column ``SET@age``: how old the values were, in seconds.
+            events: log of events, for the set of sessions: a DataFrame or columns by name.
 
         Returns:
             A DataFrame of N rows in their order: the labels, and a column for each feature.
@@ -95,7 +102,7 @@ class TrainingContext:
         Raises:
             HubFault: the model has no such set, or the labels cannot be joined.
         """
-        return self.store.features(labels, as_of=as_of, sets=sets, ages=ages)
+        return self.store.features(labels, as_of=as_of, sets=sets, ages=ages, events=events)
 
     def parent_estimator(self) -> Any:
         """Return the parent's estimator, unpickled: the hub itself wrote it.

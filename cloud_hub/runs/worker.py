@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.writing import written
-from cloud_hub.features.snapshot import read_snapshot
+from cloud_hub.features.snapshot import read_session_sets, read_snapshot
 from cloud_hub.features.training import TrainingFeatures
 from cloud_hub.isolation.kernel import end_with_parent
 from cloud_hub.runs import jobs
@@ -237,7 +237,7 @@ def _context(folder: Path, job: TrainingJob) -> TrainingContext:
         seed=job.seed,
         datasets=job.datasets,
         rehearsal=_rehearsal(folder),
-        store=TrainingFeatures(read_snapshot(folder)),
+        store=TrainingFeatures(read_snapshot(folder), read_session_sets(folder)),
     )
 
 

@@ -90,3 +90,8 @@ class AsyncCalls:
         """Report an outcome; see :meth:`edge_sdk.EdgeDevice.feedback`."""
         answering = self._answering()
         await self._turns.run(lambda: answering().feedback(prediction, **outcome))
+
+    async def forget(self, unit: str) -> bool:
+        """Delete all that was learned of a unit; see :meth:`edge_sdk.EdgeDevice.forget`."""
+        answering = self._answering()
+        return await self._turns.run(lambda: answering().forget(unit))

@@ -11,14 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.serving_terms import Reporting
+from edge_sdk.contract.serving_terms import Personalisation, Reporting
 from edge_sdk.device import CLOSE_SECONDS, EdgeDevice
-from edge_sdk.errors import InputError, ReleaseError, StateError
+from edge_sdk.errors import InputError, ReleaseError, StateError, reason_of
 from edge_sdk.fleet.device_model import DeviceModel
-from edge_sdk.serving.opening import OfflineFiles, opened_release
+from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.serving.opening import OfflineFiles, opened_prior, opened_release
 from edge_sdk.serving.terms import ServingTerms
-from edge_sdk.system.operating_system import keep_for_ever
+from edge_sdk.system.files import make_folder
+from edge_sdk.system.operating_system import (
+    FolderInUse,
+    FolderLock,
+    keep_for_ever,
+    lock_folder,
+)
 from edge_sdk.telemetry.energy import energy_use
+from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
     from edge_sdk.telemetry.meters import Meter
@@ -36,11 +44,13 @@ class OfflineDevice(EdgeDevice):
     def __init__(
         self, folders: Sequence[str | Path], files: OfflineFiles, terms: ServingTerms,
         config: DeviceConfig, energy: Meter | None, clock: Callable[[], float],
-        boot: str = LOCAL_BOOT,
+        boot: str = LOCAL_BOOT, units: str | Path | None = None,
     ) -> None:  # fmt: skip
         # EdgeDevice.__init__ would enrol. Threads are for whoever opens it to start: a device that
         # wakes in a child takes over what another one opened, which must not be called at a fork.
         _check_offline(folders, files)
+        self._units = None if units is None else path_of("units", units, StateError)
+        self._units_lock = None if self._units is None else _locked(self._units)
         # The health file is that of the process that opened the device, not of its children.
         again = (folders, files, terms, replace(config, health_file=""), energy, clock)
         self._again = functools.partial(OfflineDevice, *again)
@@ -59,7 +69,12 @@ class OfflineDevice(EdgeDevice):
         service = model._service
         pack, features, entities = files.opened(release)
         service.use_sessions(files.opened_sessions(self._clock))
-        serving = service.open(release, terms, pack=pack, features=features)
+        prior = opened_prior(files.prior, release)
+        if prior is not None:
+            terms = replace(terms, personalise=terms.personalise or Personalisation())
+        serving = service.open(
+            release, terms, pack=pack, features=features, prior=prior, attributes={}
+        )
         service.serve(serving)
         service.use_entities(entities)
         beside = ServingTerms("offline", "candidate", terms.reporting)
@@ -72,6 +87,16 @@ class OfflineDevice(EdgeDevice):
             mixed = opened_release(files.interleave, self._config)
             second = service.open(mixed, beside)
             service.run(Interleaver(beside.arm, serving, second, clock=self._clock))
+
+    def _unit_places(self, name: str) -> UnitPlaces:
+        return UnitPlaces() if self._units is None else UnitPlaces(self._units / name, self._units)
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Stop the threads, and write what was learned; see :meth:`EdgeDevice.close`."""
+        super().close(timeout)
+        if (lock := self._units_lock) is not None:
+            self._units_lock = None
+            lock.close()
 
     def _after_fork(self) -> None:
         """Become, in a forked child, a device that opens the same files again when it is used, and
@@ -148,6 +173,19 @@ def offline_terms(reporting: Any = None) -> ServingTerms:
     if not isinstance(reporting, Reporting):
         raise InputError("opening", f"reporting: expected Reporting(…), got {reporting!r:.60}")
     return replace(OFFLINE, reporting=replace(reporting, votes=0))
+
+
+def _locked(units: Path) -> FolderLock:
+    """Return the lock on the folder of units; raises StateError where another process has it."""
+    try:
+        make_folder(units)
+        return lock_folder(units)
+    except FolderInUse:
+        raise StateError(f"{units}: another process keeps what it learns of units there") from None
+    except OSError as error:
+        raise StateError(
+            f"{units}: cannot keep what is learned of units there; {reason_of(error)}"
+        ) from error
 
 
 def _check_offline(folders: Sequence[str | Path], files: OfflineFiles) -> None:

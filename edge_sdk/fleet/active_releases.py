@@ -17,6 +17,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.fleet.file_check import FileCheck
+from edge_sdk.fleet.report_collecting import ReportCollecting, window_of
+from edge_sdk.fleet.shadowing import Shadowing
+from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.fleet.unit_service import UnitService
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import CloudCall, Predictor
@@ -24,6 +29,7 @@ from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import NOTHING_SERVES, ServingTerms
 from edge_sdk.telemetry.label_join import ErrorRules, bits_of
 from edge_sdk.validation import (
+    KEY_CHARACTERS,
     candidates_of,
     check_length,
     check_unit,
@@ -38,15 +44,15 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.experiments.base import RunningExperiment
-    from edge_sdk.experiments.crash_marker import CrashMarker
-    from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.personalise.model_personalisation import ModelPersonalisation
+    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.sessions.session_store import SessionStore
-    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
+    from edge_sdk.telemetry.energy import EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
@@ -54,13 +60,14 @@ RETIRED: Final = 4
 """Swaps after which a replaced release is closed."""
 
 
-class ActiveReleases:
+class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
     """The servings of one model on a device.
 
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         entities: answers by entity, which every release gives; see :meth:`use_entities`.
+        personal: what is learned of units; ``None`` until a release comes with a prior.
         sessions: of units, of which every release joins features; see :meth:`use_sessions`.
 
     Args:
@@ -72,6 +79,7 @@ class ActiveReleases:
         label_store: predictions of earlier starts that wait for labels, where there is a database.
         tags: numbers, of which each predictor's ids have one of their own; models share them.
         memory: that the models of the device share.
+        places: on the device for what is learned of units.
     """
 
     def __init__(
@@ -84,7 +92,10 @@ class ActiveReleases:
         label_store: LabelStore | None = None,
         tags: Iterator[int] | None = None,
         memory: ModelMemory | None = None,
+        places: UnitPlaces = UnitPlaces(),
     ) -> None:
+        self.personal: ModelPersonalisation | None = None
+        self._places = places
         self.serving: Predictor | None = None
         self.entities: EntityPredictions | None = None
         self.sessions: SessionStore | None = None
@@ -98,6 +109,7 @@ class ActiveReleases:
         # The second one is held while a meter is read, so never with the first.
         self._lock, self._collecting = threading.RLock(), threading.Lock()
         self._energy, self._shown = energy, ShownRankings()
+        self._rankings: AdaptedRankings | None = None
 
     def open(
         self,
@@ -134,77 +146,16 @@ class ActiveReleases:
         same = next(loaded, None)
         options = RuntimeOptions.of(self._config)
         model = same.model if same else Model.load(release, options, self._memory, lean=True)
+        personal = None if prior is None else self._personaliser(release, terms, prior, attributes)
         predictor = Predictor(
             release, terms, tag=f"{self._boot}.{next(self._tags)}", pack=pack, features=features,
             cloud=cloud, share=share, monitoring=monitoring and self._config.monitoring,
             options=options, clock=self.clock, model=model,
+            personal=personal,
         )  # fmt: skip
         predictor.use_entities(self.entities)
         predictor.use_sessions(self.sessions)
         return predictor
-
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
-
-        Such answers are of no release here, so they stay when another one serves.
-        """
-        with self._lock:
-            self.entities = pack
-            for predictor in self._servings():
-                predictor.use_entities(pack)
-
-    def use_sessions(self, sessions: SessionStore | None) -> None:
-        """Join features of units' sessions from the next call on; ``None`` for none.
-
-        Like answers by entity they stay when another release serves.
-        """
-        with self._lock:
-            before, self.sessions = self.sessions, sessions
-            for predictor in self._servings():
-                predictor.use_sessions(sessions)
-        if before is not None:
-            before.close()
-
-    def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where no features of them are declared."""
-        sessions = self.sessions
-        if sessions is None:
-            raise InputError(
-                "session",
-                "no session features are declared for this model: apply a set with source: session "
-                "on the hub, or open the device with sessions=",
-            )
-        return sessions
-
-    def shadow(
-        self,
-        candidate: Release,
-        terms: ServingTerms,
-        sampled: float = 1.0,
-        marker: CrashMarker | None = None,
-    ) -> Shadow:
-        """Return a shadow of what serves.
-
-        Args:
-            candidate: answers the same inputs.
-            terms: under which it is reported.
-            sampled: share of the requests that are given to it, 0 to 1.
-            marker: outlives the process, should the candidate end it.
-
-        Raises:
-            ReleaseError: nothing serves, or the candidate does not load or takes other inputs.
-        """
-        from edge_sdk.experiments.shadow import Shadow
-
-        incumbent = self.current()
-        return Shadow(
-            terms.arm,
-            incumbent,
-            self.open(incumbent.release, incumbent.terms, monitoring=False),
-            self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
-            sampled=sampled, budget=self._config.shadow_share, limit=self._config.shadow_seconds,
-            clock=self.clock, marker=marker,
-        )  # fmt: skip
 
     def serve(self, serving: Predictor) -> None:
         """Let ``serving`` answer from the next call on."""
@@ -217,7 +168,7 @@ class ActiveReleases:
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, self.clock()))
+        self._energy.begin(serving, window_of(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
@@ -251,7 +202,10 @@ class ActiveReleases:
 
     def check_unit(self, unit: str) -> None:
         """Refuse what cannot name a unit; raises InputError."""
-        self._counted(check_unit, unit)
+        try:
+            check_unit(unit)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
@@ -262,21 +216,28 @@ class ActiveReleases:
         """
         if unit is None:
             return self.current()
-        self.check_unit(unit)
+        if type(unit) is not str or not 0 < len(unit) <= KEY_CHARACTERS or not unit.isascii():
+            self.check_unit(unit)  # the rest of the rule
         running = self.running
         arm = running.serving_for(unit) if running is not None else None
         return self.current() if arm is None else arm
 
     def ranking(
-        self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
+        self,
+        x: Any,
+        candidates: Sequence[Item] | None,
+        length: int | None,
+        unit: str | None,
+        features: Any = None,
     ) -> Ranking:
-        """Return a ranking, of one release or mixed of two.
+        """Return a ranking, of one release, adapted to the unit, or mixed of two.
 
         Args:
             x: input, as for :meth:`EdgeDevice.predict_ranking`.
             candidates: the items to rank; ``None`` for a model that scores all of its own.
             length: number of items at most; ``None`` for all.
             unit: for whom it is.
+            features: of the items, for lists that adapt.
         """
         if length is not None:
             self._counted(check_length, length)
@@ -286,8 +247,13 @@ class ActiveReleases:
         mixed = running.rank(x, candidates, length) if running is not None else None
         if mixed is not None:
             return mixed
-        whole = ranked(self.serving_for(unit), x, candidates)
-        ranking = Ranking(whole.items[:length], whole.id, whole.version)
+        serving = self.serving_for(unit)
+        adapted = None if unit is None else self._adapted(serving)
+        if adapted is not None and unit is not None:
+            ranking = adapted.ranking(serving, x, candidates, length, unit, features)
+        else:
+            whole = ranked(serving, x, candidates)
+            ranking = Ranking(whole.items[:length], whole.id, whole.version)
         with self._lock:
             self._shown.put(ranking.id, Shown(ranking.items))
         return ranking
@@ -308,13 +274,15 @@ class ActiveReleases:
             clicks: items of a ranking that were clicked on, if it was shown.
         """
         prediction = str(prediction)
+        reward = None if reward is None else self._counted(reward_of, reward)
         if clicks is not None:
-            clicked = self._clicked(prediction, clicks)
+            clicked = self._clicked(prediction, clicks, reward)
             reward = clicked if reward is None else reward
+        elif reward is not None and self._rankings is not None:
+            self._rankings.outcome(prediction, (), None, reward)
         if label is None and reward is None:
             return
         label = None if label is None else self._counted(label_of, label)
-        reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = self.maker_of(prediction)
         if self._label_store is not None:
@@ -341,17 +309,19 @@ class ActiveReleases:
                 f"expected the id of a recent prediction, got {prediction!r:.60}",
             )
 
-    def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
+    def _clicked(self, name: str, clicks: Sequence[Item], reward: float | None) -> float | None:
         """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
 
-        The reward is 1 if there was a click, else 0.
+        The reward is 1 if there was a click, else 0. Lists that adapt learn of both.
         """
         clicks = self._counted(clicks_of, clicks)
         running = self.running
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks, self.maker_of(name))
+            shown = self._counted(self._shown.click, name, clicks, self.maker_of(name))
+        if self._rankings is not None:
+            self._rankings.outcome(name, shown.items, clicks, reward)
         return float(len(clicks) > 0)
 
     def maker_of(self, prediction: str) -> Predictor | None:
@@ -370,63 +340,10 @@ class ActiveReleases:
             self.serving.monitor.record_error(kind)
         return InputError(kind, message)
 
-    def collect(self, *, final: bool = False) -> None:
-        """Keep the messages of windows that ended (with ``final``, of all)."""
-        now = self.clock()
-        with self._collecting:
-            interval = self._energy_interval(now, final=final)
-            with self._lock:
-                self._collect(now, interval, final=final)
-
-    def _collect(self, now: float, interval: EnergyInterval | None, *, final: bool) -> None:
-        running = self.running
-        inside = set(running.servings()) if running is not None else set()
-        if running is not None:
-            self._keep(running.collect(now, final=final))
-        for serving in self._servings():
-            if serving in inside:
-                continue
-            bodies = serving.monitor.collect(now, final=final)
-            if interval is not None and interval.who is serving:
-                bodies = self._energy.charged(bodies, interval)
-            self._keep(bodies)
-        if self._label_store is not None:
-            self._keep(self._label_store.collect())
-            if self.serving is not None:
-                every = self.serving.terms.reporting.window_seconds
-                self._label_store.copy(self._servings(), every, final=final)
-
-    def _energy_interval(self, now: float, *, final: bool) -> EnergyInterval | None:
-        """The energy since the last window, if one ended, while what serves was alone."""
-        serving = self.serving
-        if serving is None:
-            return None
-        alone = serving if self.running is None else None
-        return self._energy.collect(alone, _window(serving, now), final=final)
-
     def note_use(self) -> None:
         """Tell the memory that the models share which have answered since the last call."""
         if self._memory is not None and self._memory.limit:
             self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
-
-    def check_files(self) -> None:
-        """Read some more of the files of what answers; store what changed of sessions."""
-        if self.sessions is not None:
-            self.sessions.step()
-        for file in (self.entities, *(serving.scrub for serving in self._answering())):
-            if file is not None:
-                file.step()
-
-    def damage(self) -> dict[str, dict[str, str]]:
-        """Return what is damaged on the disk, by version and file."""
-        found = {s.release.manifest.version: s.scrub.damage for s in self._answering()}
-        return {version: files for version, files in found.items() if files}
-
-    def new_damage(self) -> Iterator[tuple[Release, str]]:
-        """Yield releases with a file that was found damaged since the last call, and what it is."""
-        for serving in self._answering():
-            for what in serving.scrub.news().values():
-                yield serving.release, what
 
     def _answering(self) -> Iterator[Predictor]:
         running = self.running
@@ -451,20 +368,26 @@ class ActiveReleases:
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "sessions": None if self.sessions is None else self.sessions.status(),
             "energy": self._energy.status(),
+            **({} if self._rankings is None else self._rankings.status()),
             "damaged": self.damage(),
             "lost": self._lost,
+            "personal": None if self.personal is None else self.personal.status(),
         }
 
     def close(self) -> None:
         """Unmap every file; nothing answers after it."""
         with self._lock:
             self.run(None)
+            if self.personal is not None:
+                self.personal.save()  # while its units are in memory
             for serving in self._servings():
                 serving.close()
             self.use_sessions(None)
             self.serving = None
             self._why_nothing = "this device is closed"
             self._retired.clear()
+            if self.personal is not None:
+                self.personal.close()
 
     def _servings(self) -> Iterator[Predictor]:
         """All that may still get a label."""
@@ -481,8 +404,3 @@ class ActiveReleases:
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(self.clock(), final=True))
                 oldest.close()
-
-
-def _window(serving: Predictor, now: float) -> int:
-    """The number of the window in which ``now`` is."""
-    return int(now // serving.terms.reporting.window_seconds)

@@ -83,6 +83,8 @@ class DeviceModel(ModelCalls):
             now["files"] = f"damaged on the disk, of {self.name}: {files}"
         if self._rollout is not None and (trouble := self._rollout.prior_trouble):
             now["prior"] = f"{self.name} serves without its personal prior: {trouble}"
+        if (personal := self._service.personal) is not None and (why := personal.trouble):
+            now["units"] = why
         return now
 
     def spare(self, *, power: bool) -> None:
@@ -95,6 +97,8 @@ class DeviceModel(ModelCalls):
         self._service.note_use()
         self._service.collect()
         self._service.check_files()
+        if (personal := self._service.personal) is not None:
+            personal.fold()
         if self._rollout is not None:
             self._rollout.watch()
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from edge_sdk.errors import InputError
 from edge_sdk.serving.stream import Stream
 
 if TYPE_CHECKING:  # not needed at start
@@ -59,8 +60,10 @@ class ModelCalls:
                 the model answers; where it cannot, the default of the batch job.
             unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
                 by key, a unit always gets the same version. Where session features are declared,
-                those of its :meth:`session` are joined with ``x``. It does not leave the device;
-                sums by one of 128 buckets of its hash do.
+                those of its :meth:`session` are joined with ``x``. Where the plan personalises, the
+                unit gets the answer corrected by what its labels taught (``personalised``), unless
+                that does not help (docs/COLD_START.md). The name does not leave the device; sums
+                by one of 128 buckets of its hash do.
             groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
                 release declares and the model does not take (a dict ``x`` may hold them as well).
                 They are only counted; a release that does not declare them ignores them.
@@ -91,6 +94,8 @@ class ModelCalls:
                 return stored
         if serving.stateful:
             return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
+        if unit is not None and serving.personal is not None:
+            return serving.predict_for(unit, x, groups, deadline_ms)
         if deadline_ms is None:
             return serving.predict(x, groups)
         return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
@@ -127,11 +132,13 @@ class ModelCalls:
         candidates: Sequence[Hashable] | None = None,
         length: int | None = None,
         unit: str | None = None,
+        features: Any = None,
     ) -> Ranking:
         """Rank items, best first; :mod:`edge_sdk.ranking` says which models can.
 
         While the plan interleaves two versions, the list may hold items that both picked in turn.
-        Pass the clicks to :meth:`feedback`, an empty list included.
+        Where the plan personalises, the list of a ``unit`` adapts to what it clicks on
+        (docs/RANKINGS.md). Pass the clicks to :meth:`feedback`, an empty list included.
 
         Args:
             x: one row per candidate ([candidates, features]); without ``candidates`` one input of
@@ -139,15 +146,19 @@ class ModelCalls:
             candidates: the items to rank, each once.
             length: number of items to show at most; by default all.
             unit: as for :meth:`predict`.
+            features: numbers that describe the items, [items, 1 to 8,192], by which a unit's taste
+                is learned: a row for each of ``candidates`` or of the model's items, in order. By
+                default the rows ``x``; a model that scores all items at once has no others. Not
+                looked at where lists do not adapt.
 
         Returns:
             The items in order, and the id for :meth:`feedback`.
 
         Raises:
-            InputError: the input does not fit the model, or the model has no scores.
+            InputError: the input or the features do not fit, or the model has no scores.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.ranking(self._joined(x, unit), candidates, length, unit)
+        return self._service.ranking(self._joined(x, unit), candidates, length, unit, features)
 
     def stream(self) -> Stream:
         """Start a separate sequence of inputs to a model with recurrent state."""
@@ -180,7 +191,7 @@ class ModelCalls:
             ReleaseError: there is no release yet, or the model failed.
         """
         x = self._joined(x, unit)
-        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack)
+        return self._service.serving_for(unit).predict_batch(x, groups, pack=pack, unit=unit)
 
     def _joined(self, x: Any, unit: str | None) -> Any:
         """Return rows with the features of a unit's session, where such are declared."""
@@ -224,7 +235,13 @@ class ModelCalls:
 
     def _sessions_for(self, unit: str) -> SessionStore:
         """Return the sessions, for a unit that may have one; raises InputError."""
-        sessions = self._service.sessions or self._service.declared_sessions()
+        sessions = self._service.sessions
+        if sessions is None:
+            raise InputError(
+                "session",
+                "no session features are declared for this model: apply a set with source: session "
+                "on the hub, or open the device with sessions=",
+            )
         self._service.check_unit(unit)
         return sessions
 
@@ -267,7 +284,8 @@ class ModelCalls:
         Args:
             prediction: id of the prediction or ranking.
             label: the true class, or the true number for a regressor; of a multilabel model the
-                list of all true classes, perhaps none.
+                list of all true classes, perhaps none. Where the plan personalises it teaches the
+                unit that the prediction was made for.
             reward: how good the outcome was; larger is better.
             clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
 
@@ -276,3 +294,22 @@ class ModelCalls:
                 an item was not shown, or the outcome was reported before.
         """
         self._service.feedback(prediction, label, reward, clicks)
+
+    def forget(self, unit: str) -> bool:
+        """Delete all that was learned of a unit (a user, a session) here, from memory and disk.
+
+        It begins anew with its next prediction. What it has added to sums that went to the hub
+        already cannot be taken out of them.
+
+        Args:
+            unit: its name, as :meth:`predict` was given it.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            InputError: ``unit`` cannot be one.
+            StateError: it is forgotten in memory, but the disk takes no change now; there it is
+                deleted as soon as it does.
+        """
+        return self._service.forget(unit)

@@ -179,7 +179,11 @@ class ModelLink:
         """Return the sessions of units, with those of before that are on the disk."""
         from edge_sdk.sessions.opening import opened_sessions
 
-        secret = unit_secret(self.shared.store) if declared.kept else b""
+        if not declared.kept:
+            return opened_sessions(declared, self.shared.clock)
+        from edge_sdk.personalise.units.unit_secret import secret_in
+
+        secret = secret_in(self.shared.store.folder)
         return opened_sessions(declared, self.shared.clock, self._store.folder, secret)
 
     def clear_sessions(self) -> None:

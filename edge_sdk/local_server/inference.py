@@ -118,7 +118,9 @@ def _answer_batch(
     outputs = tensors.of_batch(batch)
     if parameters.get(IDS) is True:
         outputs.append(_ids(batch))
-    about = {"source": batch.source}
+    about: dict[str, Any] = {"source": batch.source}
+    if batch.personalised is not None:
+        about["personalised"] = batch.personalised.tolist()
     return _encoded(request, tensors, outputs, about, batch.version, batch.source, len(batch))
 
 
@@ -139,6 +141,8 @@ def _about(p: Prediction) -> dict[str, Any]:
     about: dict[str, Any] = {"prediction_id": p.id, "source": p.source, "degraded": p.degraded}
     if p.confidence is not None and p.confidence == p.confidence:  # NaN is no JSON
         about["confidence"] = p.confidence
+    if p.personalised:
+        about["personalised"] = True
     if p.age is not None:
         about["age_seconds"] = p.age
     return about

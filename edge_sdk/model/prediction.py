@@ -118,7 +118,10 @@ class Prediction:
         """
         # Made on demand: most callers read the label only, and an array costs half a microsecond.
         if self._scores is not None and not isinstance(self._scores, np.ndarray):
-            self._scores = np.array(self._scores, dtype=self._origin.dtype)
+            scores = np.array(self._scores, None if self.personalised else self._origin.dtype)
+            if self.personalised:  # odds, until somebody asks for the probabilities
+                scores = (scores / scores.sum()).astype(self._origin.dtype)
+            self._scores = scores
         return self._scores
 
     @property
@@ -292,6 +295,22 @@ class BatchPrediction:
         if self.probabilities is None or self.multilabel:
             return None
         return self.probabilities.max(axis=1)  # type: ignore[no-any-return]
+
+    def corrected(self, answers: NDArray[Any], which: NDArray[np.bool_]) -> BatchPrediction:
+        """Return the same batch with the answers of some rows corrected for a unit.
+
+        Args:
+            answers: probabilities [N, classes], or numbers [N].
+            which: of each row whether it was corrected, [N].
+        """
+        role: Role = "value" if self.probabilities is None else "probabilities"
+        name, label = self._roles[role], self._roles.get("label")
+        changed = answers.astype(self.outputs[name].dtype).reshape(self.outputs[name].shape)
+        # A label that the model computed would be that of its own probabilities.
+        outputs = {n: a for n, a in self.outputs.items() if n != label} | {name: changed}
+        batch = BatchPrediction(self._origin, self._classes, outputs, self._roles, self._stored)
+        batch.own, batch.personalised = self, which
+        return batch
 
     def sample(self, rows: slice) -> BatchPrediction:
         """Return the answers to some rows, as a copy."""

@@ -1,1 +1,4 @@
-"""What a device learns of a unit (a user, a session), and serves to it alone."""
+"""A small model of one unit (a user, a session) on top of the release that serves.
+
+``personal_model.py`` is where to begin: pure mathematics, without I/O and without a clock.
+"""

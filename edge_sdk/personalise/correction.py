@@ -2,53 +2,130 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
+Odds = Callable[[Sequence[float], Vector], tuple[list[float], float, int] | None]
+"""Returns what the unit's probabilities are proportional to [C], its sum, and the class of the
+largest, of the release's probabilities [C] and φ [d]; ``None`` where that is not finite.
+"""
 
-@dataclass(frozen=True, slots=True, eq=False)
+UNROLLED: Final = 32
+"""Classes up to which the loop over them is unrolled."""
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Sums of odds outside of which the release's own answer serves: φ is far from all that was seen,
+and float64 would soon end.
+"""
+
+
 class Correction:
-    """Correction of a classifier's probabilities: p'_c ∝ p_c^power · exp((matrix · φ + offset)_c).
+    """Correction of a classifier's probabilities: p'_c ∝ max(p_c, floor)^power · exp((A φ + o)_c).
 
     Attributes:
         power: exponent of the release's probabilities.
-        matrix: [C, d].
-        offset: [C].
+        matrix: A, [C, d].
+        offset: o, [C].
         floor: probabilities below it count as it.
+        odds: the same without the division by the sum, for a path where every tenth of a
+            microsecond counts.
     """
 
-    power: float
-    matrix: Vector
-    offset: Vector
-    floor: float
+    __slots__ = ("floor", "matrix", "odds", "offset", "power")
 
-    def apply(self, scores: Sequence[float], phi: Vector) -> tuple[float, ...]:
-        """Return the unit's probabilities, which sum to 1.
+    def __init__(self, power: float, matrix: Vector, offset: Vector, floor: float) -> None:
+        self.power, self.matrix, self.offset, self.floor = power, matrix, offset, floor
+        self.odds: Odds = _odds(power, matrix, offset, floor)
+
+    def apply(self, scores: Sequence[float], phi: Vector) -> tuple[float, ...] | None:
+        """Return the unit's probabilities [C], which sum to 1; ``None`` where they are not finite.
 
         Args:
             scores: the release's probabilities [C].
             phi: basis vector of the input [d].
         """
-        own = self.matrix @ phi + self.offset
-        floor = self.floor
-        logits = [
-            self.power * math.log(max(p, floor)) + z
-            for p, z in zip(scores, own.tolist(), strict=True)
-        ]
-        top = max(logits)
-        odds = [math.exp(z - top) for z in logits]
-        total = math.fsum(odds)
-        return tuple(each / total for each in odds)
+        found = self.odds(scores, phi)
+        return None if found is None else tuple(each / found[1] for each in found[0])
+
+    def apply_batch(
+        self, scores: NDArray[np.float64], phi: Vector
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the unit's probabilities of N inputs [N, C], and which of them are finite [N].
+
+        Args:
+            scores: the release's probabilities [N, C].
+            phi: basis vectors [N, d].
+        """
+        with np.errstate(all="ignore"):
+            bounded = np.where(scores < self.floor, self.floor, scores)
+            odds = bounded**self.power * np.exp((phi @ self.matrix.T).astype(float) + self.offset)
+            total = odds.sum(axis=1)
+            finite = (total > SMALLEST) & (total < LARGEST)
+            return odds / total[:, None], finite
 
 
-@dataclass(frozen=True, slots=True)
-class NumberCorrection:
+def _odds(power: float, matrix: Vector, offset: Vector, floor: float) -> Odds:
+    if len(offset) <= UNROLLED:
+        return _maker(len(offset))(matrix.dot, power, floor, *offset.tolist())
+    # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
+    times, offsets, exp = matrix.dot, offset.tolist(), math.exp
+
+    def odds(scores: Sequence[float], phi: Vector) -> tuple[list[float], float, int] | None:
+        try:
+            # Written so that a NaN stays one.
+            found = [
+                (floor if p < floor else p) ** power * exp(z + o)
+                for p, z, o in zip(scores, times(phi).tolist(), offsets, strict=True)
+            ]
+        except OverflowError:
+            return None
+        total = sum(found)
+        finite = SMALLEST < total < LARGEST
+        return (found, total, found.index(max(found))) if finite else None
+
+    return odds
+
+
+@functools.lru_cache(UNROLLED)
+def _maker(classes: int) -> Callable[..., Odds]:
+    """Return a function that makes the same for ``classes`` classes with its loop unrolled, which
+    saves a microsecond of nearly three; the text that is compiled has no input but their number.
+    """
+    each = range(classes)
+    terms = (
+        f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each
+    )
+    larger = "".join(f"        if q{i} > top: top, best = q{i}, {i}\n" for i in each[1:])
+    text = f"""
+def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
+    def odds(scores, phi):
+        {", ".join(f"p{i}" for i in each)} = scores
+        {", ".join(f"z{i}" for i in each)} = times(phi).tolist()
+        try:
+            {"; ".join(terms)}
+        except OverflowError:
+            return None
+        total = {" + ".join(f"q{i}" for i in each)}
+        if not least < total < most:
+            return None
+        top, best = q0, 0
+{larger}        return [{", ".join(f"q{i}" for i in each)}], total, best
+    return odds
+"""
+    names: dict[str, Any] = {"exp": math.exp, "least": SMALLEST, "most": LARGEST}
+    exec(compile(text, "<odds of a correction>", "exec"), names)  # noqa: S102
+    made: Callable[..., Odds] = names["made"]
+    return made
+
+
+class NumberCorrection(NamedTuple):
     """Correction of a regressor's answer: slope · answer + offset."""
 
     slope: float

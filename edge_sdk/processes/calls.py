@@ -52,6 +52,7 @@ class OwnerCalls:
             "session_features": lambda of, unit: of.session_features(unit),
             "end_session": lambda of, unit: of.end_session(unit),
             "feedback": _feedback,
+            "forget": lambda of, unit: of.forget(unit),
             "manifest": _manifest,
             "status": self._status,
         }

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from edge_sdk.model.prediction import Origin
     from edge_sdk.telemetry.monitor import Monitor
 
-Conclude = Callable[[Any, bytes, int, bytes | None], Prediction]
+Conclude = Callable[[Any, bytes, int, Any], Prediction]
 """Gets the values of an answer, the row, when the call started (nanoseconds), and the codes of the
-row's groups or ``None``; returns the recorded prediction.
+row's groups or ``None`` (on a path for units the unit and these); returns the recorded prediction.
 """
 
 

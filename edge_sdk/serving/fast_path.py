@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from edge_sdk.model.schema import InputSchema
     from edge_sdk.model.session import BoundRow, Model, Outputs
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.telemetry.monitor import Monitor
 
-FastPath = Callable[[Any, bytes | None], Prediction | None]
-"""Answers a row; the second argument holds the codes of its groups, or ``None``."""
+FastPath = Callable[[Any, Any], Prediction | None]
+"""Answers a row; the second argument holds the codes of its groups, or ``None``. On a path for
+units it is the unit and these.
+"""
 
 Settle = Callable[[bytes, Prediction], Prediction]
 """Returns the model's own answer if it is confident, else the cloud's."""
@@ -71,6 +74,7 @@ def prepare(
     *,
     pack: Pack | None,
     settle: Settle | None,
+    personal: Personaliser | None = None,
 ) -> FastPath | None:
     """Return a fast path for the calling thread; ``None`` if the release needs the general path.
 
@@ -85,6 +89,7 @@ def prepare(
         monitor: records each prediction.
         pack: precomputed answers, or ``None``.
         settle: asks the cloud where the answer is not confident; ``None`` if nobody is asked.
+        personal: corrects the answers for units; ``None`` for a path without units.
     """
     dense = schema.dense
     if dense is None or dense.dtype != "float32" or answers.label is not None:
@@ -95,7 +100,15 @@ def prepare(
     reader = _output_reader(bound.outputs, answers, monitor, settle) if bound is not None else None
     if bound is None or reader is None:
         return None
-    return _path(bound, reader, schema, _lookup(pack, schema, answers, monitor))
+    lookup = _lookup(pack, schema, answers, monitor)
+    if personal is not None:
+        from edge_sdk.serving.personal_path import PersonalSteps  # only where units are told apart
+
+        steps = PersonalSteps(personal, answers, monitor, settle)
+        reader = steps.by_model(reader[0], bound)
+        if pack is not None:
+            lookup = lookup._replace(read=pack.entry, conclude=steps.stored())
+    return _path(bound, reader, schema, lookup)
 
 
 def _path(
@@ -108,7 +121,7 @@ def _path(
     canonical, seed = canonicaliser.canonical, crc32(canonicaliser.prefix)
     (marks, begin, shift), find, read, conclude_stored = lookup
 
-    def answer(x: Any, groups: bytes | None = None) -> Prediction | None:
+    def answer(x: Any, groups: Any = None) -> Prediction | None:
         started = perf_counter_ns()
         if type(x) is not _ARRAY or x.shape != shape:
             return None

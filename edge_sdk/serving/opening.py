@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edge_sdk.errors import PackError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.system.providers import DEFAULT_PROVIDERS
+from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
@@ -75,6 +78,15 @@ def opened_entities(path: str | Path | None, release: Release) -> EntityPredicti
     return EntityPredictions.open(path, release.manifest.model)
 
 
+def opened_prior(path: str | Path | None, release: Release) -> PersonalPrior | None:
+    """Return the personal prior at ``path``; ``None`` for none."""
+    if path is None:
+        return None
+    from edge_sdk.personalise.prior_file import open_prior
+
+    return open_prior(path_of("prior", path, PackError), release)
+
+
 class OfflineFiles(NamedTuple):
     """Files beside the release of a device without a hub; see :meth:`EdgeDevice.offline`."""
 
@@ -84,6 +96,7 @@ class OfflineFiles(NamedTuple):
     shadow: str | Path | None
     interleave: str | Path | None
     sessions: SessionFeatures | str | Path | None = None
+    prior: str | Path | None = None
 
     def opened(
         self, release: Release

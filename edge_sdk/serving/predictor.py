@@ -3,7 +3,8 @@
 The order is pack, model, and the cloud only where the model is not confident. Invariants:
 
 * The pack was made for this release; both are replaced together.
-* A call takes no lock and waits for nothing but the model, or for the cloud within its deadline.
+* A call takes no lock and waits for nothing but the model, or for the cloud within its deadline;
+  the first one for a unit that is not in memory also for a look-up of what it had learned.
 * If the cloud fails in any way, the model's own answer is returned, marked ``degraded``.
 * The fast path (:mod:`edge_sdk.serving.fast_path`) and the general path here answer identically.
 """
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
 from edge_sdk.model.inputs import inputs_for
@@ -24,9 +27,10 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
-from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.serving.feature_join import FeatureJoin
+from edge_sdk.serving.prepared_paths import PreparedPaths
 from edge_sdk.serving.scrub import Scrub
+from edge_sdk.serving.stored_inputs import StoredInputs, nothing
 from edge_sdk.serving.stored_rows import answered
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
@@ -35,6 +39,8 @@ from edge_sdk.telemetry.ring_records import sampled
 from edge_sdk.validation import deadline_of
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
+    from numpy.typing import NDArray
+
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.explain import Explanation, Scale
@@ -42,23 +48,20 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures, StoredFeatures
-    from edge_sdk.packs.entity_predictions import EntityPredictions
+    from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.personalise.personaliser import Personaliser
+    from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.entity_answers import EntityAnswerer
+    from edge_sdk.serving.fast_path import FastPath
     from edge_sdk.serving.session_join import SessionJoin
-    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.groups import GroupValues
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
-def _nothing(entity: str) -> None:
-    """Give no precomputed answer: there are none here."""
-
-
-class Predictor:
+class Predictor(StoredInputs, PreparedPaths):
     """Release that answers. Safe from any number of threads.
 
     Args:
@@ -72,6 +75,7 @@ class Predictor:
         monitoring: False to count nothing.
         options: threads and providers of the session.
         model: the release's model if it is loaded already; predictors of one release share it.
+        personal: corrects answers for units, made for this release; ``None`` for nobody.
         clock: function that returns Unix seconds.
 
     Attributes:
@@ -82,6 +86,7 @@ class Predictor:
         errors: calls on which the model failed; the rollout resets it.
         trouble: what the model said as it failed last.
         model: loaded model.
+        personal: corrects answers for units, or ``None``.
         monitor: counts the predictions.
         scrub: reads its files again, and knows what is damaged.
         sessions: joins features of units' sessions; ``None`` where none are declared.
@@ -104,6 +109,7 @@ class Predictor:
         monitoring: bool = True,
         options: RuntimeOptions = RuntimeOptions(),
         model: Model | None = None,
+        personal: Personaliser | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         manifest = release.manifest
@@ -111,10 +117,11 @@ class Predictor:
         self.errors, self.trouble = 0, ""
         self.entities: EntityAnswerer | None = None
         self.sessions: SessionJoin | None = None
-        self.precomputed: Callable[[str], Prediction | None] = _nothing
+        self.precomputed: Callable[[str], Prediction | None] = nothing
         self.stateful = bool(manifest.signature.state)
         self.model = model or Model.load(release, options, lean=True)
         self.model.on_unload(self._unbind)
+        self.personal = personal
         self._pack, self._features, self._clock = pack, features, clock
         self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         self._schema = InputSchema.of(manifest)
@@ -189,6 +196,7 @@ class Predictor:
         deadline_ms: float | None = None,
         state: RecurrentState | None = None,
         groups: GroupValues | None = None,
+        unit: HeldUnit | None = None,
     ) -> Prediction:
         """Answer one input on the general path.
 
@@ -198,6 +206,7 @@ class Predictor:
             state: recurrent state, updated in place; without it the input is the first of a
                 sequence.
             groups: group of the row by column, of columns that the model does not take.
+            unit: for whom it is, where answers are corrected for units.
 
         Raises:
             InputError: the input does not fit the model, or the deadline is invalid; the model did
@@ -220,14 +229,21 @@ class Predictor:
         except EdgeError as error:
             self._count(error)
             raise
-        took = time.perf_counter_ns() - started
         recorded = self._inputs.recorded(checked)
+        personal = self.personal if unit is not None else None
+        waiting = served = None
+        if unit is not None and personal is not None:
+            waiting = personal.answer(unit, prediction, recorded, outputs)
+            served = waiting.served
+        took = time.perf_counter_ns() - started
         watch = self.monitor.tensors
         excerpt = None if watch is None else watch.take(checked, outputs, took)
-        self.monitor.record(recorded, prediction, own, took, codes, excerpt)
+        self.monitor.record(recorded, prediction, own, took, codes, excerpt, served)
+        if personal is not None and waiting is not None:
+            personal.remember(waiting)
         for tap in self.taps if recorded is None else ():
             tap(checked, prediction)
-        return prediction
+        return prediction if served is None else served
 
     def again(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Answer checked inputs once more with the model alone; nothing is counted.
@@ -256,95 +272,13 @@ class Predictor:
         lists = [nothing if column is None else column.tolist() for column in columns]
         return lists[0], lists[1], lists[2]
 
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
-        if pack is None:
-            self.entities, self.precomputed = None, _nothing
-            return
-        from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
-
-        self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
-        self.precomputed = self.entities.stored
-
-    def use_sessions(self, sessions: SessionStore | None) -> None:
-        """Join the features of ``sessions`` from the next call on; ``None`` for none."""
-        if sessions is None:
-            self.sessions = None
-            return
-        from edge_sdk.serving.session_join import SessionJoin  # only where there are some
-
-        names = {column.name for column in self._schema.columns}
-        self.sessions = SessionJoin(sessions, names, self.monitor)
-
-    def by_entity(self, entity: str, streaming: Any) -> tuple[Prediction | None, Any]:
-        """Return the row that the model is to answer for an entity, or else another answer.
-
-        Args:
-            entity: its name, of which :attr:`precomputed` gave no answer if it comes alone.
-            streaming: features by column name that come with the call; ``None`` for none. With
-                them the model answers: what is precomputed does not know them.
-
-        Returns:
-            ``None`` and the row of stored and streaming features by column name. Or, where the
-            model cannot be asked, a prediction and ``None``: precomputed, or the default.
-
-        Raises:
-            InputError: there is none of these, or the name or ``streaming`` is none.
-        """
-        entities = self.entities
-        if entities is None:
-            return None, self.joined(entity, streaming)
-        try:
-            joined = self._features_of.join(entity, streaming)
-            self._inputs.check(joined.row)
-        except InputError as error:
-            return self._without_model(entity, streaming, entities, error), None
-        self._features_of.count(joined)
-        return None, joined.row
-
-    def _without_model(
-        self, entity: str, streaming: Any, entities: EntityAnswerer, error: InputError
-    ) -> Prediction:
-        """Return the answer of an entity that the model cannot give; raise why, if there is none.
-
-        What comes with the call and does not fit is refused: another answer would hide that.
-        """
-        if streaming is None or error.kind == "entity":
-            try:
-                found = entities.stored(entity) or entities.default(entity)
-            except InputError as wrong_name:
-                self._count(wrong_name)
-                raise
-            if found is not None:
-                return found
-            error = InputError("entity", f"{entities.why_none(entity)}; {error}")
-        self._count(error)
-        raise error
-
-    def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
-        """Return the row of stored features of ``entity`` and ``streaming`` ones, by column name.
-
-        Raises:
-            InputError: there are no batch features here, or ``streaming`` is not a mapping.
-        """
-        try:
-            joined = self._features_of.join(entity, streaming)
-        except InputError as error:
-            self._count(error)
-            raise
-        self._features_of.count(joined)
-        return joined.row
-
-    def stored(self, entity: str) -> StoredFeatures:
-        """Return what is stored of an entity, and how old it is.
-
-        Raises:
-            InputError: there are no batch features here, or none can be read.
-        """
-        return self._features_of.stored(entity)
-
     def predict_batch(
-        self, x: Any, groups: GroupValues | None = None, *, pack: bool = False
+        self,
+        x: Any,
+        groups: GroupValues | None = None,
+        *,
+        pack: bool = False,
+        unit: str | None = None,
     ) -> BatchPrediction:
         """Answer N inputs with the model; the cloud is not asked.
 
@@ -352,6 +286,7 @@ class Predictor:
             x: N rows, as :meth:`edge_sdk.EdgeDevice.predict_batch` takes them.
             groups: N values by column, of columns that the model does not take.
             pack: ask the pack first.
+            unit: for whom all are, a checked name.
 
         Raises:
             InputError: the rows do not fit the model; the model did not run.
@@ -366,6 +301,11 @@ class Predictor:
             feed = self._schema.batch(x)
             batch, outputs = answered(feed, self._answers, self.model, self._pack if pack else None)
             codes = grouping.batch(feed, groups, len(batch)) if grouping else None
+            waiting = None
+            if unit is not None and (personal := self.personal) is not None:
+                dense = self._schema.dense
+                table = None if dense is None else feed[dense.name]
+                batch, waiting = personal.batch(personal.find(unit), batch, table, outputs)
         except EdgeError as error:
             self._count(error)
             raise
@@ -378,7 +318,15 @@ class Predictor:
             rows = sampled(len(batch))
             columns = self._schema.columns_of(feed, rows)
         self.monitor.record_batch(rows, columns, batch, codes)
+        if waiting is not None and self.personal is not None:
+            self.personal.remember_batch(batch, waiting)
         return batch
+
+    def columns(self, x: Any) -> Sequence[NDArray[Any]]:
+        """Return the N values of each named feature of N rows that :meth:`predict_batch` took."""
+        x, _ = self.monitor.grouping.split_batch(x, None)
+        values = self._schema.columns_of(self._schema.batch(x), slice(None))
+        return values if isinstance(values, list) else list(np.asarray(values))
 
     def explain(self, x: Any, scale: Scale, terms: ExplanationTerms) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
@@ -404,34 +352,16 @@ class Predictor:
         except InputError as error:
             self.monitor.record_error(error.kind)
             raise
+        if self.personal is not None and label is not None:
+            self.personal.feedback(number, label)
 
     def close(self) -> None:
         """Unmap the files. Do not predict afterwards."""
+        if self.personal is not None:
+            self.personal.close()
         for file in (self._pack, self._features):
             if file is not None:
                 file.close()
-
-    def _prepare(self) -> FastPath | None:
-        if self.asks_cloud and self._rule.first:
-            return None  # the cloud answers first: there is nothing to make fast
-        settle = self._settle if self.asks_cloud else None
-        parts = (self.model, self._schema, self._answers, self.monitor)
-        return prepare(*parts, pack=self._pack, settle=settle)
-
-    def _bound(self) -> FastPath | None:
-        """Return the fast path of the calling thread, which had none."""
-        # Taken before: if the model is unloaded meanwhile, what is bound to it goes with this one.
-        local = self._local
-        try:
-            fast = local.fast = self._prepare()
-        except EdgeError as error:
-            self._count(error)
-            raise
-        return fast
-
-    def _unbind(self) -> None:
-        """Give up the buffers of all threads: the model is unloaded."""
-        self._local = threading.local()
 
     def _count(self, error: EdgeError) -> None:
         if isinstance(error, ReloadError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_sdk.errors import InputError
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class SessionCalls(Protocol):
     """What sessions are done with: a model here, or one that another process runs."""
 
-    def predict(self, x: Any = None, *, unit: str | None = None, **options: Any) -> Any:
-        """Answer one input."""
+    @property
+    def predict(self) -> Callable[..., Prediction]:
+        """Answers one input."""
 
     def session_event(self, unit: str, event: Mapping[str, Any], at: Any) -> None:
         """Take an event."""
@@ -75,8 +76,7 @@ class UnitSession:
                 call knows better; ``None`` for none.
             **options: as for :meth:`edge_sdk.EdgeDevice.predict`.
         """
-        answer: Prediction = self._calls.predict(x, unit=self.unit, **options)
-        return answer
+        return self._calls.predict(x, unit=self.unit, **options)
 
     def features(self) -> dict[str, Any]:
         """Return the values of the features now, by name."""

@@ -34,9 +34,6 @@ LAST: Final = 64
 DISTINCT: Final = 1_024
 """Values up to which a distinct count is exact; it stays there."""
 
-EVENT_TEXT: Final = 200
-"""Characters of one text of an event."""
-
 Kind = Literal["count", "sum", "mean", "minimum", "maximum", "last", "distinct", "since", "age"]
 """Rule by which a feature follows from events."""
 
@@ -159,7 +156,9 @@ class SessionFeatures:
         require(not twice, f"features: expected different names, {twice} stand twice")
         require(len(self.fields) <= EVENT_FIELDS, f"fields: expected at most {EVENT_FIELDS}")
         for name, dtype in self.fields.items():
-            require(bool(name) and len(name) <= 200, "fields: expected names of 1 to 200 characters")
+            require(
+                bool(name) and len(name) <= 200, "fields: expected names of 1 to 200 characters"
+            )
             require(dtype != "float16", f"fields: {name}: expected float32 or float64 for numbers")
         for feature in self.features:
             self._check(feature)
@@ -211,17 +210,26 @@ class SessionFeatures:
         if feature.kind in _OF_NUMBERS:
             numbers = of not in (STRING, "bool")
             require(numbers, f"{name}: field {feature.field!r}: {feature.kind} needs numbers")
-        fits = expected = ""
-        if feature.kind == "last" and STRING in (of, dtype):
-            fits, expected = of == dtype, f"{of}"
-        elif feature.fractional or (of in ("float32", "float64") and feature.kind in _VALUES):
-            fits, expected = dtype in ("float32", "float64"), "float32 or float64"
-        elif dtype == "bool":
-            fits, expected = feature.kind == "last" and of == "bool", "a number"
-        else:
-            fits, expected = dtype != STRING, "a number"
-        require(bool(fits), f"{name}: dtype: {feature.kind} of it is {expected}, got {dtype}")
+        takes, expected = _dtypes_of(feature, of)
+        require(dtype in takes, f"{name}: dtype: {feature.kind} of it is {expected}, got {dtype}")
 
 
-_VALUES: Final = ("sum", "minimum", "maximum", "last")
-"""Kinds whose values are as those of the field."""
+_FLOATS: Final = ("float32", "float64")
+_NUMBERS: Final = (*_FLOATS, *RANGES)
+_LIKE_THEIR_FIELD: Final = ("sum", "minimum", "maximum", "last")
+
+
+def _dtypes_of(feature: RunningFeature, of: str | None) -> tuple[tuple[str, ...], str]:
+    """Return the dtypes that hold a feature's values, and what they are called.
+
+    Args:
+        feature: declared.
+        of: dtype of its field; ``None`` for none.
+    """
+    if feature.kind == "last" and of == STRING:
+        return (STRING,), "a string"
+    if feature.fractional or (of in _FLOATS and feature.kind in _LIKE_THEIR_FIELD):
+        return _FLOATS, "float32 or float64"
+    if feature.kind == "last" and of == "bool":
+        return ("bool", *_NUMBERS), "bool or a number"
+    return _NUMBERS, "a number"

@@ -167,7 +167,7 @@ def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
         join(pending.find("1"), 1)
         with pytest.raises(InputError, match="prediction 1: has its .* already"):
             join(pending.find("1"), 1)
-    outcomes, _ = pending.take_outcomes()
+    outcomes, _ = pending.take_outcomes(0)
     assert (outcomes[0].labelled, outcomes[0].rewards) == (1, 1)
 
 
@@ -303,6 +303,6 @@ def test_the_bound_run_has_a_public_way_when_onnxruntime_is_built_otherwise() ->
 
 def test_columns_of_the_ring_are_the_fields_of_its_records() -> None:
     assert RingColumns._fields == RingRecord._fields
-    records = [tuple(range(13)), tuple(range(13, 26))]
-    assert RingColumns.of(records).latency == (9, 22)
+    records = [tuple(range(14)), tuple(range(14, 28))]
+    assert RingColumns.of(records).latency == (9, 23)
     assert RingRecord._make(records[0]).latency == 9

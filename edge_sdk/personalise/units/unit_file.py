@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 from edge_sdk.errors import reason_of
@@ -38,6 +38,9 @@ VERSION: Final = 1
 
 RETRY_SECONDS: Final = 60.0
 """Seconds after which a disk that took nothing is tried again."""
+
+PAGE: Final = 256
+"""Units that are read at a time where all are read."""
 
 _SCHEMA: Final = f"""
 BEGIN;
@@ -103,6 +106,7 @@ class UnitFile:
         self._writer: sqlite3.Connection | None = None
         self._count, self._tried = 0, -RETRY_SECONDS
         self._torn = self._closed = False
+        self._bad: set[tuple[bytes, str]] = set()
         self._try(lambda db: None)
 
     @property
@@ -121,11 +125,29 @@ class UnitFile:
         except sqlite3.Error as error:
             self._torn = self._torn or kind_of_trouble(error) in DAMAGED
             return None
-        for learned, state, checksum in found:
-            if isinstance(state, bytes) and isinstance(learned, int):
-                unit = StoredUnit(key, space, learned, state)
-                if unit.checksum == checksum:
-                    return unit
+        return self._checked(key, space, *found[0]) if found else None
+
+    def page(self, space: str, after: bytes) -> list[StoredUnit]:
+        """Return the next units of a space, some hundreds, by key; none at the end."""
+        sql = (
+            "SELECT key, learned, state, checksum FROM unit WHERE key > ? AND space = ?"
+            f" ORDER BY key LIMIT {PAGE}"
+        )
+        found: list[tuple[bytes, Any, Any, Any]] = []
+        self._try(lambda db: found.extend(db.execute(sql, (after, space)).fetchall()))
+        units = (self._checked(bytes(key), space, *rest) for key, *rest in found)
+        return [unit for unit in units if unit is not None]
+
+    def _checked(
+        self, key: bytes, space: str, learned: Any, state: Any, checksum: Any
+    ) -> StoredUnit | None:
+        """Return a row as a unit; ``None`` if the disk has damaged it, and then it is dropped."""
+        if isinstance(state, bytes) and isinstance(learned, int):
+            unit = StoredUnit(key, space, learned, state)
+            if unit.checksum == checksum:
+                return unit
+        if (key, space) not in self._bad:
+            self._bad.add((key, space))
             self.damaged += 1
             _log.warning("%s: a unit's state is damaged on the disk; it begins anew", self.path)
         return None
@@ -133,9 +155,11 @@ class UnitFile:
     def write(self, units: Iterable[StoredUnit]) -> bool:
         """Store states; return whether the disk took them. Beyond the bound the oldest rows go."""
         rows = [(*unit, unit.checksum) for unit in units]
+        bad = tuple(self._bad)
 
         def store(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
+            db.executemany("DELETE FROM unit WHERE key = ? AND space = ?", bad)
             db.executemany("INSERT OR REPLACE INTO unit VALUES (?, ?, ?, ?, ?)", rows)
             self._count = int(db.execute("SELECT count(*) FROM unit").fetchone()[0])
             if self._count > self._most:
@@ -148,6 +172,7 @@ class UnitFile:
                 )
                 self._count -= surplus
             db.execute("COMMIT")
+            self._bad.difference_update(bad)
 
         return self._try(store)
 
@@ -298,4 +323,3 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
