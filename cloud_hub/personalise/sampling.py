@@ -148,7 +148,9 @@ def _cap(counts: NDArray[np.int64], most: int) -> int:
     low, high = 1, int(counts.max())
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
+        low, high = (
+            (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
+        )
     return low
 
 

@@ -118,6 +118,7 @@ def _fit(
     kept: dict[str, Any] = {}
     if made.scores.ndim == 1:
         from cloud_hub.personalise.fitting import fit_numbers
+
         if before is not None:
             kept["before"] = before.number
         return fit_numbers(scores, truth, units=units, cohorts=cohorts, settings=settings, **kept)
