@@ -68,8 +68,9 @@ def judge(gains: Gains, level: float = LEVEL) -> Verdict:
     gain, worth, differ = float(own.mean()), _above(own), _above(apart)
     p = max(differ, min(1.0, worth * level / WORTH))
     why = (
-        f"{units} units left out gained {gain:+.3f} on the release and "
-        f"{float(apart.mean()):+.3f} on strangers' labels (p = {worth:.2g} and {differ:.2g} of {WORTH:g} and {level:g})"
+        f"{units} units left out gained {gain:+.3f} on the release (p = {worth:.2g}, expected "
+        f"at most {WORTH:g}) and {float(apart.mean()):+.3f} on strangers' labels "
+        f"(p = {differ:.2g}, expected at most {level:g})"
     )
     return Verdict(p <= level, units, gain, p, level, why)
 

@@ -71,8 +71,8 @@ class ClassPrior:
     factors: Floats | None = None
 
     def __post_init__(self) -> None:
-        require(len(self.projection.shape) == 2, "projection: expected two sizes")  # noqa: PLR2004
-        require(len(self.means.shape) == 2, "means: expected two sizes")  # noqa: PLR2004
+        require(len(self.projection.shape) == 2, "projection: expected two sizes")
+        require(len(self.means.shape) == 2, "means: expected two sizes")
         r, d = self.projection.shape
         c = self.means.shape[0]
         require(1 <= r <= DIMENSIONS, f"projection: expected 1 to {DIMENSIONS} rows, got {r}")
@@ -95,10 +95,10 @@ class ClassPrior:
     def _check_ranges(self) -> None:
         for name in ("between", "shift"):
             numbers = getattr(self, name).numbers()
-            fits = 0 <= min(numbers) and max(numbers) <= LARGEST_VARIANCE
+            fits = min(numbers) >= 0 and max(numbers) <= LARGEST_VARIANCE
             require(fits, f"{name}: expected 0 to {LARGEST_VARIANCE:g}")
         frequencies = self.frequencies.numbers()
-        whole = min(frequencies) > 0 and abs(sum(frequencies) - 1) < 1e-3  # noqa: PLR2004 rounding
+        whole = min(frequencies) > 0 and abs(sum(frequencies) - 1) < 1e-3
         require(whole, "frequencies: expected numbers above 0 that sum to 1")
 
 
