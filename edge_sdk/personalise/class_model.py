@@ -15,7 +15,7 @@ from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.posterior import posterior
 from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
 from edge_sdk.personalise.unit_moments import Moments, class_moments
@@ -101,7 +101,7 @@ class ClassModel:
 
     def learn(
         self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
-    ) -> Outcome:
+    ) -> LabelOutcome:
         """Take one label: judge both answers by it first, then learn from it."""
         u = self._placed(phi)
         chances, right, strange = self._judge(state, u, scores, label)
@@ -113,7 +113,9 @@ class ClassModel:
         state.cache = None
         return _outcome(right, losses)
 
-    def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> LabelOutcome:
         """Return the outcome of a label, without learning it."""
         chances, right, _ = self._judge(state, self._placed(phi), scores, label)
         return _outcome(right, self._losses(state, chances))
@@ -194,5 +196,5 @@ class ClassModel:
         slow[-1] += trust
 
 
-def _outcome(right: list[bool], losses: tuple[float, ...]) -> Outcome:
-    return Outcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))
+def _outcome(right: list[bool], losses: tuple[float, ...]) -> LabelOutcome:
+    return LabelOutcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))

@@ -42,9 +42,9 @@ class ClassSpace:
         self.origin: Matrix = -(self.projection @ array_of(part.origin))
         self.base = array_of(part.means)
         self.classes, self.rank = self.base.shape
-        self.cohort = np.zeros(self.rank, np.float32)
+        self.cohort: Matrix = np.zeros(self.rank, np.float32)
         value = attributes.get(prior.attribute) if prior.attribute else None
-        if value in part.cohorts:
+        if value is not None and value in part.cohorts:
             self.cohort = array_of(part.cohorts[value])
         self.has_cohort = bool(self.cohort.any())
         self.mean: Matrix = self.base + self.cohort

@@ -62,4 +62,4 @@ class Strangeness:
         new += self._offset
         # max() of a short list takes a fifth of the time of an array's.
         better = max(new.tolist()) - own + 0.5 * (float((u * u).dot(apart.precision)) + apart.level)
-        return max(-LARGEST, min(LARGEST, better))
+        return float(max(-LARGEST, min(LARGEST, better)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
 from edge_sdk.personalise.correction import Correction
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.unit_state import UnitState
 from tests.edge.personalise.simulated_units import class_prior, number_prior
@@ -46,7 +46,7 @@ def shifted(seed: int) -> Unit:
 
 def teach(
     model: PersonalModel, state: UnitState, unit: Unit, labels: int, wrong: float = 0.0
-) -> list[Outcome]:
+) -> list[LabelOutcome]:
     outcomes = []
     for _ in range(labels):
         phi, scores, label = unit.row()
@@ -251,7 +251,7 @@ def test_a_unit_whose_own_answers_were_taken_back_is_not_heard_by_the_devices_gu
     model = fleet()
     guard = model.new_guard()
     state = model.new()
-    bad = Outcome(own_right=True, personal_right=False, model_loss=0.1, personal_loss=3.0,
+    bad = LabelOutcome(own_right=True, personal_right=False, model_loss=0.1, personal_loss=3.0,
                   comparison=-1.0)  # fmt: skip
     settings = model.prior.settings
     for _ in range(1_000):
