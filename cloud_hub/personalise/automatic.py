@@ -112,9 +112,9 @@ class AutomaticPriors:
         """Return the data set that has the column of units, if one does."""
         for name in NAMES:
             record = self._datasets.newest(model, name)
-            if record is not None and record.blob:
-                if column in {each.name for each in record.columns}:
-                    return record
+            columns = {each.name for each in record.columns} if record is not None else set()
+            if record is not None and record.blob and column in columns:
+                return record
         return None
 
     def _renew_settings(self, model: str, manifests: tuple[str, ...]) -> None:
