@@ -121,10 +121,8 @@ class Personaliser:
         found = correction.odds(plain_scores(base), phi)
         if found is None:
             return None
-        odds, total = found
-        largest = max(odds)
-        label = self._classes[odds.index(largest)]
-        return Prediction.of(origin, 0, label, largest / total, odds)
+        odds, total, best = found
+        return Prediction.of(origin, 0, self._classes[best], odds[best] / total, odds)
 
     def remember(self, answer: Answer) -> None:
         """Keep a numbered answer for the label that may come."""
