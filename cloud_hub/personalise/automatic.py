@@ -57,6 +57,7 @@ class AutomaticPriors:
         self._registry = registry
         self._plans = plans
         self._datasets = datasets
+        self._behind: set[str] = set()
 
     def tick(self, now: float) -> None:
         """Bring the plans in step with policies, and fit what is missing."""
@@ -85,7 +86,19 @@ class AutomaticPriors:
                 if version.manifest in wanted:
                     self._fit_if_due(model, version.version, foreign=False)
             self._renew_settings(model, wanted)
-        self._personalise.renew(model, actor=ACTOR, reason="personalisation as the policy says")
+        self._catch_up(model)
+
+    def _catch_up(self, model: str) -> None:
+        """Make the plan that somebody's change should have made, and a kill or a conflict did not.
+
+        Only at the second look: whoever changes a policy makes the plan that goes with it.
+        """
+        if not self._personalise.is_behind(model):
+            self._behind.discard(model)
+        elif model not in self._behind:
+            self._behind.add(model)
+        else:
+            self._personalise.renew(model, actor=ACTOR, reason="personalisation as it holds now")
 
     def _fit_if_due(self, model: str, version: str, *, foreign: bool) -> None:
         """Fit a prior to rows that this version had none of yet."""
