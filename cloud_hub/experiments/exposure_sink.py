@@ -22,6 +22,7 @@ from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
 
 KEYS: Final = "keys"
@@ -68,6 +69,8 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
+    if isinstance(body, RankingReport):
+        return  # its rewards are in the feedback, and what else it says is of no arm
     exposure = exposure_of(body, time.time())
     _add(db, device, body.window, _period(body.window, int(step)), exposure)
     if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
@@ -133,6 +136,7 @@ def exposure_of(body: Windowed, now: float) -> Exposure:
     if isinstance(body, ShadowReport):
         sums = ExposureSums(predictions=body.compared, errors=sum(body.errors.values()))
         return Exposure("shadow", sums, _additive(body))
+    assert isinstance(body, InterleaveReport)
     # The candidate's requests and failures are in its own window reports.
     return Exposure("interleave", ExposureSums(), _additive(body))
 

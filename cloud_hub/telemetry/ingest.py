@@ -15,6 +15,7 @@ from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
 from cloud_hub.telemetry.personal_reports import check_report, store_report
+from cloud_hub.telemetry.ranking_rows import store_rankings
 from cloud_hub.telemetry.sample_check import check_samples, check_tensors
 from cloud_hub.telemetry.sender import read_sender
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares, size_of
@@ -36,6 +37,7 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.personal.report import PersonalReport
 
 if TYPE_CHECKING:
@@ -375,4 +377,5 @@ STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
     KeyVotes: _store_votes,
     UpdateEvent: _store_event,
     PersonalReport: store_report,
+    RankingReport: store_rankings,
 }

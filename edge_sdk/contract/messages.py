@@ -33,6 +33,7 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.personal.report import PersonalReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
@@ -307,7 +308,7 @@ class UpdateEvent:
             check_name("experiment", self.experiment)
 
 
-Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
+Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport | RankingReport
 """Bodies that speak of one window."""
 
 Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent | PersonalReport
@@ -320,6 +321,7 @@ KINDS: Final[Mapping[str, type]] = {
     "event": UpdateEvent,
     "shadow": ShadowReport,
     "interleave": InterleaveReport,
+    "rankings": RankingReport,
     "personal": PersonalReport,
 }
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.fleet.file_check import FileCheck
+from edge_sdk.fleet.report_collecting import ReportCollecting, window_of
 from edge_sdk.fleet.shadowing import Shadowing
 from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.fleet.unit_service import UnitService
@@ -49,8 +50,9 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
+    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.sessions.session_store import SessionStore
-    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
+    from edge_sdk.telemetry.energy import EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ RETIRED: Final = 4
 """Swaps after which a replaced release is closed."""
 
 
-class ActiveReleases(UnitService, FileCheck, Shadowing):
+class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
     """The servings of one model on a device.
 
     Attributes:
@@ -107,6 +109,7 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
         # The second one is held while a meter is read, so never with the first.
         self._lock, self._collecting = threading.RLock(), threading.Lock()
         self._energy, self._shown = energy, ShownRankings()
+        self._rankings: AdaptedRankings | None = None
 
     def open(
         self,
@@ -165,7 +168,7 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, self.clock()))
+        self._energy.begin(serving, window_of(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
@@ -220,15 +223,21 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
         return self.current() if arm is None else arm
 
     def ranking(
-        self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
+        self,
+        x: Any,
+        candidates: Sequence[Item] | None,
+        length: int | None,
+        unit: str | None,
+        features: Any = None,
     ) -> Ranking:
-        """Return a ranking, of one release or mixed of two.
+        """Return a ranking, of one release, adapted to the unit, or mixed of two.
 
         Args:
             x: input, as for :meth:`EdgeDevice.predict_ranking`.
             candidates: the items to rank; ``None`` for a model that scores all of its own.
             length: number of items at most; ``None`` for all.
             unit: for whom it is.
+            features: of the items, for lists that adapt.
         """
         if length is not None:
             self._counted(check_length, length)
@@ -238,8 +247,13 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
         mixed = running.rank(x, candidates, length) if running is not None else None
         if mixed is not None:
             return mixed
-        whole = ranked(self.serving_for(unit), x, candidates)
-        ranking = Ranking(whole.items[:length], whole.id, whole.version)
+        serving = self.serving_for(unit)
+        adapted = None if unit is None else self._adapted(serving)
+        if adapted is not None and unit is not None:
+            ranking = adapted.ranking(serving, x, candidates, length, unit, features)
+        else:
+            whole = ranked(serving, x, candidates)
+            ranking = Ranking(whole.items[:length], whole.id, whole.version)
         with self._lock:
             self._shown.put(ranking.id, Shown(ranking.items))
         return ranking
@@ -260,13 +274,15 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             clicks: items of a ranking that were clicked on, if it was shown.
         """
         prediction = str(prediction)
+        reward = None if reward is None else self._counted(reward_of, reward)
         if clicks is not None:
-            clicked = self._clicked(prediction, clicks)
+            clicked = self._clicked(prediction, clicks, reward)
             reward = clicked if reward is None else reward
+        elif reward is not None and self._rankings is not None:
+            self._rankings.outcome(prediction, (), None, reward)
         if label is None and reward is None:
             return
         label = None if label is None else self._counted(label_of, label)
-        reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = self.maker_of(prediction)
         if self._label_store is not None:
@@ -293,17 +309,19 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
                 f"expected the id of a recent prediction, got {prediction!r:.60}",
             )
 
-    def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
+    def _clicked(self, name: str, clicks: Sequence[Item], reward: float | None) -> float | None:
         """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
 
-        The reward is 1 if there was a click, else 0.
+        The reward is 1 if there was a click, else 0. Lists that adapt learn of both.
         """
         clicks = self._counted(clicks_of, clicks)
         running = self.running
         if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
-            self._counted(self._shown.click, name, clicks, self.maker_of(name))
+            shown = self._counted(self._shown.click, name, clicks, self.maker_of(name))
+        if self._rankings is not None:
+            self._rankings.outcome(name, shown.items, clicks, reward)
         return float(len(clicks) > 0)
 
     def maker_of(self, prediction: str) -> Predictor | None:
@@ -321,42 +339,6 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
         if self.serving is not None:
             self.serving.monitor.record_error(kind)
         return InputError(kind, message)
-
-    def collect(self, *, final: bool = False) -> None:
-        """Keep the messages of windows that ended (with ``final``, of all)."""
-        now = self.clock()
-        with self._collecting:
-            interval = self._energy_interval(now, final=final)
-            with self._lock:
-                self._collect(now, interval, final=final)
-
-    def _collect(self, now: float, interval: EnergyInterval | None, *, final: bool) -> None:
-        running = self.running
-        inside = set(running.servings()) if running is not None else set()
-        if running is not None:
-            self._keep(running.collect(now, final=final))
-        for serving in self._servings():
-            if serving in inside:
-                continue
-            bodies = serving.monitor.collect(now, final=final)
-            if interval is not None and interval.who is serving:
-                bodies = self._energy.charged(bodies, interval)
-            self._keep(bodies)
-        if self.personal is not None:
-            self._keep(self.personal.collect(now))
-        if self._label_store is not None:
-            self._keep(self._label_store.collect())
-            if self.serving is not None:
-                every = self.serving.terms.reporting.window_seconds
-                self._label_store.copy(self._servings(), every, final=final)
-
-    def _energy_interval(self, now: float, *, final: bool) -> EnergyInterval | None:
-        """The energy since the last window, if one ended, while what serves was alone."""
-        serving = self.serving
-        if serving is None:
-            return None
-        alone = serving if self.running is None else None
-        return self._energy.collect(alone, _window(serving, now), final=final)
 
     def note_use(self) -> None:
         """Tell the memory that the models share which have answered since the last call."""
@@ -386,6 +368,7 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "sessions": None if self.sessions is None else self.sessions.status(),
             "energy": self._energy.status(),
+            **({} if self._rankings is None else self._rankings.status()),
             "damaged": self.damage(),
             "lost": self._lost,
             "personal": None if self.personal is None else self.personal.status(),
@@ -421,8 +404,3 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(self.clock(), final=True))
                 oldest.close()
-
-
-def _window(serving: Predictor, now: float) -> int:
-    """The number of the window in which ``now`` is."""
-    return int(now // serving.terms.reporting.window_seconds)

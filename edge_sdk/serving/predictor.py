@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError, ReloadError
 from edge_sdk.model.inputs import inputs_for
@@ -37,6 +39,8 @@ from edge_sdk.telemetry.ring_records import sampled
 from edge_sdk.validation import deadline_of
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
+    from numpy.typing import NDArray
+
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.explain import Explanation, Scale
@@ -185,45 +189,6 @@ class Predictor(StoredInputs, PreparedPaths):
                 return prediction
         return self.predict_any(x, groups=groups)
 
-    def predict_for(
-        self,
-        name: str,
-        x: Any,
-        groups: GroupValues | None = None,
-        deadline_ms: float | None = None,
-    ) -> Prediction:
-        """Answer one input for a unit, whose own correction serves where it may.
-
-        Args:
-            name: of the unit, checked.
-            x: the input, as for :meth:`predict`.
-            groups: likewise.
-            deadline_ms: as for :meth:`predict_any`.
-
-        Raises:
-            InputError: the input does not fit the model; the model did not run.
-            ReleaseError: the model failed on it.
-        """
-        personal = self.personal
-        if personal is None:
-            return self.predict_any(x, deadline_ms=deadline_ms, groups=groups)
-        unit = personal.hot.get(name) or personal.find(name)
-        unit.used = True
-        try:
-            fast: FastPath | None = self._local.personal
-        except AttributeError:
-            fast = self._bound_for(personal)
-        if fast is not None and deadline_ms is None:
-            try:
-                codes = None if groups is None else self.monitor.grouping.encode(groups)
-                prediction = fast(x, (unit, codes))
-            except EdgeError as error:
-                self._count(error)
-                raise
-            if prediction is not None:
-                return prediction
-        return self.predict_any(x, deadline_ms=deadline_ms, groups=groups, unit=unit)
-
     def predict_any(
         self,
         x: Any,
@@ -356,6 +321,12 @@ class Predictor(StoredInputs, PreparedPaths):
         if waiting is not None and self.personal is not None:
             self.personal.remember_batch(batch, waiting)
         return batch
+
+    def columns(self, x: Any) -> Sequence[NDArray[Any]]:
+        """Return the N values of each named feature of N rows that :meth:`predict_batch` took."""
+        x, _ = self.monitor.grouping.split_batch(x, None)
+        values = self._schema.columns_of(self._schema.batch(x), slice(None))
+        return values if isinstance(values, list) else list(np.asarray(values))
 
     def explain(self, x: Any, scale: Scale, terms: ExplanationTerms) -> Explanation:
         """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cloud_hub.cli.data.personalised_rankings import rankings
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, TextTable, View, busy, local_time, plural, warn
@@ -48,6 +49,7 @@ def add_commands(app: typer.Typer) -> None:
     off = "edge-hub personalise off digits --reason 'complaints from Ghent'"
     command(actions, "off", example=off)(_off)
     command(actions, "on", example="edge-hub personalise on digits")(_on)
+    command(actions, "rankings", example="edge-hub personalise rankings shop")(rankings)
 
 
 def _fit(
