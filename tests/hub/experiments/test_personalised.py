@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from cloud_hub.errors import Conflict
+from cloud_hub.experiments.evidence_rows import arm_of
+from cloud_hub.experiments.exposure_rows import ArmSums
+from cloud_hub.experiments.verdict.evidence import Evidence
 from cloud_hub.experiments.verdict.judge import judge
+from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec, parse_experiment
 from cloud_hub.hub import Hub
 from edge_sdk.contract.errors import ContractError
@@ -48,7 +52,7 @@ def plan_of(hub: Hub) -> Plan:
 
 
 def served(device: Device, start: float, n: int, own: float, right: float) -> None:
-    """``n`` labelled predictions: a share of the model's own answers right, another of those served."""
+    """``n`` labelled predictions: shares of the model's own answers and of those served right."""
     window = device.window(start)
     digest = device.hub.registry.release("demo", window.version).profile_digest
     device.send(
@@ -224,12 +228,7 @@ def test_by_key_the_buckets_of_what_was_served_decide(
 
 
 def test_arms_that_are_alike_get_a_verdict_in_few_of_many_trials() -> None:
-    """A/A: of what was served on two arms alike, at five looks each, at most alpha are told apart."""
-    from cloud_hub.experiments.evidence_rows import arm_of
-    from cloud_hub.experiments.exposure_rows import ArmSums
-    from cloud_hub.experiments.verdict.evidence import Evidence
-    from cloud_hub.experiments.verdict.measures import ExposureSums
-
+    """A/A: of what was served on two arms alike, at five looks each, few are told apart."""
     spec = spec_of("with", minimum_outcomes=10)
     spec = replace(spec, outcomes=(Outcome("served", "served_accuracy"),))
     rng, wrong, trials = np.random.default_rng(5), 0, 200
