@@ -33,8 +33,9 @@ class Summary(Protocol):
 
     ``both``, ``model_only``, ``personal_only`` and ``neither`` count labels by which answers were
     right, ``served`` those whose prediction was served personalised; the losses add up over the
-    same labels. ``off``: the guard does not let the personalised answers serve. ``shift``, ``squares`` and ``cross`` are in the space of the prior [r], from what
-    the cohort begins with; ``classes`` had labels.
+    same labels. ``off``: the guard does not let the personalised answers serve. ``shift``,
+    ``squares`` and ``cross`` are in the space of the prior [r], from what the cohort begins with;
+    ``classes`` had labels.
     """
 
     classes: int
