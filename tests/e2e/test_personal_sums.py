@@ -136,7 +136,7 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
                 prediction = device.predict(row, unit="somebody")
                 device.feedback(prediction.id, label=label)
             status = device.status()
-            shown = status["experiment"]["arm"] if status.get("experiment") else "control"
+            shown = status["arm"] if status.get("experiment") else "control"
             served.add((shown, prediction.personalised))
         wanted = {"with": {("with", True), ("control", False)},
                   "without": {("without", False), ("control", True)}}[how]  # fmt: skip
