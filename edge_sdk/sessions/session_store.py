@@ -65,7 +65,7 @@ class SessionStore:
         return self.rules.declared
 
     def adopt(self, other: SessionStore) -> bool:
-        """Go on with the sessions of a store that is closed, if they are of the same rules.
+        """Go on with the sessions of a store that ends now, if they are of the same rules.
 
         Returns:
             Whether they are.
@@ -76,6 +76,7 @@ class SessionStore:
             for unit, state in other._sessions.items():
                 if unit not in self._sessions:
                     self._add(unit, state)
+            other._changed.clear()  # what is stored of them is this one's from now on
             if self._kept is not None:
                 self._changed.update(self._sessions)
             self._make_room()

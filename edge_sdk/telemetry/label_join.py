@@ -199,6 +199,8 @@ def join(
         return
     own_right = is_right(own, label, rules.right_within)
     outcomes.add_label(source, right, own_right)
+    if bucket != NO_BUCKET:
+        outcomes.of_buckets().add_served(bucket, right)
     if own_right is None:
         return
     for group in groups:

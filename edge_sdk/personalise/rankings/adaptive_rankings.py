@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.personal.ranking_report import RankingReport
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.contract.window import Window
-    from edge_sdk.personalise.unit_store import Units
+    from edge_sdk.personalise.units.unit_space import UnitSpace
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class AdaptiveRankings:
     def __init__(
         self,
         terms: Personalisation,
-        units: Units[SessionState],
+        units: UnitSpace[SessionState],
         *,
         model: SessionModel,
         seed: int | None = None,
