@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.fleet.file_check import FileCheck
+from edge_sdk.fleet.report_collecting import ReportCollecting, window_of
 from edge_sdk.fleet.shadowing import Shadowing
 from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.fleet.unit_service import UnitService
@@ -48,10 +49,10 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
+    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.sessions.session_store import SessionStore
-    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
+    from edge_sdk.telemetry.energy import EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ RETIRED: Final = 4
 """Swaps after which a replaced release is closed."""
 
 
-class ActiveReleases(UnitService, FileCheck, Shadowing):
+class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
     """The servings of one model on a device.
 
     Attributes:
@@ -167,7 +168,7 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, self.clock()))
+        self._energy.begin(serving, window_of(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
@@ -339,44 +340,6 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             self.serving.monitor.record_error(kind)
         return InputError(kind, message)
 
-    def collect(self, *, final: bool = False) -> None:
-        """Keep the messages of windows that ended (with ``final``, of all)."""
-        now = self.clock()
-        with self._collecting:
-            interval = self._energy_interval(now, final=final)
-            with self._lock:
-                self._collect(now, interval, final=final)
-
-    def _collect(self, now: float, interval: EnergyInterval | None, *, final: bool) -> None:
-        running = self.running
-        inside = set(running.servings()) if running is not None else set()
-        if running is not None:
-            self._keep(running.collect(now, final=final))
-        for serving in self._servings():
-            if serving in inside:
-                continue
-            bodies = serving.monitor.collect(now, final=final)
-            if interval is not None and interval.who is serving:
-                bodies = self._energy.charged(bodies, interval)
-            self._keep(bodies)
-        if self._rankings is not None:
-            self._keep(self._rankings.collect(now, final=final))
-        if self.personal is not None:
-            self._keep(self.personal.collect(now))
-        if self._label_store is not None:
-            self._keep(self._label_store.collect())
-            if self.serving is not None:
-                every = self.serving.terms.reporting.window_seconds
-                self._label_store.copy(self._servings(), every, final=final)
-
-    def _energy_interval(self, now: float, *, final: bool) -> EnergyInterval | None:
-        """The energy since the last window, if one ended, while what serves was alone."""
-        serving = self.serving
-        if serving is None:
-            return None
-        alone = serving if self.running is None else None
-        return self._energy.collect(alone, _window(serving, now), final=final)
-
     def note_use(self) -> None:
         """Tell the memory that the models share which have answered since the last call."""
         if self._memory is not None and self._memory.limit:
@@ -441,8 +404,3 @@ class ActiveReleases(UnitService, FileCheck, Shadowing):
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(self.clock(), final=True))
                 oldest.close()
-
-
-def _window(serving: Predictor, now: float) -> int:
-    """The number of the window in which ``now`` is."""
-    return int(now // serving.terms.reporting.window_seconds)

@@ -37,6 +37,7 @@ class UnitService:
     clock: Callable[[], float]
     _rankings: AdaptedRankings | None
     _places: UnitPlaces
+    _rankings: AdaptedRankings | None
     _lock: threading.RLock
 
     def check_unit(self, unit: str) -> None:
@@ -101,6 +102,7 @@ class UnitService:
         store = self.personalisation().store
         key = store.key_of(unit)
         waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
+        waited.append(self._rankings is not None and self._rankings.forget(unit))
         return store.forget(unit) or any(waited) or found
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
@@ -135,3 +137,20 @@ class UnitService:
                 "on the hub, or open the device with sessions=",
             )
         return sessions
+
+    def _adapted(self, serving: Predictor) -> AdaptedRankings | None:
+        """Return what adapts lists, under the terms of what serves; ``None``: they do not adapt."""
+        terms = serving.terms.personalise
+        if terms is None:
+            return None
+        rankings = self._rankings
+        if rankings is None:
+            from edge_sdk.serving.adapted_rankings import AdaptedRankings
+
+            with self._lock:
+                if self._rankings is None:
+                    store = self.personalisation().store
+                    self._rankings = AdaptedRankings(terms, store, self.clock)
+                rankings = self._rankings
+        rankings.use(terms)
+        return rankings

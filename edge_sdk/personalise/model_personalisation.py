@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.model.release import Release
-    from edge_sdk.personalise.unit_moments import UnitSummary
-    from edge_sdk.personalise.units.unit_space import UnitSpace
     from edge_sdk.personalise.unit_state import UnitState
+    from edge_sdk.personalise.units.unit_space import UnitSpace
 
 _log = Log(__name__)
 
@@ -157,8 +156,7 @@ class ModelPersonalisation:
         bodies: list[Body] = []
         for each in tuple(self._in_force.values()):
             if each.contributions is not None:
-                summaries = partial(_summaries, each)
-                bodies.extend(each.contributions.collect(now, summaries))
+                bodies.extend(each.contributions.collect(now, partial(_summaries, each)))
         return bodies
 
     def save(self) -> None:
@@ -226,7 +224,7 @@ class ModelPersonalisation:
         self._reset = (self._clock(), text)
 
 
-def _summaries(of: _InForce) -> Iterator[UnitSummary]:
+def _summaries(of: _InForce) -> Iterator[Any]:
     """Yield a summary of each unit, one after the other."""
     for state in of.units.each():
         yield of.kind.model.summary(state)

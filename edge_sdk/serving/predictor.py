@@ -189,45 +189,6 @@ class Predictor(StoredInputs, PreparedPaths):
                 return prediction
         return self.predict_any(x, groups=groups)
 
-    def predict_for(
-        self,
-        name: str,
-        x: Any,
-        groups: GroupValues | None = None,
-        deadline_ms: float | None = None,
-    ) -> Prediction:
-        """Answer one input for a unit, whose own correction serves where it may.
-
-        Args:
-            name: of the unit, checked.
-            x: the input, as for :meth:`predict`.
-            groups: likewise.
-            deadline_ms: as for :meth:`predict_any`.
-
-        Raises:
-            InputError: the input does not fit the model; the model did not run.
-            ReleaseError: the model failed on it.
-        """
-        personal = self.personal
-        if personal is None:
-            return self.predict_any(x, deadline_ms=deadline_ms, groups=groups)
-        unit = personal.hot.get(name) or personal.find(name)
-        unit.used = True
-        try:
-            fast: FastPath | None = self._local.personal
-        except AttributeError:
-            fast = self._bound_for(personal)
-        if fast is not None and deadline_ms is None:
-            try:
-                codes = None if groups is None else self.monitor.grouping.encode(groups)
-                prediction = fast(x, (unit, codes))
-            except EdgeError as error:
-                self._count(error)
-                raise
-            if prediction is not None:
-                return prediction
-        return self.predict_any(x, deadline_ms=deadline_ms, groups=groups, unit=unit)
-
     def predict_any(
         self,
         x: Any,

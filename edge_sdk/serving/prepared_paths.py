@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from edge_sdk.model.session import Model
     from edge_sdk.packs.reader import Pack
     from edge_sdk.personalise.personaliser import Personaliser
+    from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.cascade import CascadeRule
+    from edge_sdk.telemetry.groups import GroupValues
     from edge_sdk.telemetry.monitor import Monitor
 
 
@@ -32,8 +34,20 @@ class PreparedPaths:
     _pack: Pack | None
     _rule: CascadeRule
     _schema: InputSchema
+    personal: Personaliser | None
 
     def _count(self, error: EdgeError) -> None:
+        raise NotImplementedError
+
+    def predict_any(
+        self,
+        x: Any,
+        *,
+        deadline_ms: float | None = None,
+        groups: GroupValues | None = None,
+        unit: HeldUnit | None = None,
+    ) -> Prediction:
+        """Answer one input on the general path."""
         raise NotImplementedError
 
     def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:
@@ -70,3 +84,42 @@ class PreparedPaths:
     def _unbind(self) -> None:
         """Give up the buffers of all threads: the model is unloaded."""
         self._local = threading.local()
+
+    def predict_for(
+        self,
+        name: str,
+        x: Any,
+        groups: GroupValues | None = None,
+        deadline_ms: float | None = None,
+    ) -> Prediction:
+        """Answer one input for a unit, whose own correction serves where it may.
+
+        Args:
+            name: of the unit, checked.
+            x: the input, as for :meth:`predict`.
+            groups: likewise.
+            deadline_ms: as for :meth:`predict_any`.
+
+        Raises:
+            InputError: the input does not fit the model; the model did not run.
+            ReleaseError: the model failed on it.
+        """
+        personal = self.personal
+        if personal is None:
+            return self.predict_any(x, deadline_ms=deadline_ms, groups=groups)
+        unit = personal.hot.get(name) or personal.find(name)
+        unit.used = True
+        try:
+            fast: FastPath | None = self._local.personal
+        except AttributeError:
+            fast = self._bound_for(personal)
+        if fast is not None and deadline_ms is None:
+            try:
+                codes = None if groups is None else self.monitor.grouping.encode(groups)
+                prediction = fast(x, (unit, codes))
+            except EdgeError as error:
+                self._count(error)
+                raise
+            if prediction is not None:
+                return prediction
+        return self.predict_any(x, deadline_ms=deadline_ms, groups=groups, unit=unit)

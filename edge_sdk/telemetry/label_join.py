@@ -491,12 +491,14 @@ class LabelJoin:
                 by_window.setdefault(int(made.windows[at]), []).append(prediction)
         return by_window
 
-    def take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
-        """Return outcomes by window start and the count of unmatched labels since the last call."""
+    def take_outcomes(self, start: int) -> tuple[dict[int, LabelOutcomes], int]:
+        """Return outcomes by window start and the count of unmatched labels since the last call;
+        where there are such labels alone with the empty outcomes of the window ``start``.
+        """
         taken, unmatched = dict(self.outcomes), self.unmatched
         self.outcomes.clear()
         self.unmatched = 0
-        return taken, unmatched
+        return taken or ({start: LabelOutcomes()} if unmatched else {}), unmatched
 
 
 def is_number(text: str) -> bool:
