@@ -35,7 +35,6 @@ class UnitService:
     personal: ModelPersonalisation | None
     sessions: SessionStore | None
     clock: Callable[[], float]
-    _rankings: AdaptedRankings | None
     _places: UnitPlaces
     _rankings: AdaptedRankings | None
     _lock: threading.RLock
@@ -69,23 +68,6 @@ class UnitService:
             return None
         return self.personalisation().open(release, prior, terms.personalise, attributes or {})
 
-    def _adapted(self, serving: Predictor) -> AdaptedRankings | None:
-        """Return what adapts lists, under the terms of what serves; ``None``: they do not adapt."""
-        terms = serving.terms.personalise
-        if terms is None:
-            return None
-        rankings = self._rankings
-        if rankings is None:
-            from edge_sdk.serving.adapted_rankings import AdaptedRankings
-
-            with self._lock:
-                if self._rankings is None:
-                    store = self.personalisation().store
-                    self._rankings = AdaptedRankings(terms, store, self.clock)
-                rankings = self._rankings
-        rankings.use(terms)
-        return rankings
-
     def forget(self, unit: str) -> bool:
         """Forget a unit; see :meth:`EdgeDevice.forget`.
 
@@ -95,8 +77,6 @@ class UnitService:
         """
         self.check_unit(unit)
         found = self.sessions is not None and self.sessions.forget(unit)
-        if self._rankings is not None and self._rankings.forget(unit):
-            found = True
         if self.personal is None and not self._places.stored:
             return found
         store = self.personalisation().store
