@@ -136,12 +136,12 @@ def test_an_attached_process_gets_lists_that_adapt_and_refusals_in_words(
             features = np.eye(10)
             for _ in range(6):
                 ranking = device.predict_ranking(
-                    X[:10], candidates=range(10), unit="u", features=features
+                    X[:10], candidates=list(range(10)), unit="u", features=features
                 )
                 device.feedback(ranking.id, clicks=[9])
             found = device.predict_ranking(
-                X[:10], candidates=range(10), unit="u", features=features
+                X[:10], candidates=list(range(10)), unit="u", features=features
             )
             assert found.personalised and isinstance(found.propensities, tuple)
             with pytest.raises(InputError, match="features: expected"):
-                device.predict_ranking(X[:10], candidates=range(10), unit="u", features=[[1.0]])
+                device.predict_ranking(X[:10], candidates=list(range(10)), unit="u", features=[[1.0]])
