@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers postgres \
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
 	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
 
 help:  ## what there is
@@ -74,6 +74,14 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 .venv/peers/installed: benchmarks/statistics/peers/requirements.txt
 	$(PYTHON) -m venv .venv/peers
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+coldstart: .venv/dev .venv/coldstart/installed  ## what personalisation on devices is worth; writes benchmarks/COLD_START.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.coldstart
+
+.venv/coldstart/installed: benchmarks/coldstart/peers/requirements.txt
+	$(PYTHON) -m venv .venv/coldstart
+	.venv/coldstart/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
 swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and pack

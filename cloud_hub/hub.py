@@ -45,6 +45,8 @@ from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
+from cloud_hub.personalise.learning import Learning
+from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -121,7 +123,9 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.personalise = Personalise(engine, audit, registry, plans, workers)
+        self.rankings = Rankings(engine)
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
+        self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
@@ -307,6 +311,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "runs": hub.runs.tick,
         "rush": hub.rush.tick,
         "priors": hub.priors.tick,
+        "learning": hub.learning.tick,
         "experiments": hub.experiments.tick,
         "batch": hub.batches.tick,
         "entities": hub.entity_packs.tick,

@@ -27,13 +27,13 @@ from cloud_hub.cli import (
     server,
     triggers,
 )
-from cloud_hub.cli.data import batch, datasets, features
+from cloud_hub.cli.data import batch, datasets, features, personalise
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, features,
+    server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy, datasets, features,
     batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

@@ -22,6 +22,7 @@ from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
 
 KEYS: Final = "keys"
@@ -68,6 +69,8 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
+    if isinstance(body, RankingReport):
+        return  # its rewards are in the feedback, and what else it says is of no arm
     exposure = exposure_of(body, time.time())
     _add(db, device, body.window, _period(body.window, int(step)), exposure)
     if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
@@ -133,6 +136,7 @@ def exposure_of(body: Windowed, now: float) -> Exposure:
     if isinstance(body, ShadowReport):
         sums = ExposureSums(predictions=body.compared, errors=sum(body.errors.values()))
         return Exposure("shadow", sums, _additive(body))
+    assert isinstance(body, InterleaveReport)
     # The candidate's requests and failures are in its own window reports.
     return Exposure("interleave", ExposureSums(), _additive(body))
 
@@ -166,11 +170,15 @@ def _hour(window: Window) -> str:
 def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
     """Labels count for the on-device model's own answers, also where the cloud stepped in.
 
+    Apart from these they count for what was served.
+
     Their age is the hub's: a label counts as late while the device that has it is offline.
     """
     sums = ExposureSums(
         labelled=report.own_labelled,
         correct=report.own_correct,
+        served_labelled=report.labelled,
+        served_correct=report.correct,
         measured=report.measured,
         error_sum=report.error_sum,
         error_squares=report.error_squares,
@@ -184,6 +192,9 @@ def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
         age = str(age_bin(now - report.window.end))
         came = {age: report.own_labelled, "right": report.own_correct}
         detail["labels"] = {_hour(report.window): came}
+    if report.labelled:
+        came = {"served": report.labelled, "served right": report.correct}
+        detail["served"] = {_hour(report.window): came}
     if report.groups:
         detail["groups"] = to_plain(report.groups)
     return Exposure("feedback", sums, detail)

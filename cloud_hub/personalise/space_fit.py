@@ -24,6 +24,10 @@ WIDEST: Final = 256
 components, so that the time stays bounded."""
 
 RANK: Final = 32
+UNITS_PER_FACTOR: Final = 4
+FACTORS: Final = 2
+"""More gain little where units are few, and a system of equations of two is solved by hand."""
+
 RIDGE: Final = 1e-2
 SMALLEST_VARIANCE: Final = 1e-3
 LARGEST_VARIANCE: Final = 1e4
@@ -56,6 +60,7 @@ class SpaceFit:
     between: Numbers
     shift: Numbers
     frequencies: Numbers
+    factors: Numbers | None
     cohorts: dict[str, Numbers]
 
     def prior(self) -> ClassPrior:
@@ -63,6 +68,7 @@ class SpaceFit:
         return ClassPrior(
             *(floats(each) for each in (self.projection, self.origin, self.means)),
             *(floats(each) for each in (self.between, self.shift, self.frequencies)),
+            None if self.factors is None else floats(self.factors),
             {name: floats(shift) for name, shift in self.cohorts.items()},
         )
 
@@ -90,12 +96,15 @@ def fit_space(rows: UnitRows, rank: int = RANK) -> SpaceFit:
     between = spread.T @ spread / len(spread)
     values, vectors = eigh(between, within)
     turn = vectors[:, np.argsort(-values)[:rank]].T
-    cohorts, shifts = _cohort_shifts(rows, cells, deviations @ turn.T)
-    shift, own = _variances(cells, shifts) if rows.units is not None else _unknown(len(turn))
+    cohorts, own = _cohort_shifts(rows, cells, deviations @ turn.T)
+    if rows.units is None:
+        variances, along = _unknown(len(turn)), None
+    else:
+        variances, along = differences(cells, own, rows.classes)
     frequencies = np.bincount(rows.labels, minlength=rows.classes) + 1.0
     return SpaceFit(
-        *(turn @ standard, origin, means @ turn.T, own, shift),
-        *(frequencies / frequencies.sum(), cohorts),
+        *(turn @ standard, origin, means @ turn.T),
+        *(*variances, frequencies / frequencies.sum(), along, cohorts),
     )
 
 
@@ -165,14 +174,49 @@ def _unknown(rank: int) -> tuple[Numbers, Numbers]:
     return np.full(rank, UNKNOWN_VARIANCE), np.full(rank, UNKNOWN_VARIANCE)
 
 
-def _variances(cells: Cells, deviations: Numbers) -> tuple[Numbers, Numbers]:
-    """Return variances [r] of the shared shift and of classes' own deviations, by moments."""
+def differences(
+    cells: Cells, deviations: Numbers, classes: int
+) -> tuple[tuple[Numbers, Numbers], Numbers | None]:
+    """Return variances [r] of classes' own deviations and of the shift, and factors [C · r, k].
+
+    Args:
+        cells: of units and classes.
+        deviations: [K, r] of their means.
+        classes: C.
+    """
+    units = int(cells.unit.max()) + 1
+    count = max(0, min(FACTORS, (units - 1) // UNITS_PER_FACTOR))
+    if not count:
+        return _variances(cells, deviations, 1.0), None
+    table = np.zeros((units, classes, deviations.shape[1]))
+    table[cells.unit, cells.label] = deviations
+    flat = table.reshape(units, -1)
+    _, lengths, directions = np.linalg.svd(flat, full_matrices=False)
+    strengths = np.square(lengths) / units
+    # What the other directions have on average is noise, or is each unit's alone.
+    strengths = np.maximum(strengths[:count] - strengths[count:].mean(), 0.0)
+    if not strengths.any():
+        return _variances(cells, deviations, 1.0), None
+    directions = directions[:count]
+    rest = (flat - flat @ directions.T @ directions).reshape(table.shape)
+    variances = _variances(cells, rest[cells.unit, cells.label], 1.0 - count / units)
+    return variances, directions.T * np.sqrt(strengths)
+
+
+def _variances(cells: Cells, deviations: Numbers, freedom: float) -> tuple[Numbers, Numbers]:
+    """Return variances [r] of classes' own deviations and of the shared shift, by moments.
+
+    Args:
+        cells: of units and classes.
+        deviations: [K, r].
+        freedom: share of the deviations that factors have left.
+    """
     noise = (1.0 / cells.count).mean()
-    total = np.square(deviations).mean(axis=0) - noise
+    total = np.square(deviations).mean(axis=0) / freedom - noise
     crossed, pairs = np.zeros(deviations.shape[1]), 0
     for unit in np.unique(cells.unit):
         own = deviations[cells.unit == unit]
         crossed += own.sum(axis=0) ** 2 - np.square(own).sum(axis=0)
         pairs += len(own) * (len(own) - 1)
-    shift = np.clip(crossed / max(pairs, 1), 0.0, LARGEST_VARIANCE)
-    return shift, np.clip(total - shift, SMALLEST_VARIANCE, LARGEST_VARIANCE)
+    shift = np.clip(crossed / max(pairs, 1) / freedom, 0.0, LARGEST_VARIANCE)
+    return np.clip(total - shift, SMALLEST_VARIANCE, LARGEST_VARIANCE), shift

@@ -15,6 +15,7 @@ from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
 from cloud_hub.telemetry.personal_reports import check_report, store_report
+from cloud_hub.telemetry.ranking_rows import store_rankings
 from cloud_hub.telemetry.sample_check import check_samples, check_tensors
 from cloud_hub.telemetry.sender import read_sender
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares, size_of
@@ -36,6 +37,7 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.personal.report import PersonalReport
 
 if TYPE_CHECKING:
@@ -159,8 +161,12 @@ class Ingest:
                 sharing.check(received.body)
                 counts = exposures.counts(received.body)
                 check_report(
-                    db, received.body, sender, self._priors,
-                    rate=policy.reporting.requests_per_second, now=time.time(),
+                    db,
+                    received.body,
+                    sender,
+                    self._priors,
+                    rate=policy.reporting.requests_per_second,
+                    now=time.time(),
                 )
                 ledger.add(received.body, enrolled_at=sender.enrolled_at)
             except Invalid as error:
@@ -371,4 +377,5 @@ STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
     KeyVotes: _store_votes,
     UpdateEvent: _store_event,
     PersonalReport: store_report,
+    RankingReport: store_rankings,
 }

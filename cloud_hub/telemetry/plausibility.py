@@ -21,6 +21,7 @@ from cloud_hub.errors import Implausible
 from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS, LARGEST_ERROR
 from edge_sdk.contract.messages import FeedbackReport, Windowed, WindowReport
+from edge_sdk.contract.personal.ranking_report import RankingReport
 
 DAY: Final = 86_400
 """Seconds of a row of the ledger."""
@@ -55,7 +56,7 @@ class Ledger:
     """What one device has reported about one model and day, over all versions and arms.
 
     ``requests`` of window reports, those that failed included; ``labels`` and ``rewards`` that came
-    late; ``compared`` inputs of a shadow; mixed ``sessions``.
+    late; ``compared`` inputs of a shadow; mixed ``sessions``, and lists that adapted.
     """
 
     requests: int = 0
@@ -81,6 +82,8 @@ def counted(body: Windowed) -> Ledger:
     if isinstance(body, ShadowReport):
         tried = body.compared + sum(body.errors.values())
         return Ledger(labels=_labelled(body), compared=tried)
+    if isinstance(body, RankingReport):
+        return Ledger(sessions=max(body.lists, body.shown))  # no list is adapted and mixed
     return Ledger(sessions=max(body.sessions, sum(body.wins.values()) + body.ties))
 
 
@@ -188,6 +191,8 @@ def _counts(body: Windowed, carried: int) -> Iterator[tuple[str, int, int]]:
         yield "labelled", _labelled(body), 0
         for name in ("confidence", "value", "latency", "off"):
             yield name, getattr(body, name).count, 0
+    elif isinstance(body, RankingReport):
+        return  # its sums are of all windows since the last report: the ledger bounds them
     else:
         # Clicks come late, so they are not bounded by the sessions of this very report.
         yield "sessions", body.sessions, 0

@@ -29,6 +29,7 @@ from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
+from cloud_hub.telemetry.ranking_rows import ranking_sums
 from cloud_hub.telemetry.tables import (
     ROLLED,
     feedback,
@@ -82,6 +83,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
         for table, column, days in (
             (reports, reports.c.start, retention.sum_days),
             (feedback, feedback.c.start, retention.sum_days),
+            (ranking_sums, ranking_sums.c.day, retention.sum_days),
             (votes, votes.c.period, retention.vote_days),
             (samples, samples.c.taken, retention.sample_days),
             (tensor_samples, tensor_samples.c.taken, retention.sample_days),

@@ -33,6 +33,7 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name, check_provider
+from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.personal.report import PersonalReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
@@ -166,6 +167,8 @@ class FeedbackReport:
             ("labelled", buckets.labelled, self.own_labelled),
             ("correct", buckets.correct, self.own_correct),
             ("rewards", buckets.rewards, self.rewards),
+            ("served_labelled", buckets.served_labelled, self.labelled),
+            ("served_correct", buckets.served_correct, self.correct),
         ):
             fits = sum(column) <= most
             require(fits, f"buckets: {name}: expected a sum of at most {most}, got {sum(column)}")
@@ -305,7 +308,7 @@ class UpdateEvent:
             check_name("experiment", self.experiment)
 
 
-Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
+Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport | RankingReport
 """Bodies that speak of one window."""
 
 Body = Windowed | SampleBatch | TensorSample | KeyVotes | UpdateEvent | PersonalReport
@@ -318,6 +321,7 @@ KINDS: Final[Mapping[str, type]] = {
     "event": UpdateEvent,
     "shadow": ShadowReport,
     "interleave": InterleaveReport,
+    "rankings": RankingReport,
     "personal": PersonalReport,
 }
 

@@ -132,11 +132,13 @@ class ModelCalls:
         candidates: Sequence[Hashable] | None = None,
         length: int | None = None,
         unit: str | None = None,
+        features: Any = None,
     ) -> Ranking:
         """Rank items, best first; :mod:`edge_sdk.ranking` says which models can.
 
         While the plan interleaves two versions, the list may hold items that both picked in turn.
-        Pass the clicks to :meth:`feedback`, an empty list included.
+        Where the plan personalises, the list of a ``unit`` adapts to what it clicks on
+        (docs/RANKINGS.md). Pass the clicks to :meth:`feedback`, an empty list included.
 
         Args:
             x: one row per candidate ([candidates, features]); without ``candidates`` one input of
@@ -144,15 +146,19 @@ class ModelCalls:
             candidates: the items to rank, each once.
             length: number of items to show at most; by default all.
             unit: as for :meth:`predict`.
+            features: numbers that describe the items, [items, 1 to 8,192], by which a unit's taste
+                is learned: a row for each of ``candidates`` or of the model's items, in order. By
+                default the rows ``x``; a model that scores all items at once has no others. Not
+                looked at where lists do not adapt.
 
         Returns:
             The items in order, and the id for :meth:`feedback`.
 
         Raises:
-            InputError: the input does not fit the model, or the model has no scores.
+            InputError: the input or the features do not fit, or the model has no scores.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.ranking(self._joined(x, unit), candidates, length, unit)
+        return self._service.ranking(self._joined(x, unit), candidates, length, unit, features)
 
     def stream(self) -> Stream:
         """Start a separate sequence of inputs to a model with recurrent state."""

@@ -181,7 +181,7 @@ class ModelLink:
 
         if not declared.kept:
             return opened_sessions(declared, self.shared.clock)
-        from edge_sdk.personalise.unit_secret import secret_in
+        from edge_sdk.personalise.units.unit_secret import secret_in
 
         secret = secret_in(self.shared.store.folder)
         return opened_sessions(declared, self.shared.clock, self._store.folder, secret)

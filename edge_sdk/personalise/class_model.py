@@ -14,7 +14,7 @@ from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
-from edge_sdk.personalise.posterior import posterior_means
+from edge_sdk.personalise.posterior import posterior
 from edge_sdk.personalise.unit_moments import Moments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
@@ -44,21 +44,24 @@ class ClassModel:
         half_lives = (prior.settings.half_life, prior.settings.fast_half_life)
         self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
         self.width = self.space.rank + 1
+        self._halves = np.full((self.space.rank, 1), -0.5, np.float32)
 
     def memories(self, state: UnitState) -> Memories:
         """Return what both memories of a unit answer, worked out once for each label."""
         if isinstance(state.cache, Memories):
             return state.cache
         settings, sums = self._settings, state.sums
-        means = posterior_means(sums, self.space)
-        seen = sums[:, :, -1].sum(axis=1).tolist()
-        steps = [n / (n + settings.warm_up) if n else 0.0 for n in seen]
-        power = [1.0 - step * (1.0 - settings.power) for step in steps]
-        pull = np.array([step * settings.pull for step in steps], np.float32)
-        offset = np.einsum("mcr,mcr->mc", means, means)
-        offset *= -0.5 * pull[:, None]
-        means *= pull[:, None, None]
-        state.cache = found = Memories((power[0], power[1]), means, offset)
+        means, precision = posterior(sums, self.space)
+        (slow,), (fast,) = (self.space.ones @ sums[:, :, -1:])[:, 0].tolist()
+        warm = settings.warm_up
+        steps = slow / (slow + warm) if slow else 0.0, fast / (fast + warm) if fast else 0.0
+        turn = settings.power - 1.0
+        power = 1.0 + steps[0] * turn, 1.0 + steps[1] * turn
+        precision *= np.array([[[steps[0]]], [[steps[1]]]], np.float32) * settings.pull
+        matrix = means * precision
+        means *= matrix
+        offset = (means @ self._halves)[:, :, 0]
+        state.cache = found = Memories(power, matrix, offset)
         return found
 
     def correction(self, state: UnitState) -> Correction:
@@ -81,8 +84,8 @@ class ClassModel:
         settings, space = self._settings, self.space
         u = space.place(phi)
         losses, right = self._judge(state, u, scores, label)
-        state.weights = reweigh(state.weights, (losses[0], losses[1], losses[2]), settings)
-        self._remember(state, u, label, now)
+        state.weights = reweigh(state.weights, self._smooth(losses), settings)
+        self._remember(state, u, label, now, self._trust(min(losses[:3])))
         comparison = float(right[3]) - float(right[0])
         return Outcome(right[0], right[3], losses[0], losses[3], comparison)
 
@@ -109,9 +112,19 @@ class ClassModel:
         np.minimum(logits, _CAP, out=logits)
         np.exp(logits, out=logits)
         losses = [math.log(total) for total in logits.sum(axis=1).tolist()]
+        self.raw = losses
         return losses, right
 
-    def _remember(self, state: UnitState, u: Vector, label: int, now: float) -> None:
+    def _smooth(self, losses):
+        noise = self._settings.noise
+        return tuple(-math.log((1 - noise) * math.exp(-each) + noise / self.space.classes) for each in losses[:3])
+
+    def _trust(self, loss):
+        noise = self._settings.noise
+        p = (1 - noise) * math.exp(-loss)
+        return p / (p + noise / self.space.classes) if noise else 1.0
+
+    def _remember(self, state: UnitState, u: Vector, label: int, now: float, trust: float) -> None:
         sums = state.sums
         sums *= self._keep
         if state.last and now > state.last:
@@ -119,6 +132,9 @@ class ClassModel:
             sums *= np.float32(0.5 ** (days / self._settings.half_life_days))
         state.last = max(now, state.last)
         row = sums[:, label]
-        row[:, :-1] += u - self.space.base[label]
-        row[:, -1] += 1.0
+        step = u - self.space.base[label]
+        row[0, :-1] += trust * step
+        row[1, :-1] += step
+        row[0, -1] += trust
+        row[1, -1] += 1.0
         state.cache = None

@@ -26,8 +26,8 @@ from edge_sdk.personalise.personal_kind import (
 )
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.personaliser import Personaliser
-from edge_sdk.personalise.unit_secret import secret_in
-from edge_sdk.personalise.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
+from edge_sdk.personalise.units.unit_secret import secret_in
+from edge_sdk.personalise.units.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.model.release import Release
-    from edge_sdk.personalise.unit_moments import UnitSummary
     from edge_sdk.personalise.unit_state import UnitState
-    from edge_sdk.personalise.unit_store import Units
+    from edge_sdk.personalise.units.unit_space import UnitSpace
 
 _log = Log(__name__)
 
@@ -67,7 +66,7 @@ class _InForce(NamedTuple):
     """A prior whose units are asked: its kind, and the guard of the device for its generation."""
 
     kind: PersonalKind
-    units: Units[UnitState]
+    units: UnitSpace[UnitState]
     generation: int
     contributions: Contributions | None
 
@@ -157,8 +156,7 @@ class ModelPersonalisation:
         bodies: list[Body] = []
         for each in tuple(self._in_force.values()):
             if each.contributions is not None:
-                summaries = partial(_summaries, each)
-                bodies.extend(each.contributions.collect(now, summaries))
+                bodies.extend(each.contributions.collect(now, partial(_summaries, each)))
         return bodies
 
     def save(self) -> None:
@@ -226,7 +224,7 @@ class ModelPersonalisation:
         self._reset = (self._clock(), text)
 
 
-def _summaries(of: _InForce) -> Iterator[UnitSummary]:
+def _summaries(of: _InForce) -> Iterator[Any]:
     """Yield a summary of each unit, one after the other."""
     for state in of.units.each():
         yield of.kind.model.summary(state)

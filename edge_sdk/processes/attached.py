@@ -93,13 +93,18 @@ class RemoteModelCalls:
         candidates: Sequence[Hashable] | None = None,
         length: int | None = None,
         unit: str | None = None,
+        features: Any = None,
     ) -> Ranking:
         from edge_sdk.serving.ranking import Ranking
 
         rows = x if candidates is None else many_to_plain(x)
-        options = _given(x=rows, candidates=candidates, length=length, unit=unit)
-        items, name, version = self._call("predict_ranking", **options)
-        return Ranking(tuple(items), name, version)
+        described = None if features is None else many_to_plain(features)
+        options = _given(
+            x=rows, candidates=candidates, length=length, unit=unit, features=described
+        )
+        items, name, version, personalised, chances = self._call("predict_ranking", **options)
+        chances = None if chances is None else tuple(chances)
+        return Ranking(tuple(items), name, version, personalised, chances)
 
     def explain(
         self, x: Any, *, scale: Scale = "probability", **terms: Unpack[ExplanationTerms]

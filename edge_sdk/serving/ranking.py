@@ -17,6 +17,7 @@ import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -42,18 +43,54 @@ class Ranking:
         items: ranked items, best first.
         id: id for ``feedback``.
         version: version of the release that serves (while an experiment mixes two, the control's).
+        personalised: the order is that of what the unit has shown to like.
+        propensities: of each item the chance with which it was put at its place: exactly that,
+            given all that was drawn before the list was chosen; ``None`` for a list that does not
+            adapt.
     """
 
     items: tuple[Any, ...]
     id: str
     version: str
+    personalised: bool = False
+    propensities: tuple[float, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<Ranking {reprlib.repr(self.items)} from {self.version} id={self.id}>"
 
 
+class ScoreMeaning(Enum):
+    """What a score is."""
+
+    CLICK = "the probability of the second of two classes"
+    CLASS = "the probability of one class of several"
+    NUMBER = "a number"
+
+
+@dataclass(frozen=True)
+class ScoredItems:
+    """All items, best first as the release ranks.
+
+    ``scores`` [n] are theirs; ``rows`` [n] are the places that they had among the candidates, or
+    among the model's items.
+    """
+
+    items: tuple[Item, ...]
+    scores: NDArray[np.float64]
+    rows: NDArray[np.intp]
+    meaning: ScoreMeaning
+    id: str
+    version: str
+
+
 def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ranking:
-    """Rank all items with ``serving``.
+    """Rank all items with ``serving``; see :func:`scored`."""
+    items = scored(serving, x, candidates)
+    return Ranking(items.items, items.id, items.version)
+
+
+def scored(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> ScoredItems:
+    """Score all items with ``serving``, and rank them.
 
     Args:
         serving: release that ranks in one of the two ways.
@@ -67,11 +104,23 @@ def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ran
     if candidates is None:
         prediction = serving.predict(x)
         items, scores = _counted(serving, _all_scored, prediction, serving)
-        return Ranking(_ordered(items, scores), prediction.id, prediction.version)
+        classes = prediction.probabilities is not None
+        meaning = ScoreMeaning.CLASS if classes else ScoreMeaning.NUMBER
+        return _in_order(items, scores, meaning, prediction.id, prediction.version)
     batch = serving.predict_batch(x)
     scores = _counted(serving, _one_scored, batch, len(candidates))
+    meaning = ScoreMeaning.NUMBER if batch.probabilities is None else ScoreMeaning.CLICK
     # One id names the whole ranking: that of its first row.
-    return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
+    return _in_order(candidates, scores, meaning, batch.ids[0], batch.version)
+
+
+def _in_order(
+    items: Sequence[Item], scores: NDArray[Any], meaning: ScoreMeaning, name: str, version: str
+) -> ScoredItems:
+    plain = scores.astype(np.float64)
+    order = np.argsort(-plain, kind="stable")  # NaN sorts last
+    best_first = tuple(items[i] for i in order)
+    return ScoredItems(best_first, plain[order], order, meaning, name, version)
 
 
 def _counted(serving: Predictor, call: Callable[..., T], *arguments: Any) -> T:
@@ -112,11 +161,6 @@ def _all_scored(p: Prediction, serving: Predictor) -> tuple[tuple[Item, ...], ND
             "expected a model that scores all items at once; pass candidates and a row for each",
         )
     return tuple(range(scores[0].size)), scores[0]
-
-
-def _ordered(items: Sequence[Item], scores: NDArray[Any]) -> tuple[Item, ...]:
-    order = np.argsort(-scores.astype(np.float64), kind="stable")  # NaN sorts last
-    return tuple(items[i] for i in order)
 
 
 @dataclass

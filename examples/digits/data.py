@@ -27,6 +27,10 @@ class Digits:
     X: Pixels
     y: NDArray[np.int64]
 
+    def part(self, begin: int, end: int) -> Digits:
+        """Return the rows from ``begin`` to before ``end``."""
+        return Digits(self.X[begin:end], self.y[begin:end])
+
 
 def split(seed: int = 0) -> tuple[Digits, Digits, Digits]:
     """Return training rows, the historic holdout, and the rows before the cameras.

@@ -53,6 +53,7 @@ from edge_sdk.contract.messages import (
 from edge_sdk.contract.pack import EntityPackInfo, PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
+from edge_sdk.contract.personal.ranking_report import PolicySums, RankingReport
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
 from edge_sdk.contract.personal.session_features import RunningFeature, SessionFeatures
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
@@ -406,6 +407,18 @@ DELTA_HEADER = DeltaHeader(
     added=Indices(1, 4),
 )
 
+RANKINGS = RankingReport(
+    Window("shop", "1.1", 1_700_000_000, 1_700_000_060),
+    units=20,
+    lists=40,
+    shown=55,
+    clipped=1,
+    policies={
+        "own": PolicySums(40.0, 800.0, 12.0, 160.0, 200.0, 11.5, 90.25, 2),
+        "adapted": PolicySums(41.0, 46.5, 21.0, 20.5, 23.25, 20.75, 19.5),
+        "logged": PolicySums(40.0, 40.0, 20.0, 18.5, 20.0, 20.0, 18.5),
+    },
+)
 PERSONAL_REPORT = PersonalReport(
     "churn", "1.1", 3, DIGEST, 1_700_000_000, 1_700_600_000,
     units=24.0, crossed=22.0, labels=812.0, served=11.5, both=19.25, model_only=0.75,
@@ -450,6 +463,7 @@ EXAMPLES = {
     "shadow_report": SHADOW,
     "shadow_report_measured": replace(SHADOW, off=Moments(16, -1.25, 4.5)),
     "interleave_report": INTERLEAVED,
+    "ranking_report": RANKINGS,
     "sample_batch": SAMPLES,
     "tensor_sample": TENSORS,
     "key_votes": VOTES,

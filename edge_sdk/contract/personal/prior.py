@@ -6,7 +6,8 @@ stays: their sums mean the same then, whatever version of the model serves.
 
 Model (two-covariance model of speaker recognition: Ioffe 2006, Prince & Elder 2007): a row's basis
 vector φ [d] becomes u = projection · (φ − origin) [r]. Rows of class c of unit k are N(μ_kc, I), with
-μ_kc = means_c + cohort + s_k + d_kc, s_k ~ N(0, shift), d_kc ~ N(0, between), by dimension.
+μ_kc = means_c + cohort + factors_c · y_k + s_k + d_kc, y_k ~ N(0, 1), s_k ~ N(0, shift),
+d_kc ~ N(0, between), by dimension.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from edge_sdk.contract.version import PRIOR_FORMAT
 PRIOR_BYTES: Final = 16 << 20
 DIMENSIONS: Final = 48
 """Of the space in which units differ: work of a label grows with it."""
+
+FACTORS: Final = 8
+"""Of units' differences."""
 
 CLASSES: Final = 1_000
 MAP_NUMBERS: Final = 1 << 20
@@ -51,6 +55,8 @@ class ClassPrior:
         between: [r] variances between units of one class's mean, beside the shift.
         shift: [r] variances between units of the shift that all classes share.
         frequencies: [C] how often each class is among the fleet's rows, above 0, sums to 1.
+        factors: [C · r, k] directions of all class means together along which units differ, each
+            as long as one deviation of units along it; ``None`` without.
         cohorts: mean shift [r] of units by the value of the prior's attribute.
     """
 
@@ -60,6 +66,7 @@ class ClassPrior:
     between: Floats
     shift: Floats
     frequencies: Floats
+    factors: Floats | None = None
     cohorts: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +83,10 @@ class ClassPrior:
         for name, shape in shapes.items():
             found = getattr(self, name).shape
             require(found == shape, f"{name}: expected shape {shape}, got {found}")
+        if self.factors is not None:
+            found = self.factors.shape
+            fits = found[0] == c * r and len(found) == 2 and 1 <= found[1] <= FACTORS  # noqa: PLR2004
+            require(fits, f"factors: expected shape ({c * r}, 1 to {FACTORS}), got {found}")
         for value, shift in self.cohorts.items():
             require(shift.shape == (r,), f"cohorts.{value}: expected shape {(r,)}")
         self._check_ranges()

@@ -87,7 +87,7 @@ class RankingReport:
     """Outcomes of adapted lists since the last report; nothing of single lists or units.
 
     ``lists`` had an outcome; ``shown`` counts adapted lists, of which some never get one; ``units``
-    is how many units they are of, as far as the plan's minimum; ``clipped`` rewards were cut to 0
+    is how many units they are of (10,000 at most); ``clipped`` rewards were cut to 0
     to 1. ``stopped`` is true where the device went back to the release's order, because adapting
     did harm there.
     """

@@ -26,7 +26,7 @@ class PersonalSettings:
         rate: how fast these weights follow the losses.
         share: of the weights that is spread anew at each label (fixed share).
         largest_loss: log losses are clipped there, in nats.
-        freedom: degrees of freedom of the Student t weight; 0 switches it off.
+        noise: share of labels that may be wrong, against which the slow memory is robust.
         better: level at which a unit alone shows that its own answers are better.
         worse: level at which it or its device shows that they are worse.
         floor: probabilities of the release below it count as it.
@@ -43,7 +43,7 @@ class PersonalSettings:
     rate: float = 0.5
     share: float = 0.02
     largest_loss: float = 5.0
-    freedom: float = 0.0
+    noise: float = 0.1
     better: float = 0.005
     worse: float = 0.05
     floor: float = 1e-4
@@ -60,7 +60,7 @@ class PersonalSettings:
             ("rate", 0.0, 4.0),
             ("share", 0.0, 0.5),
             ("largest_loss", 0.1, 100.0),
-            ("freedom", 0.0, 1e4),
+            ("noise", 0.0, 0.5),
             ("better", 1e-9, 0.5),
             ("worse", 1e-9, 0.5),
             ("floor", 1e-12, 0.1),

@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -30,11 +30,13 @@ from edge_sdk.personalise.rankings.exploration import (
     Order,
     exploring_scores,
     list_chances,
+    top,
 )
 from edge_sdk.personalise.rankings.harm_watch import HarmWatch
 from edge_sdk.personalise.rankings.off_policy_sums import OffPolicySums, ShownChances
 from edge_sdk.personalise.rankings.pending_lists import PLACES, PendingList, PendingLists
 from edge_sdk.personalise.rankings.session_model import (
+    FEATURES,
     Floats,
     Posterior,
     ScorePrior,
@@ -45,33 +47,24 @@ from edge_sdk.personalise.rankings.session_model import (
     load_state,
     means,
     scale_of,
+    state_bytes,
+)
+from edge_sdk.personalise.rankings.taste_mixture import (
+    TasteMixture,
+    TasteWeights,
+    log_likelihood,
 )
 
 if TYPE_CHECKING:
     from edge_sdk.contract.personal.ranking_report import RankingReport
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.contract.window import Window
+    from edge_sdk.personalise.units.unit_space import UnitSpace
 
 log = logging.getLogger(__name__)
 
 RELEASES: Final = 8
 """Releases whose sums are kept at a time."""
-
-
-class Unit(Protocol):
-    """A unit in a store; ``answer`` is what :meth:`RankingUnits.derived` made of its state."""
-
-    answer: Any
-
-
-class Units(Protocol):
-    """States of units, by name."""
-
-    def find(self, name: str) -> Any:
-        """Return the unit, new or loaded."""
-
-    def change(self, unit: Any, change: Callable[[SessionState], Any]) -> Any:
-        """Change a unit's state in place, under the lock of the store."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +73,14 @@ class UnitTaste:
 
     basis: bytes
     scale: float
-    posterior: Posterior
+    posteriors: tuple[Posterior, ...]
 
 
 class RankingUnits:
     """Kind of state that a store of units holds for rankings.
+
+    Attributes:
+        state_bytes: of a packed state, at most.
 
     Args:
         model: learns.
@@ -93,6 +89,7 @@ class RankingUnits:
 
     def __init__(self, model: SessionModel, clock: Callable[[], float]) -> None:
         self._model, self._clock = model, clock
+        self.state_bytes = state_bytes(FEATURES)
 
     def new(self) -> SessionState:
         """Return a state without evidence."""
@@ -110,7 +107,7 @@ class RankingUnits:
         """Return what rankings read; ``None`` without evidence."""
         if state is None or not state.items:
             return None
-        return UnitTaste(state.basis, state.scale, self._model.posterior(state, self._clock()))
+        return UnitTaste(state.basis, state.scale, self._model.posteriors(state, self._clock()))
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ class _Release:
     """Sums and watch of one release; ``window`` gives its report window."""
 
     window: Callable[[int], Window]
-    sums: OffPolicySums
+    sums: OffPolicySums = field(default_factory=OffPolicySums)
     watch: HarmWatch = field(default_factory=HarmWatch)
 
 
@@ -164,7 +161,7 @@ class AdaptiveRankings:
     def __init__(
         self,
         terms: Personalisation,
-        units: Units,
+        units: UnitSpace[SessionState],
         *,
         model: SessionModel,
         seed: int | None = None,
@@ -177,6 +174,7 @@ class AdaptiveRankings:
         self._pending = PendingLists()
         self._releases: OrderedDict[str, _Release] = OrderedDict()
         self._reported = int(clock())
+        self._tastes = TasteWeights(len(model.terms.tastes))
 
     def rank(self, name: str, unit: str, items: ItemRows, length: int) -> AdaptedList:
         """Return the list to show, and remember it until its clicks come.
@@ -187,15 +185,9 @@ class AdaptiveRankings:
             items: scored by the release, best first; at least one.
             length: of the list, 1 to n.
         """
-        taste: UnitTaste | None = self._units.find(unit).answer
-        if taste is not None and taste.basis != items.basis:
-            log.info("features of items have another meaning than before: a unit begins anew")
-            taste = None
-        scale = scale_of(items.features) if taste is None else taste.scale
+        scale, posterior, taste = self._known(unit, items)
         x = design(scale, items.scores, items.features)
-        width = items.features.shape[1]
-        posterior = self._model.prior_of(width) if taste is None else taste.posterior
-        best = means(posterior, x, items.prior)
+        best = means(posterior.mean, x, items.prior)
         with self._lock:
             release = self._release(items)
             lists = self._lists(release, posterior, x, best, length)
@@ -203,8 +195,24 @@ class AdaptiveRankings:
             release.sums.shown += 1
             order = lists.orders[shown]
             self._pending.put(name, self._remembered(unit, items, scale, lists, shown, best))
-        personalised = taste is not None and self.adapts and not release.watch.stopped
+        personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
+
+    def best(self, unit: str, items: ItemRows, length: int) -> Order:
+        """Return what the unit's model thinks best, [length]; nothing is drawn or remembered."""
+        scale, posterior, _ = self._known(unit, items)
+        x = design(scale, items.scores, items.features)
+        return top(means(posterior.mean, x, items.prior), length)
+
+    def _known(self, unit: str, items: ItemRows) -> tuple[float, TasteMixture, bool]:
+        """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
+        taste: UnitTaste | None = self._units.find(unit).answer
+        if taste is not None and taste.basis == items.basis:
+            return taste.scale, TasteMixture(taste.posteriors, self._tastes.weights), True
+        if taste is not None:
+            log.info("features of items have another meaning than before: a unit begins anew")
+        parts = self._model.priors(items.features.shape[1])
+        return scale_of(items.features), TasteMixture(parts, self._tastes.weights), False
 
     @property
     def adapts(self) -> bool:
@@ -214,14 +222,13 @@ class AdaptiveRankings:
     def _release(self, items: ItemRows) -> _Release:
         release = self._releases.get(items.source)
         if release is None:
-            sums = OffPolicySums(self.terms.minimum_units)
-            release = self._releases[items.source] = _Release(items.window, sums)
+            release = self._releases[items.source] = _Release(items.window)
             if len(self._releases) > RELEASES:
                 self._releases.popitem(last=False)
         return release
 
     def _lists(
-        self, release: _Release, posterior: Posterior, x: Floats, best: Floats, length: int
+        self, release: _Release, posterior: TasteMixture, x: Floats, best: Floats, length: int
     ) -> ListChances:
         if not self.adapts or release.watch.stopped:
             return list_chances(best, best[None][:0], 1.0, length)  # the release's own, always
@@ -280,13 +287,21 @@ class AdaptiveRankings:
         features = pending.features[: len(rewards)].astype(np.float64)
         scores = pending.scores[: len(rewards)].astype(np.float64)
 
-        def change(state: SessionState) -> None:
+        def change(state: SessionState) -> Floats:
             if state.basis != pending.basis:
                 state.begin(pending.basis, pending.scale, features.shape[1])
-            x = design(state.scale, scores, features)
-            self._model.learn(state, x, rewards, pending.prior, self._clock())
+            x, now = design(state.scale, scores, features), self._clock()
+            residuals = self._model.residuals(x, rewards, pending.prior)
+            noise = self._model.terms.noise
+            parts = self._model.posteriors(state, now)
+            foretold = np.array([log_likelihood(part, x, residuals, noise) for part in parts])
+            self._model.learn(state, x, rewards, pending.prior, now)
+            return foretold
 
-        self._units.change(self._units.find(pending.unit), change)
+        foretold = self._units.change(self._units.find(pending.unit), self._clock(), change)
+        if foretold is not None:  # the unit was not forgotten meanwhile
+            with self._lock:
+                self._tastes.add(foretold)
 
     def forget(self, unit: str) -> bool:
         """Remove the lists of a unit that wait; its state is the store's. Return if there were."""
@@ -303,7 +318,8 @@ class AdaptiveRankings:
                 if not final and self._reported // seconds == int(now) // seconds:
                     continue
                 window = release.window(start)
-                reports.append(release.sums.take(window, stopped=release.watch.stopped))
+                least, stopped = self.terms.minimum_units, release.watch.stopped
+                reports.append(release.sums.take(window, least, stopped=stopped))
             self._reported = int(now)
         return [report for report in reports if report is not None]
 

@@ -17,7 +17,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.personalise.rankings.session_model import Floats, Posterior
+from edge_sdk.personalise.rankings.session_model import Floats
+from edge_sdk.personalise.rankings.taste_mixture import TasteMixture
 
 Method = Literal["thompson", "linucb", "none"]
 Order = NDArray[np.intp]
@@ -75,7 +76,7 @@ def list_chances(
     chances[:2] = 1 - explore, explore * share
     unique, inverse = np.unique(orders, axis=0, return_inverse=True)
     inverse = inverse.reshape(-1)
-    summed = np.bincount(inverse, weights=chances, minlength=len(unique))
+    summed: Floats = np.bincount(inverse, weights=chances, minlength=len(unique)).astype(np.float64)
     return ListChances(unique.astype(np.intp), summed, int(inverse[0]), int(inverse[1]))
 
 
@@ -92,7 +93,7 @@ def top(scores: Floats, length: int) -> Order:
 
 
 def exploring_scores(
-    method: Method, posterior: Posterior, x: Floats, best: Floats, random: np.random.Generator
+    method: Method, posterior: TasteMixture, x: Floats, best: Floats, random: np.random.Generator
 ) -> Floats:
     """Return the scores by which the lists that explore are ordered, [lists, n].
 

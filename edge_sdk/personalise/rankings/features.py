@@ -54,8 +54,8 @@ def given_features(features: Any, count: int) -> Floats:
             f"the order of candidates, or of the model's items; got {came}",
         )
     # Squares are summed later: what is beyond would be infinite.
-    if not (np.abs(array) <= 1e100).all():  # NaN is not
-        raise InputError("features", "features: expected finite numbers, at most 1e100 from 0")
+    if not (np.abs(array) <= 1e30).all():  # NaN is not
+        raise InputError("features", "features: expected finite numbers, at most 1e30 from 0")
     return array if array.shape[1] <= FEATURES else array @ _projection(array.shape[1])
 
 

@@ -11,6 +11,7 @@ Sources:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from edge_sdk.contract.personal.ranking_report import (
     LARGEST_WEIGHT,
@@ -19,6 +20,10 @@ from edge_sdk.contract.personal.ranking_report import (
     RankingReport,
 )
 from edge_sdk.contract.window import Window
+
+
+UNITS: Final = 10_000
+"""Units that are told apart in one report; where more are asked for, nothing is sent."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,8 @@ def _sums(chance: float, agrees: bool, value: float, shown: float, r: float) -> 
 
 @dataclass
 class OffPolicySums:
-    """Sums since the last report.
+    """Sums since the last report."""
 
-    Args:
-        minimum_units: number of units below which nothing is sent; they are carried over.
-    """
-
-    minimum_units: int
     lists: int = 0
     shown: int = 0
     clipped: int = 0
@@ -76,7 +76,7 @@ class OffPolicySums:
         """Add the outcome of a list; a reward outside of 0 to 1 is cut, and counted.
 
         Args:
-            unit: hash of it; as many as are needed are remembered until the next report.
+            unit: hash of it; :data:`UNITS` are remembered until the next report.
             shown: chances of the list.
             reward: finite.
         """
@@ -85,12 +85,18 @@ class OffPolicySums:
         self.lists += 1
         for name, sums in policy_sums(shown, inside).items():
             self.policies[name] += sums
-        if len(self._units) < self.minimum_units:
+        if len(self._units) < UNITS:
             self._units.add(unit)
 
-    def take(self, window: Window, *, stopped: bool) -> RankingReport | None:
-        """Return the report, and begin anew; ``None`` while too few units are in it."""
-        if not self.lists or len(self._units) < self.minimum_units:
+    def take(self, window: Window, minimum: int, *, stopped: bool) -> RankingReport | None:
+        """Return the report, and begin anew; ``None`` while too few units are in it.
+
+        Args:
+            window: that the report is of.
+            minimum: number of units below which nothing is sent; they are carried over.
+            stopped: the release's own order is shown, because adapting did harm.
+        """
+        if not self.lists or len(self._units) < minimum:
             return None
         report = RankingReport(
             window, len(self._units), self.lists, self.shown, self.clipped, stopped,

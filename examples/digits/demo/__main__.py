@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from examples.digits.demo import ending, entities, freshening, opening, trials
+from examples.digits.demo import ending, entities, freshening, opening, trials, visitors
 from examples.digits.demo.report import write_report
 from examples.digits.demo.story import Step, Story
 from examples.digits.demo.table import Table
@@ -31,6 +31,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("A/B by visitor: a small 4.0", trials.ab),
     ("every report exactly once", ending.exactly_once),
     ("answers by entity, held offline", entities.forms),
+    ("a visitor with another handwriting", visitors.unusual),
 )
 
 

@@ -1,0 +1,25 @@
+"""Rankings that adapt to units, for administrators."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.database.documents import Document, as_document
+
+router = APIRouter(prefix="/v1/models/{model}/personalise/rankings")
+
+Days = Annotated[int, Query(ge=1, le=366)]
+
+
+@router.get("")
+def values(
+    request: Request, admin: Admin, model: KnownModel, version: str | None = None, days: Days = 28
+) -> Document:
+    """What adapting lists to units comes to: the value of each policy, with its interval."""
+    rankings = hub_of(request).rankings
+    return as_document(rankings.values(model, version, days=days, now=time.time()))
