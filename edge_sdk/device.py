@@ -15,7 +15,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from edge_sdk.config import DeviceConfig, Providers, check_opening
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.fleet.device_calls import DeviceCalls
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.device_models import DeviceModels, NoOwnModel
 from edge_sdk.fleet.device_state import DeviceState
 from edge_sdk.fleet.device_watch import DeviceWatch
-from edge_sdk.fleet.model_calls import ModelCalls
 from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.model.memory import ModelMemory
 from edge_sdk.serving.opening import OfflineFiles
@@ -39,7 +39,6 @@ from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.validation import check_model_name
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
-    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.personal.session_features import SessionFeatures
     from edge_sdk.contract.serving_terms import Reporting
@@ -59,7 +58,7 @@ LOCAL_REPORTS: Final = 1_000
 SHARED_METER: Final = "several models answer on this device: its joules cannot be told apart"
 
 
-class EdgeDevice(DeviceState, ModelCalls):
+class EdgeDevice(DeviceState, DeviceCalls):
     """A device of a fleet, or (:meth:`offline`) release folders that answer by themselves.
 
     It has one identity, one state folder, one sync and one outbox for any number of models.
@@ -287,72 +286,6 @@ class EdgeDevice(DeviceState, ModelCalls):
         if not joined.serves:
             self.sync()
         return joined
-
-    def feedback(
-        self,
-        prediction: str,
-        *,
-        label: Label | float | Collection[Label] | None = None,
-        reward: float | None = None,
-        clicks: Sequence[Hashable] | None = None,
-    ) -> None:
-        """Report the outcome of a prediction of any of the models; each kind of outcome once.
-
-        Args:
-            prediction: id of the prediction or ranking.
-            label: the true class, or the true number for a regressor; of a multilabel model the
-                list of all true classes, perhaps none.
-            reward: how good the outcome was; larger is better.
-            clicks: items of a ranking or a precomputed list that were clicked on, perhaps none.
-
-        Raises:
-            InputError: the prediction is unknown or too old, the label is not one of the classes,
-                an item was not shown, or the outcome was reported before.
-        """
-        store = None if self._link is None else self._link.store
-        model = self._models.maker_of(str(prediction), store)
-        model.feedback(prediction, label=label, reward=reward, clicks=clicks)
-
-    def forget(self, unit: str) -> bool:
-        """Delete all that any of the models has learned of a unit; see :meth:`DeviceModel.forget`.
-
-        Args:
-            unit: its name, as ``predict`` was given it.
-
-        Returns:
-            Whether there was anything.
-
-        Raises:
-            InputError: ``unit`` cannot be one.
-            StateError: a disk takes no change now.
-        """
-        failed: StateError | None = None
-        found = False
-        for model in self._models:
-            try:
-                found = model.forget(unit) or found
-            except StateError as error:  # the other models forget it all the same
-                failed = error
-        if failed is not None:
-            raise failed
-        return found
-
-    def reports(self, *, final: bool = True) -> list[Body]:
-        """Return the reports since the last call, on a device without a hub.
-
-        Args:
-            final: True to end all windows now, False to leave those that are open.
-
-        Raises:
-            StateError: the device has a hub, to which they are sent.
-        """
-        if self._link is not None:
-            raise StateError("this device has a hub: its reports wait in the outbox for it")
-        for model in self._models:
-            model.collect(final=final)
-        reports = list(self._local_reports)
-        self._local_reports.clear()
-        return reports
 
     def sync(self) -> SyncResult:
         """Send reports, fetch the plans, update and check in; now, in this thread.

@@ -67,8 +67,9 @@ class InputError(EdgeError):
 
     ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
     ``unknown_category``, ``empty``, ``entity``, ``group``, ``batch``, ``unknown_prediction``,
-    ``label``, ``unit``, ``deadline``; of sessions ``session``, ``event``; of rankings also ``candidates``, ``ranking``, ``length``,
-    ``clicks``, ``not_shown``, ``repeated``; of an opening ``opening``.
+    ``label``, ``unit``, ``deadline``; of sessions ``session``, ``event``; of rankings also
+    ``candidates``, ``ranking``, ``length``, ``clicks``, ``not_shown``, ``repeated``; of an opening
+    ``opening``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

@@ -29,7 +29,7 @@ from edge_sdk.personalise.rankings.adaptive_rankings import (
     RankingUnits,
 )
 from edge_sdk.personalise.rankings.session_model import PROBABILITY, SessionModel
-from edge_sdk.personalise.unit_store import UnitStore
+from edge_sdk.personalise.units.unit_store import UnitStore
 
 BASIS: Final = b"sessions"
 LOG: Final = 400

@@ -222,8 +222,9 @@ def _table(case: Case, arms: dict[str, tuple[Counts, Counts]], day: int) -> Labe
         (right * came).sum(axis=-1).reshape(flat).astype(np.float64),
     )
     return LabelTable(
-        seats, np.repeat(np.arange(len(seats)), day), np.zeros(flat, np.int64), windows
-    )
+        seats, np.repeat(np.arange(len(seats)), day), np.zeros(flat, np.int64), windows,
+        np.zeros((*flat, 2)),
+    )  # fmt: skip
 
 
 def _arm(case: Case, accuracy: Mapping[str, tuple[float, float, float]], day: int) -> ArmEvidence:

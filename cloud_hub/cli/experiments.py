@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +24,15 @@ Power = Annotated[
 ]
 Arm = Annotated[str | None, typer.Option(metavar="ARM", help="Which arm, of several.")]
 NeededArm = Annotated[str, typer.Option("--arm", metavar="ARM", help="Which arm.")]
+Tried = Annotated[
+    bool,
+    typer.Option("--with/--without", help="The arm that is tried: the control is the other one."),
+]
+By = Annotated[Literal["device", "key"], typer.Option(help="Units that are on an arm each.")]
+Weight = Annotated[float, typer.Option(metavar="SHARE", help="Share of the units on the arm.")]
+Effect = Annotated[
+    float, typer.Option(metavar="SHARE", help="Smallest change of what is right that matters.")
+]
 HtmlFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the report as a page to this file.")
 ]
@@ -36,6 +45,8 @@ def add_commands(app: typer.Typer) -> None:
     name = "edge-hub experiments"
     command(actions, "plan", example=f"{name} plan experiment.yaml --power 0.9")(_plan)
     command(actions, "start", example=f"{name} start experiment.yaml")(_start)
+    compare = f"{name} personalise digits --without --by device"
+    command(actions, "personalise", example=compare)(_personalise)
     command(actions, "list", example=f"{name} list digits")(_list)
     command(actions, "status", example=f"{name} status digits-canary-1")(_status)
     command(actions, "pause", example=f"{name} pause digits-canary-1 --reason 'a look'")(_pause)
@@ -55,6 +66,23 @@ def _plan(hub: HubAddress, file: types.YamlFile, power: Power = 0.8) -> Result:
 def _start(hub: HubAddress, file: types.YamlFile) -> Result:
     """Start the experiment that a file declares."""
     return Result(hub.client().experiments.start(file), experiment_line)
+
+
+def _personalise(
+    hub: HubAddress, model: types.Model, with_: Tried = False, by: By = "device",
+    weight: Weight = 0.5, effect: Effect = 0.01,
+) -> Result:  # fmt: skip
+    """Compare what is served with personalisation and without; one arm has it, the other not."""
+    tried = "with" if with_ else "without"
+    client = hub.client()
+    version = client.get(f"models/{model}/plan")["serving"]["version"]
+    text = f"""model: {model}
+strategy: ab
+unit: {by}
+arms: [{{name: {tried}, version: "{version}", weight: {weight:g}, personalise: {tried}}}]
+outcomes: [{{name: served, metric: served_accuracy, minimum_effect: {effect:g}}}]
+"""
+    return Result(client.experiments.start(text), experiment_line)
 
 
 def _list(hub: HubAddress, model: types.Model) -> Result:

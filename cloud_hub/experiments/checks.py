@@ -24,7 +24,7 @@ def check_plan(spec: ExperimentSpec, plan: Plan) -> None:
             "would mix on the same devices)"
         )
     for arm in spec.tried:
-        if arm.version == plan.serving.version:
+        if arm.version == plan.serving.version and arm.personalise is None:
             raise Conflict(f"{plan.model} {arm.version}: serves already")
 
 

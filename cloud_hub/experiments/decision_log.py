@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.decision import GateDecision
     from cloud_hub.experiments.verdict.figures import Figures
     from cloud_hub.plans.service import Plans
-    from edge_sdk.contract.plan import Experiment, Plan
+    from edge_sdk.contract.plan import Experiment, Plan, ReleaseRef
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class DecisionLog:
         actor: str,
         reason: str,
         figures: Figures | None = None,
+        serving: ReleaseRef | None = None,
     ) -> Plan:
         """Publish the next plan of a model.
 
@@ -65,10 +66,11 @@ class DecisionLog:
             actor: for the audit log.
             reason: for people.
             figures: that it was decided on.
+            serving: what serves; by default what does now.
         """
         evidence = None if figures is None else seen_document(figures)
         return self._plans.change(
-            model, lambda p: replace(p, experiment=trial),
+            model, lambda p: replace(p, experiment=trial, serving=serving or p.serving),
             actor=actor, reason=reason, evidence=evidence,
         )  # fmt: skip
 

@@ -155,6 +155,7 @@ def _add(rows: dict[str, Row], device: str, more: Row) -> None:
 
 COLUMNS: Final[Mapping[Measure, tuple[str, str, str]]] = {
     "accuracy": ("labelled", "correct", "correct"),  # of 0 and 1 the squares are the values
+    "served_accuracy": ("served_labelled", "served_correct", "served_correct"),
     "reward": ("rewards", "reward_sum", "reward_squares"),
     "latency": ("latency_n", "latency_sum", "latency_squares"),
     "errors": ("requests", "errors", "errors"),

@@ -218,7 +218,7 @@ class ExposureRows:
             seat = (arm, device)
             for end, answers in _by_end(detail.get("answers", {}), now, sum):
                 table.add(seat, start, end, answers=answers)
-            for end, came in _by_end(detail.get("labels", {}), now, _total):
+            for end, came in _by_end(_labels(detail), now, _total):
                 table.add(seat, start, end, came=came)
             # Rows that an older hub wrote: all that is known is that they are of one day.
             if predictions and "answers" not in detail:
@@ -272,6 +272,12 @@ def _by_end(
         yield max(ends), together(hours.values())
     else:
         yield from zip(ends, hours.values(), strict=True)
+
+
+def _labels(detail: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Labels by hour: of the model's own answers by age, and beside them those of what was served."""
+    own, served = detail.get("labels", {}), detail.get("served", {})
+    return {hour: {**own.get(hour, {}), **served.get(hour, {})} for hour in {**own, **served}}
 
 
 def _total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -170,11 +170,15 @@ def _hour(window: Window) -> str:
 def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
     """Labels count for the on-device model's own answers, also where the cloud stepped in.
 
+    Apart from these they count for what was served.
+
     Their age is the hub's: a label counts as late while the device that has it is offline.
     """
     sums = ExposureSums(
         labelled=report.own_labelled,
         correct=report.own_correct,
+        served_labelled=report.labelled,
+        served_correct=report.correct,
         measured=report.measured,
         error_sum=report.error_sum,
         error_squares=report.error_squares,
@@ -188,6 +192,9 @@ def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
         age = str(age_bin(now - report.window.end))
         came = {age: report.own_labelled, "right": report.own_correct}
         detail["labels"] = {_hour(report.window): came}
+    if report.labelled:
+        came = {"served": report.labelled, "served right": report.correct}
+        detail["served"] = {_hour(report.window): came}
     if report.groups:
         detail["groups"] = to_plain(report.groups)
     return Exposure("feedback", sums, detail)

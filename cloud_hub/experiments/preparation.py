@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner, schedule
+from cloud_hub.experiments.personalised import check_personalised
 from cloud_hub.experiments.report_rates import metered_of, past_of, rates_of
 from cloud_hub.text.durations import format_duration
 
@@ -52,6 +53,7 @@ class Preparation:
         if plan is None:
             raise NotFound(f"{spec.model}: nothing serves yet; promote a version first")
         checks.check_plan(spec, plan)
+        check_personalised(spec, plan)
         serving = self._registry.release(spec.model, plan.serving.version).manifest
         for arm in spec.tried:
             checks.check_version(self._registry.version(spec.model, arm.version))

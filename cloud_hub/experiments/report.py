@@ -158,7 +158,7 @@ def _arm(record: ExperimentRecord, arm: ArmSpec) -> ArmStatus:
     state = "dropped" if dropped else "runs" if record.open else ended
     if won:
         state = "promoted" if record.status == "promoted" else "won"
-    return ArmStatus(arm.name, arm.version, state, dropped)
+    return ArmStatus(arm.name, arm.shown, state, dropped)
 
 
 def _timeline(spec: ExperimentSpec, entry: ExperimentEvent) -> TimelineEvent:

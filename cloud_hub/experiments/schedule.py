@@ -45,12 +45,12 @@ def begin(
     Args:
         spec: the declared experiment.
         id_: of the experiment.
-        releases: of the candidates, by version.
+        releases: of the candidates, by the name of their arm.
         salt: of the hash that gives units to slots.
     """
     weights = first_weights(spec)
     # Arms start without slots and widen: from the first step on units only ever enter.
-    empty = tuple(Arm(arm.name, releases[arm.version]) for arm in spec.tried)
+    empty = tuple(Arm(arm.name, releases[arm.name]) for arm in spec.tried)
     return Experiment(
         id_,
         spec.strategy,

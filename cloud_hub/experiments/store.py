@@ -164,7 +164,8 @@ def objection(store: ExperimentStore, model: str, version: str) -> str:
         A sentence with the experiment's reason, or nothing.
     """
     for record in reversed(store.records(model)):
-        if any(arm.version == version for arm in record.spec.tried):
+        tried = (arm for arm in record.spec.tried if arm.personalise is None)
+        if any(arm.version == version for arm in tried):
             aborted = record.status == "aborted"
             return f"{record.id} took it back: {record.reason}" if aborted else ""
     return ""

@@ -62,6 +62,8 @@ exposures = Table(
     Column("units", Whole, nullable=False, default=0),
     Column("labelled", Whole, nullable=False, default=0),
     Column("correct", Whole, nullable=False, default=0),
+    Column("served_labelled", Whole, nullable=False, server_default=text("0")),
+    Column("served_correct", Whole, nullable=False, server_default=text("0")),
     Column("measured", Whole, nullable=False, server_default=text("0")),
     Column("error_sum", Float, nullable=False, server_default=text("0")),
     Column("error_squares", Float, nullable=False, server_default=text("0")),

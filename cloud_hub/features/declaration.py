@@ -85,11 +85,11 @@ class SessionSource:
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """What makes the values of a set: ``session`` (devices, of events), ``sql`` (a query on ``database``, an SQLAlchemy URL, or the URL
-    that the hub's environment has as ``database_env``), or ``python`` (``module:function``, called
-    with the moment ``as_of``; ``path`` is put before Python's own). It is asked anew
-    ``every_seconds``; 0 for by hand. It may take ``timeout_seconds``, and ``memory_mb``: a function
-    in all, a query with its rows.
+    """What makes the values of a set: devices, of the events of a ``session``; ``sql`` (a query on
+    ``database``, an SQLAlchemy URL, or the URL that the hub's environment has as ``database_env``);
+    or ``python`` (``module:function``, called with the moment ``as_of``; ``path`` is put before
+    Python's own). Query and function are asked anew ``every_seconds``; 0 for by hand. They may take
+    ``timeout_seconds``, and ``memory_mb``: a function in all, a query with its rows.
     """
 
     sql: str | None = None
@@ -104,7 +104,7 @@ class FeatureSource:
 
     def __post_init__(self) -> None:
         one = sum(each is not None for each in (self.sql, self.python, self.session)) == 1
-        require(one, "expected exactly one of sql, python and session")
+        require(one, "expected exactly one of sql and python, or session")
         if self.session is not None:
             require(self.every_seconds == 0, "every: only sql and python are asked")
         elif self.sql is not None:
@@ -175,7 +175,9 @@ class FeatureSet:
             check_name("models", model)
         for feature in self.features:
             fits = self.session is not None or feature.kind is None
-            require(fits, f"features: {feature.name}: kind: only sets with source: session have one")
+            require(
+                fits, f"features: {feature.name}: kind: only sets with source: session have one"
+            )
         if self.session is not None:
             self.sessions_at(1)
 
@@ -277,14 +279,14 @@ def check_beside(new: FeatureSet, others: list[FeatureSet]) -> None:
                 )
         shared = sorted(set(new.models) & set(other.models))
         both = sorted(set(mine) & set(theirs))
-        if shared and both:
-            raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
         sessions = [each for each in (new, other) if each.session is not None]
         if shared and len(sessions) == 2:
             raise Conflict(
-                f"{shared[0]}: has session features of {other.name} already; a model has one set of "
-                "them, so add yours there"
+                f"{shared[0]}: has session features of {other.name} already; a model has one set "
+                "of them, so add yours there"
             )
+        if shared and both:
+            raise Conflict(f"{shared[0]}: would get {both[0]} from {new.name} and {other.name}")
         if shared and new.entity != other.entity and not sessions:
             raise Conflict(
                 f"{shared[0]}: is joined by one entity, but {new.name} is of {new.entity} and "

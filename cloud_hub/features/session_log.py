@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -24,8 +25,7 @@ from cloud_hub.features.moments import MICRO, micros_of
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import RANGES
 from edge_sdk.errors import InputError
-from edge_sdk.sessions.replaying import LogMark, replay
-from edge_sdk.sessions.running_features import RunningFeatures
+from edge_sdk.sessions.running_features import LogMark, RunningFeatures, replay
 
 END: Final = "@end"
 """Column of a log: true where the application ended the session; such a row is no event."""
@@ -58,7 +58,9 @@ def session_features(
     for start, end in log.units():
         asked = [int(i) - events.num_rows for i in log.order[start:end] if i >= events.num_rows]
         try:
-            for label, (row, lives) in zip(asked, replay(rules, log.entries(start, end)), strict=True):
+            for label, (row, lives) in zip(
+                asked, replay(rules, log.entries(start, end)), strict=True
+            ):
                 rows[label] = row
                 without += not lives
         except InputError as error:
@@ -81,8 +83,7 @@ def _check_fields(of: VersionedSet, events: pa.Table) -> None:
     if fields and not set(fields) & set(events.column_names):
         near = did_you_mean(next(iter(fields)), events.column_names)
         raise Invalid(
-            f"events: expected some of the fields {sorted(fields)}; {near}got "
-            f"{events.column_names}"
+            f"events: expected some of the fields {sorted(fields)}; {near}got {events.column_names}"
         )
 
 
@@ -95,7 +96,9 @@ class _Log:
         times: Unix seconds [N + M], in that order.
     """
 
-    def __init__(self, names: pa.ChunkedArray, times: NDArray[np.float64], events: list[Any]) -> None:
+    def __init__(
+        self, names: pa.ChunkedArray, times: NDArray[np.float64], events: list[Any]
+    ) -> None:
         codes = names.combine_chunks().dictionary_encode()
         units = codes.indices.to_numpy()
         places = np.arange(len(units))
@@ -128,7 +131,7 @@ class _Log:
         """Yield the first place of each unit, and the one after its last."""
         edges = np.flatnonzero(np.diff(self._units)) + 1
         bounds = [0, *edges.tolist(), len(self._units)]
-        yield from (pair for pair in zip(bounds, bounds[1:], strict=False) if pair[0] < pair[1])
+        yield from (pair for pair in pairwise(bounds) if pair[0] < pair[1])
 
     def entries(self, start: int, end: int) -> Iterator[tuple[float, Mapping[str, Any] | LogMark]]:
         """Yield when and what from one place to another."""
@@ -151,7 +154,9 @@ def _seconds(table: pa.Table, name: str) -> NDArray[np.float64]:
     return micros / MICRO
 
 
-def _events_of(events: pa.Table, fields: Mapping[str, str]) -> Iterator[Mapping[str, Any] | LogMark]:
+def _events_of(
+    events: pa.Table, fields: Mapping[str, str]
+) -> Iterator[Mapping[str, Any] | LogMark]:
     """Yield each row as an event, without the fields that it lacks."""
     names = [name for name in fields if name in events.column_names]
     columns = [_values(events[name]) for name in names]
@@ -165,7 +170,7 @@ def _events_of(events: pa.Table, fields: Mapping[str, str]) -> Iterator[Mapping[
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    values = column.to_pylist()
+    values: list[Any] = column.to_pylist()
     if pa.types.is_floating(column.type):
-        return [None if value is not None and math.isnan(value) else value for value in values]
+        values = [None if value is not None and math.isnan(value) else value for value in values]
     return values

@@ -170,7 +170,7 @@ class FeatureSets:
         return self.history.of_model(model)
 
     def sessions_named(self, name: str) -> SessionFeatures:
-        """Return a set of sessions as devices get it; raises NotFound, or Conflict for one of rows."""
+        """Return a set of sessions as devices get it; raises NotFound, Conflict."""
         of = self.named(name)
         if of.declared.session is None:
             raise Conflict(f"{name}: has rows; only sets with source: session are of sessions")

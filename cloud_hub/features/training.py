@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingFeatures:
-    """Sets of one training: those with rows, and the one of sessions, if there is one. ``joined`` are
-    those that it has joined, as ``NAME@N``.
+    """Sets of one training: those with rows, and the one of sessions, if there is one.
+
+    ``joined`` are those that it has joined, as ``NAME@N``.
     """
 
     histories: tuple[SetHistory, ...] = ()
@@ -46,7 +47,8 @@ class TrainingFeatures:
             from cloud_hub.features.session_log import session_features
 
             table = session_features(each, _arrow("events", events), table, as_of).table
-        self.joined.update(each.ref for each in (*chosen, *of_sessions))
+        self.joined.update(history.ref for history in chosen)
+        self.joined.update(each.ref for each in of_sessions)
         frame = table.to_pandas()
         # The labels' own index: who puts a column beside them means the same row.
         frame.index = getattr(labels, "index", frame.index)

@@ -161,8 +161,12 @@ class Ingest:
                 sharing.check(received.body)
                 counts = exposures.counts(received.body)
                 check_report(
-                    db, received.body, sender, self._priors,
-                    rate=policy.reporting.requests_per_second, now=time.time(),
+                    db,
+                    received.body,
+                    sender,
+                    self._priors,
+                    rate=policy.reporting.requests_per_second,
+                    now=time.time(),
                 )
                 ledger.add(received.body, enrolled_at=sender.enrolled_at)
             except Invalid as error:

@@ -72,7 +72,8 @@ class BucketRequests:
 class BucketOutcomes:
     """Late labels and rewards of one window by bucket, in columns as :class:`BucketRequests` has.
 
-    ``labelled`` and ``correct`` are of the on-device model's own answers.
+    ``labelled`` and ``correct`` are of the on-device model's own answers, ``served_labelled`` and
+    ``served_correct`` of what was served.
     """
 
     labelled: tuple[int, ...] = ()
@@ -80,11 +81,14 @@ class BucketOutcomes:
     rewards: tuple[int, ...] = ()
     reward_sum: tuple[float, ...] = ()
     reward_squares: tuple[float, ...] = ()
+    served_labelled: tuple[int, ...] = ()
+    served_correct: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("labelled", "correct", "rewards"):
+        for name in ("labelled", "correct", "rewards", "served_labelled", "served_correct"):
             _check_counts(name, getattr(self, name))
         _check_part("correct", self.correct, self.labelled)
+        _check_part("served_correct", self.served_correct, self.served_labelled)
         _check_moments("reward", self.rewards, self.reward_sum, self.reward_squares)
 
 

@@ -167,6 +167,8 @@ class FeedbackReport:
             ("labelled", buckets.labelled, self.own_labelled),
             ("correct", buckets.correct, self.own_correct),
             ("rewards", buckets.rewards, self.rewards),
+            ("served_labelled", buckets.served_labelled, self.labelled),
+            ("served_correct", buckets.served_correct, self.correct),
         ):
             fits = sum(column) <= most
             require(fits, f"buckets: {name}: expected a sum of at most {most}, got {sum(column)}")

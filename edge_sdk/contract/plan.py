@@ -128,8 +128,10 @@ class Arm:
         return sum(high - low for low, high in self.slots)
 
 
-Measure = Literal["accuracy", "reward", "latency", "errors", "energy", "mae", "rmse"]
-GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
+Measure = Literal[
+    "accuracy", "served_accuracy", "reward", "latency", "errors", "energy", "mae", "rmse"
+]  # fmt: skip
+GROWING: Final[tuple[Measure, ...]] = ("accuracy", "served_accuracy", "reward")
 """Measures of which more is better, unless an outcome says otherwise; of the others less is."""
 
 
@@ -137,9 +139,10 @@ GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
 class Outcome:
     """Outcome that an experiment is judged by.
 
-    ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward``, mean
-    ``latency`` (log2 of µs, from the histograms), share of ``errors``, ``energy`` (joules of the
-    device for each prediction), of a regressor ``mae`` (mean absolute error on late labels) and
+    ``metric`` is one that devices report: ``accuracy`` of the model's own answers on late labels,
+    ``served_accuracy`` of what was served (by a pack, the cloud or personalised), mean ``reward``,
+    mean ``latency`` (log2 of µs, from the histograms), share of ``errors``, ``energy`` (joules of
+    the device for each prediction), of a regressor ``mae`` (mean absolute error on late labels) and
     ``rmse`` (root of the mean squared one). ``direction`` is the better
     direction, if it differs from :data:`GROWING`. ``minimum_effect`` is the smallest change, in the
     metric's own unit, that matters.

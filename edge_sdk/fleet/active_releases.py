@@ -17,7 +17,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.fleet.file_check import FileCheck
+from edge_sdk.fleet.report_collecting import ReportCollecting, window_of
+from edge_sdk.fleet.shadowing import Shadowing
 from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.fleet.unit_service import UnitService
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import Model
 from edge_sdk.serving.predictor import CloudCall, Predictor
@@ -25,6 +29,7 @@ from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import NOTHING_SERVES, ServingTerms
 from edge_sdk.telemetry.label_join import ErrorRules, bits_of
 from edge_sdk.validation import (
+    KEY_CHARACTERS,
     candidates_of,
     check_length,
     check_unit,
@@ -39,18 +44,15 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.personal.prior import PersonalPrior
     from edge_sdk.experiments.base import RunningExperiment
-    from edge_sdk.experiments.crash_marker import CrashMarker
-    from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.model.memory import ModelMemory
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.personalise.model_personalisation import ModelPersonalisation
-    from edge_sdk.personalise.personaliser import Personaliser
+    from edge_sdk.serving.adapted_rankings import AdaptedRankings
     from edge_sdk.sessions.session_store import SessionStore
-    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
+    from edge_sdk.telemetry.energy import EnergyUse
     from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ RETIRED: Final = 4
 """Swaps after which a replaced release is closed."""
 
 
-class ActiveReleases:
+class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
     """The servings of one model on a device.
 
     Attributes:
@@ -155,107 +157,6 @@ class ActiveReleases:
         predictor.use_sessions(self.sessions)
         return predictor
 
-    def personalisation(self) -> ModelPersonalisation:
-        """Return what is learned of the model's units, begun here where nothing is yet."""
-        with self._lock:
-            if self.personal is None:
-                # Only here: a device whose plan has no prior loads nothing of it.
-                from edge_sdk.personalise.model_personalisation import ModelPersonalisation
-
-                self.personal = ModelPersonalisation(self._places, self.clock)
-            return self.personal
-
-    def _personaliser(
-        self,
-        release: Release,
-        terms: ServingTerms,
-        prior: PersonalPrior,
-        attributes: Mapping[str, str] | None,
-    ) -> Personaliser | None:
-        """Return what corrects the answers of a release for units; ``None`` for nobody."""
-        if terms.personalise is None:
-            return None
-        return self.personalisation().open(release, prior, terms.personalise, attributes or {})
-
-    def forget(self, unit: str) -> bool:
-        """Forget a unit; see :meth:`EdgeDevice.forget`.
-
-        Raises:
-            InputError: ``unit`` cannot be one.
-            StateError: it is forgotten here, and the disk does not take that now.
-        """
-        self._counted(check_unit, unit)
-        if self.personal is None and not self._places.stored:
-            return False
-        store = self.personalisation().store
-        key = store.key_of(unit)
-        waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
-        waited.append(self._rankings is not None and self._rankings.forget(unit))
-        return store.forget(unit) or any(waited)
-
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
-
-        Such answers are of no release here, so they stay when another one serves.
-        """
-        with self._lock:
-            self.entities = pack
-            for predictor in self._servings():
-                predictor.use_entities(pack)
-
-    def use_sessions(self, sessions: SessionStore | None) -> None:
-        """Join features of units' sessions from the next call on; ``None`` for none.
-
-        Like answers by entity they stay when another release serves.
-        """
-        with self._lock:
-            before, self.sessions = self.sessions, sessions
-            for predictor in self._servings():
-                predictor.use_sessions(sessions)
-        if before is not None:
-            before.close()
-
-    def declared_sessions(self) -> SessionStore:
-        """Return the sessions of units; raises InputError where no features of them are declared."""
-        sessions = self.sessions
-        if sessions is None:
-            raise InputError(
-                "session",
-                "no session features are declared for this model: apply a set with source: session "
-                "on the hub, or open the device with sessions=",
-            )
-        return sessions
-
-    def shadow(
-        self,
-        candidate: Release,
-        terms: ServingTerms,
-        sampled: float = 1.0,
-        marker: CrashMarker | None = None,
-    ) -> Shadow:
-        """Return a shadow of what serves.
-
-        Args:
-            candidate: answers the same inputs.
-            terms: under which it is reported.
-            sampled: share of the requests that are given to it, 0 to 1.
-            marker: outlives the process, should the candidate end it.
-
-        Raises:
-            ReleaseError: nothing serves, or the candidate does not load or takes other inputs.
-        """
-        from edge_sdk.experiments.shadow import Shadow
-
-        incumbent = self.current()
-        return Shadow(
-            terms.arm,
-            incumbent,
-            self.open(incumbent.release, incumbent.terms, monitoring=False),
-            self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
-            sampled=sampled, budget=self._config.shadow_share, limit=self._config.shadow_seconds,
-            clock=self.clock, marker=marker,
-        )  # fmt: skip
-
     def serve(self, serving: Predictor) -> None:
         """Let ``serving`` answer from the next call on."""
         with self._lock:
@@ -267,7 +168,7 @@ class ActiveReleases:
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, self.clock()))
+        self._energy.begin(serving, window_of(serving, self.clock()))
 
     def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
@@ -301,7 +202,10 @@ class ActiveReleases:
 
     def check_unit(self, unit: str) -> None:
         """Refuse what cannot name a unit; raises InputError."""
-        self._counted(check_unit, unit)
+        try:
+            check_unit(unit)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
@@ -312,7 +216,8 @@ class ActiveReleases:
         """
         if unit is None:
             return self.current()
-        self.check_unit(unit)
+        if type(unit) is not str or not 0 < len(unit) <= KEY_CHARACTERS or not unit.isascii():
+            self.check_unit(unit)  # the rest of the rule
         running = self.running
         arm = running.serving_for(unit) if running is not None else None
         return self.current() if arm is None else arm
@@ -352,23 +257,6 @@ class ActiveReleases:
         with self._lock:
             self._shown.put(ranking.id, Shown(ranking.items))
         return ranking
-
-    def _adapted(self, serving: Predictor) -> AdaptedRankings | None:
-        """Return what adapts lists, under the terms of what serves; ``None``: they do not adapt."""
-        terms = serving.terms.personalise
-        if terms is None:
-            return None
-        rankings = self._rankings
-        if rankings is None:
-            from edge_sdk.serving.adapted_rankings import AdaptedRankings
-
-            with self._lock:
-                if self._rankings is None:
-                    store = self.personalisation().store
-                    self._rankings = AdaptedRankings(terms, store, self.clock)
-                rankings = self._rankings
-        rankings.use(terms)
-        return rankings
 
     def feedback(
         self,
@@ -452,67 +340,10 @@ class ActiveReleases:
             self.serving.monitor.record_error(kind)
         return InputError(kind, message)
 
-    def collect(self, *, final: bool = False) -> None:
-        """Keep the messages of windows that ended (with ``final``, of all)."""
-        now = self.clock()
-        with self._collecting:
-            interval = self._energy_interval(now, final=final)
-            with self._lock:
-                self._collect(now, interval, final=final)
-
-    def _collect(self, now: float, interval: EnergyInterval | None, *, final: bool) -> None:
-        running = self.running
-        inside = set(running.servings()) if running is not None else set()
-        if running is not None:
-            self._keep(running.collect(now, final=final))
-        for serving in self._servings():
-            if serving in inside:
-                continue
-            bodies = serving.monitor.collect(now, final=final)
-            if interval is not None and interval.who is serving:
-                bodies = self._energy.charged(bodies, interval)
-            self._keep(bodies)
-        if self._rankings is not None:
-            self._keep(self._rankings.collect(now, final=final))
-        if self.personal is not None:
-            self._keep(self.personal.collect(now))
-        if self._label_store is not None:
-            self._keep(self._label_store.collect())
-            if self.serving is not None:
-                every = self.serving.terms.reporting.window_seconds
-                self._label_store.copy(self._servings(), every, final=final)
-
-    def _energy_interval(self, now: float, *, final: bool) -> EnergyInterval | None:
-        """The energy since the last window, if one ended, while what serves was alone."""
-        serving = self.serving
-        if serving is None:
-            return None
-        alone = serving if self.running is None else None
-        return self._energy.collect(alone, _window(serving, now), final=final)
-
     def note_use(self) -> None:
         """Tell the memory that the models share which have answered since the last call."""
         if self._memory is not None and self._memory.limit:
             self._memory.note((s, s.model, s.monitor.activity) for s in self._answering())
-
-    def check_files(self) -> None:
-        """Read some more of the files of what answers; store what changed of sessions."""
-        if self.sessions is not None:
-            self.sessions.step()
-        for file in (self.entities, *(serving.scrub for serving in self._answering())):
-            if file is not None:
-                file.step()
-
-    def damage(self) -> dict[str, dict[str, str]]:
-        """Return what is damaged on the disk, by version and file."""
-        found = {s.release.manifest.version: s.scrub.damage for s in self._answering()}
-        return {version: files for version, files in found.items() if files}
-
-    def new_damage(self) -> Iterator[tuple[Release, str]]:
-        """Yield releases with a file that was found damaged since the last call, and what it is."""
-        for serving in self._answering():
-            for what in serving.scrub.news().values():
-                yield serving.release, what
 
     def _answering(self) -> Iterator[Predictor]:
         running = self.running
@@ -573,8 +404,3 @@ class ActiveReleases:
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(self.clock(), final=True))
                 oldest.close()
-
-
-def _window(serving: Predictor, now: float) -> int:
-    """The number of the window in which ``now`` is."""
-    return int(now // serving.terms.reporting.window_seconds)

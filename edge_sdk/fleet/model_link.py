@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import ReportedState
 from edge_sdk.contract.limits import STATE_CHARACTERS
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from edge_sdk.update.trust import Trust
 
 _log = Log(__name__)
-
-_SECRET: Final = "unit_secret"
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,11 @@ class ModelLink:
         """Return the sessions of units, with those of before that are on the disk."""
         from edge_sdk.sessions.opening import opened_sessions
 
-        secret = _unit_secret(self.shared.store) if declared.kept else b""
+        if not declared.kept:
+            return opened_sessions(declared, self.shared.clock)
+        from edge_sdk.personalise.units.unit_secret import secret_in
+
+        secret = secret_in(self.shared.store.folder)
         return opened_sessions(declared, self.shared.clock, self._store.folder, secret)
 
     def clear_sessions(self) -> None:
@@ -253,12 +254,3 @@ class ModelLink:
             return Plan.from_json(text.encode()) if text else None
         except ContractError:
             return None  # of another format version; the next refresh brings one that fits
-
-
-def _unit_secret(store: StateDatabase) -> bytes:
-    """Return the secret with which names of units are hashed on this device's disk."""
-    known = store.get(_SECRET)
-    if not isinstance(known, str):
-        known = secrets.token_hex(32)
-        store.put(_SECRET, known)
-    return bytes.fromhex(known)

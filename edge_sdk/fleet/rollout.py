@@ -162,16 +162,14 @@ class RolloutController:
 
     def _use_sessions(self) -> None:
         """Keep the session features that the plan declares; another declaration begins anew."""
-        plan, service = self._link.plan, self._service
+        plan, before = self._link.plan, self._service.sessions
         declared = None if plan is None else plan.sessions
-        before = None if service.sessions is None else service.sessions.declared
-        if declared == before:
+        if declared == (None if before is None else before.declared):
             return
         opened = None if declared is None else self._link.opened_sessions(declared)
-        if opened is not None and service.sessions is not None:
-            if not opened.adopt(service.sessions):
-                _log.info("session features are %s now: sessions begin anew", opened.declared.ref)
-        service.use_sessions(opened)
+        if opened is not None and before is not None and not opened.adopt(before):
+            _log.info("session features are %s now: sessions begin anew", opened.declared.ref)
+        self._service.use_sessions(opened)
         self._link.clear_sessions()
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:

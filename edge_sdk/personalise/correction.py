@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
 
-Odds = Callable[[Sequence[float], Vector], tuple[list[float], float] | None]
-"""Returns what the unit's probabilities are proportional to [C], and its sum, of the release's
-probabilities [C] and φ [d]; ``None`` where that is not finite.
+Odds = Callable[[Sequence[float], Vector], tuple[list[float], float, int] | None]
+"""Returns what the unit's probabilities are proportional to [C], its sum, and the class of the
+largest, of the release's probabilities [C] and φ [d]; ``None`` where that is not finite.
 """
+
+UNROLLED: Final = 32
+"""Classes up to which the loop over them is unrolled."""
 
 SMALLEST, LARGEST = 1e-30, 1e30
 """Sums of odds outside of which the release's own answer serves: φ is far from all that was seen,
@@ -68,23 +72,57 @@ class Correction:
 
 
 def _odds(power: float, matrix: Vector, offset: Vector, floor: float) -> Odds:
+    if len(offset) <= UNROLLED:
+        return _maker(len(offset))(matrix.dot, power, floor, *offset.tolist())
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
     times, offsets, exp = matrix.dot, offset.tolist(), math.exp
-    least, most = SMALLEST, LARGEST
 
-    def odds(scores: Sequence[float], phi: Vector) -> tuple[list[float], float] | None:
+    def odds(scores: Sequence[float], phi: Vector) -> tuple[list[float], float, int] | None:
         try:
             # Written so that a NaN stays one.
             found = [
                 (floor if p < floor else p) ** power * exp(z + o)
-                for p, z, o in zip(scores, times(phi).tolist(), offsets)  # noqa: B905 - 0.1 µs
+                for p, z, o in zip(scores, times(phi).tolist(), offsets, strict=True)
             ]
         except OverflowError:
             return None
         total = sum(found)
-        return (found, total) if least < total < most else None
+        finite = SMALLEST < total < LARGEST
+        return (found, total, found.index(max(found))) if finite else None
 
     return odds
+
+
+@functools.lru_cache(UNROLLED)
+def _maker(classes: int) -> Callable[..., Odds]:
+    """Return a function that makes the same for ``classes`` classes with its loop unrolled, which
+    saves a microsecond of nearly three; the text that is compiled has no input but their number.
+    """
+    each = range(classes)
+    terms = (
+        f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each
+    )
+    larger = "".join(f"        if q{i} > top: top, best = q{i}, {i}\n" for i in each[1:])
+    text = f"""
+def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
+    def odds(scores, phi):
+        {", ".join(f"p{i}" for i in each)} = scores
+        {", ".join(f"z{i}" for i in each)} = times(phi).tolist()
+        try:
+            {"; ".join(terms)}
+        except OverflowError:
+            return None
+        total = {" + ".join(f"q{i}" for i in each)}
+        if not least < total < most:
+            return None
+        top, best = q0, 0
+{larger}        return [{", ".join(f"q{i}" for i in each)}], total, best
+    return odds
+"""
+    names: dict[str, Any] = {"exp": math.exp, "least": SMALLEST, "most": LARGEST}
+    exec(compile(text, "<odds of a correction>", "exec"), names)  # noqa: S102
+    made: Callable[..., Odds] = names["made"]
+    return made
 
 
 class NumberCorrection(NamedTuple):

@@ -12,9 +12,11 @@ Invariants:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from edge_sdk.personalise.contributions import Contributions
 from edge_sdk.personalise.guard import Guard
 from edge_sdk.personalise.personal_kind import (
     PersonalKind,
@@ -24,8 +26,8 @@ from edge_sdk.personalise.personal_kind import (
 )
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.personaliser import Personaliser
-from edge_sdk.personalise.unit_secret import secret_in
-from edge_sdk.personalise.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
+from edge_sdk.personalise.units.unit_secret import secret_in
+from edge_sdk.personalise.units.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.model.release import Release
     from edge_sdk.personalise.unit_state import UnitState
-    from edge_sdk.personalise.unit_store import Units
+    from edge_sdk.personalise.units.unit_space import UnitSpace
 
 _log = Log(__name__)
 
@@ -64,8 +66,9 @@ class _InForce(NamedTuple):
     """A prior whose units are asked: its kind, and the guard of the device for its generation."""
 
     kind: PersonalKind
-    units: Units[UnitState]
+    units: UnitSpace[UnitState]
     generation: int
+    contributions: Contributions | None
 
 
 class ModelPersonalisation:
@@ -118,7 +121,9 @@ class ModelPersonalisation:
         guard = self._guard(model, before)
         kind = PersonalKind(model, guard, serves=terms.mode == "on")
         units = self.store.space(basis, kind)
-        self._in_force[basis] = _InForce(kind, units, prior.generation)
+        self._in_force.pop(basis, None)  # the newest is the last
+        contributions = self._contributions(prior, terms, attributes)
+        self._in_force[basis] = _InForce(kind, units, prior.generation, contributions)
         self._tell_reset(basis, prior)
         return Personaliser(release, self.store, units, kind, self._clock)
 
@@ -148,7 +153,11 @@ class ModelPersonalisation:
 
     def collect(self, now: float) -> list[Body]:
         """Return the reports of sums over units that are due at ``now``, Unix seconds."""
-        return []
+        bodies: list[Body] = []
+        for each in tuple(self._in_force.values()):
+            if each.contributions is not None:
+                bodies.extend(each.contributions.collect(now, partial(_summaries, each)))
+        return bodies
 
     def save(self) -> None:
         """Write what was learned now."""
@@ -170,6 +179,16 @@ class ModelPersonalisation:
         """Write what was learned, and close the file."""
         self.save()
         self.store.close()
+
+    def _contributions(
+        self, prior: PersonalPrior, terms: Personalisation, attributes: Mapping[str, str]
+    ) -> Contributions | None:
+        """Return what this device adds to the hub's sums; ``None`` on a device without a hub."""
+        if self._places.state is None:
+            return None
+        cohort = attributes.get(prior.attribute or "", "")
+        known = cohort if cohort in prior.cohorts else ""
+        return Contributions(self._places.state, prior, terms, known)
 
     def _guard(self, model: PersonalModel, before: _InForce | None) -> Guard:
         """Return the guard of all units, which goes on as long as the prior is the same."""
@@ -203,6 +222,12 @@ class ModelPersonalisation:
         )
         _log.info("%s", text)
         self._reset = (self._clock(), text)
+
+
+def _summaries(of: _InForce) -> Iterator[Any]:
+    """Yield a summary of each unit, one after the other."""
+    for state in of.units.each():
+        yield of.kind.model.summary(state)
 
 
 def _note_name(prior: PersonalPrior) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.personalise.unit_store import Unit
+from edge_sdk.personalise.units.unit_space import HeldUnit
 from edge_sdk.telemetry.label_join import is_number
 
 BYTES: Final = 2 << 20
@@ -33,7 +33,7 @@ class Waiting(NamedTuple):
         personalised: a correction was served.
     """
 
-    unit: Unit
+    unit: HeldUnit
     phi: NDArray[np.float32]
     base: Any
     personalised: bool
@@ -42,7 +42,7 @@ class Waiting(NamedTuple):
 class WaitingBatch(NamedTuple):
     """The same of N rows of a batch: φ [N, d], probabilities [N, C] or numbers [N]."""
 
-    unit: Unit
+    unit: HeldUnit
     phi: NDArray[np.float32]
     base: NDArray[Any]
     personalised: NDArray[np.bool_]
@@ -63,7 +63,7 @@ class Pending:
     def __init__(self, size: int, classes: int) -> None:
         room = BYTES // (4 * size + 24 * max(classes, 1) + _OBJECTS)
         count = max(LEAST, min(MOST, room))
-        self.slots: list[tuple[int, Unit, bytes, Any, bool] | None] = [None] * count
+        self.slots: list[tuple[int, HeldUnit, bytes, Any, bool] | None] = [None] * count
         self._batches: OrderedDict[int, WaitingBatch] = OrderedDict()
 
     def put(self, number: int, waiting: Waiting) -> None:

@@ -58,9 +58,13 @@ class PersonalKind:
         """
         before, model = state.guard.serving, self.model
         if model.prior.classes is None:
-            outcome = model.learn_number(state, waiting.base, target, now)
+            outcome = model.learn_number(
+                state, waiting.base, target, now, served=waiting.personalised
+            )
         else:
-            outcome = model.learn(state, waiting.phi, waiting.base, int(target), now)
+            outcome = model.learn(
+                state, waiting.phi, waiting.base, int(target), now, served=waiting.personalised
+            )
         model.guard_device(self.guard, outcome)
         if before != state.guard.serving:
             self.taken_back += before

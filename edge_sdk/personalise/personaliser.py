@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from edge_sdk.model.release import Release
     from edge_sdk.personalise.outcome import Outcome
     from edge_sdk.personalise.personal_kind import PersonalKind
+    from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
     from edge_sdk.personalise.unit_state import UnitState
-    from edge_sdk.personalise.unit_store import Unit, Units, UnitStore
+    from edge_sdk.personalise.units.unit_store import UnitStore
 
 
 @functools.lru_cache(64)
@@ -42,7 +43,7 @@ def personal_origin(origin: Origin) -> Origin:
 class Answer(NamedTuple):
     """An answer for a unit: the release's own (``base``), φ, and what was served in its place."""
 
-    unit: Unit
+    unit: HeldUnit
     base: Prediction
     phi: NDArray[np.float32] | None
     served: Prediction | None
@@ -68,7 +69,7 @@ class Personaliser:
         self,
         release: Release,
         store: UnitStore,
-        units: Units[UnitState],
+        units: UnitSpace[UnitState],
         kind: PersonalKind,
         clock: Callable[[], float],
     ) -> None:
@@ -82,7 +83,7 @@ class Personaliser:
         self.pending = Pending(size, len(prior.labels))
 
     def answer(
-        self, unit: Unit, base: Prediction, row: Any, outputs: Mapping[str, NDArray[Any]]
+        self, unit: HeldUnit, base: Prediction, row: Any, outputs: Mapping[str, NDArray[Any]]
     ) -> Answer:
         """Return the unit's own answer where it serves, and what a label will teach.
 
@@ -99,7 +100,7 @@ class Personaliser:
         return Answer(unit, base, phi, self.corrected(unit, base, phi))
 
     def corrected(
-        self, unit: Unit, base: Prediction, phi: NDArray[np.float32] | None
+        self, unit: HeldUnit, base: Prediction, phi: NDArray[np.float32] | None
     ) -> Prediction | None:
         """Return the unit's own answer; ``None`` where the release's serves.
 
@@ -120,10 +121,8 @@ class Personaliser:
         found = correction.odds(plain_scores(base), phi)
         if found is None:
             return None
-        odds, total = found
-        largest = max(odds)
-        label = self._classes[odds.index(largest)]
-        return Prediction.of(origin, 0, label, largest / total, odds)
+        odds, total, best = found
+        return Prediction.of(origin, 0, self._classes[best], odds[best] / total, odds)
 
     def remember(self, answer: Answer) -> None:
         """Keep a numbered answer for the label that may come."""
@@ -145,7 +144,7 @@ class Personaliser:
 
     def batch(
         self,
-        unit: Unit,
+        unit: HeldUnit,
         base: BatchPrediction,
         rows: NDArray[Any] | None,
         outputs: Mapping[str, NDArray[Any]],
@@ -172,7 +171,7 @@ class Personaliser:
         return served, WaitingBatch(unit, phi, numbers, finite)
 
     def _corrected_rows(
-        self, unit: Unit, numbers: NDArray[Any], phi: NDArray[np.float32]
+        self, unit: HeldUnit, numbers: NDArray[Any], phi: NDArray[np.float32]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         correction = unit.answer
         if correction is None or (len(self._classes) == 0) != (numbers.ndim == 1):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from edge_sdk.contract.messages import Body
     from edge_sdk.contract.serving_terms import Personalisation
-    from edge_sdk.personalise.unit_store import UnitStore
+    from edge_sdk.personalise.units.unit_store import UnitStore
     from edge_sdk.serving.predictor import Predictor
 
 SPACE: Final = "rankings"

@@ -20,12 +20,12 @@ from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_ori
 
 if TYPE_CHECKING:
     from edge_sdk.model.session import BoundRow
-    from edge_sdk.personalise.unit_store import Unit
+    from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.conclude import Conclude
     from edge_sdk.serving.fast_path import Fetch, Settle
     from edge_sdk.telemetry.monitor import Monitor
 
-Carried = tuple["Unit", bytes | None]
+Carried = tuple["HeldUnit", bytes | None]
 Phi = Callable[[Any], NDArray[np.float32]]
 
 
@@ -51,7 +51,7 @@ class PersonalSteps:
         place = np.frombuffer(bound.place, np.float32)
         phi = self._personal.reader.bound(place, bound.outputs)
         if answers.classes and self._settle is None:
-            return fetch, self._classified(phi, kept=self._personal.reader.keeps_row)
+            return fetch, self._classified(phi, place, kept=self._personal.reader.keeps_row)
         if answers.classes:
             return fetch, self._settled(classifier(origin, answers.classes), phi)
         number = lambda values: Prediction.of(origin, 0, None, None, None, values[0])  # noqa: E731
@@ -91,12 +91,13 @@ class PersonalSteps:
 
         return conclude
 
-    def _classified(self, phi_of: Phi, *, kept: bool) -> Conclude:
+    def _classified(self, phi_of: Phi, place: NDArray[np.float32], *, kept: bool) -> Conclude:
         """Return the step for probabilities of a classifier that asks no cloud; the common one, all
         in one function for speed.
 
         Args:
             phi_of: gives φ.
+            place: input buffer.
             kept: φ is the row itself, so that nothing has to be copied for a label.
         """
         origin, classes = self._answers.model, self._answers.classes
@@ -116,7 +117,7 @@ class PersonalSteps:
             prediction._number = number = number_of()
             prediction.value = None
             prediction.outputs = NO_OUTPUTS
-            phi = phi_of(scores)
+            phi = place if kept else phi_of(scores)
             correction = unit.answer
             found = None if correction is None else correction.odds(scores, phi)
             if found is None:
@@ -127,12 +128,11 @@ class PersonalSteps:
                 prediction.confidence = confidence
             else:  # finite, and so is what it was made of
                 confidence = largest
-                odds, total = found
-                top = max(odds)
+                odds, total, best = found
                 prediction._origin = own_origin
                 prediction._scores = odds
-                prediction.label = served = classes[odds.index(top)]
-                prediction.confidence = top / total
+                prediction.label = served = classes[best]
+                prediction.confidence = odds[best] / total
             at = number % room
             slots[at] = (number, unit, row if kept else phi.tobytes(), scores, served is not None)
             if unit.gone:  # forgotten while it was answered

@@ -27,9 +27,10 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
-from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.serving.feature_join import FeatureJoin
+from edge_sdk.serving.prepared_paths import PreparedPaths
 from edge_sdk.serving.scrub import Scrub
+from edge_sdk.serving.stored_inputs import StoredInputs, nothing
 from edge_sdk.serving.stored_rows import answered
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
@@ -47,25 +48,20 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
-    from edge_sdk.packs.entity_features import EntityFeatures, StoredFeatures
-    from edge_sdk.packs.entity_predictions import EntityPredictions
+    from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.personalise.personaliser import Personaliser
-    from edge_sdk.personalise.unit_store import Unit
+    from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.entity_answers import EntityAnswerer
+    from edge_sdk.serving.fast_path import FastPath
     from edge_sdk.serving.session_join import SessionJoin
-    from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.groups import GroupValues
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
-def _nothing(entity: str) -> None:
-    """Give no precomputed answer: there are none here."""
-
-
-class Predictor:
+class Predictor(StoredInputs, PreparedPaths):
     """Release that answers. Safe from any number of threads.
 
     Args:
@@ -121,7 +117,7 @@ class Predictor:
         self.errors, self.trouble = 0, ""
         self.entities: EntityAnswerer | None = None
         self.sessions: SessionJoin | None = None
-        self.precomputed: Callable[[str], Prediction | None] = _nothing
+        self.precomputed: Callable[[str], Prediction | None] = nothing
         self.stateful = bool(manifest.signature.state)
         self.model = model or Model.load(release, options, lean=True)
         self.model.on_unload(self._unbind)
@@ -193,45 +189,6 @@ class Predictor:
                 return prediction
         return self.predict_any(x, groups=groups)
 
-    def predict_for(
-        self,
-        name: str,
-        x: Any,
-        groups: GroupValues | None = None,
-        deadline_ms: float | None = None,
-    ) -> Prediction:
-        """Answer one input for a unit, whose own correction serves where it may.
-
-        Args:
-            name: of the unit, checked.
-            x: the input, as for :meth:`predict`.
-            groups: likewise.
-            deadline_ms: as for :meth:`predict_any`.
-
-        Raises:
-            InputError: the input does not fit the model; the model did not run.
-            ReleaseError: the model failed on it.
-        """
-        personal = self.personal
-        if personal is None:
-            return self.predict_any(x, deadline_ms=deadline_ms, groups=groups)
-        unit = personal.hot.get(name) or personal.find(name)
-        unit.used = True
-        try:
-            fast: FastPath | None = self._local.personal
-        except AttributeError:
-            fast = self._bound_for(personal)
-        if fast is not None and deadline_ms is None:
-            try:
-                codes = None if groups is None else self.monitor.grouping.encode(groups)
-                prediction = fast(x, (unit, codes))
-            except EdgeError as error:
-                self._count(error)
-                raise
-            if prediction is not None:
-                return prediction
-        return self.predict_any(x, deadline_ms=deadline_ms, groups=groups, unit=unit)
-
     def predict_any(
         self,
         x: Any,
@@ -239,7 +196,7 @@ class Predictor:
         deadline_ms: float | None = None,
         state: RecurrentState | None = None,
         groups: GroupValues | None = None,
-        unit: Unit | None = None,
+        unit: HeldUnit | None = None,
     ) -> Prediction:
         """Answer one input on the general path.
 
@@ -314,93 +271,6 @@ class Predictor:
         nothing: list[Any] = [None] * len(inputs)
         lists = [nothing if column is None else column.tolist() for column in columns]
         return lists[0], lists[1], lists[2]
-
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
-        if pack is None:
-            self.entities, self.precomputed = None, _nothing
-            return
-        from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
-
-        self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
-        self.precomputed = self.entities.stored
-
-    def use_sessions(self, sessions: SessionStore | None) -> None:
-        """Join the features of ``sessions`` from the next call on; ``None`` for none."""
-        if sessions is None:
-            self.sessions = None
-            return
-        from edge_sdk.serving.session_join import SessionJoin  # only where there are some
-
-        names = {column.name for column in self._schema.columns}
-        self.sessions = SessionJoin(sessions, names, self.monitor)
-
-    def by_entity(self, entity: str, streaming: Any) -> tuple[Prediction | None, Any]:
-        """Return the row that the model is to answer for an entity, or else another answer.
-
-        Args:
-            entity: its name, of which :attr:`precomputed` gave no answer if it comes alone.
-            streaming: features by column name that come with the call; ``None`` for none. With
-                them the model answers: what is precomputed does not know them.
-
-        Returns:
-            ``None`` and the row of stored and streaming features by column name. Or, where the
-            model cannot be asked, a prediction and ``None``: precomputed, or the default.
-
-        Raises:
-            InputError: there is none of these, or the name or ``streaming`` is none.
-        """
-        entities = self.entities
-        if entities is None:
-            return None, self.joined(entity, streaming)
-        try:
-            joined = self._features_of.join(entity, streaming)
-            self._inputs.check(joined.row)
-        except InputError as error:
-            return self._without_model(entity, streaming, entities, error), None
-        self._features_of.count(joined)
-        return None, joined.row
-
-    def _without_model(
-        self, entity: str, streaming: Any, entities: EntityAnswerer, error: InputError
-    ) -> Prediction:
-        """Return the answer of an entity that the model cannot give; raise why, if there is none.
-
-        What comes with the call and does not fit is refused: another answer would hide that.
-        """
-        if streaming is None or error.kind == "entity":
-            try:
-                found = entities.stored(entity) or entities.default(entity)
-            except InputError as wrong_name:
-                self._count(wrong_name)
-                raise
-            if found is not None:
-                return found
-            error = InputError("entity", f"{entities.why_none(entity)}; {error}")
-        self._count(error)
-        raise error
-
-    def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
-        """Return the row of stored features of ``entity`` and ``streaming`` ones, by column name.
-
-        Raises:
-            InputError: there are no batch features here, or ``streaming`` is not a mapping.
-        """
-        try:
-            joined = self._features_of.join(entity, streaming)
-        except InputError as error:
-            self._count(error)
-            raise
-        self._features_of.count(joined)
-        return joined.row
-
-    def stored(self, entity: str) -> StoredFeatures:
-        """Return what is stored of an entity, and how old it is.
-
-        Raises:
-            InputError: there are no batch features here, or none can be read.
-        """
-        return self._features_of.stored(entity)
 
     def predict_batch(
         self,
@@ -492,38 +362,6 @@ class Predictor:
         for file in (self._pack, self._features):
             if file is not None:
                 file.close()
-
-    def _prepare(self, personal: Personaliser | None = None) -> FastPath | None:
-        if self.asks_cloud and self._rule.first:
-            return None  # the cloud answers first: there is nothing to make fast
-        settle = self._settle if self.asks_cloud else None
-        parts = (self.model, self._schema, self._answers, self.monitor)
-        return prepare(*parts, pack=self._pack, settle=settle, personal=personal)
-
-    def _bound(self) -> FastPath | None:
-        """Return the fast path of the calling thread, which had none."""
-        # Taken before: if the model is unloaded meanwhile, what is bound to it goes with this one.
-        local = self._local
-        try:
-            fast = local.fast = self._prepare()
-        except EdgeError as error:
-            self._count(error)
-            raise
-        return fast
-
-    def _bound_for(self, personal: Personaliser) -> FastPath | None:
-        """Return the same for units."""
-        local = self._local
-        try:
-            fast = local.personal = self._prepare(personal)
-        except EdgeError as error:
-            self._count(error)
-            raise
-        return fast
-
-    def _unbind(self) -> None:
-        """Give up the buffers of all threads: the model is unloaded."""
-        self._local = threading.local()
 
     def _count(self, error: EdgeError) -> None:
         if isinstance(error, ReloadError):

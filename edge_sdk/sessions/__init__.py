@@ -1,1 +1,1 @@
-"""Running features of sessions: kept of what the application tells of a unit, joined in predictions."""
+"""Running features of sessions, kept of what applications tell of units."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.errors import StateError
-from edge_sdk.personalise.unit_file import StoredUnit, UnitFile
+from edge_sdk.personalise.units.unit_file import StoredUnit, UnitFile
 from edge_sdk.sessions.session_file import SESSIONS_FILE, remove_sessions
 
 SAVE_SECONDS: Final = 30.0

@@ -52,4 +52,6 @@ def read_declaration(source: Any) -> SessionFeatures:
     except OSError as error:
         raise InputError("opening", f"{path}: cannot read it; {reason_of(error)}") from error
     except ContractError as error:
-        raise InputError("opening", f"{path}: expected declared session features; {error}") from error
+        raise InputError(
+            "opening", f"{path}: expected declared session features; {error}"
+        ) from error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.limits import LATEST
 from edge_sdk.errors import InputError
 from edge_sdk.model.values import is_moment, seconds_of
-from edge_sdk.sessions.running_features import Reader, RunningFeatures, RunningState
+from edge_sdk.sessions.running_features import FeatureReader, RunningFeatures, RunningState
 
 if TYPE_CHECKING:
     from edge_sdk.contract.personal.session_features import SessionFeatures
@@ -65,7 +65,7 @@ class SessionStore:
         return self.rules.declared
 
     def adopt(self, other: SessionStore) -> bool:
-        """Go on with the sessions of a store that is closed, if they are of the same rules.
+        """Go on with the sessions of a store that ends now, if they are of the same rules.
 
         Returns:
             Whether they are.
@@ -76,6 +76,7 @@ class SessionStore:
             for unit, state in other._sessions.items():
                 if unit not in self._sessions:
                     self._add(unit, state)
+            other._changed.clear()  # what is stored of them is this one's from now on
             if self._kept is not None:
                 self._changed.update(self._sessions)
             self._make_room()
@@ -109,7 +110,7 @@ class SessionStore:
                 self._make_room()
 
     def values(
-        self, unit: str, readers: tuple[Reader, ...] | None = None
+        self, unit: str, readers: tuple[FeatureReader, ...] | None = None
     ) -> tuple[dict[str, Any], bool]:
         """Return the features of a unit now, and whether it has a session; else the defaults.
 

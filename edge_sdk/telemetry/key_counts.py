@@ -76,13 +76,18 @@ class OutcomesByBucket:
     """Labels and rewards that came for one window."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros((3, BUCKETS), np.int64)
+        self._counts = np.zeros((5, BUCKETS), np.int64)
         self._rewards = np.zeros((2, BUCKETS))
 
     def add_label(self, bucket: int, own_correct: bool) -> None:
         """Count one label of the on-device model's own answer."""
         self._counts[0, bucket] += 1
         self._counts[1, bucket] += own_correct
+
+    def add_served(self, bucket: int, correct: bool) -> None:
+        """Count one label of what was served."""
+        self._counts[3, bucket] += 1
+        self._counts[4, bucket] += correct
 
     def add_reward(self, bucket: int, reward: float) -> None:
         """Count one numeric outcome."""
@@ -91,11 +96,11 @@ class OutcomesByBucket:
 
     def report(self) -> BucketOutcomes:
         """Return what the report of labels has of it."""
-        labelled, correct, rewards = map(_column, self._counts)
+        labelled, correct, rewards, *served = map(_column, self._counts)
         sums: list[tuple[Any, ...]] = [(), ()]
         if rewards:  # sums of 0 have their squares, which are not
             sums = [tuple(row.tolist()) for row in self._rewards]
-        return BucketOutcomes(labelled, correct, rewards, *sums)
+        return BucketOutcomes(labelled, correct, rewards, *sums, *served)
 
 
 def _count(buckets: Buckets) -> NDArray[np.int64]:

@@ -199,6 +199,8 @@ def join(
         return
     own_right = is_right(own, label, rules.right_within)
     outcomes.add_label(source, right, own_right)
+    if bucket != NO_BUCKET:
+        outcomes.of_buckets().add_served(bucket, right)
     if own_right is None:
         return
     for group in groups:
@@ -489,12 +491,14 @@ class LabelJoin:
                 by_window.setdefault(int(made.windows[at]), []).append(prediction)
         return by_window
 
-    def take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
-        """Return outcomes by window start and the count of unmatched labels since the last call."""
+    def take_outcomes(self, start: int) -> tuple[dict[int, LabelOutcomes], int]:
+        """Return outcomes by window start and the count of unmatched labels since the last call;
+        where there are such labels alone with the empty outcomes of the window ``start``.
+        """
         taken, unmatched = dict(self.outcomes), self.unmatched
         self.outcomes.clear()
         self.unmatched = 0
-        return taken, unmatched
+        return taken or ({start: LabelOutcomes()} if unmatched else {}), unmatched
 
 
 def is_number(text: str) -> bool:

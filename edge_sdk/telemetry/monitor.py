@@ -33,7 +33,7 @@ from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_check import LabelCheck
-from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
+from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope
 from edge_sdk.telemetry.ring_records import (
     AT,
@@ -44,6 +44,7 @@ from edge_sdk.telemetry.ring_records import (
     RingColumns,
     RingRecord,
     batch_answers,
+    instead_of,
     taken,
 )
 from edge_sdk.telemetry.shared_inputs import shared_inputs
@@ -184,13 +185,10 @@ class Monitor:
         prediction._number = number = self._next_number()
         served: Any = None
         if personal is not None:
-            personal._number = number
-            served = personal.value if personal.label is None else personal.label
+            personal._number, served, own = number, *instead_of(prediction, personal, own)
         if not self._enabled:
             return
         origin, label = prediction._origin, prediction.label
-        if served is not None and label is None and origin.source == "model":
-            own = prediction.value  # type: ignore[assignment]
         if origin.multilabel is not None:
             label = prediction.compared
             own = label if origin.source == "model" else None
@@ -302,15 +300,9 @@ class Monitor:
                 last = final and start == ended[-1]
                 bodies.extend(self._reports.window(start, self._windows.pop(start), final=last))
             if turned:
-                bodies.extend(self._reports.outcomes(*self._take_outcomes()))
+                bodies.extend(self._reports.outcomes(*self._label_join.take_outcomes(self._current)))
                 bodies.extend(self.shared.take())
             return bodies
-
-    def _take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
-        outcomes, unmatched = self._label_join.take_outcomes()
-        if unmatched and not outcomes:
-            outcomes = {self._start(self._clock()): LabelOutcomes()}
-        return outcomes, unmatched
 
     def _start(self, at: float) -> int:
         return int(at // self._reporting.window_seconds) * self._reporting.window_seconds

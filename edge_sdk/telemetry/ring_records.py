@@ -15,7 +15,7 @@ from edge_sdk.telemetry.label_join import AnswerColumns
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
-    from edge_sdk.model.prediction import BatchPrediction
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.telemetry.groups import Codes
     from edge_sdk.telemetry.key_counts import Buckets, CallingKey
     from edge_sdk.telemetry.tensor_watch import Excerpt
@@ -77,6 +77,19 @@ class RingRecord(NamedTuple):
     bucket: int | None = None
     excerpt: Excerpt | None = None
     personal: Label | float | None = None
+
+
+def instead_of(base: Prediction, personal: Prediction, own: Any) -> tuple[Any, Any]:
+    """Return what a record has as ``personal`` and ``own``.
+
+    Args:
+        base: the release's answer.
+        personal: the same corrected for a unit, which was served.
+        own: the on-device model's label.
+    """
+    if personal.label is not None:
+        return personal.label, own
+    return personal.value, base.value if base.source == "model" else None
 
 
 BY_ENTITY: Final = ("by entity",)

@@ -40,6 +40,12 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SET", help="Only these sets; default all of these entities."),
 ]
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events", metavar="FILE", help="Log of events (Parquet or CSV), for a set of sessions."
+    ),
+]
 Ages = Annotated[bool, typer.Option("--ages", help="Also how old the values were, in seconds.")]
 Ago = Annotated[
     float | None,
@@ -91,6 +97,8 @@ def _apply(hub: HubAddress, file: types.YamlFile) -> Result:
     raw = file.read_bytes()
     parse_set(text_of(raw, str(file)), str(file))  # mistakes with the lines of this file
     answer = hub.client().response("PUT", "features", raw).json()
+    for text in answer["warnings"]:
+        warn(text)
     return Result(answer, lambda a: f"{a['ref']}: declared")
 
 
@@ -123,26 +131,69 @@ def _compute(hub: HubAddress, name: Set, ago: Ago = None) -> Result:
 
 
 def _join(
-    hub: HubAddress, labels: Rows, as_of: AsOf, out: Out, sets: Sets = None, ages: Ages = False
+    hub: HubAddress,
+    labels: Rows,
+    as_of: AsOf,
+    out: Out,
+    sets: Sets = None,
+    ages: Ages = False,
+    events: Events = None,
 ) -> Result:
     """Write labels with what serving would have had at their moments."""
     from edge_sdk.system.files import write_atomic
 
     raw = _checked_rows(labels)
-    query = {"as_of": as_of, "sets": sets or None, "ages": ages or None}
+    query = {"as_of": as_of, "ages": ages or None}
     with busy(f"joining {labels}"):
-        answer = hub.client(timeout=PATIENT_SECONDS).response("POST", "features/join", raw, **query)
-    write_atomic(out, answer.content)
-    counts = dict(each.split("=") for each in answer.headers.get(COVERAGE, "").split())
-    rows = [(ref, *map(int, text.split("/"))) for ref, text in counts.items()]
+        if events is None:
+            rows, content = _joined(hub, raw, sets=sets or None, **query)
+            write_atomic(out, content)
+        else:
+            rows = _joined_with_events(hub, raw, events, out, sets or [], query)
     data = {"file": str(out), "sets": [dict(zip(_COVERAGE, row, strict=True)) for row in rows]}
     return Result(data, lambda d: [TextTable(_COVERAGE, rows), f"wrote {d['file']}"])
 
 
+def _joined(hub: HubAddress, raw: bytes, **query: Any) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return what labels got of each set, and the file that the hub made of them."""
+    answer = hub.client(timeout=PATIENT_SECONDS).response("POST", "features/join", raw, **query)
+    counts = dict(each.split("=") for each in answer.headers.get(COVERAGE, "").split())
+    return [(ref, *map(int, text.split("/"))) for ref, text in counts.items()], answer.content
+
+
+def _joined_with_events(
+    hub: HubAddress, raw: bytes, events: Path, out: Path, sets: list[str], query: dict[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Write labels joined by the hub with sets of rows, and here with those of sessions."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    from cloud_hub.cli.data.session_join import chosen_sets, join_sessions
+    from cloud_hub.features.row_files import read_rows, write_parquet
+
+    rows: list[tuple[Any, ...]] = []
+    known = hub.client().get("features")
+    texts = {each["declared"]["entity"] for each in known}
+    table = read_rows(raw, "labels", texts)
+    chosen = chosen_sets(known, table.column_names, sets)
+    if chosen.with_rows:
+        rows, content = _joined(hub, raw, sets=chosen.with_rows, **query)
+        table = pq.read_table(io.BytesIO(content))
+    table, coverage = join_sessions(table, chosen.of_sessions, events, query["as_of"])
+    write_parquet(table, out)
+    return [*rows, *((c.ref, c.rows, c.defaulted, c.stale) for c in coverage)]
+
+
 def _export(hub: HubAddress, name: Set, out: Out) -> Result:
-    """Write all rows of a set to a Parquet file."""
+    """Write all rows of a set to a Parquet file; of sessions, what devices are given (JSON)."""
+    from edge_sdk.contract.codec import encode
     from edge_sdk.system.files import write_atomic
 
+    source = hub.client().get(f"features/{name}")["declared"]["source"]
+    if source is not None and source["session"] is not None:
+        write_atomic(out, encode(hub.client().get(f"features/{name}/sessions")))
+        return Result({"file": str(out)}, lambda d: f"wrote {d['file']}")
     write_atomic(out, hub.client(timeout=PATIENT_SECONDS).fetch(f"features/{name}/rows"))
     return Result({"file": str(out)}, lambda d: f"wrote {d['file']}")
 
@@ -163,7 +214,7 @@ def _put(
 ) -> Result:
     """Give a model features by hand, without a declared set and its history."""
     # The file is read and checked here: a mistake in line 1,000,000 is told before the upload.
-    from cloud_hub.features.reading import parse_defaults, read_csv
+    from cloud_hub.features.table import parse_defaults, read_csv
     from edge_sdk.contract.codec import encode
 
     table = read_csv(file, parse_defaults(default or []))
@@ -215,6 +266,11 @@ def _set_view(status: dict[str, Any]) -> View:
     declared = status["declared"]
     lines = [f"{status['ref']}: {declared['description'] or 'features'} of {declared['entity']}"]
     lines.append(f"  owner: {declared['owner']}")
+    session = (declared["source"] or {}).get("session")
+    if session is not None:
+        lines.append(f"  computed on devices, of events with {pairs(session['fields'])}")
+        lines.append(f"  a session is over after {session['idle_seconds']:,.0f} s without an event")
+        return ["\n".join(lines), _running_table(declared), _uses_table(status)]
     lines.append(f"  rows: {status['rows']:,}, {status['bytes']:,} bytes")
     lines.append(f"  from {local_time(status['since'])} to {local_time(status['until'])}")
     if status["stale"]:
@@ -222,6 +278,32 @@ def _set_view(status: dict[str, Any]) -> View:
     features = [
         (f["name"], f["dtype"], f["default"], f["description"]) for f in declared["features"]
     ]
+    return [
+        "\n".join(lines),
+        TextTable(("feature", "dtype", "default", "description"), features),
+        _uses_table(status),
+    ]
+
+
+def _running_table(declared: dict[str, Any]) -> TextTable:
+    """Return the features of sessions with their terms."""
+    rows = []
+    for each in declared["features"]:
+        terms = {
+            "window": each["window_seconds"],
+            "half-life": each["half_life_seconds"],
+            "nth": each["nth"] if each["kind"] == "last" else None,
+            "up to": each["most"] if each["kind"] == "distinct" else None,
+            **each["where"],
+        }
+        told = pairs({name: value for name, value in terms.items() if value is not None})
+        of = (each["kind"], each["field"], told)
+        rows.append((each["name"], each["dtype"], *of, each["default"], each["description"]))
+    columns = ("feature", "dtype", "kind", "field", "terms", "default", "description")
+    return TextTable(columns, rows)
+
+
+def _uses_table(status: dict[str, Any]) -> TextTable:
     uses = [
         (
             f"{u['model']} {u['version']}",
@@ -231,11 +313,7 @@ def _set_view(status: dict[str, Any]) -> View:
         )
         for u in status["uses"]
     ]
-    return [
-        "\n".join(lines),
-        TextTable(("feature", "dtype", "default", "description"), features),
-        TextTable(("release", "use", "set", "since"), uses, empty="no release uses it yet"),
-    ]
+    return TextTable(("release", "use", "set", "since"), uses, empty="no release uses it yet")
 
 
 def _skew_view(report: dict[str, Any]) -> View:

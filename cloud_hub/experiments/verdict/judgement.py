@@ -28,8 +28,8 @@ FEW_DEVICES: Final = 10
 """With fewer devices on an arm, how much devices differ is hardly known; figures say so."""
 
 RANGES: Final[Mapping[Measure, float]] = {
-    "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0, "mae": 0.0,
-    "rmse": 0.0,
+    "accuracy": 1.0, "served_accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0,
+    "energy": 0.0, "mae": 0.0, "rmse": 0.0,
 }  # fmt: skip
 """Of one outcome of each measure; 0 where it has none."""
 
@@ -124,7 +124,7 @@ def judge_arm(
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
     test = classical.welch
-    if outcome.metric in ("accuracy", "errors"):
+    if RANGES[outcome.metric]:  # a share
         test = classical.two_proportion_z
     return replace(
         judged,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +18,29 @@ from cloud_hub.statistics.samples import Floats
 Seat = tuple[str, str]
 """An arm and a device."""
 
+OF_ALL_AGES: Final = ("right", "served", "served right")
+"""Counts of labels that are not told apart by age."""
+
 
 @dataclass(frozen=True)
 class LabelTable:
     """Windows of an experiment by hour; ``seat`` says of which of the ``seats`` (arm, device) each
-    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
+    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N]. ``served``
+    are labels of what was served, and how many of them were right, [N, 2].
     """
 
     seats: tuple[Seat, ...]
     seat: NDArray[np.int64]
     start: NDArray[np.int64]
     windows: WindowLabels
+    served: Floats
 
     def only(self, chosen: NDArray[np.bool_]) -> LabelTable:
         """Return some of the rows; ``chosen`` is [N]."""
         return LabelTable(
-            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
-        )
+            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen),
+            self.served[chosen],
+        )  # fmt: skip
 
     def since(self, start: int, seats: Collection[Seat]) -> LabelTable:
         """Return the rows of some seats, since a step began.
@@ -67,7 +74,7 @@ class LabelTableBuilder:
 
     def __init__(self) -> None:
         self._seats: dict[Seat, int] = {}
-        self._rows: list[tuple[int, int, int, float, float]] = []
+        self._rows: list[tuple[float, ...]] = []
         self._ages: list[tuple[int, int, float]] = []
 
     def add(
@@ -86,19 +93,21 @@ class LabelTableBuilder:
             start: of the row that they were recorded in, Unix seconds.
             ended: end of the hour, Unix seconds.
             answers: number of them.
-            came: labels by bin of age, and the ``right`` ones of all.
+            came: labels by bin of age, and the ``right`` ones of all; and those of what was
+                ``served``, with the ones that were ``served right``.
         """
         at = len(self._rows)
         number = self._seats.setdefault(seat, len(self._seats))
-        self._rows.append((number, start, ended, answers, came.get("right", 0.0)))
-        self._ages += [(at, int(age), n) for age, n in came.items() if age != "right"]
+        of_all = (came.get(name, 0.0) for name in OF_ALL_AGES)
+        self._rows.append((number, start, ended, answers, *of_all))
+        self._ages += [(at, int(age), n) for age, n in came.items() if age not in OF_ALL_AGES]
 
     def build(self) -> LabelTable:
         """Return what was added."""
-        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 7)
         labelled = np.zeros((len(rows), AGES))
         ages = np.array(self._ages, dtype=np.float64).reshape(-1, 3)
         labelled[ages[:, 0].astype(np.int64), ages[:, 1].astype(np.int64)] = ages[:, 2]
         seat, start = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
         windows = WindowLabels(rows[:, 2], rows[:, 3], labelled, rows[:, 4])
-        return LabelTable((*self._seats,), seat, start, windows)
+        return LabelTable((*self._seats,), seat, start, windows, rows[:, 5:])

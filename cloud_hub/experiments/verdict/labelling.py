@@ -28,7 +28,7 @@ from cloud_hub.experiments.verdict.evidence import (
 from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures, LabelGap
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.label_table import LabelTable
-from cloud_hub.experiments.verdict.spec import ExperimentSpec, band_of
+from cloud_hub.experiments.verdict.spec import OF_LABELS, ExperimentSpec, band_of
 from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.label_coverage import (
     COMPLETE,
@@ -84,6 +84,7 @@ def settle(
     waiting = float(step.windows.labelled.sum() - labelled.sum())
     settling = Settling(seconds, early_age(windows, seconds), round(waiting))
     accuracy = settled.by_arm(windows.correct, labelled)
+    served = settled.by_arm(settled.served[:, 1], settled.served[:, 0])
     labels: dict[Came, dict[str, dict[str, Row]]] = {
         "settled": settled.by_arm(labelled, windows.answers),
         "early": settled.by_arm(within(windows, settling.early), windows.answers),
@@ -92,7 +93,11 @@ def settle(
     return {
         name: replace(
             arm,
-            outcomes={**arm.outcomes, "accuracy": accuracy.get(name, {})},
+            outcomes={
+                **arm.outcomes,
+                "accuracy": accuracy.get(name, {}),
+                "served_accuracy": served.get(name, {}),
+            },
             labels={came: by_arm.get(name, {}) for came, by_arm in labels.items()},
         )
         for name, arm in arms.items()
@@ -244,7 +249,7 @@ def could_be_labelling(
 
 
 def _of_labels(spec: ExperimentSpec, judged: Judgement) -> bool:
-    return any(o.name == judged.outcome and o.metric == "accuracy" for o in spec.outcomes)
+    return any(o.name == judged.outcome and o.metric in OF_LABELS for o in spec.outcomes)
 
 
 def hold_back(

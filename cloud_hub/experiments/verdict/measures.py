@@ -25,9 +25,10 @@ ENERGY: Final = (
 class ExposureSums:
     """Sums of what one device reported of one arm; each is a column of ``exposures``.
 
-    Latency is in log2 of microseconds; energy as in :data:`ENERGY`, in joules. ``error_sum`` adds
-    up by how much ``measured`` numbers of a regressor were off, ``error_squares`` and
-    ``error_fourths`` the second and fourth powers.
+    ``labelled`` and ``correct`` are of the model's own answers, those that begin with ``served`` of
+    what was served. Latency is in log2 of microseconds; energy as in :data:`ENERGY`, in joules.
+    ``error_sum`` adds up by how much ``measured`` numbers of a regressor were off,
+    ``error_squares`` and ``error_fourths`` the second and fourth powers.
     """
 
     predictions: int = 0
@@ -35,6 +36,8 @@ class ExposureSums:
     units: int = 0
     labelled: int = 0
     correct: int = 0
+    served_labelled: int = 0
+    served_correct: int = 0
     measured: int = 0
     error_sum: float = 0.0
     error_squares: float = 0.0
@@ -94,6 +97,9 @@ def outcomes_of(sums: Mapping[str, ExposureSums]) -> dict[Measure, dict[str, Row
     outcomes: dict[Measure, dict[str, Row]] = {
         # Of 0 and 1 the squares are the values themselves.
         "accuracy": {d: (s.labelled, s.correct, s.correct) for d, s in sums.items()},
+        "served_accuracy": {
+            d: (s.served_labelled, s.served_correct, s.served_correct) for d, s in sums.items()
+        },
         "reward": {d: (s.rewards, s.reward_sum, s.reward_squares) for d, s in sums.items()},
         "latency": {d: (s.latency_n, s.latency_sum, s.latency_squares) for d, s in sums.items()},
         "errors": {d: (s.requests, s.errors, s.errors) for d, s in sums.items()},

@@ -37,7 +37,7 @@ from cloud_hub.experiments.verdict.labelling import (
     label_figures,
 )
 from cloud_hub.experiments.verdict.measures import outcomes_of
-from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.experiments.verdict.spec import CANDIDATE, OF_LABELS, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.plan import Measure
@@ -45,6 +45,7 @@ from edge_sdk.contract.plan import Measure
 FEEDBACK: Final = "do the apps call feedback?"
 ASK: Final[Mapping[Measure, str]] = {
     "accuracy": f"{FEEDBACK} Of numbers, does the policy say reporting.right_within?",
+    "served_accuracy": f"{FEEDBACK} Of numbers, does the policy say reporting.right_within?",
     "energy": "have the devices meters? `edge status` says",
     "mae": f"{FEEDBACK} Only numbers have an error",
     "rmse": f"{FEEDBACK} Only numbers have an error",
@@ -200,7 +201,7 @@ def _waits(
 def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
     """Name an outcome that should have come long ago and did not come once; else empty."""
     for outcome in spec.outcomes if evidence.soaked >= spec.no_data_seconds else ():
-        waits = outcome.metric == "accuracy" and evidence.settling and evidence.settling.waiting
+        waits = outcome.metric in OF_LABELS and evidence.settling and evidence.settling.waiting
         if not waits and not any(a.outcomes_of(outcome.metric) for a in evidence.arms.values()):
             return (
                 f"nobody reports {outcome.metric} (outcome {outcome.name}) after "

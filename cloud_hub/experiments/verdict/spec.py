@@ -24,6 +24,9 @@ CANDIDATE: Final = "candidate"
 """The arm's name where there is only one."""
 
 STEPS: Final = (0.01, 0.05, 0.25, 0.5, 1.0)
+OF_LABELS: Final[tuple[Measure, ...]] = ("accuracy", "served_accuracy")
+"""Measures that count in settled windows alone, and that unequal labelling could bias."""
+
 ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
 """Outcomes of an experiment that declares none: accuracy may drop by two points at most."""
 
@@ -46,11 +49,16 @@ def _check_alpha(alpha: float) -> None:
 
 @dataclass(frozen=True)
 class ArmSpec:
-    """One candidate of an A/B/n test and its share of the units."""
+    """One candidate of an A/B/n test and its share of the units.
+
+    With ``personalise`` it is the version that serves: ``with`` its personal prior while the
+    control has none, or ``without`` while the control has it.
+    """
 
     name: str
     version: str
     weight: float
+    personalise: Literal["with", "without"] | None = None
 
     def __post_init__(self) -> None:
         check_name("arm", self.name)
@@ -60,6 +68,12 @@ class ArmSpec:
         least = 1 / SLOTS
         fits = least <= self.weight < 1
         require(fits, f"weight: expected {least:g} to below 1 (0.3 is 30%), got {self.weight:g}")
+
+    @property
+    def shown(self) -> str:
+        """For people: ``1.1``, or ``1.0 without personalisation``."""
+        how = "" if self.personalise is None else f" {self.personalise} personalisation"
+        return f"{self.version}{how}"
 
 
 @dataclass(frozen=True)
@@ -232,8 +246,15 @@ class ExperimentSpec:
         return (self.on_success or self._default_end) == "promote"
 
     @property
+    def tries_personalisation(self) -> bool:
+        """True if it compares one version with its personal prior and without."""
+        return any(arm.personalise is not None for arm in self.arms)
+
+    @property
     def _default_end(self) -> str:
-        return "conclude" if self.strategy == "shadow" else "promote"
+        # Whether units are personalised is the policy's to say, not a version to promote.
+        concludes = self.strategy == "shadow" or self.tries_personalisation
+        return "conclude" if concludes else "promote"
 
     @property
     def tried(self) -> tuple[ArmSpec, ...]:
@@ -245,7 +266,7 @@ class ExperimentSpec:
     @property
     def versions(self) -> str:
         """For people: ``1.1 and 1.2``."""
-        return " and ".join(arm.version for arm in self.tried)
+        return " and ".join(arm.shown for arm in self.tried)
 
     @property
     def path(self) -> tuple[StageSpec, ...]:
@@ -275,6 +296,7 @@ def _check_arms(spec: ExperimentSpec) -> None:
         versions = [arm.version for arm in spec.arms]
         apart = len(set(versions)) == len(versions)
         require(apart, f"arms: expected different versions, got {versions}; raise one's weight")
+        _check_personalised(spec)
         # In slots, as the plan has them: weights of 0.1 do not add up exactly as floats.
         total = sum(round(arm.weight * SLOTS) for arm in spec.arms)
         left = f"expected a sum below 1, what is left is {CONTROL}'s; got {total / SLOTS:g}"
@@ -285,6 +307,21 @@ def _check_arms(spec: ExperimentSpec) -> None:
         Version.parse(spec.candidate or "")
 
 
+def _check_personalised(spec: ExperimentSpec) -> None:
+    if not spec.tries_personalisation:
+        return
+    one = len(spec.arms) == 1
+    require(one, "arms: with and without personalisation are compared alone; expected one arm")
+    same = [o.name for o in spec.outcomes if o.metric not in ("served_accuracy", "reward")]
+    require(
+        not same,
+        f"outcomes: both arms have one model, whose own answers are alike ({same}); expected "
+        "served_accuracy or reward",
+    )
+    promoted = spec.on_success == "promote"
+    require(not promoted, "on_success: expected conclude; edge-hub personalise says what serves")
+
+
 def _check_outcomes(spec: ExperimentSpec) -> None:
     names = [outcome.name for outcome in spec.outcomes]
     require(len(set(names)) == len(names), "outcomes: expected different names")
@@ -293,6 +330,8 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     if spec.strategy == "shadow":
         strange = [o.name for o in spec.outcomes if o.metric == "reward"]
         require(not strange, f"outcomes: nobody rewards a shadow's answers, got {strange}")
+        unseen = [o.name for o in spec.outcomes if o.metric == "served_accuracy"]
+        require(not unseen, f"outcomes: a shadow serves nobody: accuracy, not {unseen}")
         rooted = [o.name for o in spec.outcomes if o.metric == "rmse"]
         require(
             not rooted, f"outcomes: a shadow's numbers are paired one by one: mae, not {rooted}"
@@ -366,10 +405,10 @@ def cohort_name(cohort: Cohort | None) -> str:
 def judged_by_labels(spec: ExperimentSpec) -> bool:
     """Return whether an outcome of serving arms is the accuracy of late labels."""
     serves = spec.strategy in ("canary", "ab")
-    return serves and any(outcome.metric == "accuracy" for outcome in spec.outcomes)
+    return serves and any(outcome.metric in OF_LABELS for outcome in spec.outcomes)
 
 
 def band_of(spec: ExperimentSpec) -> float:
     """Return how much accuracy unequal labelling may hide beyond what the outcome may lose."""
-    margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
+    margins = [o.minimum_effect for o in spec.outcomes if o.metric in OF_LABELS]
     return spec.labels.band or max(margins, default=0.0) or BAND

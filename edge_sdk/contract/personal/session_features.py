@@ -34,9 +34,6 @@ LAST: Final = 64
 DISTINCT: Final = 1_024
 """Values up to which a distinct count is exact; it stays there."""
 
-EVENT_TEXT: Final = 200
-"""Characters of one text of an event."""
-
 Kind = Literal["count", "sum", "mean", "minimum", "maximum", "last", "distinct", "since", "age"]
 """Rule by which a feature follows from events."""
 
@@ -159,7 +156,9 @@ class SessionFeatures:
         require(not twice, f"features: expected different names, {twice} stand twice")
         require(len(self.fields) <= EVENT_FIELDS, f"fields: expected at most {EVENT_FIELDS}")
         for name, dtype in self.fields.items():
-            require(bool(name) and len(name) <= 200, "fields: expected names of 1 to 200 characters")
+            require(
+                bool(name) and len(name) <= 200, "fields: expected names of 1 to 200 characters"
+            )
             require(dtype != "float16", f"fields: {name}: expected float32 or float64 for numbers")
         for feature in self.features:
             self._check(feature)

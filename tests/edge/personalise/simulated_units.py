@@ -39,7 +39,7 @@ def class_prior(
         floats(np.full(rank, between)),
         floats(np.full(rank, shift)),
         floats(np.full(classes, 1 / classes)),
-        {name: floats(value) for name, value in (cohorts or {}).items()},
+        cohorts={name: floats(value) for name, value in (cohorts or {}).items()},
     )
     labels = tuple(f"class {i}" for i in range(classes))
     return PersonalPrior(

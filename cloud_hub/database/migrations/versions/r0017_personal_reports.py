@@ -29,8 +29,6 @@ def upgrade() -> None:
         sa.Column("received_at", sa.Float(), nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
     )
-    op.create_index(
-        "personal_reports_by_generation", "personal_reports", ["model", "generation"]
-    )
+    op.create_index("personal_reports_by_generation", "personal_reports", ["model", "generation"])
     for name in ("served_labelled", "served_correct"):
         op.add_column("exposures", sa.Column(name, WHOLE, nullable=False, server_default="0"))

@@ -17,6 +17,7 @@ from edge_sdk.personalise.rankings.exploration import (
     top,
 )
 from edge_sdk.personalise.rankings.session_model import SessionModel, design
+from edge_sdk.personalise.rankings.taste_mixture import TasteMixture
 
 METHODS: tuple[Method, ...] = ("thompson", "linucb", "none")
 
@@ -25,7 +26,8 @@ def lists_of(seed: int, n: int, length: int, explore: float, method: Method):  #
     random = np.random.default_rng(seed)
     x = design(1.0, np.sort(random.random(n))[::-1], random.standard_normal((n, 3)))
     best = random.random(n)
-    posterior = SessionModel().prior_of(3)
+    parts = SessionModel().priors(3)
+    posterior = TasteMixture(parts, np.full(len(parts), 1 / len(parts)))
     scores = exploring_scores(method, posterior, x, best, random)
     return list_chances(best, scores, explore, length), best, random
 

@@ -1,0 +1,1 @@
+"""Sessions of units on a device."""
