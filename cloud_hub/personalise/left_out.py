@@ -86,7 +86,7 @@ def _model(rows: UnitRows, prior: ClassPrior, settings: PersonalSettings) -> Per
         labels=labels,
         classes=ClassPrior(
             *(prior.projection, prior.origin, prior.means),
-            *(prior.between, prior.shift, prior.frequencies, prior.factors),
+            *(prior.between, prior.shift, prior.frequencies), factors=prior.factors,
         ),
     )
     return PersonalModel(made, {})

@@ -68,8 +68,8 @@ class SpaceFit:
         return ClassPrior(
             *(floats(each) for each in (self.projection, self.origin, self.means)),
             *(floats(each) for each in (self.between, self.shift, self.frequencies)),
-            None if self.factors is None else floats(self.factors),
             {name: floats(shift) for name, shift in self.cohorts.items()},
+            None if self.factors is None else floats(self.factors),
         )
 
 

@@ -62,7 +62,8 @@ class PersonalModel:
     def new(self) -> UnitState:
         """Return the state of a unit without history."""
         sums = np.zeros((MEMORIES, self._count, self._width), np.float32)
-        return UnitState(sums, self.prior.settings.start, Guard(self.prior.helps))
+        settings = self.prior.settings
+        return UnitState(sums, settings.start, Guard(self.prior.helps), settings.noise)
 
     def new_guard(self) -> Guard:
         """Return the guard of a device's units together, which serves until they are worse."""
@@ -157,10 +158,20 @@ class PersonalModel:
         self._count_in(state, outcome, served=served)
         return outcome
 
-    def guard_device(self, guard: Guard, outcome: Outcome) -> None:
-        """Take one outcome into the guard of all units of the device together."""
-        settings = self.prior.settings
-        guard.add(outcome.comparison, settings.worse, settings.worse)
+    def guard_device(self, guard: Guard, state: UnitState, outcome: Outcome) -> None:
+        """Take one outcome into the guard of all units of the device together.
+
+        A unit whose own guard has taken its answers back is not heard: one unit that is fed with
+        lies thus stays far below the level at which all units of the device would fall back.
+
+        Args:
+            guard: of the device; changed.
+            state: of the unit, after it learnt.
+            outcome: of the label.
+        """
+        if state.guard.serving:
+            settings = self.prior.settings
+            guard.add(outcome.comparison, settings.worse, settings.worse * settings.worse)
 
     def summary(self, state: UnitState) -> UnitSummary:
         """Return what a unit says for the hub's sums, of the labels of this generation alone."""
