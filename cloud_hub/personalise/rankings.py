@@ -92,9 +92,7 @@ class Rankings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def values(
-        self, model: str, version: str | None, *, days: int, now: float
-    ) -> RankingValues:
+    def values(self, model: str, version: str | None, *, days: int, now: float) -> RankingValues:
         """Return what adapting comes to.
 
         Args:

@@ -99,9 +99,7 @@ def _maker(classes: int) -> Callable[..., Odds]:
     saves a microsecond of nearly three; the text that is compiled has no input but their number.
     """
     each = range(classes)
-    terms = (
-        f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each
-    )
+    terms = (f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each)
     larger = "".join(f"        if q{i} > top: top, best = q{i}, {i}\n" for i in each[1:])
     text = f"""
 def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
@@ -120,7 +118,7 @@ def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
     return odds
 """
     names: dict[str, Any] = {"exp": math.exp, "least": SMALLEST, "most": LARGEST}
-    exec(compile(text, "<odds of a correction>", "exec"), names)  # noqa: S102
+    exec(compile(text, "<odds of a correction>", "exec"), names)
     made: Callable[..., Odds] = names["made"]
     return made
 
