@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import NO_OUTPUTS, Prediction
+from edge_sdk.personalise.correction import MODERATE, TOPS
 from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_origin
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class PersonalSteps:
         source, degraded = origin.source, origin.degraded
         own_origin = personal_origin(origin)
         slots = self._personal.pending.slots
-        room = len(slots)
+        room, tops, moderate = len(slots), TOPS, MODERATE
 
         def conclude(
             scores: tuple[float, ...], row: bytes, started: int, carried: Carried
@@ -118,8 +119,10 @@ class PersonalSteps:
             prediction.value = None
             prediction.outputs = NO_OUTPUTS
             phi = place if kept else phi_of(scores)
-            correction = unit.answer
-            found = None if correction is None else correction.odds(scores, phi)
+            raw = row if kept else phi.tobytes()
+            correction, found = unit.answer, None
+            if correction is not None and not raw[tops].translate(None, moderate):
+                found = correction.odds(scores, phi)
             if found is None:
                 confidence = largest if isfinite(sum(scores)) else nan
                 prediction._origin = origin
@@ -134,7 +137,7 @@ class PersonalSteps:
                 prediction.label = served = classes[best]
                 prediction.confidence = odds[best] / total
             at = number % room
-            slots[at] = (number, unit, row if kept else phi.tobytes(), scores, served is not None)
+            slots[at] = (number, unit, raw, scores, served is not None)
             if unit.gone:  # forgotten while it was answered
                 slots[at] = None
             if put is not None:

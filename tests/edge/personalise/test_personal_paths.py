@@ -243,9 +243,7 @@ def test_histograms_and_own_accuracy_are_the_releases_and_accuracy_what_was_serv
     assert right != own_right
     bodies = serving.monitor.collect(0.0, final=True)
     (window,) = [b for b in bodies if isinstance(b, WindowReport)]
-    (expected,) = [
-        b for b in plain.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)
-    ]
+    (expected,) = [b for b in plain.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)]
     assert window.outputs == expected.outputs
     assert window.features == expected.features
     (outcomes,) = [b for b in bodies if isinstance(b, FeedbackReport)]
