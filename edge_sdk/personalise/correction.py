@@ -18,8 +18,10 @@ Odds = Callable[[Sequence[float], Vector], tuple[list[float], float, int] | None
 largest, of the release's probabilities [C] and φ [d]; ``None`` where that is not finite.
 """
 
-MODERATE: Final = bytes(byte for byte in range(256) if byte & 0x7F < 0x5F)
-"""Upper bytes of floats below 2**63: their products overflow nowhere."""
+LARGE: Final = bytes(byte & 0x7F >= 0x5F for byte in range(256))
+"""By the upper byte of a float: 1 for infinities, NaN and from 2**63 on, where products might
+overflow.
+"""
 
 TOPS: Final = slice(3 if sys.byteorder == "little" else 0, None, 4)
 
@@ -33,13 +35,14 @@ and float64 would soon end.
 
 
 def is_moderate(phi: bytes) -> bool:
-    """Return whether all of φ is finite and below 2**63, so that it may be multiplied; the release's
-    own answer serves otherwise, and nothing is learned.
+    """Return whether all of φ is finite and below 2**63, so that it may be multiplied.
+
+    The release's own answer serves otherwise, and nothing is learned.
 
     Args:
         phi: its bytes, float32.
     """
-    return not phi[TOPS].translate(None, MODERATE)
+    return 1 not in phi[TOPS].translate(LARGE)
 
 
 class Correction:

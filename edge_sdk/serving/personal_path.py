@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import NO_OUTPUTS, Prediction
-from edge_sdk.personalise.correction import MODERATE, TOPS
+from edge_sdk.personalise.correction import LARGE, TOPS
 from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_origin
 
 if TYPE_CHECKING:
@@ -33,12 +33,18 @@ Phi = Callable[[Any], NDArray[np.float32]]
 class PersonalSteps:
     """The steps from a model's or a pack's values to the answer for a unit.
 
+    Attributes:
+        large: by the upper byte of a float, 1 where it is none that may be corrected; rows with
+            such floats go the general way.
+
     Args:
         personal: corrects.
         answers: reads outputs.
         monitor: records each prediction.
         settle: asks the cloud where the answer is not confident; ``None`` if nobody is asked.
     """
+
+    large = LARGE
 
     def __init__(
         self, personal: Personaliser, answers: Answers, monitor: Monitor, settle: Settle | None
@@ -106,7 +112,7 @@ class PersonalSteps:
         source, degraded = origin.source, origin.degraded
         own_origin = personal_origin(origin)
         slots = self._personal.pending.slots
-        room, tops, moderate = len(slots), TOPS, MODERATE
+        room, tops, large = len(slots), TOPS, LARGE
 
         def conclude(
             scores: tuple[float, ...], row: bytes, started: int, carried: Carried
@@ -121,7 +127,7 @@ class PersonalSteps:
             phi = place if kept else phi_of(scores)
             raw = row if kept else phi.tobytes()
             correction, found = unit.answer, None
-            if correction is not None and not raw[tops].translate(None, moderate):
+            if correction is not None and (kept or 1 not in raw[tops].translate(large)):
                 found = correction.odds(scores, phi)
             if found is None:
                 confidence = largest if isfinite(sum(scores)) else nan

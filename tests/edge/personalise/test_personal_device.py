@@ -130,9 +130,10 @@ def test_what_a_unit_learned_outlives_the_process_where_a_folder_is_given(tmp_pa
 
 
 def test_two_processes_do_not_share_a_folder_of_units(tmp_path: Path) -> None:
-    with opened(tmp_path, units=tmp_path / "units"):
-        with pytest.raises(StateError, match="another process"):
-            opened(tmp_path, units=tmp_path / "units")
+    first = opened(tmp_path, units=tmp_path / "units")
+    with pytest.raises(StateError, match="another process"):
+        opened(tmp_path, units=tmp_path / "units")
+    first.close()
     opened(tmp_path, units=tmp_path / "units").close()
 
 
@@ -313,7 +314,8 @@ class Model:
 
     def labels(self, unit: str = UNIT) -> int:
         serving = self.service.serving
-        assert serving is not None and serving.personal is not None
+        assert serving is not None
+        assert serving.personal is not None
         state = serving.personal.find(unit).state
         return 0 if state is None else int(state.labels)
 

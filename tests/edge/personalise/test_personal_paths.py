@@ -262,7 +262,8 @@ def test_of_numbers_errors_are_of_the_models_own_and_right_what_was_served(tmp_p
     serving._local = type(serving._local)()
     p = serving.predict_for(UNIT, unit_rows(1, 4, 3)[0])
     own = serving.predict(unit_rows(1, 4, 3)[0])
-    assert isinstance(p.value, float) and isinstance(own.value, float)
+    assert isinstance(p.value, float)
+    assert isinstance(own.value, float)
     serving.monitor.feedback(str(p._number), p.value)
     (report,) = [
         b for b in serving.monitor.collect(0.0, final=True) if isinstance(b, FeedbackReport)
