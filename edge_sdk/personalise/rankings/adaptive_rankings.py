@@ -49,12 +49,17 @@ from edge_sdk.personalise.rankings.session_model import (
     scale_of,
     state_bytes,
 )
+from edge_sdk.personalise.rankings.taste_mixture import (
+    TasteMixture,
+    TasteWeights,
+    log_likelihood,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.contract.personal.ranking_report import RankingReport
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.contract.window import Window
-    from edge_sdk.personalise.units.unit_space import UnitSpace
+    from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +73,7 @@ class UnitTaste:
 
     basis: bytes
     scale: float
-    posterior: Posterior
+    posteriors: tuple[Posterior, ...]
 
 
 class RankingUnits:
@@ -102,7 +107,7 @@ class RankingUnits:
         """Return what rankings read; ``None`` without evidence."""
         if state is None or not state.items:
             return None
-        return UnitTaste(state.basis, state.scale, self._model.posterior(state, self._clock()))
+        return UnitTaste(state.basis, state.scale, self._model.posteriors(state, self._clock()))
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ class AdaptiveRankings:
         self._pending = PendingLists()
         self._releases: OrderedDict[str, _Release] = OrderedDict()
         self._reported = int(clock())
+        self._tastes = TasteWeights(len(model.terms.tastes))
 
     def rank(self, name: str, unit: str, items: ItemRows, length: int) -> AdaptedList:
         """Return the list to show, and remember it until its clicks come.
@@ -179,33 +185,35 @@ class AdaptiveRankings:
             items: scored by the release, best first; at least one.
             length: of the list, 1 to n.
         """
-        scale, posterior, taste = self._known(unit, items)
+        held = self._units.find(unit)
+        scale, posterior, taste = self._known(held, items)
         x = design(scale, items.scores, items.features)
-        best = means(posterior, x, items.prior)
+        best = means(posterior.mean, x, items.prior)
         with self._lock:
             release = self._release(items)
             lists = self._lists(release, posterior, x, best, length)
             shown = lists.choose(self._random)
             release.sums.shown += 1
             order = lists.orders[shown]
-            self._pending.put(name, self._remembered(unit, items, scale, lists, shown, best))
+            self._pending.put(name, self._remembered(held, items, scale, lists, shown, best))
         personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
 
     def best(self, unit: str, items: ItemRows, length: int) -> Order:
         """Return what the unit's model thinks best, [length]; nothing is drawn or remembered."""
-        scale, posterior, _ = self._known(unit, items)
+        scale, posterior, _ = self._known(self._units.find(unit), items)
         x = design(scale, items.scores, items.features)
-        return top(means(posterior, x, items.prior), length)
+        return top(means(posterior.mean, x, items.prior), length)
 
-    def _known(self, unit: str, items: ItemRows) -> tuple[float, Posterior, bool]:
+    def _known(self, unit: HeldUnit, items: ItemRows) -> tuple[float, TasteMixture, bool]:
         """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
-        taste: UnitTaste | None = self._units.find(unit).answer
+        taste: UnitTaste | None = unit.answer
         if taste is not None and taste.basis == items.basis:
-            return taste.scale, taste.posterior, True
+            return taste.scale, TasteMixture(taste.posteriors, self._tastes.weights), True
         if taste is not None:
             log.info("features of items have another meaning than before: a unit begins anew")
-        return scale_of(items.features), self._model.prior_of(items.features.shape[1]), False
+        parts = self._model.priors(items.features.shape[1])
+        return scale_of(items.features), TasteMixture(parts, self._tastes.weights), False
 
     @property
     def adapts(self) -> bool:
@@ -221,7 +229,7 @@ class AdaptiveRankings:
         return release
 
     def _lists(
-        self, release: _Release, posterior: Posterior, x: Floats, best: Floats, length: int
+        self, release: _Release, posterior: TasteMixture, x: Floats, best: Floats, length: int
     ) -> ListChances:
         if not self.adapts or release.watch.stopped:
             return list_chances(best, best[None][:0], 1.0, length)  # the release's own, always
@@ -230,7 +238,7 @@ class AdaptiveRankings:
         return list_chances(best, scores, explore, length)
 
     def _remembered(
-        self, unit: str, items: ItemRows, scale: float, lists: ListChances, shown: int, best: Floats
+        self, unit: HeldUnit, items: ItemRows, scale: float, lists: ListChances, shown: int, best: Floats
     ) -> PendingList:
         chances = ShownChances(
             float(lists.chances[lists.best]), float(lists.chances[lists.own]),
@@ -273,20 +281,28 @@ class AdaptiveRankings:
     def _count(self, pending: PendingList, reward: float) -> None:
         release = self._releases.get(pending.source)
         if release is not None:
-            release.sums.add(self._hash(pending.unit), pending.chances, reward)
+            release.sums.add(self._hash(pending.unit.name), pending.chances, reward)
             release.watch.add(pending.chances, min(max(reward, 0.0), 1.0))
 
     def _learn(self, pending: PendingList, rewards: Floats) -> None:
         features = pending.features[: len(rewards)].astype(np.float64)
         scores = pending.scores[: len(rewards)].astype(np.float64)
 
-        def change(state: SessionState) -> None:
+        def change(state: SessionState) -> Floats:
             if state.basis != pending.basis:
                 state.begin(pending.basis, pending.scale, features.shape[1])
-            x = design(state.scale, scores, features)
-            self._model.learn(state, x, rewards, pending.prior, self._clock())
+            x, now = design(state.scale, scores, features), self._clock()
+            residuals = self._model.residuals(x, rewards, pending.prior)
+            noise = self._model.terms.noise
+            parts = self._model.posteriors(state, now)
+            foretold = np.array([log_likelihood(part, x, residuals, noise) for part in parts])
+            self._model.learn(state, x, rewards, pending.prior, now)
+            return foretold
 
-        self._units.change(self._units.find(pending.unit), self._clock(), change)
+        foretold = self._units.change(pending.unit, self._clock(), change)
+        if foretold is not None:  # the unit was not forgotten meanwhile
+            with self._lock:
+                self._tastes.add(foretold)
 
     def forget(self, unit: str) -> bool:
         """Remove the lists of a unit that wait; its state is the store's. Return if there were."""

@@ -17,7 +17,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.personalise.rankings.session_model import Floats, Posterior
+from edge_sdk.personalise.rankings.session_model import Floats
+from edge_sdk.personalise.rankings.taste_mixture import TasteMixture
 
 Method = Literal["thompson", "linucb", "none"]
 Order = NDArray[np.intp]
@@ -92,7 +93,7 @@ def top(scores: Floats, length: int) -> Order:
 
 
 def exploring_scores(
-    method: Method, posterior: Posterior, x: Floats, best: Floats, random: np.random.Generator
+    method: Method, posterior: TasteMixture, x: Floats, best: Floats, random: np.random.Generator
 ) -> Floats:
     """Return the scores by which the lists that explore are ordered, [lists, n].
 

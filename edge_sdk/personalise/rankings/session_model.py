@@ -73,17 +73,18 @@ STANDARDISED: Final = ScorePrior(0.1, 0.1)
 class SessionTerms:
     """Rules of learning; the same for all units.
 
-    ``taste`` is the prior's standard deviation of ``theta . features`` (features have root mean
-    square 1), ``constant`` that of ``a``, ``slope`` that of ``b``; ``noise`` the variance of a
+    ``tastes`` are widths of the prior: standard deviations of ``theta . features`` (features have
+    root mean square 1), of which :mod:`edge_sdk.personalise.rankings.taste_mixture` finds the one
+    that fits; ``constant`` is that of ``a``, ``slope`` that of ``b``; ``noise`` the variance of a
     reward. Evidence is worth half after ``half_life`` further examined items, and after
     ``half_life_seconds``.
     """
 
-    taste: float = 0.3
+    tastes: tuple[float, ...] = (0.0, 0.15, 0.35)
     constant: float = 0.2
     slope: float = 0.1
-    noise: float = 0.15
-    half_life: float = 40.0
+    noise: float = 0.2
+    half_life: float = 25.0
     half_life_seconds: float = 90 * 86_400.0
 
 
@@ -141,23 +142,39 @@ class SessionModel:
     def __init__(self, terms: SessionTerms = SessionTerms()) -> None:
         self.terms = terms
 
-    def posterior(self, state: SessionState, now: float) -> Posterior:
-        """Return the posterior of a unit's coefficients about their prior means.
+    def posteriors(self, state: SessionState, now: float) -> tuple[Posterior, ...]:
+        """Return the posterior of a unit's coefficients about their prior means, by width.
 
         Args:
             state: of the unit.
             now: Unix seconds; evidence fades until then.
         """
         kept = self._kept(state, now)
-        precision = state.evidence * kept
-        precision.flat[:: len(precision) + 1] += self._prior(state.width)
-        # precision = L L', so the covariance is root root' with root = L^-T.
-        root = np.linalg.inv(np.linalg.cholesky(precision)).T
-        return Posterior(root @ (root.T @ (state.vector * kept)), root)
+        evidence, vector = state.evidence * kept, state.vector * kept
+        return tuple(self._posterior(evidence, vector, taste) for taste in self.terms.tastes)
 
-    def prior_of(self, width: int) -> Posterior:
+    def priors(self, width: int) -> tuple[Posterior, ...]:
         """Return what is known of a unit without evidence whose items have so many features."""
-        return Posterior(np.zeros(FIXED + width), np.diag(self._prior(width) ** -0.5))
+        size = FIXED + width
+        nothing, zeros = np.zeros((size, size)), np.zeros(size)
+        return tuple(self._posterior(nothing, zeros, taste) for taste in self.terms.tastes)
+
+    def residuals(self, x: Floats, rewards: Floats, prior: ScorePrior) -> Floats:
+        """Return rewards [n] of rows of :func:`design` [n, k] less their prior means."""
+        left: Floats = rewards - (prior.a + prior.b * x[:, 1])
+        return left
+
+    def _posterior(self, evidence: Floats, vector: Floats, taste: float) -> Posterior:
+        # With a taste of 0 the coefficients of features are 0.
+        size = len(vector) if taste > 0 else FIXED
+        precision = evidence[:size, :size].copy()
+        precision.flat[:: size + 1] += self._prior(size, taste)
+        # precision = L L', so the covariance is root root' with root = L^-T.
+        some = np.linalg.inv(np.linalg.cholesky(precision)).T
+        root, mean = np.zeros_like(evidence), np.zeros_like(vector)
+        root[:size, :size] = some
+        mean[:size] = some @ (some.T @ vector[:size])
+        return Posterior(mean, root)
 
     def learn(
         self, state: SessionState, x: Floats, rewards: Floats, prior: ScorePrior, now: float
@@ -173,7 +190,7 @@ class SessionModel:
         """
         fade = 0.5 ** (1 / min(self.terms.half_life, LONGEST_HALF_LIFE))
         weights = fade ** np.arange(len(x) - 1, -1, -1.0) / self.terms.noise
-        residuals = rewards - (prior.a + prior.b * x[:, 1])
+        residuals = self.residuals(x, rewards, prior)
         kept = self._kept(state, now) * fade ** len(x)
         weighted = x * weights[:, None]
         state.evidence *= kept
@@ -183,10 +200,9 @@ class SessionModel:
         state.items += len(x)
         state.at = max(state.at, now)
 
-    def _prior(self, width: int) -> Floats:
-        terms = self.terms
-        precision = np.full(FIXED + width, terms.taste**-2)
-        precision[:FIXED] = terms.constant**-2, terms.slope**-2
+    def _prior(self, size: int, taste: float) -> Floats:
+        precision = np.full(size, taste**-2 if taste > 0 else 0.0)
+        precision[:FIXED] = self.terms.constant**-2, self.terms.slope**-2
         return precision
 
     def _kept(self, state: SessionState, now: float) -> float:
@@ -216,15 +232,15 @@ def design(scale: float, scores: Floats, features: Floats) -> Floats:
     return x
 
 
-def means(posterior: Posterior, x: Floats, prior: ScorePrior) -> Floats:
+def means(mean: Floats, x: Floats, prior: ScorePrior) -> Floats:
     """Return the expected reward of items, [n].
 
     Args:
-        posterior: of the unit.
+        mean: of the unit's coefficients, [k].
         x: rows of :func:`design`, [n, k].
         prior: what their scores mean.
     """
-    return prior.a + prior.b * x[:, 1] + x @ posterior.mean
+    return prior.a + prior.b * x[:, 1] + x @ mean
 
 
 def state_bytes(width: int) -> int:

@@ -23,7 +23,8 @@ from edge_sdk.personalise.rankings.session_model import (
 )
 
 BASIS = b"the same"
-TERMS = SessionTerms(half_life=7.0, half_life_seconds=100.0)
+TASTE = 0.3
+TERMS = SessionTerms(tastes=(TASTE, 0.0), half_life=7.0, half_life_seconds=100.0)
 
 
 def lists(seed: int, width: int, count: int) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -52,9 +53,10 @@ def test_the_posterior_of_items_one_list_at_a_time_is_that_of_one_weighted_regre
     times = np.concatenate([np.full(len(x), at) for x, _, at in shown])
     age = np.arange(len(rows))[::-1] / TERMS.half_life + (now - times) / TERMS.half_life_seconds
     weights = 0.5**age / TERMS.noise
-    prior = [TERMS.constant**-2, TERMS.slope**-2, *[TERMS.taste**-2] * width]
+    prior = [TERMS.constant**-2, TERMS.slope**-2, *[TASTE**-2] * width]
     precision = np.diag(prior) + (rows * weights[:, None]).T @ rows
-    posterior = model.posterior(state, now)
+    posterior, of_none = model.posteriors(state, now)
+    assert not of_none.mean[2:].any()
     expected = np.linalg.solve(precision, rows.T @ (weights * residuals))
     np.testing.assert_allclose(posterior.mean, expected, rtol=1e-7, atol=1e-10)
     covariance = posterior.root @ posterior.root.T
@@ -64,26 +66,26 @@ def test_the_posterior_of_items_one_list_at_a_time_is_that_of_one_weighted_regre
 def test_without_evidence_the_expected_reward_is_the_release_s() -> None:
     model, scores = SessionModel(), np.linspace(0.9, 0.1, 20)
     x = design(1.0, scores, np.random.default_rng(0).standard_normal((20, 5)))
-    assert np.array_equal(means(model.prior_of(5), x, PROBABILITY), scores)
+    assert np.array_equal(means(model.priors(5)[-1].mean, x, PROBABILITY), scores)
 
 
 def test_evidence_fades_to_the_prior_with_time_and_with_use() -> None:
     model, state = SessionModel(TERMS), SessionState(BASIS, 1.0, 1)
     liked = design(1.0, np.array([0.5]), np.array([[1.0]]))
     model.learn(state, liked, np.ones(1), PROBABILITY, 0.0)
-    at_once, later = (model.posterior(state, now).mean[2] for now in (0.0, 1_000.0))
+    at_once, later = (model.posteriors(state, now)[0].mean[2] for now in (0.0, 1_000.0))
     assert at_once > 0.05 > 0.001 > later > 0
     other = design(1.0, np.full(100, 0.5), np.zeros((100, 1)))
     model.learn(state, other, np.full(100, 0.5), PROBABILITY, 0.0)
-    assert abs(model.posterior(state, 0.0).mean[2]) < 0.001
+    assert abs(model.posteriors(state, 0.0)[0].mean[2]) < 0.001
 
 
 def test_a_clock_that_goes_back_takes_no_evidence() -> None:
     model, state = SessionModel(TERMS), SessionState(BASIS, 1.0, 1)
     x = design(1.0, np.array([0.5]), np.array([[1.0]]))
     model.learn(state, x, np.ones(1), PROBABILITY, 1e9)
-    before = model.posterior(state, 1e9).mean
-    assert np.array_equal(model.posterior(state, 0.0).mean, before)
+    before = model.posteriors(state, 1e9)[0].mean
+    assert np.array_equal(model.posteriors(state, 0.0)[0].mean, before)
     model.learn(state, x, np.ones(1), PROBABILITY, 0.0)
     assert state.at == 1e9
 
@@ -99,8 +101,8 @@ def test_a_packed_state_is_read_back_to_single_precision(seed: int, width: int) 
     again = load_state(raw)
     assert (again.basis, again.scale, again.items) == (BASIS, 2.5, state.items)
     assert dump_state(again) == raw
-    expected = model.posterior(state, state.at).mean
-    np.testing.assert_allclose(model.posterior(again, again.at).mean, expected, rtol=1e-3, atol=1e-4)
+    expected = model.posteriors(state, state.at)[-1].mean
+    np.testing.assert_allclose(model.posteriors(again, again.at)[-1].mean, expected, rtol=1e-3, atol=1e-4)
 
 
 @given(st.binary(max_size=300) | st.binary(min_size=1, max_size=3_000).map(lambda b: b"\x01" + b))
@@ -120,7 +122,7 @@ def test_a_state_with_a_bit_flipped_is_refused_or_ranks(place: int, bit: int) ->
         read = load_state(bytes(raw))
     except ContractError:
         return
-    assert np.isfinite(model.posterior(read, 0.0).mean).all()
+    assert np.isfinite(model.posteriors(read, 0.0)[-1].mean).all()
 
 
 def test_features_are_scaled_and_outliers_cut() -> None:
