@@ -56,6 +56,7 @@ class Personaliser:
         hot: units in memory by name, for the fast path.
         pending: predictions that wait for labels.
         reader: reads φ.
+        origin: returns the origin of answers of another one that were corrected.
 
     Args:
         release: that answers.
@@ -64,6 +65,8 @@ class Personaliser:
         kind: of the units.
         clock: Unix seconds.
     """
+
+    origin = staticmethod(personal_origin)
 
     def __init__(
         self,
@@ -97,6 +100,12 @@ class Personaliser:
             return Answer(unit, base, None, None)
         dense = row if isinstance(row, bytes) else None
         phi = self.reader.of(dense, outputs, base._scores)
+        return self.answer_by(unit, base, phi)
+
+    def answer_by(
+        self, unit: HeldUnit, base: Prediction, phi: NDArray[np.float32] | None
+    ) -> Answer:
+        """Return the same with φ [d] known; ``None`` where a part of it is missing."""
         return Answer(unit, base, phi, self.corrected(unit, base, phi))
 
     def corrected(

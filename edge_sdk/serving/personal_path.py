@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import NO_OUTPUTS, Prediction
 from edge_sdk.personalise.correction import LARGE, TOPS
-from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_origin
 
 if TYPE_CHECKING:
     from edge_sdk.model.session import BoundRow
+    from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.conclude import Conclude
     from edge_sdk.serving.fast_path import Fetch, Settle
@@ -90,7 +90,7 @@ class PersonalSteps:
             if settle is not None:
                 base = settle(row, base)
             phi = phi_of(base._scores) if base.source == "model" else None
-            answer = Answer(unit, base, phi, personal.corrected(unit, base, phi))
+            answer = personal.answer_by(unit, base, phi)
             took = perf_counter_ns() - started
             record(row, base, own, took, groups, None, answer.served)
             personal.remember(answer)
@@ -110,8 +110,7 @@ class PersonalSteps:
         origin, classes = self._answers.model, self._answers.classes
         number_of, clock, put, key = self._monitor.recording
         source, degraded = origin.source, origin.degraded
-        own_origin = personal_origin(origin)
-        slots = self._personal.pending.slots
+        own_origin, slots = self._personal.origin(origin), self._personal.pending.slots
         room, tops, large = len(slots), TOPS, LARGE
 
         def conclude(
@@ -130,11 +129,10 @@ class PersonalSteps:
             if correction is not None and (kept or 1 not in raw[tops].translate(large)):
                 found = correction.odds(scores, phi)
             if found is None:
-                confidence = largest if isfinite(sum(scores)) else nan
+                prediction.confidence = confidence = largest if isfinite(sum(scores)) else nan
                 prediction._origin = origin
                 prediction._scores = scores
                 prediction.label, served = label, None
-                prediction.confidence = confidence
             else:  # finite, and so is what it was made of
                 confidence = largest
                 odds, total, best = found
