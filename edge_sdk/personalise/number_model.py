@@ -15,7 +15,7 @@ from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.personalise.correction import NumberCorrection
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
-from edge_sdk.personalise.unit_moments import Moments, number_moments
+from edge_sdk.personalise.unit_moments import UnitMoments, number_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Theta = tuple[float, float]
@@ -74,7 +74,7 @@ class NumberModel:
         model, own = min(losses[0], largest), min(losses[3], largest)
         return Outcome(model <= own, own <= model, model, own, (model - own) / largest)
 
-    def moments(self, state: UnitState) -> Moments:
+    def moments(self, state: UnitState) -> UnitMoments:
         """Return what a unit says of how units differ."""
         return number_moments(state.sums[0, 0].astype(np.float64), self._mean, self._sd)
 
