@@ -45,7 +45,6 @@ from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
-from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -128,7 +127,6 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.personalise = Personalise(engine, audit, registry, plans, workers)
-        self.rankings = Rankings(engine)
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self._open_feature_sets(stores)
