@@ -24,13 +24,12 @@ from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
-from cloud_hub.features import set_routes as feature_set_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
-from cloud_hub.personalise import ranking_routes
+from cloud_hub.personalise import evidence_routes, ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
@@ -67,9 +66,10 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     parts = (
         fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
-        feature_set_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
+        telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
-        pack_routes, form_routes, personalise_routes, ranking_routes, audit, health, docs,
+        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
+        health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -45,6 +45,7 @@ from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
+from cloud_hub.personalise.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -110,13 +111,7 @@ class Hub:
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
         )  # fmt: skip
         self.datasets = datasets = Datasets(engine, audit, registry)
-        self.plans = plans = Plans(
-            engine, audit, registry,
-            features_of=lambda model, version: self.features.reference(model, version),
-            personalised=lambda plan: self.personalise.in_plan(plan),
-            sessions_of=lambda model: self.feature_sets.sessions_of(model),
-            objection=lambda model, version: objection(experiments.store, model, version),
-        )  # fmt: skip
+        self.plans = plans = self._opened_plans()
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
@@ -128,14 +123,13 @@ class Hub:
         self.features = Features(data, audit, registry, plans)
         self.personalise = Personalise(engine, audit, registry, plans, workers)
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
+        self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
-        self.experiments = experiments = Experiments(
-            engine, audit, registry, plans, fleet, telemetry, claims
-        )
+        self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -143,6 +137,16 @@ class Hub:
         )  # fmt: skip
         self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
+
+    def _opened_plans(self) -> Plans:
+        """Plans, which ask other services for what goes with a version."""
+        return Plans(
+            self.engine, self.audit, self.registry,
+            features_of=lambda model, version: self.features.reference(model, version),
+            personalised=lambda plan: self.personalise.in_plan(plan),
+            sessions_of=lambda model: self.feature_sets.sessions_of(model),
+            objection=lambda model, version: objection(self.experiments.store, model, version),
+        )  # fmt: skip
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
@@ -305,6 +309,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "runs": hub.runs.tick,
         "rush": hub.rush.tick,
         "priors": hub.priors.tick,
+        "learning": hub.learning.tick,
         "experiments": hub.experiments.tick,
         "batch": hub.batches.tick,
         "entities": hub.entity_packs.tick,

@@ -30,7 +30,7 @@ def measure(work: Work) -> StudyResult:
         forced = [s for line in lines for s in _sessions(work, line, forced=True)]
         gain = 100 * np.mean([one.accuracy[-1] - one.fleet for one in forced])
         rows.append(
-            Row(f"{name}: mean gain if the verdict said that they do", "", f"{gain:+.2f} points")
+            Row(f"{name}: gain if the verdict said that they do", "", f"{gain:+.2f} points")
         )
     return StudyResult(rows)
 

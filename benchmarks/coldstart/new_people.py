@@ -59,19 +59,29 @@ class Curves:
         return (means[OURS][at] - low) / (high - low)
 
 
-def measured(work: Work, whom: People) -> Curves:
-    """Teach every unit of people that the fleet has not seen."""
+def measured(work: Work, whom: People, *, rivals: bool = True) -> Curves:
+    """Teach every unit of people that the fleet has not seen.
+
+    Args:
+        work: how much.
+        whom: the people.
+        rivals: whether to retrain, and to ask river, at each count.
+    """
     found = Curves()
     for group in whom.held_out:
         line = line_without(work, whom, group)
-        _ours(work, line, group, found)
-        _retrained(work, line, group, found)
-        if available(work.peers) and not work.quick:
+        personalised(work, line, group, found)
+        for *_, teach, test in _in_first_order(work, line.people, group):
+            found.add(ORACLE, (_with_fleet(line, teach)(test),) * len(COUNTS))
+        if rivals:
+            _retrained(work, line, group, found)
+        if rivals and available(work.peers) and not work.quick:
             _river(work, line, group, found)
     return found
 
 
-def _ours(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> None:
+def personalised(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> None:
+    """Teach a device each unit of a group, and note its accuracy and the fleet's."""
     with line.device() as device:
         for unit, order, teach, test in _sessions(work, line.people, group):
             met = session(device, f"{unit}-{order}", teach, test)
@@ -83,8 +93,6 @@ def _retrained(work: Work, line: Line, group: tuple[int, ...], found: Curves) ->
     for _, order, teach, test in _sessions(work, line.people, group):
         if order == 0:  # a network a count: one order will do
             found.add("trained anew: fleet and labels", _by_count(line, teach, test, _with_fleet))
-            oracle = _with_fleet(line, Digits(teach.X, teach.y))
-            found.add(ORACLE, (oracle(test),) * len(COUNTS))
         found.add("trained anew: labels alone", _by_count(line, teach, test, _alone))
 
 
@@ -119,7 +127,7 @@ def _river(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> Non
         scores = np.log(line.model.predict_proba(rows.X) + 1e-6)
         return np.concatenate([scale.transform(rows.X), np.clip(scores, LEAST_LOGIT, 0)], axis=1)
 
-    first = [s for s in _sessions(work, line.people, group) if s[1] == 0]
+    first = _in_first_order(work, line.people, group)
     units = np.array([unit for unit, *_ in first])
     parts = {"teach": [teach for *_, teach, _ in first], "test": [test for *_, test in first]}
     arrays = {"fleet": basis(line.trained), "fleet_y": line.trained.y, "counts": np.array(COUNTS)}
@@ -141,6 +149,12 @@ def _sessions(
             yield unit, order, teach, whom.of(unit, 1)
 
 
+def _in_first_order(
+    work: Work, whom: People, group: tuple[int, ...]
+) -> list[tuple[int, int, Digits, Digits]]:
+    return [each for each in _sessions(work, whom, group) if each[1] == 0]
+
+
 def measure(work: Work) -> StudyResult:
     """Compare all methods on units, and where a unit is a person with both arms."""
     whom = people(work)
@@ -149,7 +163,7 @@ def measure(work: Work) -> StudyResult:
     pictures = {"cold_start.svg": curves(COUNTS, _shown(found), whom.name)}
     if not work.quick:
         both = whom.by_person()
-        mixed = measured(work, both)
+        mixed = measured(work, both, rivals=False)
         rows += _rows(both.name, mixed)
         tables.append(_table(both.name, mixed))
     return StudyResult(rows, tables, pictures)

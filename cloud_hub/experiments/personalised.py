@@ -44,8 +44,8 @@ def check_personalised(spec: ExperimentSpec, plan: Plan) -> None:
         )
     if plan.personalise.mode != "on":
         raise Conflict(
-            f"{model}: its policy says personalise: {{mode: {plan.personalise.mode}}}, so nobody is "
-            "served a personalised answer; apply one with mode: on"
+            f"{model}: its policy says personalise: {{mode: {plan.personalise.mode}}}, so nobody "
+            "is served a personalised answer; apply one with mode: on"
         )
 
 

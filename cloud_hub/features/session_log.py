@@ -25,8 +25,7 @@ from cloud_hub.features.moments import MICRO, micros_of
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import RANGES
 from edge_sdk.errors import InputError
-from edge_sdk.sessions.replaying import LogMark, replay
-from edge_sdk.sessions.running_features import RunningFeatures
+from edge_sdk.sessions.running_features import LogMark, RunningFeatures, replay
 
 END: Final = "@end"
 """Column of a log: true where the application ended the session; such a row is no event."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    func,
     insert,
     select,
 )
@@ -137,6 +138,22 @@ def store_report(db: Connection, device: str, body: PersonalReport) -> None:
         "received_at": time.time(), "body": to_plain(body),
     }  # fmt: skip
     db.execute(insert(personal_reports).values(**row))
+
+
+def arrivals_of(engine: Engine, model: str, generation: int) -> tuple[int, float]:
+    """Return how many devices reported of a generation, and when the first did (Unix seconds).
+
+    Args:
+        engine: of the database.
+        model: name of the line.
+        generation: of its prior.
+    """
+    t = personal_reports.c
+    query = select(func.count(), func.min(t.received_at))
+    with reading(engine) as db:
+        of = (t.model == model, t.generation == generation)
+        count, first = db.execute(query.where(*of)).one()
+    return int(count), float(first or 0.0)
 
 
 def reports_of(engine: Engine, model: str, generation: int) -> Iterator[StoredReport]:

@@ -44,6 +44,9 @@ EMBEDDING: Final = 8_192
 DIRECTIONS: Final = 32
 """Directions of an embedding."""
 
+EVENT_TEXT: Final = 200
+"""Characters of one text of a session's event."""
+
 GROUP_COLUMNS: Final = 8
 VARIANTS: Final = 16
 """Model files of one release."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_sdk.contract.dtypes import RANGES, STRING, range_of
-from edge_sdk.contract.personal.session_features import EVENT_TEXT
+from edge_sdk.contract.limits import EVENT_TEXT
 from edge_sdk.errors import InputError
 
 LARGEST_VALUE: Final = 1e50

@@ -14,7 +14,8 @@ Times within a session never go back. A clock that does is followed only where i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from enum import Enum
 from math import fsum
 from typing import Any, Final, NamedTuple
 
@@ -61,7 +62,7 @@ class _Step(NamedTuple):
     update: Update
 
 
-class Reader(NamedTuple):
+class FeatureReader(NamedTuple):
     """One feature: its tracker's place, its value before the first event, and how it is read."""
 
     name: str
@@ -99,7 +100,9 @@ class RunningFeatures:
                 found.append(_tracker_of(feature, declared))
                 steps.append(_Step(slots[key], feature.field, where, found[-1].update))
             of = declared.fields.get(feature.field or "", "")
-            readers.append(Reader(feature.name, slots[key], feature.filler, _read_of(feature, of)))
+            readers.append(
+                FeatureReader(feature.name, slots[key], feature.filler, _read_of(feature, of))
+            )
         self.readers = tuple(readers)
         self._steps = tuple(steps)
         self._takes_all = any(not step.field and not step.where for step in steps)
@@ -107,7 +110,7 @@ class RunningFeatures:
         self._fixed = SESSION_BYTES + sum(tracker.bytes for tracker in found)
         self._growing = tuple((i, t.size) for i, t in enumerate(found) if t.size is not None)
 
-    def readers_of(self, columns: Collection[str]) -> tuple[Reader, ...]:
+    def readers_of(self, columns: Collection[str]) -> tuple[FeatureReader, ...]:
         """Return the readers of those features that are among ``columns``."""
         return tuple(reader for reader in self.readers if reader.name in columns)
 
@@ -167,15 +170,24 @@ class RunningFeatures:
             elif (value := event.get(field)) is not None:
                 states[slot] = update(states[slot], value, at)
         if self._growing:
-            grown = (size(states[i]) for i, size in self._growing if states[i] is not None)
-            state.bytes = self._fixed + sum(grown)
+            state.bytes = self._bytes_of(states)
+
+    def _bytes_of(self, states: list[Any]) -> int:
+        total = self._fixed
+        for slot, size in self._growing:
+            if states[slot] is not None:
+                total += size(states[slot])
+        return total
 
     def is_over(self, state: RunningState, now: float) -> bool:
         """Return whether a session has ended by ``now`` (Unix seconds)."""
         return not -self._idle <= now - state.last <= self._idle
 
     def values(
-        self, state: RunningState | None, now: float, readers: tuple[Reader, ...] | None = None
+        self,
+        state: RunningState | None,
+        now: float,
+        readers: tuple[FeatureReader, ...] | None = None,
     ) -> dict[str, Any]:
         """Return features by name.
 
@@ -208,10 +220,48 @@ class RunningFeatures:
             raise ValueError("expected a session of these features")
         for i in self._sets:
             states[i] = None if states[i] is None else dict.fromkeys(states[i])
-        state = RunningState(float(last), states, self._fixed)
-        grown = (size(states[i]) for i, size in self._growing if states[i] is not None)
-        state.bytes = self._fixed + sum(grown)
-        return state
+        return RunningState(float(last), states, self._bytes_of(states))
+
+
+class LogMark(Enum):
+    """An entry of a log that is no event."""
+
+    ASK = "ask"
+    """The features were asked for: a prediction was made."""
+
+    END = "end"
+    """The application ended the session."""
+
+
+def replay(
+    rules: RunningFeatures, log: Iterable[tuple[float, Mapping[str, Any] | LogMark]]
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield what one unit's device joined whenever it was asked.
+
+    It is the device's own code, so the values are the same ones to the bit, as far as the C
+    libraries of both machines agree on powers of two (decays).
+
+    Args:
+        rules: of the declared features.
+        log: when (Unix seconds) and what, in the order in which it happened.
+
+    Yields:
+        The features by name, and whether the unit had a session, for each :attr:`LogMark.ASK`.
+
+    Raises:
+        InputError: an event is none that a device takes.
+    """
+    state: RunningState | None = None
+    for at, what in log:
+        if what is LogMark.ASK:
+            yield rules.values(state, at), state is not None and not rules.is_over(state, at)
+        elif what is LogMark.END:
+            state = None
+        else:
+            event = rules.checked(what)
+            if state is None:
+                state = rules.begin(at)
+            rules.update(state, event, at)
 
 
 def _kind_of_tracker(feature: RunningFeature) -> tuple[Any, ...]:

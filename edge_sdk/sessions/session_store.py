@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.limits import LATEST
 from edge_sdk.errors import InputError
 from edge_sdk.model.values import is_moment, seconds_of
-from edge_sdk.sessions.running_features import Reader, RunningFeatures, RunningState
+from edge_sdk.sessions.running_features import FeatureReader, RunningFeatures, RunningState
 
 if TYPE_CHECKING:
     from edge_sdk.contract.personal.session_features import SessionFeatures
@@ -110,7 +110,7 @@ class SessionStore:
                 self._make_room()
 
     def values(
-        self, unit: str, readers: tuple[Reader, ...] | None = None
+        self, unit: str, readers: tuple[FeatureReader, ...] | None = None
     ) -> tuple[dict[str, Any], bool]:
         """Return the features of a unit now, and whether it has a session; else the defaults.
 

@@ -1,8 +1,10 @@
-"""Personal priors from the hub to a device: fitted, signed, fetched, served, replaced, switched off."""
+"""Personal priors from the hub to a device: fitted, signed, served, replaced, switched off."""
 
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +21,13 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.plan import PriorRef, ReleaseRef
-from edge_sdk.errors import UpdateError
+from tests.campaigns.state_damage import AWAY
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT, publish_plan
 from tests.hub.personalise.people import rows_file, rows_of
 from tests.model_folder import model_folder
 from tests.servers import HubProcess
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 STRANGER = 1_000
 """A person who is in no row that a prior was fitted to."""
@@ -41,9 +43,9 @@ class Personal:
         self.hub, self.model, self.folder = hub, model, folder
         self.device = self.opened()
 
-    def opened(self) -> EdgeDevice:
+    def opened(self, hub: str | None = None) -> EdgeDevice:
         return EdgeDevice(
-            self.folder / "state", hub=self.hub.url, token=self.hub.token(self.model),
+            self.folder / "state", hub=hub or self.hub.url, token=self.hub.token(self.model),
             model=self.model, config=PATIENT, background=False,
         )  # fmt: skip
 
@@ -106,8 +108,9 @@ def test_a_prior_fitted_by_the_command_line_personalises_a_stranger_within_the_s
     assert served[-1]
     capsys.readouterr()
     assert personal.run("personalise", "show", personal.model) == 0
-    assert "people" not in (shown := capsys.readouterr().out) or "yes" in shown
+    shown = capsys.readouterr().out
     assert "mode: on" in shown
+    assert "rows.parquet" in shown
 
 
 def test_a_newer_generation_replaces_the_file_and_units_keep_what_they_taught(
@@ -198,7 +201,7 @@ def test_a_fit_that_fails_by_itself_is_told_once_and_stops_nothing(personal: Per
         if entry["action"] == "personalise fit failed"
     ]
     assert len(told) == 1
-    assert personal.hub.admin.get("health")["status"]
+    assert personal.hub.admin.get("health")["loop"] == {}
 
 
 def _named(personal: Personal, ref: PriorRef) -> None:
@@ -215,15 +218,15 @@ def test_a_prior_that_no_publisher_signed_is_refused_and_what_served_goes_on(
     personal.device.sync()
     personal.use(40)
     _named(personal, PriorRef(FileRef(record["length"], "ab" * 32)))
-    with pytest.raises(UpdateError, match="a personal prior that no publisher signed"):
-        personal.device.sync()
+    errors = personal.device.sync().errors
+    assert "a personal prior that no publisher signed" in errors["update"]
     assert personal.use(1) == [True]
 
 
 def test_a_signed_prior_of_another_release_is_not_served_and_the_hub_is_told_why(
     personal: Personal,
 ) -> None:
-    record = personal.fit()
+    personal.fit()
     personal.device.sync()
     (file,) = model_folder(personal.folder / "state").glob("packs/*.prior")
     swapped = replace(PersonalPrior.from_bytes(file.read_bytes()), manifest="cd" * 32)
@@ -236,9 +239,8 @@ def test_a_signed_prior_of_another_release_is_not_served_and_the_hub_is_told_why
     assert any("serves without its personal prior" in each for each in status["words"])
     assert model["damaged"] == {}  # another download would bring the same
     personal.device.sync()
-    events = personal.hub.admin.get(f"models/{personal.model}/events")
-    assert any("is for" in (event.get("reason") or "") for event in events)
-    assert record["helps"]
+    events = personal.hub.admin.get(f"models/{personal.model}/telemetry")["events"]
+    assert any(e["outcome"] == "fell_back" and "is for" in (e["reason"] or "") for e in events)
 
 
 def _signed(personal: Personal, raw: bytes) -> PriorRef:
@@ -261,15 +263,55 @@ def test_a_damaged_prior_is_not_served_and_the_next_sync_brings_it_again(
     personal.use(40)
     personal.device.close()
     (file,) = model_folder(personal.folder / "state").glob("packs/*.prior")
-    raw = bytearray(file.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    file.write_bytes(raw)
-    personal.device = personal.opened()
+    sound = file.read_bytes()
+    file.write_bytes(bytes([*sound[:-1], sound[-1] ^ 1]))
+    personal.device = personal.opened(AWAY)
     (model,) = personal.device.status()["models"].values()
-    if model["prior_trouble"] is not None:
-        assert not any(personal.use(3))
-        personal.device.fold() if hasattr(personal.device, "fold") else None
+    assert "SHA-256 differs" in model["prior_trouble"]
+    assert "SHA-256 differs" in model["damaged"]["1.0"]["prior"]
+    assert not any(personal.use(3))
+    personal.device.close()
+    personal.device = personal.opened()
     personal.device.sync()
-    (mended,) = personal.stored()
-    assert file.stem == mended
-    assert PersonalPrior.from_bytes(file.read_bytes()).model == personal.model
+    assert file.read_bytes() == sound
+    (model,) = personal.device.status()["models"].values()
+    assert (model["prior_trouble"], model["damaged"]) == (None, {})
+    assert personal.use(1) == [True]
+
+
+def test_a_prior_that_is_damaged_while_it_serves_is_found_and_brought_again(
+    personal: Personal,
+) -> None:
+    personal.fit()
+    personal.device.sync()
+    personal.use(40)
+    (file,) = model_folder(personal.folder / "state").glob("packs/*.prior")
+    sound = file.read_bytes()
+    file.unlink()
+    serving = personal.device._service.serving
+    assert serving is not None
+    while serving.scrub.step():
+        pass
+    assert "cannot be read" in personal.device.status()["damaged"]["1.0"]["prior"]
+    assert personal.use(1) == [True]  # its content is in memory
+    assert personal.device.sync().update == "repaired"
+    assert file.read_bytes() == sound
+    assert personal.use(1) == [True]
+
+
+def test_a_device_whose_plan_has_no_personalisation_loads_nothing_of_it(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("plain")
+    code = (
+        "import sys; from edge_sdk import EdgeDevice\n"
+        f"with EdgeDevice({str(tmp_path / 'd')!r}, hub={hub.url!r}, token={hub.token('plain')!r},"
+        " model='plain', background=False) as device:\n"
+        "    device.predict([0, 0, 0, 0], unit='somebody')\n"
+        "    device.sync()\n"
+        "print([m for m in sys.modules if m.startswith('edge_sdk.personalise')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert done.stdout.strip() == "[]"

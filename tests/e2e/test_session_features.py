@@ -1,4 +1,4 @@
-"""Session features on a real hub: declared, kept on devices, asked by other processes, trained on."""
+"""Session features on a real hub: declared, kept on devices, told by processes, trained on."""
 
 from __future__ import annotations
 
@@ -86,23 +86,25 @@ def test_a_declaration_reaches_devices_and_its_sessions_outlive_a_restart_and_a_
 
 def test_other_processes_tell_events_of_the_same_session(visits: Visits) -> None:
     visits.apply()
-    with visits.opened(background=True) as device:
-        with EdgeDevice.attach(visits.folder / "d") as attached:
-            session = attached.session("u")
-            session.event({"price": 3.0})
-            device.session("u").event({"price": 3.0}, at=time.time())
-            assert session.features()["f0"] == 2
-            assert (
-                session.predict({"f3": 0.5}).probabilities
-                == device.predict({"f3": 0.5, **session.features()}).probabilities
-            ).all()
-            with pytest.raises(InputError, match="'price': expected a number"):
-                session.event({"price": "3"})
-            with pytest.raises(InputError, match="unit: expected a text"):
-                attached.session("")
-            model = attached.model(visits.model)
-            assert model.session("u").end()
-            assert device.session("u").features()["f0"] == 0
+    with (
+        visits.opened(background=True) as device,
+        EdgeDevice.attach(visits.folder / "d") as attached,
+    ):
+        session = attached.session("u")
+        session.event({"price": 3.0})
+        device.session("u").event({"price": 3.0}, at=time.time())
+        assert session.features()["f0"] == 2
+        assert (
+            session.predict({"f3": 0.5}).probabilities
+            == device.predict({"f3": 0.5, **session.features()}).probabilities
+        ).all()
+        with pytest.raises(InputError, match="'price': expected a number"):
+            session.event({"price": "3"})
+        with pytest.raises(InputError, match="unit: expected a text"):
+            attached.session("")
+        model = attached.model(visits.model)
+        assert model.session("u").end()
+        assert device.session("u").features()["f0"] == 0
 
 
 def test_a_log_is_joined_by_the_command_line_and_the_declaration_exported(

@@ -214,7 +214,7 @@ def _put(
 ) -> Result:
     """Give a model features by hand, without a declared set and its history."""
     # The file is read and checked here: a mistake in line 1,000,000 is told before the upload.
-    from cloud_hub.features.reading import parse_defaults, read_csv
+    from cloud_hub.features.table import parse_defaults, read_csv
     from edge_sdk.contract.codec import encode
 
     table = read_csv(file, parse_defaults(default or []))

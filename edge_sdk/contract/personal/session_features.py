@@ -34,9 +34,6 @@ LAST: Final = 64
 DISTINCT: Final = 1_024
 """Values up to which a distinct count is exact; it stays there."""
 
-EVENT_TEXT: Final = 200
-"""Characters of one text of an event."""
-
 Kind = Literal["count", "sum", "mean", "minimum", "maximum", "last", "distinct", "since", "age"]
 """Rule by which a feature follows from events."""
 

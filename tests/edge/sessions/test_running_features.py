@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.personal.session_features import RunningFeature
 from edge_sdk.sessions.event_fields import LARGEST_FLOAT32
-from edge_sdk.sessions.replaying import LogMark, replay
-from edge_sdk.sessions.running_features import RunningFeatures
+from edge_sdk.sessions.running_features import LogMark, RunningFeatures, replay
 from edge_sdk.sessions.trackers import PANES
 from tests.edge.sessions.declared import EVENTS, EVERY_KIND, GAPS, IDLE, MOMENTS, feature, of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,48 @@ def test_folders_that_the_disk_lost_come_back_and_cleaning_does_without(
     slots.make_folders()
     assert here(tmp_path / "state") == (0, 0)
     assert (tmp_path / "state" / "patches").is_dir()
+
+
+PRIOR = b"a prior"
+
+
+def with_prior(tmp_path: Path, ref: SlotRef) -> SlotRef:
+    """The slot with a personal prior, whole on the disk."""
+    slots = Slots(tmp_path / "state")
+    given = replace(ref, prior=hashlib.sha256(PRIOR).hexdigest())
+    place = slots.slot(given).prior
+    assert place is not None
+    place.write_bytes(PRIOR)
+    return given
+
+
+def test_a_prior_stays_with_its_slot_and_goes_with_it(tmp_path: Path, ref: SlotRef) -> None:
+    slots, given = Slots(tmp_path / "state"), with_prior(tmp_path, ref)
+    place = slots.slot(given).prior
+    assert place is not None
+    slots.clean([given])
+    assert place.read_bytes() == PRIOR
+    assert place in slots.files([given]).values()
+    slots.clean([ref])  # a newer generation is another slot
+    assert not place.exists()
+    assert here(tmp_path / "state") == (1, 1)
+
+
+def test_a_slot_is_staged_only_with_its_prior_and_a_damaged_one_goes_alone(
+    tmp_path: Path, ref: SlotRef
+) -> None:
+    slots, given = Slots(tmp_path / "state"), with_prior(tmp_path, ref)
+    assert slots.is_staged(given)
+    assert not slots.remove_damaged(given)
+    place = slots.slot(given).prior
+    assert place is not None
+    place.write_bytes(b"damaged")
+    assert slots.remove_damaged(given)
+    assert here(tmp_path / "state") == (1, 1)
+    assert not slots.is_staged(given)
+    assert slots.is_staged(ref)
+
+
+def test_a_slot_without_a_prior_has_the_name_that_earlier_versions_remember(ref: SlotRef) -> None:
+    assert ref.name == f"{ref.manifest}+{ref.pack}+none"
+    assert replace(ref, prior="ab" * 32).name == f"{ref.name}+{'ab' * 32}"

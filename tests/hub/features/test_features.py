@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.features.reading import parse_defaults, read_csv
 from cloud_hub.features.store import FeatureStore
-from cloud_hub.features.table import FeatureTable
+from cloud_hub.features.table import FeatureTable, parse_defaults, read_csv
 from cloud_hub.hub import Hub
 from cloud_hub.packs.publishing import pack_file
 from edge_sdk.contract.plan import PackRef
