@@ -10,29 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
 from edge_sdk.personalise.posterior import posterior
+from edge_sdk.personalise.strangeness import LEAST_LABELS, Strangeness
 from edge_sdk.personalise.unit_moments import Moments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Vector = NDArray[np.float32]
 
 _CAP = 30.0
-"""Log odds against a label beyond which nothing changes: the loss is clipped far below."""
+"""Log odds against a label beyond which nothing changes; their exponentials fit into float32."""
+
+PRIOR_LABELS = 5.0
+RECENT_LABELS = 50.0
+"""Labels over which a unit's share of wrong ones is averaged."""
 
 
 class Memories(NamedTuple):
     """What both memories answer: power · log p + matrix · u + offset.
 
-    ``power`` [2], ``matrix`` [2, C, r], ``offset`` [2, C].
+    ``power`` [2, 1], ``matrix`` [2, C, r], ``offset`` [2, C]; ``pull`` is the weight of the slow
+    one's Gaussians in them, ``precision`` [r] a row's about its means, ``labels`` their weight.
     """
 
-    power: tuple[float, float]
-    matrix: NDArray[np.float32]
-    offset: NDArray[np.float32]
+    power: Vector
+    matrix: Vector
+    offset: Vector
+    precision: Vector
+    pull: float
+    labels: float
 
 
 class ClassModel:
@@ -40,11 +50,13 @@ class ClassModel:
 
     def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
         self.space = ClassSpace(prior, attributes)
-        self._settings = prior.settings
-        half_lives = (prior.settings.half_life, prior.settings.fast_half_life)
+        self._settings = settings = prior.settings
+        half_lives = (settings.half_life, settings.fast_half_life)
         self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
         self.width = self.space.rank + 1
         self._halves = np.full((self.space.rank, 1), -0.5, np.float32)
+        self._strangeness = Strangeness(self.space)
+        self._ones = np.ones(self.space.classes, np.float32)
 
     def memories(self, state: UnitState) -> Memories:
         """Return what both memories of a unit answer, worked out once for each label."""
@@ -52,26 +64,29 @@ class ClassModel:
             return state.cache
         settings, sums = self._settings, state.sums
         means, precision = posterior(sums, self.space)
-        (slow,), (fast,) = (self.space.ones @ sums[:, :, -1:])[:, 0].tolist()
-        warm = settings.warm_up
-        steps = slow / (slow + warm) if slow else 0.0, fast / (fast + warm) if fast else 0.0
-        turn = settings.power - 1.0
-        power = 1.0 + steps[0] * turn, 1.0 + steps[1] * turn
-        precision *= np.array([[[steps[0]]], [[steps[1]]]], np.float32) * settings.pull
+        step = (self.space.ones @ sums[:, :, -1:])[:, 0]
+        labels = float(step[0, 0])
+        step /= step + np.float32(settings.warm_up + 1e-6)
+        slow = precision[0, 0].copy()
+        power = 1.0 + step * np.float32(settings.power - 1.0)
+        step *= np.float32(settings.pull)
+        precision *= step[:, :, None]
         matrix = means * precision
         means *= matrix
         offset = (means @ self._halves)[:, :, 0]
-        state.cache = found = Memories(power, matrix, offset)
+        offset += step * self.space.log_frequencies
+        pull = float(step[0, 0])
+        state.cache = found = Memories(power, matrix, offset, slow, pull, labels)
         return found
 
     def correction(self, state: UnitState) -> Correction:
         """Return the pool of all experts as one correction."""
-        power, matrix, offset = self.memories(state)
+        power, matrix, offset, *_ = self.memories(state)
         release, slow, fast = state.weights
         pooled = slow * matrix[0] + fast * matrix[1]
         shifted = slow * offset[0] + fast * offset[1] + pooled @ self.space.origin
         return Correction(
-            release + slow * power[0] + fast * power[1],
+            release + slow * float(power[0, 0]) + fast * float(power[1, 0]),
             pooled @ self.space.projection,
             shifted,
             self._settings.floor,
@@ -81,13 +96,22 @@ class ClassModel:
         self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
     ) -> Outcome:
         """Take one label: judge both answers by it first, then learn from it."""
-        settings, space = self._settings, self.space
-        u = space.place(phi)
-        losses, right = self._judge(state, u, scores, label)
-        state.weights = reweigh(state.weights, self._smooth(losses), settings)
-        self._remember(state, u, label, now, self._trust(min(losses[:3])))
-        comparison = float(right[3]) - float(right[0])
-        return Outcome(right[0], right[3], losses[0], losses[3], comparison)
+        u = self.space.place(phi)
+        chances, right, strange = self._judge(state, u, scores, label)
+        losses = self._losses(state, chances)
+        state.weights = reweigh(state.weights, losses[:3], self._settings)
+        self._remember(state, u, label, self._trust(state, max(chances[:3])))
+        state.age(now, self._settings.half_life_days)
+        begin_anew(state, losses[:3], strange, self._settings)
+        state.cache = None
+        return _outcome(right, losses)
+
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> Outcome:
+        """Return the outcome of a label, without learning it."""
+        chances, right, _ = self._judge(state, self.space.place(phi), scores, label)
+        return _outcome(right, self._losses(state, chances))
 
     def moments(self, state: UnitState) -> Moments:
         """Return what a unit says of how units differ."""
@@ -95,46 +119,56 @@ class ClassModel:
 
     def _judge(
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int
-    ) -> tuple[list[float], list[bool]]:
-        """Return log losses, and whether right, of release, slow, fast memory and the pool."""
-        power, matrix, offset = self.memories(state)
-        release, slow, fast = state.weights
-        answers = np.empty((3, len(scores)), np.float32)
-        np.log(np.maximum(scores, self._settings.floor), out=answers[0])
-        np.add(matrix @ u, offset, out=answers[1:])
-        pool = release + slow * power[0] + fast * power[1]
-        mix = np.array(
-            [[1.0, 0, 0], [power[0], 1, 0], [power[1], 0, 1], [pool, slow, fast]], np.float32
-        )
-        logits = mix @ answers
+    ) -> tuple[list[float], list[bool], float]:
+        """Return the chance that release, slow, fast memory and pool gave the label, and whether
+        it was their first."""
+        memories = self.memories(state)
+        logits = np.empty((4, len(scores)), np.float32)
+        release = logits[0]
+        np.log(np.maximum(scores, self._settings.floor), out=release)
+        own = memories.matrix @ u
+        own += memories.offset
+        strange = 0.0
+        if memories.labels >= LEAST_LABELS:
+            strange = self._strangeness.of(u, own[0] / memories.pull, memories.precision)
+        own += memories.power * release
+        logits[1:3] = own
+        np.dot(np.array(state.weights, np.float32), logits[:3], out=logits[3])
         logits -= logits[:, label : label + 1]
-        right = (logits.max(axis=1) <= 0).tolist()
+        right = [top <= 0 for top in np.maximum.reduce(logits, axis=1).tolist()]
         np.minimum(logits, _CAP, out=logits)
         np.exp(logits, out=logits)
-        losses = [math.log(total) for total in logits.sum(axis=1).tolist()]
-        self.raw = losses
-        return losses, right
+        return [1.0 / total for total in (logits @ self._ones).tolist()], right, strange
 
-    def _smooth(self, losses):
-        noise = self._settings.noise
-        return tuple(-math.log((1 - noise) * math.exp(-each) + noise / self.space.classes) for each in losses[:3])
+    def _losses(
+        self, state: UnitState, chances: list[float]
+    ) -> tuple[float, float, float, float]:
+        """Return log losses where a share of labels is drawn at random: at most log(C / noise)."""
+        noise = state.noise
+        chance = noise / self.space.classes
+        release, slow, fast, pool = (-math.log((1.0 - noise) * p + chance) for p in chances)
+        return release, slow, fast, pool
 
-    def _trust(self, loss):
-        noise = self._settings.noise
-        p = (1 - noise) * math.exp(-loss)
-        return p / (p + noise / self.space.classes) if noise else 1.0
+    def _trust(self, state: UnitState, chance: float) -> float:
+        """Return how likely a label is right, by the expert who gave it the best chance."""
+        right = (1.0 - state.noise) * chance
+        trust = right / (right + state.noise / self.space.classes)
+        # The unit's share of wrong labels is learnt as well, from PRIOR_LABELS imagined ones on.
+        weight = PRIOR_LABELS + min(state.labels, RECENT_LABELS)
+        state.noise += (1.0 - trust - state.noise) / weight
+        return trust
 
-    def _remember(self, state: UnitState, u: Vector, label: int, now: float, trust: float) -> None:
+    def _remember(self, state: UnitState, u: Vector, label: int, trust: float) -> None:
         sums = state.sums
         sums *= self._keep
-        if state.last and now > state.last:
-            days = (now - state.last) / 86_400.0
-            sums *= np.float32(0.5 ** (days / self._settings.half_life_days))
-        state.last = max(now, state.last)
-        row = sums[:, label]
         step = u - self.space.base[label]
-        row[0, :-1] += trust * step
-        row[1, :-1] += step
-        row[0, -1] += trust
-        row[1, -1] += 1.0
-        state.cache = None
+        slow, fast = sums[0, label], sums[1, label]
+        fast[:-1] += step
+        fast[-1] += 1.0
+        step *= np.float32(trust)
+        slow[:-1] += step
+        slow[-1] += trust
+
+
+def _outcome(right: list[bool], losses: tuple[float, ...]) -> Outcome:
+    return Outcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))

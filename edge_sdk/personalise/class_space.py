@@ -28,6 +28,8 @@ class ClassSpace:
         mean: [C, r] those with the cohort's shift.
         between: [2, 1, r] variances of class means, slow and fast.
         inverse_shift: [2, 1, r] precisions of the shift that classes share.
+        log_frequencies: [C] of classes in the fleet.
+        spread: [r] variances of one class's mean between units, of all causes together.
         factors: [C · r, k], or ``None`` without.
         factor_products: [C · r, k · k] products of two factors at each place.
         ones, average: [1, C], sums and means over classes as products of matrices: half the time.
@@ -51,12 +53,16 @@ class ClassSpace:
         shift = np.maximum(array_of(part.shift), np.float32(1e-6))
         self.between: Matrix = between * wide
         self.inverse_shift: Matrix = np.broadcast_to(1.0 / shift, (2, 1, self.rank)).copy()
+        self.spread: Matrix = between + shift
+        self.log_frequencies: Matrix = np.log(array_of(part.frequencies))
         self.ones = np.ones((1, self.classes), np.float32)
         self.average: Matrix = self.ones / np.float32(self.classes)
         self.factors = None if part.factors is None else array_of(part.factors)
         if self.factors is not None:
             products = self.factors[:, :, None] * self.factors[:, None, :]
             self.factor_products = products.reshape(len(products), -1)
+            along = np.square(self.factors).sum(axis=1).reshape(self.classes, self.rank)
+            self.spread = self.spread + along.mean(axis=0)
 
     def place(self, phi: Matrix) -> Matrix:
         """Return u [r] of a basis vector φ [d]."""

@@ -65,7 +65,7 @@ class PersonalKind:
             outcome = model.learn(
                 state, waiting.phi, waiting.base, int(target), now, served=waiting.personalised
             )
-        model.guard_device(self.guard, outcome)
+        model.guard_device(self.guard, state, outcome)
         if before != state.guard.serving:
             self.taken_back += before
             self.given += not before

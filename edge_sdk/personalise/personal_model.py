@@ -62,7 +62,8 @@ class PersonalModel:
     def new(self) -> UnitState:
         """Return the state of a unit without history."""
         sums = np.zeros((MEMORIES, self._count, self._width), np.float32)
-        return UnitState(sums, self.prior.settings.start, Guard(self.prior.helps))
+        settings = self.prior.settings
+        return UnitState(sums, settings.start, Guard(self.prior.helps), settings.noise)
 
     def new_guard(self) -> Guard:
         """Return the guard of a device's units together, which serves until they are worse."""
@@ -157,10 +158,34 @@ class PersonalModel:
         self._count_in(state, outcome, served=served)
         return outcome
 
-    def guard_device(self, guard: Guard, outcome: Outcome) -> None:
-        """Take one outcome into the guard of all units of the device together."""
-        settings = self.prior.settings
-        guard.add(outcome.comparison, settings.worse, settings.worse)
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> Outcome:
+        """Return what :meth:`learn` would, without learning."""
+        if self._classes is None:
+            raise InputError("label: expected a number, since the model is a regressor")
+        return self._classes.judge(state, phi, scores, label)
+
+    def judge_number(self, state: UnitState, value: float, truth: float) -> Outcome:
+        """Return what :meth:`learn_number` would, without learning."""
+        if self._number is None:
+            raise InputError("label: expected a class, since the model is a classifier")
+        return self._number.judge(state, value, truth)
+
+    def guard_device(self, guard: Guard, state: UnitState, outcome: Outcome) -> None:
+        """Take one outcome into the guard of all units of the device together.
+
+        A unit whose own guard has taken its answers back is not heard: one unit that is fed with
+        lies thus stays far below the level at which all units of the device would fall back.
+
+        Args:
+            guard: of the device; changed.
+            state: of the unit, after it learnt.
+            outcome: of the label.
+        """
+        if state.guard.serving:
+            settings = self.prior.settings
+            guard.add(outcome.comparison, settings.worse, settings.worse * settings.worse)
 
     def summary(self, state: UnitState) -> UnitSummary:
         """Return what a unit says for the hub's sums, of the labels of this generation alone."""
@@ -170,7 +195,7 @@ class PersonalModel:
         moments = model.moments(state)
         return UnitSummary(
             tally.both, tally.model_only, tally.personal_only, tally.neither, tally.served,
-            tally.model_loss, tally.personal_loss, *moments,
+            not state.guard.serving, tally.model_loss, tally.personal_loss, *moments,
         )  # fmt: skip
 
     def _count_in(self, state: UnitState, outcome: Outcome, *, served: bool) -> None:

@@ -24,8 +24,9 @@ Sums = NDArray[np.float32]
 MEMORIES: Final = 2
 """Slow and fast."""
 
-_HEADER: Final = struct.Struct(f"<8sHH?Id3f4fI{TALLY.size}s")
+_HEADER: Final = struct.Struct(f"<8sHH?Id3f4fI4f{TALLY.size}s")
 _LARGEST_COUNT: Final = 1e7
+_HOUR: Final = 3_600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +37,10 @@ class UnitState:
         sums: [2, C, r + 1] decayed sums of (u − mean of the class) and, last, their weights.
         weights: of the experts.
         guard: whether the unit's own answers may serve.
-        last: Unix seconds of the last label, 0 before the first.
+        noise: estimated share of labels that are wrong.
+        last: Unix seconds at which the sums were last aged; 0 before the first label.
+        drift: evidence, in nats, that the slow memory is of somebody else than the fast one, and
+            the fast one of somebody else than answers now, and that rows are a stranger's.
         labels: that were taken.
         tally: what they said of both answers, for the sums of the hub.
         cache: what is derived of the sums; whoever changes them sets it to ``None``.
@@ -45,10 +49,28 @@ class UnitState:
     sums: Sums
     weights: Weights
     guard: Guard
+    noise: float
     last: float = 0.0
+    drift: tuple[float, float, float] = (0.0, 0.0, 0.0)
     labels: int = 0
     tally: Tally = field(default_factory=Tally)
     cache: object | None = None
+
+    def age(self, now: float, half_life_days: float) -> None:
+        """Forget by time, in steps of an hour or more.
+
+        Args:
+            now: Unix seconds; a clock that went back forgets nothing.
+            half_life_days: after which what was learnt weighs half.
+        """
+        elapsed = now - self.last
+        if self.last and elapsed < _HOUR:
+            # A clock that was ahead is followed back, or nothing would be forgotten for years.
+            self.last = min(self.last, now)
+            return
+        if self.last:
+            self.sums *= np.float32(0.5 ** (elapsed / (24 * _HOUR * half_life_days)))
+        self.last = now
 
 
 def state_bytes(classes: int, width: int) -> int:
@@ -85,6 +107,8 @@ def pack(state: UnitState, basis: bytes) -> bytes:
     head = _HEADER.pack(
         *(basis, sums.shape[1], len(rows), guard.serving, state.labels, state.last),
         *(*state.weights, *guard.better, *guard.worse, guard.pairs),
+        *state.drift,
+        state.noise,
         state.tally.pack(),
     )
     return head + records.tobytes()
@@ -118,7 +142,8 @@ def unpack(raw: bytes, basis: bytes, classes: int, width: int) -> UnitState:
     sums[:, records["row"], :-1] = records["mean"].swapaxes(0, 1) * counts[:, :, None]
     weights = (rest[0], rest[1], rest[2])
     guard = Guard(serving, (rest[3], rest[4]), (rest[5], rest[6]), rest[7])
-    return UnitState(sums, weights, guard, last, labels, Tally.unpack(tally))
+    drift = (rest[8], rest[9], rest[10])
+    return UnitState(sums, weights, guard, rest[11], last, drift, labels, Tally.unpack(tally))
 
 
 def _check_numbers(head: tuple[float, ...], records: NDArray[np.void], classes: int) -> None:
@@ -130,6 +155,6 @@ def _check_numbers(head: tuple[float, ...], records: NDArray[np.void], classes: 
     whole = min(weights) >= 0 and abs(sum(weights) - 1) < 1e-3
     ascending = bool((np.diff(records["row"].astype(int)) > 0).all())
     within = not len(records) or records["row"][-1] < classes
-    wealth = min(head[4:8]) >= 0
+    wealth = min(head[4:8]) >= 0 and min(head[9:12]) >= 0 and 0 <= head[12] < 1
     if not (finite and counted and whole and ascending and within and wealth):
         raise ContractError("unit: expected finite sums, counts and weights; it is damaged")

@@ -421,7 +421,7 @@ RANKINGS = RankingReport(
 )
 PERSONAL_REPORT = PersonalReport(
     "churn", "1.1", 3, DIGEST, 1_700_000_000, 1_700_600_000,
-    units=24.0, crossed=22.0, labels=812.0, served=11.5, both=19.25, model_only=0.75,
+    units=24.0, crossed=22.0, labels=812.0, served=11.5, off=2.0, both=19.25, model_only=0.75,
     personal_only=2.5, neither=1.5, gain_squares=0.75, better=9.0, worse=3.0, model_loss=9.5,
     personal_loss=6.25, shift=(1.5, -2.25), squares=(31.0, 18.5), cross=(12.0, -0.5), cohort="eu",
 )  # fmt: skip

@@ -55,9 +55,9 @@ class ClassPrior:
         between: [r] variances between units of one class's mean, beside the shift.
         shift: [r] variances between units of the shift that all classes share.
         frequencies: [C] how often each class is among the fleet's rows, above 0, sums to 1.
+        cohorts: mean shift [r] of units by the value of the prior's attribute.
         factors: [C · r, k] directions of all class means together along which units differ, each
             as long as one deviation of units along it; ``None`` without.
-        cohorts: mean shift [r] of units by the value of the prior's attribute.
     """
 
     projection: Floats
@@ -66,8 +66,8 @@ class ClassPrior:
     between: Floats
     shift: Floats
     frequencies: Floats
-    factors: Floats | None = None
     cohorts: Mapping[str, Floats] = field(default_factory=dict)
+    factors: Floats | None = None
 
     def __post_init__(self) -> None:
         require(len(self.projection.shape) == 2, "projection: expected two sizes")  # noqa: PLR2004

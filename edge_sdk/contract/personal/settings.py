@@ -26,7 +26,8 @@ class PersonalSettings:
         rate: how fast these weights follow the losses.
         share: of the weights that is spread anew at each label (fixed share).
         largest_loss: log losses are clipped there, in nats.
-        noise: share of labels that may be wrong, against which the slow memory is robust.
+        noise: share of labels that are wrong, where a unit has not shown another one.
+        change: evidence in nats at which a memory is taken to be of somebody else, and dropped.
         better: level at which a unit alone shows that its own answers are better.
         worse: level at which it or its device shows that they are worse.
         floor: probabilities of the release below it count as it.
@@ -34,16 +35,17 @@ class PersonalSettings:
 
     power: float = 0.5
     pull: float = 0.5
-    warm_up: float = 2.0
+    warm_up: float = 1.0
     half_life: float = 200.0
-    fast_half_life: float = 8.0
+    fast_half_life: float = 15.0
     half_life_days: float = 180.0
     widening: float = 4.0
-    start: tuple[float, float, float] = (0.5, 0.4, 0.1)
-    rate: float = 0.5
+    start: tuple[float, float, float] = (0.2, 0.7, 0.1)
+    rate: float = 0.7
     share: float = 0.02
     largest_loss: float = 5.0
-    noise: float = 0.1
+    noise: float = 0.05
+    change: float = 4.5
     better: float = 0.005
     worse: float = 0.05
     floor: float = 1e-4
@@ -60,7 +62,8 @@ class PersonalSettings:
             ("rate", 0.0, 4.0),
             ("share", 0.0, 0.5),
             ("largest_loss", 0.1, 100.0),
-            ("noise", 0.0, 0.5),
+            ("noise", 1e-3, 0.5),
+            ("change", 1.0, 1e3),
             ("better", 1e-9, 0.5),
             ("worse", 1e-9, 0.5),
             ("floor", 1e-12, 0.1),
