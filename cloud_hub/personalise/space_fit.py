@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from cloud_hub.errors import Invalid
 from cloud_hub.personalise.rows import Numbers, UnitRows, Whole
 from edge_sdk.contract.personal.floats import Floats
 from edge_sdk.contract.personal.prior import ClassPrior
@@ -60,8 +61,8 @@ class SpaceFit:
     between: Numbers
     shift: Numbers
     frequencies: Numbers
-    factors: Numbers | None
     cohorts: dict[str, Numbers]
+    factors: Numbers | None
 
     def prior(self) -> ClassPrior:
         """Return the part of a prior."""
@@ -78,34 +79,54 @@ def floats(array: Numbers) -> Floats:
     return Floats.of(array.ravel().tolist(), array.shape)
 
 
-def fit_space(rows: UnitRows, rank: int = RANK) -> SpaceFit:
+def fit_space(rows: UnitRows, before: ClassPrior | None = None) -> SpaceFit:
     """Fit the space to rows.
 
     Args:
         rows: of units, or without.
-        rank: largest number of directions r.
+        before: prior whose projection, origin and means are kept.
+
+    Raises:
+        Invalid: ``before`` is of another basis, or of other classes.
     """
-    origin, standard = _standardise(rows.phi)
-    x = (rows.phi - origin) @ standard.T
-    units = rows.units if rows.units is not None else np.zeros(len(x), np.int64)
-    cells = cells_of(x, rows.labels, units, rows.classes)
-    means = _class_means(cells, rows.classes)
-    within = _within(x, rows.labels, units, cells, rows.classes)
-    deviations = cells.mean - means[cells.label]
-    spread = deviations if rows.units is not None else means
-    between = spread.T @ spread / len(spread)
-    values, vectors = eigh(between, within)
-    turn = vectors[:, np.argsort(-values)[:rank]].T
-    cohorts, own = _cohort_shifts(rows, cells, deviations @ turn.T)
+    units = rows.units if rows.units is not None else np.zeros(len(rows.phi), np.int64)
+    projection, origin, means = _kept(rows, before) if before else _directions(rows, units)
+    cells = cells_of((rows.phi - origin) @ projection.T, rows.labels, units, rows.classes)
+    cohorts, own = _cohort_shifts(rows, cells, cells.mean - means[cells.label])
     if rows.units is None:
-        variances, along = _unknown(len(turn)), None
+        variances, along = _unknown(len(projection)), None
     else:
         variances, along = differences(cells, own, rows.classes)
     frequencies = np.bincount(rows.labels, minlength=rows.classes) + 1.0
-    return SpaceFit(
-        *(turn @ standard, origin, means @ turn.T),
-        *(*variances, frequencies / frequencies.sum(), along, cohorts),
+    frequencies /= frequencies.sum()
+    return SpaceFit(projection, origin, means, *variances, frequencies, cohorts, along)
+
+
+def _kept(rows: UnitRows, before: ClassPrior) -> tuple[Numbers, Numbers, Numbers]:
+    arrays = (before.projection, before.origin, before.means)
+    projection, origin, means = (
+        np.array(each.numbers(), np.float64).reshape(each.shape) for each in arrays
     )
+    shapes = (projection.shape[1], len(means))
+    if shapes != (rows.phi.shape[1], rows.classes):
+        raise Invalid(
+            f"before: expected a prior of {rows.phi.shape[1]} numbers and {rows.classes} classes, "
+            f"got {shapes[0]} and {shapes[1]}"
+        )
+    return projection, origin, means
+
+
+def _directions(rows: UnitRows, units: Whole) -> tuple[Numbers, Numbers, Numbers]:
+    """Return projection [r, d], origin [d] and class means [C, r]."""
+    origin, standard = _standardise(rows.phi)
+    x = (rows.phi - origin) @ standard.T
+    cells = cells_of(x, rows.labels, units, rows.classes)
+    means = _class_means(cells, rows.classes)
+    within = _within(x, rows.labels, units, cells, rows.classes)
+    spread = means if rows.units is None else cells.mean - means[cells.label]
+    values, vectors = eigh(spread.T @ spread / len(spread), within)
+    turn = vectors[:, np.argsort(-values)[:RANK]].T
+    return turn @ standard, origin, means @ turn.T
 
 
 def _standardise(phi: Numbers) -> tuple[Numbers, Numbers]:

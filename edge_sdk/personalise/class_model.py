@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
@@ -23,8 +24,6 @@ Vector = NDArray[np.float32]
 
 _CAP = 30.0
 """Log odds against a label beyond which nothing changes; their exponentials fit into float32."""
-
-_HOUR = 3_600.0
 
 PRIOR_LABELS = 5.0
 RECENT_LABELS = 50.0
@@ -70,11 +69,13 @@ class ClassModel:
         step /= step + np.float32(settings.warm_up + 1e-6)
         slow = precision[0, 0].copy()
         power = 1.0 + step * np.float32(settings.power - 1.0)
-        precision *= (step * np.float32(settings.pull))[:, :, None]
+        step *= np.float32(settings.pull)
+        precision *= step[:, :, None]
         matrix = means * precision
         means *= matrix
         offset = (means @ self._halves)[:, :, 0]
-        pull = float(step[0, 0]) * settings.pull
+        offset += step * self.space.log_frequencies
+        pull = float(step[0, 0])
         state.cache = found = Memories(power, matrix, offset, slow, pull, labels)
         return found
 
@@ -100,11 +101,17 @@ class ClassModel:
         losses = self._losses(state, chances)
         state.weights = reweigh(state.weights, losses[:3], self._settings)
         self._remember(state, u, label, self._trust(state, max(chances[:3])))
-        self._age(state, now)
-        self._begin_anew(state, losses, strange)
+        state.age(now, self._settings.half_life_days)
+        begin_anew(state, losses[:3], strange, self._settings)
         state.cache = None
-        comparison = float(right[3]) - float(right[0])
-        return Outcome(right[0], right[3], losses[0], losses[3], comparison)
+        return _outcome(right, losses)
+
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> Outcome:
+        """Return the outcome of a label, without learning it."""
+        chances, right, _ = self._judge(state, self.space.place(phi), scores, label)
+        return _outcome(right, self._losses(state, chances))
 
     def moments(self, state: UnitState) -> Moments:
         """Return what a unit says of how units differ."""
@@ -162,38 +169,6 @@ class ClassModel:
         slow[:-1] += step
         slow[-1] += trust
 
-    def _age(self, state: UnitState, now: float) -> None:
-        """Forget by time, in steps of an hour or more."""
-        elapsed = now - state.last
-        if state.last and elapsed >= _HOUR:
-            days = elapsed / (24 * _HOUR)
-            state.sums *= np.float32(0.5 ** (days / self._settings.half_life_days))
-        elif state.last:
-            return
-        state.last = now
 
-    def _begin_anew(self, state: UnitState, losses: tuple[float, ...], strange: float) -> None:
-        """Drop what a memory holds of somebody else: a preference changed, or the user did.
-
-        The product of (release's chance / memory's chance) over labels is a wager against the
-        memory, which its own answers would lose; begun anew at each label it is an e-detector
-        (Shin, Ramdas & Rinaldo 2023): with labels as the memory expects them, exp(level) labels
-        pass on average until it is dropped by mistake.
-        """
-        release, slow, fast, _ = losses
-        level = self._settings.change
-        first, second, third = state.drift
-        first, second = max(0.0, first + slow - fast), max(0.0, second + fast - release)
-        third = max(0.0, third + strange)
-        if third > level:
-            state.sums[:] = 0.0
-            state.weights = self._settings.start
-            state.drift = (0.0, 0.0, 0.0)
-            return
-        if first > level:
-            state.sums[0] = state.sums[1]
-            first = 0.0
-        if second > level:
-            state.sums[1] = 0.0
-            second = 0.0
-        state.drift = (first, second, third)
+def _outcome(right: list[bool], losses: tuple[float, ...]) -> Outcome:
+    return Outcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))

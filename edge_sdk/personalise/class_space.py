@@ -28,6 +28,7 @@ class ClassSpace:
         mean: [C, r] those with the cohort's shift.
         between: [2, 1, r] variances of class means, slow and fast.
         inverse_shift: [2, 1, r] precisions of the shift that classes share.
+        log_frequencies: [C] of classes in the fleet.
         spread: [r] variances of one class's mean between units, of all causes together.
         factors: [C · r, k], or ``None`` without.
         factor_products: [C · r, k · k] products of two factors at each place.
@@ -53,6 +54,7 @@ class ClassSpace:
         self.between: Matrix = between * wide
         self.inverse_shift: Matrix = np.broadcast_to(1.0 / shift, (2, 1, self.rank)).copy()
         self.spread: Matrix = between + shift
+        self.log_frequencies: Matrix = np.log(array_of(part.frequencies))
         self.ones = np.ones((1, self.classes), np.float32)
         self.average: Matrix = self.ones / np.float32(self.classes)
         self.factors = None if part.factors is None else array_of(part.factors)

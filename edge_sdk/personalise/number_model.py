@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.correction import NumberCorrection
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
@@ -23,6 +24,8 @@ WIDTH = 5
 """Sums of z, z², e, e·z and the count, e the error over the noise's deviation."""
 
 _LARGEST_Z, _LARGEST_ERROR = 10.0, 100.0
+_NEAR = 2.0
+"""Deviations of the noise up to which an error has its full weight."""
 
 
 class NumberModel:
@@ -43,7 +46,8 @@ class NumberModel:
             1.0 / max(part.slope / part.noise, 1e-9),
         )
         settings = prior.settings
-        self._keep = (0.5 ** (1 / settings.half_life), 0.5 ** (1 / settings.fast_half_life))
+        half_lives = (settings.half_life, settings.fast_half_life)
+        self._keep = np.array([0.5 ** (1 / h) for h in half_lives], np.float32)[:, None, None]
 
     def memories(self, state: UnitState) -> tuple[Theta, Theta]:
         """Return (θ₀, θ₁) of the slow and the fast memory, in deviations of the noise."""
@@ -62,17 +66,22 @@ class NumberModel:
 
     def learn(self, state: UnitState, value: float, truth: float, now: float) -> Outcome:
         """Take one true value: judge both answers by it first, then learn from it."""
-        z = _within((value - self._centre) / self._scale, _LARGEST_Z)
-        error = _within((truth - value) / self._sd, _LARGEST_ERROR)
-        slow, fast = self.memories(state)
-        pooled = self._pooled(state)
-        thetas = ((0.0, 0.0), slow, fast, pooled)
-        losses = [0.5 * (error - intercept - gradient * z) ** 2 for intercept, gradient in thetas]
-        state.weights = reweigh(state.weights, (losses[0], losses[1], losses[2]), self._settings)
-        self._remember(state, z, error, now)
-        largest = self._settings.largest_loss
-        model, own = min(losses[0], largest), min(losses[3], largest)
-        return Outcome(model <= own, own <= model, model, own, (model - own) / largest)
+        z, error = self._standard(value, truth)
+        misses = self._misses(state, z, error)
+        release, slow, fast, own = self._losses(misses)
+        losses = (release, slow, fast)
+        state.weights = reweigh(state.weights, losses, self._settings)
+        # Huber's weight, by the expert who came nearest: what none expected moves little.
+        self._remember(state, z, error, min(1.0, _NEAR / max(min(misses[:3]), 1e-9)))
+        state.age(now, self._settings.half_life_days)
+        begin_anew(state, losses, 0.0, self._settings)
+        state.cache = None
+        return self._outcome(release, own)
+
+    def judge(self, state: UnitState, value: float, truth: float) -> Outcome:
+        """Return the outcome of a true value, without learning it."""
+        losses = self._losses(self._misses(state, *self._standard(value, truth)))
+        return self._outcome(losses[0], losses[3])
 
     def moments(self, state: UnitState) -> Moments:
         """Return what a unit says of how units differ."""
@@ -92,15 +101,30 @@ class NumberModel:
         determinant = max(a * d - z * z, 1e-12)
         return (x * d - z * y) / determinant, (a * y - z * x) / determinant
 
-    def _remember(self, state: UnitState, z: float, error: float, now: float) -> None:
-        elapsed = max(now - state.last, 0.0) / 86_400.0 if state.last else 0.0
-        aged = 0.5 ** (elapsed / self._settings.half_life_days)
-        row = (z, z * z, error, error * z, 1.0)
-        for memory, keep in zip(state.sums[:, 0], self._keep, strict=True):
-            memory *= keep * aged
-            memory += row
-        state.last = max(now, state.last)
-        state.cache = None
+    def _standard(self, value: float, truth: float) -> tuple[float, float]:
+        """Return the standardised answer, and the error in deviations of the noise; both bounded."""
+        z = _within((value - self._centre) / self._scale, _LARGEST_Z)
+        return z, _within((truth - value) / self._sd, _LARGEST_ERROR)
+
+    def _misses(self, state: UnitState, z: float, error: float) -> list[float]:
+        """Return by how many deviations release, slow, fast memory and pool missed."""
+        slow, fast = self.memories(state)
+        thetas = ((0.0, 0.0), slow, fast, self._pooled(state))
+        return [abs(error - intercept - gradient * z) for intercept, gradient in thetas]
+
+    def _losses(self, misses: list[float]) -> list[float]:
+        largest = self._settings.largest_loss
+        return [min(0.5 * miss * miss, largest) for miss in misses]
+
+    def _outcome(self, release: float, own: float) -> Outcome:
+        better = (release - own) / self._settings.largest_loss
+        return Outcome(release <= own, own <= release, release, own, better)
+
+    def _remember(self, state: UnitState, z: float, error: float, trust: float) -> None:
+        row = np.array((z, z * z, error, error * z, 1.0))
+        state.sums *= self._keep
+        state.sums[0, 0] += trust * row
+        state.sums[1, 0] += row
 
 
 def _within(number: float, largest: float) -> float:

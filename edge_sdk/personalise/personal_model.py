@@ -158,6 +158,20 @@ class PersonalModel:
         self._count_in(state, outcome, served=served)
         return outcome
 
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> Outcome:
+        """Return what :meth:`learn` would, without learning."""
+        if self._classes is None:
+            raise InputError("label: expected a number, since the model is a regressor")
+        return self._classes.judge(state, phi, scores, label)
+
+    def judge_number(self, state: UnitState, value: float, truth: float) -> Outcome:
+        """Return what :meth:`learn_number` would, without learning."""
+        if self._number is None:
+            raise InputError("label: expected a class, since the model is a classifier")
+        return self._number.judge(state, value, truth)
+
     def guard_device(self, guard: Guard, state: UnitState, outcome: Outcome) -> None:
         """Take one outcome into the guard of all units of the device together.
 

@@ -30,7 +30,7 @@ class Strangeness:
     def __init__(self, space: ClassSpace) -> None:
         self._precision = 1.0 / (1.0 + space.spread)
         self._matrix: Vector = space.mean * self._precision
-        self._offset: Vector = -0.5 * (self._matrix * space.mean).sum(axis=1)
+        self._offset: Vector = space.log_frequencies - 0.5 * (self._matrix * space.mean).sum(axis=1)
         self._level = float(np.log(self._precision).sum())
 
     def of(self, u: Vector, own: Vector, precision: Vector) -> float:
@@ -38,7 +38,7 @@ class Strangeness:
 
         Args:
             u: [r] of the row.
-            own: [C] of the memory: (precision · μ_c)ᵀ u − ½ μ_cᵀ (precision · μ_c).
+            own: [C] of the memory: (precision · μ_c)ᵀ u − ½ μ_cᵀ (precision · μ_c) + log frequency.
             precision: [r] of a row about the memory's means.
         """
         new = self._matrix @ u

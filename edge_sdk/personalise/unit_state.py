@@ -26,6 +26,7 @@ MEMORIES: Final = 2
 
 _HEADER: Final = struct.Struct(f"<8sHH?Id3f4fI4f{TALLY.size}s")
 _LARGEST_COUNT: Final = 1e7
+_HOUR: Final = 3_600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +55,22 @@ class UnitState:
     labels: int = 0
     tally: Tally = field(default_factory=Tally)
     cache: object | None = None
+
+    def age(self, now: float, half_life_days: float) -> None:
+        """Forget by time, in steps of an hour or more.
+
+        Args:
+            now: Unix seconds; a clock that went back forgets nothing.
+            half_life_days: after which what was learnt weighs half.
+        """
+        elapsed = now - self.last
+        if self.last and elapsed < _HOUR:
+            # A clock that was ahead is followed back, or nothing would be forgotten for years.
+            self.last = min(self.last, now)
+            return
+        if self.last:
+            self.sums *= np.float32(0.5 ** (elapsed / (24 * _HOUR * half_life_days)))
+        self.last = now
 
 
 def state_bytes(classes: int, width: int) -> int:

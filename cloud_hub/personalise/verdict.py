@@ -1,0 +1,82 @@
+"""Whether a personal prior helps: one-sided tests over the units that were left out of its fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import stats
+
+from cloud_hub.personalise.left_out import Gains
+from cloud_hub.personalise.rows import Numbers
+
+LEVEL: Final = 0.01
+"""Of the verdict that a prior helps: a fleet whose units do not differ gets it in one fit of 100."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether units that were left out were answered better, by t tests over units.
+
+    Both must hold (an intersection-union test, so that each has the whole level: Berger 1982): the
+    unit's own answers are right more often than the release's, and more often than those of a
+    stand-in that was taught strangers' labels.
+
+    Attributes:
+        helps: whether ``p`` is at most ``level``.
+        units: that were simulated.
+        gain: mean share of labels right by the unit's own answer, less the release's; of numbers
+            the same of losses, as a share of the largest loss.
+        p: the larger of both tests'; 1 where they could not be made.
+        level: of the verdict.
+        why: the same for people.
+    """
+
+    helps: bool
+    units: int
+    gain: float
+    p: float
+    level: float
+    why: str
+
+
+def chosen(gains: Gains) -> int:
+    """Return the number of the candidate with the largest mean gain in log loss."""
+    return int(np.argmax(gains.loss.mean(axis=1))) if gains.loss.size else 0
+
+
+def judge(gains: Gains, level: float = LEVEL) -> Verdict:
+    """Judge the gains of units left out, each with the settings that were best for the others.
+
+    Args:
+        gains: by candidate and unit.
+        level: of the test.
+    """
+    units = gains.loss.shape[1]
+    if units < 2:  # noqa: PLR2004
+        return unknown(units, level)
+    total = gains.loss.sum(axis=1, keepdims=True)
+    best = np.argmax(total - gains.loss, axis=0), np.arange(units)
+    own, apart = gains.over_release[best], gains.over_strangers[best]
+    gain, p = float(own.mean()), max(_above(own), _above(apart))
+    why = (
+        f"{units} units left out gained {gain:+.3f} on the release and {float(apart.mean()):+.3f} on "
+        f"strangers' labels, p = {p:.3g} at level {level:g}"
+    )
+    return Verdict(p <= level, units, gain, p, level, why)
+
+
+def unknown(units: int, level: float = LEVEL) -> Verdict:
+    """Return the verdict where nothing can be said."""
+    why = f"expected labels of two units or more to say whether units differ, got {units}"
+    return Verdict(False, units, 0.0, 1.0, level, why)
+
+
+def _above(gains: Numbers) -> float:
+    """Return p of the one-sided t test that the mean over units is 0 or less."""
+    spread = float(gains.std(ddof=1))
+    if spread <= 0:  # every unit gained the same: nothing says how units vary
+        return 1.0
+    return float(stats.t.sf(gains.mean() / (spread / math.sqrt(len(gains))), len(gains) - 1))
