@@ -107,6 +107,7 @@ class Learned:
         gain: of personalising.
         outcomes: shares of labels that both answers, only the release's, only the personalised, and
             none had right.
+        off: share of units whose guard keeps the personalised answers back.
         served: share of labelled predictions that were served personalised.
         losses: mean log loss of the release's answers, and of the personalised.
         better: share of units that gained; ``worse`` of those that lost.
@@ -122,6 +123,7 @@ class Learned:
     gain: Gain
     outcomes: Numbers
     served: float
+    off: float
     losses: Numbers
     better: float
     worse: float
@@ -212,7 +214,8 @@ def learned(voices: Sequence[Voice], salt: str) -> Learned | None:
     signs = mean("better").value
     return Learned(
         len(voices), sum(voice.units for voice in voices), noisy, _gain(voices, noisy),
-        mean("both").value, float(mean("served").value[0]), mean("model_loss").value,
+        mean("both").value, float(mean("served").value[0]),
+        float(mean("off").value[0]), mean("model_loss").value,
         float(signs[0]), float(signs[1]), mean("shift"), mean("squares"), mean("cross", True),
     )  # fmt: skip
 

@@ -98,8 +98,10 @@ def truth_of(labels: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
         try:
             return labels.astype(np.float64)
         except (TypeError, ValueError):
-            first = labels[0]
-            raise Invalid(f"label: expected numbers, as the model gives, got {first!r:.60}") from None
+            first = labels.tolist()[0]
+            raise Invalid(
+                f"label: expected numbers, as the model gives, got {first!r:.60}"
+            ) from None
     places = {_plain(name): number for number, name in enumerate(classes)}
     truth = np.array([places.get(_plain(label), -1) for label in labels.tolist()], np.int64)
     if len(truth) and truth.max() < 0:

@@ -49,6 +49,7 @@ class Evidence:
         units: of theirs.
         noisy: whether their sums have noise.
         served: share of labelled predictions that were served personalised.
+        off: share of units whose guard keeps the personalised answers back.
         outcomes: shares of labels by which answers were right: ``both``, ``model_only``,
             ``personal_only`` and ``neither``.
         gain: mean gain, and the ends of its interval at every look.
@@ -65,6 +66,7 @@ class Evidence:
     units: float = 0.0
     noisy: bool = False
     served: float | None = None
+    off: float | None = None
     outcomes: Mapping[str, float] | None = None
     gain: tuple[float, float, float] | None = None
     better: float | None = None
@@ -195,6 +197,7 @@ def _evidence(record: PriorRecord, needed: int, said: Learned) -> Evidence:
     )
     return Evidence(
         record.model, record.generation, said.voices, needed, said.units, said.noisy, said.served,
+        said.off,
         dict(zip(OUTCOMES, said.outcomes.tolist(),
                  strict=True)),
         (gain.mean, gain.low, gain.high), said.better, said.worse,

@@ -24,7 +24,7 @@ MOST_ROWS: Final = 100_000
 """Rows that a fit looks at."""
 
 ENOUGH: Final = 20
-"""Rows of a unit that are worth more than another unit: with fewer each, some units are left out."""
+"""Rows of a unit that are worth more than another unit: before each has fewer, some units go."""
 
 LONGEST_NAME: Final = 1_024
 """Characters of a unit's name."""
@@ -148,7 +148,9 @@ def _cap(counts: NDArray[np.int64], most: int) -> int:
     low, high = 1, int(counts.max())
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
+        low, high = (
+            (middle, high) if np.minimum(counts, middle).sum() <= most else (low, middle - 1)
+        )
     return low
 
 

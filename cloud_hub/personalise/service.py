@@ -233,12 +233,23 @@ class Personalise:
         return record
 
     def renew(self, model: str, *, actor: str, reason: str) -> bool:
-        """Make the next plan, if what holds now is not what the current one says."""
-        plan = self._plans.current(model)
-        if plan is None or self.in_plan(plan) == plan:
+        """Make the next plan, if what holds now is not what the current one says.
+
+        Somebody who makes another plan at the same moment is first; the loop looks again.
+        """
+        if not self.is_behind(model):
             return False
-        self._plans.change(model, lambda current: current, actor=actor, reason=reason)
+        try:
+            self._plans.change(model, lambda current: current, actor=actor, reason=reason)
+        except Conflict as error:
+            log.info("%s: %s waits for the loop; %s", model, reason, error)
+            return False
         return True
+
+    def is_behind(self, model: str) -> bool:
+        """Return whether the current plan says something else than holds now."""
+        plan = self._plans.current(model)
+        return plan is not None and self.in_plan(plan) != plan
 
     def switch(self, model: str, *, on: bool, actor: str, reason: str) -> PersonalStatus:
         """Switch a model off whatever its policy says, or leave it to the policy again.

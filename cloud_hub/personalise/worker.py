@@ -110,7 +110,7 @@ def _fit(
     before: PersonalPrior | None,
 ) -> FittedPrior:
     units = rows.units[usable].tolist()
-    if len(set(units)) < 2:  # noqa: PLR2004
+    if len(set(units)) < 2:
         raise Invalid(f"{job.unit}: expected rows of two units or more that can be used, got one")
     cohorts = None if rows.cohorts is None else [str(name) for name in rows.cohorts[usable]]
     settings = with_half_lives(PersonalSettings(), job.half_life_labels, job.half_life_days)
@@ -118,6 +118,7 @@ def _fit(
     kept: dict[str, Any] = {}
     if made.scores.ndim == 1:
         from cloud_hub.personalise.fitting import fit_numbers
+
         if before is not None:
             kept["before"] = before.number
         return fit_numbers(scores, truth, units=units, cohorts=cohorts, settings=settings, **kept)

@@ -1,9 +1,9 @@
 """Vectors of predictions that units are told apart by. Pure; the hub fits with the very same.
 
-``features``: the columns of a table as the release takes them, float32; ``embedding``: its output of
-that role; ``outputs``: logarithms of its probabilities. Of those that a release can give, features
-beside an embedding told subjects of an activity data set apart best, then features alone, then an
-embedding.
+``features``: the columns of a table as the release takes them, float32; ``embedding``: its output
+of that role; ``outputs``: logarithms of its probabilities. Of those that a release can give,
+features beside an embedding told subjects of an activity data set apart best, then features alone,
+then an embedding.
 """
 
 from __future__ import annotations

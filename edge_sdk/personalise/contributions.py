@@ -42,7 +42,7 @@ SPENT: Final = "personal_spent"
 
 DAY: Final = 86_400.0
 AGAIN: Final = 3_600.0
-"""Seconds after which a device with too few units looks again."""
+"""Seconds after which a device with too few units looks again, at the latest."""
 
 
 class Values(Protocol):
@@ -97,7 +97,8 @@ class Contributions:
         if begun["sent"]:
             self._next = math.inf
         elif now >= self._next:
-            self._next = now + AGAIN
+            # In a week of waiting an hour is nothing; where it is minutes it would be.
+            self._next = now + min(AGAIN, self._terms.report_days * DAY / 24)
             return self._report(begun["start"], now, summaries)
         return []
 

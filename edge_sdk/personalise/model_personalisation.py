@@ -114,7 +114,7 @@ class ModelPersonalisation:
             )
             return None
         # A part is for units that are unpacked, and for predictions that wait for labels.
-        self.store.limits = UnitLimits(terms.memory_bytes * 7 // 8)
+        self.store.limits = UnitLimits(terms.memory_bytes * 15 // 16)
         basis, self._model = prior.basis_digest, prior.model
         before = self._in_force.get(basis)
         model = PersonalModel(prior, attributes)

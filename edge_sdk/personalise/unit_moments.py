@@ -41,7 +41,8 @@ class UnitSummary:
     """One unit's part of the hub's sums, as it is: neither cut nor scaled.
 
     ``both`` to ``neither`` count labels by which answers were right, ``served`` those of
-    predictions that were served personalised; losses add up over the same labels. The others are
+    predictions that were served personalised; losses add up over the same labels. ``off``: its
+    guard does not let its own answers serve. The others are
     :class:`Moments`.
     """
 
@@ -50,6 +51,7 @@ class UnitSummary:
     personal_only: int
     neither: int
     served: int
+    off: bool
     model_loss: float
     personal_loss: float
     classes: int

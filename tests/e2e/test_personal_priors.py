@@ -1,4 +1,4 @@
-"""Personal priors from the hub to a device: fitted, signed, fetched, served, replaced, switched off."""
+"""Personal priors from the hub to a device: fitted, signed, served, replaced, switched off."""
 
 from __future__ import annotations
 

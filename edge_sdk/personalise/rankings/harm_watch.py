@@ -39,7 +39,7 @@ class HarmWatch:
 
     def add(self, shown: ShownChances, reward: float) -> None:
         """Take the outcome of a list into account; ``reward`` is 0 to 1."""
-        if shown.is_best and shown.is_own or min(shown.best, shown.own) <= 0:
+        if (shown.is_best and shown.is_own) or min(shown.best, shown.own) <= 0:
             return  # one list, or nothing to compare
         residual = reward - shown.value
         best = shown.best_value + (residual / shown.best if shown.is_best else 0.0)

@@ -181,9 +181,11 @@ def test_predictions_of_units_without_a_session_are_counted_as_those_of_unknown_
         device.session("u").event({})
         for unit in ("u", "v", "w"):
             device.predict({"f3": 0.5}, unit=unit)
+            with pytest.raises(InputError, match="no batch features"):
+                device.predict({"f3": 0.5}, unit=unit, entity="e")
         (report,) = [b for b in device.reports() if isinstance(b, WindowReport)]
         assert (report.predictions, report.defaulted) == ({"model": 3}, 2)
-        assert report.errors == {}
+        assert report.errors == {"entity": 3}
 
 
 def test_threads_on_one_session_predict_and_tell_events_at_once(tmp_path: Path) -> None:

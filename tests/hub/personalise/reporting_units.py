@@ -42,7 +42,7 @@ class Fleet:
         lost = int(rng.binomial(self.labels, 0.04 + max(-self.gain, 0)))
         both = max(0, self.labels - won - lost - 2)
         return UnitSummary(
-            both, lost, won, 2, both // 2, 20.0, 16.0, classes, mean, squares - 1 / each, cross
+            both, lost, won, 2, both // 2, False, 20.0, 16.0, classes, mean, squares - 1 / each, cross
         )  # fmt: skip
 
     def summed(
