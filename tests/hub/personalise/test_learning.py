@@ -16,6 +16,7 @@ from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.hub import Hub
 from cloud_hub.personalise.learning import LEAST_VOICES
 from cloud_hub.telemetry.personal_reports import personal_reports
+from cloud_hub.telemetry.retention import clean
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, Upload
 from edge_sdk.contract.personal.prior import PersonalPrior
@@ -194,6 +195,15 @@ def test_a_forgotten_device_leaves_no_sums_behind(hub: Hub) -> None:
         send(hub, device, made(hub))
     hub.fleet.forget(first, reason="its owner asked", actor="test")
     assert stored(hub) == 1
+
+
+def test_sums_are_kept_as_long_as_the_policy_keeps_sums(hub: Hub) -> None:
+    everybody(hub, 2)
+    kept = hub.registry.policy("demo").retention
+    clean(hub.engine, "demo", time.time() + (kept.sum_days - 1) * 86_400, kept)
+    assert stored(hub) == 2
+    clean(hub.engine, "demo", time.time() + (kept.sum_days + 1) * 86_400, kept)
+    assert stored(hub) == 0
 
 
 def test_a_model_that_is_switched_off_has_no_evidence_and_learns_nothing(hub: Hub) -> None:
