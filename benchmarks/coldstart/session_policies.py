@@ -32,7 +32,7 @@ from edge_sdk.personalise.rankings.session_model import PROBABILITY, SessionMode
 from edge_sdk.personalise.units.unit_store import UnitStore
 
 BASIS: Final = b"sessions"
-LOG: Final = 400
+LOG: Final = 200
 """Sessions of the population from which peers learn offline."""
 
 

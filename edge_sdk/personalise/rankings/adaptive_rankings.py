@@ -38,7 +38,7 @@ from edge_sdk.personalise.rankings.pending_lists import PLACES, PendingList, Pen
 from edge_sdk.personalise.rankings.session_model import (
     FEATURES,
     Floats,
-    Posterior,
+    TastePosterior,
     ScorePrior,
     SessionModel,
     SessionState,
@@ -73,7 +73,7 @@ class UnitTaste:
 
     basis: bytes
     scale: float
-    posteriors: tuple[Posterior, ...]
+    posteriors: tuple[TastePosterior, ...]
 
 
 class RankingUnits:

@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_sdk.personalise.rankings.session_model import Floats, Posterior
+from edge_sdk.personalise.rankings.session_model import Floats, TastePosterior
 
 SHARE: Final = 0.001
 """Of the weight, spread evenly after each list: units may come to differ."""
@@ -34,7 +34,7 @@ LARGEST: Final = 3.0
 class TasteMixture:
     """Mixture of posteriors of one unit's coefficients; ``weights`` [K] sum to 1."""
 
-    parts: Sequence[Posterior]
+    parts: Sequence[TastePosterior]
     weights: Floats
 
     @property
@@ -78,7 +78,7 @@ class TasteWeights:
         self.weights = (1 - SHARE) * weights / weights.sum() + SHARE / len(weights)
 
 
-def log_likelihood(part: Posterior, x: Floats, residuals: Floats, noise: float) -> float:
+def log_likelihood(part: TastePosterior, x: Floats, residuals: Floats, noise: float) -> float:
     """Return the log density of residuals [m] of rows ``x`` [m, k], up to a constant."""
     across = x @ part.root
     covariance = across @ across.T

@@ -46,10 +46,10 @@ BETTER = {"best": 0.6, "own": 0.3, "other": 0.4}
 def test_devices_sums_become_values_with_intervals_and_a_verdict(serving: Hub) -> None:
     fleet = Simulated(serving, devices=12)
     with pytest.raises(NotFound, match="no device has reported rankings that adapt"):
-        serving.rankings.values("demo", None, days=28, now=time.time())
+        serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     for i, device in enumerate(fleet.names):
         fleet.send(device, report(BETTER, i), report(BETTER, 100 + i))
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert (found.version, found.devices, found.lists) == ("1.0", 12, 4_800)
     for policy, rate in (("own", 0.3), ("adapted", 0.6)):
         for estimate in found.policies[policy].values.values():  # type: ignore[index]
@@ -58,7 +58,7 @@ def test_devices_sums_become_values_with_intervals_and_a_verdict(serving: Hub) -
     assert found.gain.low is not None and found.gain.low > 0
     assert found.said == "adapting helps"
     with pytest.raises(NotFound, match="demo 9.9"):
-        serving.rankings.values("demo", "9.9", days=28, now=time.time())
+        serving.personalise.rankings.values("demo", "9.9", days=28, now=time.time())
 
 
 def test_harm_is_said(serving: Hub) -> None:
@@ -66,7 +66,7 @@ def test_harm_is_said(serving: Hub) -> None:
     worse = {"best": 0.2, "own": 0.7, "other": 0.4}
     for i, device in enumerate(fleet.names):
         fleet.send(device, report(worse, i, 600))
-    found = serving.rankings.values("demo", "1.0", days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", "1.0", days=28, now=time.time())
     assert "does harm" in found.said
 
 
@@ -80,7 +80,7 @@ def test_policies_of_which_lists_had_no_chance_are_not_compared(serving: Hub) ->
     assert made is not None
     for device in fleet.names:
         fleet.send(device, made)
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert "cannot be compared" in found.said
     assert found.gain.value is None and found.stopped == 3
     assert found.policies["own"].unsupported == 1.0
@@ -97,7 +97,7 @@ def test_a_message_counts_once_and_one_device_does_not_outweigh_all_others(servi
     sender = EnrolledDevice(fleet.names[0], ("demo",))
     for _ in range(3):
         serving.telemetry.ingest(sender, Upload((message,)))
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert found.lists == 30_500
     estimate = found.policies["logged"].values["robust"]
     assert estimate.value is not None and 0.15 < estimate.value < 0.35  # capped at ten devices
