@@ -108,11 +108,16 @@ def prepare(
         reader = steps.by_model(reader[0], bound)
         if pack is not None:
             lookup = lookup._replace(read=pack.entry, conclude=steps.stored())
+        return _path(bound, reader, schema, lookup, steps.large)
     return _path(bound, reader, schema, lookup)
 
 
 def _path(
-    bound: BoundRow, reader: tuple[Fetch, Conclude], schema: InputSchema, lookup: _Lookup
+    bound: BoundRow,
+    reader: tuple[Fetch, Conclude],
+    schema: InputSchema,
+    lookup: _Lookup,
+    large: bytes | None = None,
 ) -> FastPath:
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
     place, run, (fetch, conclude) = bound.place, bound.run, reader
@@ -131,6 +136,8 @@ def _path(
         # Two byte searches find every infinity, NaN and huge value; they cost 0.1 µs.
         tops = row[_TOPS]
         if _HUGE in tops or _MINUS_HUGE in tops:
+            return None
+        if large is not None and 1 in tops.translate(large):
             return None
         if marks is not None:
             key_bytes = canonical(row) if _ZERO in tops else row

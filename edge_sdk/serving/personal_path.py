@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import NO_OUTPUTS, Prediction
+from edge_sdk.personalise.correction import LARGE, TOPS
 from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_origin
 
 if TYPE_CHECKING:
@@ -32,12 +33,18 @@ Phi = Callable[[Any], NDArray[np.float32]]
 class PersonalSteps:
     """The steps from a model's or a pack's values to the answer for a unit.
 
+    Attributes:
+        large: by the upper byte of a float, 1 where it is none that may be corrected; rows with
+            such floats go the general way.
+
     Args:
         personal: corrects.
         answers: reads outputs.
         monitor: records each prediction.
         settle: asks the cloud where the answer is not confident; ``None`` if nobody is asked.
     """
+
+    large = LARGE
 
     def __init__(
         self, personal: Personaliser, answers: Answers, monitor: Monitor, settle: Settle | None
@@ -105,7 +112,7 @@ class PersonalSteps:
         source, degraded = origin.source, origin.degraded
         own_origin = personal_origin(origin)
         slots = self._personal.pending.slots
-        room = len(slots)
+        room, tops, large = len(slots), TOPS, LARGE
 
         def conclude(
             scores: tuple[float, ...], row: bytes, started: int, carried: Carried
@@ -118,8 +125,10 @@ class PersonalSteps:
             prediction.value = None
             prediction.outputs = NO_OUTPUTS
             phi = place if kept else phi_of(scores)
-            correction = unit.answer
-            found = None if correction is None else correction.odds(scores, phi)
+            raw = row if kept else phi.tobytes()
+            correction, found = unit.answer, None
+            if correction is not None and (kept or 1 not in raw[tops].translate(large)):
+                found = correction.odds(scores, phi)
             if found is None:
                 confidence = largest if isfinite(sum(scores)) else nan
                 prediction._origin = origin
@@ -134,7 +143,7 @@ class PersonalSteps:
                 prediction.label = served = classes[best]
                 prediction.confidence = odds[best] / total
             at = number % room
-            slots[at] = (number, unit, row if kept else phi.tobytes(), scores, served is not None)
+            slots[at] = (number, unit, raw, scores, served is not None)
             if unit.gone:  # forgotten while it was answered
                 slots[at] = None
             if put is not None:

@@ -243,9 +243,7 @@ def test_histograms_and_own_accuracy_are_the_releases_and_accuracy_what_was_serv
     assert right != own_right
     bodies = serving.monitor.collect(0.0, final=True)
     (window,) = [b for b in bodies if isinstance(b, WindowReport)]
-    (expected,) = [
-        b for b in plain.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)
-    ]
+    (expected,) = [b for b in plain.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)]
     assert window.outputs == expected.outputs
     assert window.features == expected.features
     (outcomes,) = [b for b in bodies if isinstance(b, FeedbackReport)]
@@ -264,7 +262,8 @@ def test_of_numbers_errors_are_of_the_models_own_and_right_what_was_served(tmp_p
     serving._local = type(serving._local)()
     p = serving.predict_for(UNIT, unit_rows(1, 4, 3)[0])
     own = serving.predict(unit_rows(1, 4, 3)[0])
-    assert isinstance(p.value, float) and isinstance(own.value, float)
+    assert isinstance(p.value, float)
+    assert isinstance(own.value, float)
     serving.monitor.feedback(str(p._number), p.value)
     (report,) = [
         b for b in serving.monitor.collect(0.0, final=True) if isinstance(b, FeedbackReport)
