@@ -94,9 +94,7 @@ def _at_level(requests: list[Request], level: float) -> list[Request]:
 def _intervals(reports: Mapping[str, RankingReport]) -> dict[tuple[str, str], Interval]:
     outcomes = {name: _outcomes(reports, name) for name in POLICIES}
     contrasts = {
-        (name, each): policy_value(outcomes[name], each)
-        for name in POLICIES
-        for each in ESTIMATORS
+        (name, each): policy_value(outcomes[name], each) for name in POLICIES for each in ESTIMATORS
     }
     contrasts["gain", "robust"] = policy_gain(outcomes["own"], outcomes["adapted"])
     found: dict[tuple[str, str], Interval] = {}

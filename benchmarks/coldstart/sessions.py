@@ -117,7 +117,10 @@ def _coverage_rows(covered: list[Coverage]) -> Iterator[Row]:
 
 
 def _coverage_table(covered: list[Coverage]) -> str:
-    lines = ["| estimate | covers | says anything | half width | bias |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| estimate | covers | says anything | half width | bias |",
+        "|---|---:|---:|---:|---:|",
+    ]
     lines += [
         f"| {one.name[0]}, {one.name[1].replace('_', '-')} | {one.covered:.1%} | {one.said:.1%} | "
         f"{one.half:.3f} | {one.bias:+.4f} |"
@@ -158,7 +161,7 @@ STUDY: Final = Study(
     "lists of 8 of 30 candidates; benchmarks/coldstart/session_simulator.py); the fleet's model "
     "knows the average user exactly. Ours is the device's own code. Peers: popularity, and LinUCB "
     "trained offline on sessions with lists drawn by chance. Off-policy: "
-    f"{FLEETS} fleets of {DEVICES} devices with {LISTS} lists each, a fifth by chance. And the logged bandit "
-    "data inside obp 0.4.1 (Apache-2.0): Open Bandit Dataset, samples of 10,000 rows.",
+    f"{FLEETS} fleets of {DEVICES} devices with {LISTS} lists each, a fifth by chance. And the "
+    "logged bandit data inside obp 0.4.1 (Apache-2.0): Open Bandit Dataset, samples of 10,000 rows.",
     measure,
 )

@@ -40,9 +40,7 @@ class TasteMixture:
     @property
     def mean(self) -> Floats:
         """Mean of the coefficients, [k]."""
-        total: Floats = sum(
-            w * part.mean for w, part in zip(self.weights, self.parts, strict=True)
-        )  # type: ignore[assignment]
+        total: Floats = sum(w * part.mean for w, part in zip(self.weights, self.parts, strict=True))
         return total
 
     def draws(self, random: np.random.Generator, count: int) -> Floats:
@@ -57,7 +55,7 @@ class TasteMixture:
         """Return about the standard deviation of ``x`` [n, k] times the coefficients, [n]."""
         total: Floats = sum(
             w * part.deviations(x) for w, part in zip(self.weights, self.parts, strict=True)
-        )  # type: ignore[assignment]
+        )
         return total
 
 
