@@ -20,8 +20,8 @@ from edge_sdk.contract.personal.settings import PersonalSettings
 SETTINGS: Final = PersonalSettings()
 
 POOLS: Final = ((1.0, 0.25), (1.0, 0.5), (0.5, 0.25), (0.5, 0.5), (0.25, 0.5), (0.25, 1.0))
-"""Powers of the release and pulls of the unit that are tried: from leaning on the release to leaning
-on the unit, each ratio with two temperatures."""
+"""Powers of the release and pulls of the unit that are tried: from leaning on the release to
+leaning on the unit, each ratio with two temperatures."""
 
 
 @dataclass(frozen=True)

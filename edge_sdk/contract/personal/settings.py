@@ -70,5 +70,5 @@ class PersonalSettings:
         ):
             value = getattr(self, name)
             require(low <= value <= high, f"{name}: expected {low:g} to {high:g}, got {value}")
-        whole = min(self.start) >= 0 and abs(sum(self.start) - 1) < 1e-6  # noqa: PLR2004 rounding
+        whole = min(self.start) >= 0 and abs(sum(self.start) - 1) < 1e-6
         require(whole, f"start: expected weights that sum to 1, got {list(self.start)}")
