@@ -21,6 +21,7 @@ from benchmarks import (
     packs,
     served_networks,
     serving,
+    session_features,
     trees,
     validation,
     variants,
@@ -51,12 +52,13 @@ WATCHING: Final = "watching"
 NETWORKS: Final = "networks"
 MANY: Final = "many-models"
 FEATURES: Final = "features"
+SESSIONS: Final = "sessions"
 LOOP: Final = "loop"
 SERVE: Final = "serve"
 VALIDATION: Final = "validation"
 PARTS: Final = (
-    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, NETWORKS, MANY, FEATURES, HUB,
-    BATCH, ENTITIES, WAYS, VALIDATION, SERVE, LOOP,
+    *MODELS, PACKS, ELSEWHERE, CONVERSION, VARIANTS, LARGE, WATCHING, NETWORKS, MANY, FEATURES,
+    SESSIONS, HUB, BATCH, ENTITIES, WAYS, VALIDATION, SERVE, LOOP,
 )  # fmt: skip
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 FEW_ENTITIES: Final = 2_000
@@ -160,6 +162,8 @@ def _parts(
     if FEATURES in only:
         tell = functools.partial(_tell, FEATURES)
         parts[FEATURES] = features.measure(folder / FEATURES, effort, tell)
+    if SESSIONS in only:
+        parts[SESSIONS] = session_features.measure(effort, functools.partial(_tell, SESSIONS))
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     if LOOP in only:

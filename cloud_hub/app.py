@@ -29,7 +29,7 @@ from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
-from cloud_hub.personalise import ranking_routes
+from cloud_hub.personalise import evidence_routes, ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
@@ -68,7 +68,8 @@ def create_app(hub: Hub) -> FastAPI:
         fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
-        pack_routes, form_routes, personalise_routes, ranking_routes, audit, health, docs,
+        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
+        health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -275,7 +275,7 @@ def _by_end(
 
 
 def _labels(detail: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Labels by hour: of the model's own answers by age, and beside them those of what was served."""
+    """Labels by hour: of the model's own answers by age, and beside them of what was served."""
     own, served = detail.get("labels", {}), detail.get("served", {})
     return {hour: {**own.get(hour, {}), **served.get(hour, {})} for hour in {**own, **served}}
 

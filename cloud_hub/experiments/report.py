@@ -127,6 +127,7 @@ def by_cohort(
             accuracy=_share(total.correct, total.labelled),
             joules_a_prediction=_share(total.energy_sum, total.energy_n),
             mae=_share(total.error_sum, total.measured),
+            served=_share(total.served_correct, total.served_labelled),
         )
         for (cohort, arm), total in sorted(totals.items(), key=lambda item: item[0])
     )

@@ -61,6 +61,7 @@ def to_html(report: Report) -> str:
             exposure=_exposure_chart(report, marks),
             metered=any(row.joules_a_prediction is not None for row in report.cohorts),
             measured=any(row.mae is not None for row in report.cohorts),
+            served=report.experiment.spec.tries_personalisation,
         )
     )
 

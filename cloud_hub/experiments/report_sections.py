@@ -132,7 +132,10 @@ class SessionPoint:
 
 @dataclass(frozen=True)
 class CohortArm:
-    """Sums of one arm in one cohort since the start; shares are ``None`` without anything below."""
+    """Sums of one arm in one cohort since the start; shares are ``None`` without anything below.
+
+    ``accuracy`` is that of the model's own answers, ``served`` that of what was served.
+    """
 
     cohort: str
     arm: str
@@ -146,6 +149,7 @@ class CohortArm:
     accuracy: float | None
     joules_a_prediction: float | None
     mae: float | None = None
+    served: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Features, for administrators: sets are declared, filled, joined, exported and compared; tables are
+"""Features, for administrators: sets are declared, filled, joined, exported and compared, and tables
 given to a model by hand.
 """
 

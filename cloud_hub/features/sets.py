@@ -286,7 +286,8 @@ class FeatureSets:
             sets = [each for each in known if each.declared.entity in labels.column_names]
         if not sets:
             raise NotFound(
-                f"features: no set has one of the columns {labels.column_names} as its entity"
+                f"features: no set has one of the columns {labels.column_names} as its entity; "
+                "those of sessions need their events: --events"
             )
         with self.history.opened(sets) as histories:
             joined = join(labels, histories, as_of, ages=ages)

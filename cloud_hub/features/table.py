@@ -1,4 +1,4 @@
-"""Tables of batch features as users bring them, also as CSV whose first column names the entity, and
+"""Tables of batch features as users bring them, also as CSV with the entity first, and
 their columns for one release.
 """
 

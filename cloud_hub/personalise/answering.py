@@ -98,7 +98,7 @@ def truth_of(labels: NDArray[Any], manifest: Manifest) -> NDArray[Any]:
         try:
             return labels.astype(np.float64)
         except (TypeError, ValueError):
-            first = labels[0]
+            first = labels.tolist()[0]
             raise Invalid(
                 f"label: expected numbers, as the model gives, got {first!r:.60}"
             ) from None

@@ -57,6 +57,7 @@ class AutomaticPriors:
         self._registry = registry
         self._plans = plans
         self._datasets = datasets
+        self._behind: set[str] = set()
 
     def tick(self, now: float) -> None:
         """Bring the plans in step with policies, and fit what is missing."""
@@ -85,7 +86,19 @@ class AutomaticPriors:
                 if version.manifest in wanted:
                     self._fit_if_due(model, version.version, foreign=False)
             self._renew_settings(model, wanted)
-        self._personalise.renew(model, actor=ACTOR, reason="personalisation as the policy says")
+        self._catch_up(model)
+
+    def _catch_up(self, model: str) -> None:
+        """Make the plan that somebody's change should have made, and a kill or a conflict did not.
+
+        Only at the second look: whoever changes a policy makes the plan that goes with it.
+        """
+        if not self._personalise.is_behind(model):
+            self._behind.discard(model)
+        elif model not in self._behind:
+            self._behind.add(model)
+        else:
+            self._personalise.renew(model, actor=ACTOR, reason="personalisation as it holds now")
 
     def _fit_if_due(self, model: str, version: str, *, foreign: bool) -> None:
         """Fit a prior to rows that this version had none of yet."""
@@ -112,9 +125,9 @@ class AutomaticPriors:
         """Return the data set that has the column of units, if one does."""
         for name in NAMES:
             record = self._datasets.newest(model, name)
-            if record is not None and record.blob:
-                if column in {each.name for each in record.columns}:
-                    return record
+            columns = {each.name for each in record.columns} if record is not None else set()
+            if record is not None and record.blob and column in columns:
+                return record
         return None
 
     def _renew_settings(self, model: str, manifests: tuple[str, ...]) -> None:

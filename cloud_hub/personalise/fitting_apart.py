@@ -1,4 +1,4 @@
-"""Has a prior fitted by a worker, and takes what it leaves: a prior of this release, or a reason."""
+"""Has a prior fitted by a worker, and takes what it leaves: one for this release, or a reason."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Everything is shrunk towards the generation before, by how many units spoke; and no step is larger
 than :data:`LARGEST_STEP` scales of a mean or doubles a variance, so that no one generation, however
 it came about, spoils what earlier ones learned. The space stays as it is, and units keep their
-state.
+state; so do the factors, along which only rows of single units say how much these differ.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cloud_hub.personalise.aggregates import Learned
 from edge_sdk.contract.personal.floats import Floats
 from edge_sdk.contract.personal.prior import LARGEST_VARIANCE, PersonalPrior
 from edge_sdk.contract.personal.report import WITHIN
-from edge_sdk.personalise.unit_sums import scales_of
+from edge_sdk.personalise.sums.unit_sums import along_factors, scales_of
 
 Numbers = NDArray[np.float64]
 
@@ -98,9 +98,11 @@ def _classes(
     part = prior.classes
     assert part is not None
     between, shift = (np.array(each.numbers()) for each in (part.between, part.shift))
-    crossed, squares = said.cross.value, said.squares.value
-    new_shift = _variance(shift, scale**2 * (crossed - explained), weight)
-    new_between = _variance(between, scale**2 * (squares - crossed), weight)
+    crossed, squares = scale**2 * said.cross.value, scale**2 * said.squares.value
+    # Factors stay as they were fitted: variances are what they leave.
+    along, across = along_factors(part)
+    new_shift = _variance(shift, crossed - across - scale**2 * explained, weight)
+    new_between = _variance(between, squares - crossed - (along - across), weight)
     changes = np.abs([new_shift - shift, new_between - between]) / scale**2
     cohorts = {
         name: _floats(np.array(mean.numbers()) + scale * shifts.get(name, np.zeros(len(scale))))

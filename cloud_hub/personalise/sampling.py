@@ -24,7 +24,7 @@ MOST_ROWS: Final = 100_000
 """Rows that a fit looks at."""
 
 ENOUGH: Final = 20
-"""Rows of a unit that are worth more than another unit: with fewer each, some units are left out."""
+"""Rows of a unit that are worth more than another unit: before each has fewer, some units go."""
 
 LONGEST_NAME: Final = 1_024
 """Characters of a unit's name."""

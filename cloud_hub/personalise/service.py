@@ -25,6 +25,7 @@ from cloud_hub.personalise.answering import basis_for
 from cloud_hub.personalise.fitting_apart import fit_apart
 from cloud_hub.personalise.in_plans import personalised
 from cloud_hub.personalise.job import FitJob, may_keep_basis
+from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.store import FailedFit, PriorRecord, PriorStore, Switch
 from cloud_hub.registry.roles import RELEASES
 from edge_sdk.contract.manifest import FileRef
@@ -106,7 +107,7 @@ class Personalise:
     def __init__(
         self, engine: Engine, audit: Audit, registry: Registry, plans: Plans, workers: Workers
     ) -> None:
-        self.store = PriorStore(engine)
+        self.store, self.rankings = PriorStore(engine), Rankings(engine)
         self._engine, self._audit, self._registry = engine, audit, registry
         self._plans, self._workers = plans, workers
 
@@ -233,12 +234,23 @@ class Personalise:
         return record
 
     def renew(self, model: str, *, actor: str, reason: str) -> bool:
-        """Make the next plan, if what holds now is not what the current one says."""
-        plan = self._plans.current(model)
-        if plan is None or self.in_plan(plan) == plan:
+        """Make the next plan, if what holds now is not what the current one says.
+
+        Somebody who makes another plan at the same moment is first; the loop looks again.
+        """
+        if not self.is_behind(model):
             return False
-        self._plans.change(model, lambda current: current, actor=actor, reason=reason)
+        try:
+            self._plans.change(model, lambda current: current, actor=actor, reason=reason)
+        except Conflict as error:
+            log.info("%s: %s waits for the loop; %s", model, reason, error)
+            return False
         return True
+
+    def is_behind(self, model: str) -> bool:
+        """Return whether the current plan says something else than holds now."""
+        plan = self._plans.current(model)
+        return plan is not None and self.in_plan(plan) != plan
 
     def switch(self, model: str, *, on: bool, actor: str, reason: str) -> PersonalStatus:
         """Switch a model off whatever its policy says, or leave it to the policy again.

@@ -79,16 +79,14 @@ class Runs:
         self._store = store
         self.steps = steps
         self._training = training
-        self._audit = audit
-        self._registry = registry
-        self._datasets = datasets
+        self._audit, self._registry, self._datasets = audit, registry, datasets
         self._plans = plans
         self._experiments = experiments
         self._days = days
         self._changes = changes
         self._slots = slots
+        # Told of each version that a run made, before any device gets it; raises nothing.
         self._published = published
-        """Told of each version that a run made, before any device gets it; raises nothing."""
         self.offline_gate = offline_gate
 
     def records(self, model: str | None = None) -> list[RunRecord]:

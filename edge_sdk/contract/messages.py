@@ -48,14 +48,14 @@ class WindowReport:
     ``observations``; none while the window has too few observations to be uploaded (its counts then
     go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
-    ``defaulted`` counts predictions for entities without stored features, ``stale`` those with
-    stored features that were older than declared. ``units`` counts keys
-    of an A/B by key that this process saw for the first time, ``buckets`` what was asked by bucket
-    of the keys. ``resources`` is a sample at the end of the window. ``groups`` has, by declared
-    column, the predictions of each group since the device reported that column last, which may be
-    many windows ago. ``energy`` is left out without a meter, and where something else than this
-    release answered too. ``variant`` is the file that answered, ``provider`` the execution provider
-    that it ran on.
+    ``defaulted`` counts predictions for entities without stored features, or units without a
+    session, ``stale`` those with stored features that were older than declared. ``units`` counts
+    keys of an A/B by key that this process saw for the first time, ``buckets`` what was asked by
+    bucket of the keys. ``resources`` is a sample at the end of the window. ``groups`` has, by
+    declared column, the predictions of each group since the device reported that column last, which
+    may be many windows ago. ``energy`` is left out without a meter, and where something else than
+    this release answered too. ``variant`` is the file that answered, ``provider`` the execution
+    provider that it ran on.
     """
 
     window: Window

@@ -94,8 +94,9 @@ class OfflineDevice(EdgeDevice):
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, and write what was learned; see :meth:`EdgeDevice.close`."""
         super().close(timeout)
-        if (lock := self._units_lock) is not None:
-            self._units_lock = None
+        # Not as an attribute: this method, kept across a fork, would wake the device of the child.
+        lock = object.__getattribute__(self, "__dict__").pop("_units_lock", None)
+        if lock is not None:
             lock.close()
 
     def _after_fork(self) -> None:

@@ -1,29 +1,26 @@
 """Vectors of predictions that units are told apart by. Pure; the hub fits with the very same.
 
-``features``: the columns of a table as the release takes them, float32; ``embedding``: its output of
-that role; ``outputs``: logarithms of its probabilities. Of those that a release can give, features
-beside an embedding told subjects of an activity data set apart best, then features alone, then an
-embedding.
+``features``: the columns of a table as the release takes them, float32; ``embedding``: its output
+of that role; ``outputs``: logarithms of its probabilities. Of those that a release can give,
+features beside an embedding told subjects of an activity data set apart best, then features alone,
+then an embedding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.personal.prior import LARGEST_BASIS, MAP_NUMBERS, Basis
+from edge_sdk.contract.personal.prior import LARGEST_BASIS, LEAST_LOG, MAP_NUMBERS, Basis
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.schema import InputSchema
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, TensorSpec
-
-LEAST_LOG: Final = -8.0
-"""Logarithms of probabilities are cut there: how small one that is nearly 0 is tells nothing."""
 
 
 def bases_of(manifest: Manifest) -> tuple[Basis, ...]:

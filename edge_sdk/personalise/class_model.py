@@ -18,7 +18,7 @@ from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.posterior import posterior
 from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
-from edge_sdk.personalise.unit_moments import Moments, class_moments
+from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Vector = NDArray[np.float32]
@@ -120,7 +120,7 @@ class ClassModel:
         chances, right, _ = self._judge(state, self._placed(phi), scores, label)
         return _outcome(right, self._losses(state, chances))
 
-    def moments(self, state: UnitState) -> Moments:
+    def moments(self, state: UnitState) -> UnitMoments:
         """Return what a unit says of how units differ."""
         return class_moments(state.sums, self.space.cohort)
 

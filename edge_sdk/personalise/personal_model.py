@@ -197,7 +197,7 @@ class PersonalModel:
         moments = model.moments(state)
         return UnitSummary(
             tally.both, tally.model_only, tally.personal_only, tally.neither, tally.served,
-            tally.model_loss, tally.personal_loss, *moments,
+            not state.guard.serving, tally.model_loss, tally.personal_loss, *moments,
         )  # fmt: skip
 
     def _count_in(self, state: UnitState, outcome: LabelOutcome, *, served: bool) -> None:

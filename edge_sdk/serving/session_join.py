@@ -45,7 +45,7 @@ class SessionJoin:
         if x is None and precomputed and entity is not None and not self.sessions.lives(unit):
             return None
         row, lives = self.sessions.values(unit, readers)
-        if not lives:
+        if not lives and entity is None:  # else its own join counts: once for a prediction
             self._monitor.record_joined(None)
         if x is not None:
             row.update(x)

@@ -170,8 +170,14 @@ class RunningFeatures:
             elif (value := event.get(field)) is not None:
                 states[slot] = update(states[slot], value, at)
         if self._growing:
-            grown = (size(states[i]) for i, size in self._growing if states[i] is not None)
-            state.bytes = self._fixed + sum(grown)
+            state.bytes = self._bytes_of(states)
+
+    def _bytes_of(self, states: list[Any]) -> int:
+        total = self._fixed
+        for slot, size in self._growing:
+            if states[slot] is not None:
+                total += size(states[slot])
+        return total
 
     def is_over(self, state: RunningState, now: float) -> bool:
         """Return whether a session has ended by ``now`` (Unix seconds)."""
@@ -214,10 +220,7 @@ class RunningFeatures:
             raise ValueError("expected a session of these features")
         for i in self._sets:
             states[i] = None if states[i] is None else dict.fromkeys(states[i])
-        state = RunningState(float(last), states, self._fixed)
-        grown = (size(states[i]) for i, size in self._growing if states[i] is not None)
-        state.bytes = self._fixed + sum(grown)
-        return state
+        return RunningState(float(last), states, self._bytes_of(states))
 
 
 class LogMark(Enum):

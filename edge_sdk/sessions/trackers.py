@@ -143,8 +143,11 @@ def different(most: int, *, texts: bool) -> Tracker:
 
 
 def _size_of_texts(texts: Any) -> int:
-    # A text that is not Latin takes up to four bytes a character.
-    return sum(56 + len(text) * (1 if text.isascii() else 4) for text in texts)
+    total = 0
+    for text in texts:
+        # One that is not Latin takes up to four bytes a character.
+        total += 56 + (len(text) if text.isascii() else 4 * len(text))
+    return total
 
 
 def window(seconds: float, *, values: bool) -> Tracker:

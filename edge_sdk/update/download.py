@@ -1,4 +1,4 @@
-"""Download of a release and what belongs to it to the device's disk: signed, whole, then in their place.
+"""Download of a release and what belongs to it to the disk: signed, whole, then in their place.
 
 Of the variants of a release only those come that this device may take, and no documents.
 What was downloaded before a cut is resumed; files that a release here has too are linked; what is

@@ -47,6 +47,8 @@ class Updater:
     Attributes:
         repairs: files of slots to bring again, or for the first time.
         download_refusal: says why nothing but releases may be downloaded now; ``None`` if it may.
+        refused: notes, with a slot and a sentence, that it serves without something that came with
+            it.
 
     Args:
         store: keeps the model's state.
@@ -81,7 +83,7 @@ class Updater:
         model = store.model
         self._journal = Journal(store, outbox, clock)
         self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
-        self.download_refusal = self._gate.closed
+        self.download_refusal, self.refused = self._gate.closed, self._journal.refused
         self._downloader = Downloader(model, slots, trust, client, self._fell_back)
         self.repairs = Repairs(model, slots, trust, client)
         self._slots, self._probe, self._activate = slots, probe, activate
@@ -219,15 +221,6 @@ class Updater:
             if slot.manifest == manifest:
                 self.repairs.add(slot)
                 self._journal.damaged(slot, reason)
-
-    def refused(self, slot: SlotRef, reason: str) -> None:
-        """Note that something beside a release that is here cannot be used; it serves without.
-
-        Args:
-            slot: of the release.
-            reason: a sentence.
-        """
-        self._journal.refused(slot, reason)
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:
         """Note that ``slots`` run beside what serves from now on."""

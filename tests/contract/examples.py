@@ -55,6 +55,7 @@ from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
 from edge_sdk.contract.personal.ranking_report import PolicySums, RankingReport
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
+from edge_sdk.contract.personal.session_features import RunningFeature, SessionFeatures
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import (
     EmbeddingDirections,
@@ -230,6 +231,30 @@ PLAN = Plan(
     cascade=CascadePolicy("cascade", 0.75, 200),
 )
 
+WITH_SESSIONS = replace(
+    PLAN,
+    sessions=SessionFeatures(
+        "visit",
+        2,
+        (
+            RunningFeature("clicks", "int64", kind="count"),
+            RunningFeature(
+                "bought", "int32", kind="count", window_seconds=300.0, where={"paid": True}
+            ),
+            RunningFeature(
+                "usual", "float32", 0.5, kind="mean", field="price", half_life_seconds=60.0
+            ),
+            RunningFeature("before", "string", "none", kind="last", field="item", nth=2),
+            RunningFeature("items", "int16", kind="distinct", field="item", most=40),
+        ),
+        {"item": "string", "price": "float64", "paid": "bool"},
+        idle_seconds=600.0,
+        sessions=500,
+        memory_bytes=4_000_000,
+        kept=True,
+    ),
+)
+
 CANDIDATE = ReleaseRef("1.1", OTHER)
 STAGED = replace(
     PLAN,
@@ -396,7 +421,7 @@ RANKINGS = RankingReport(
 )
 PERSONAL_REPORT = PersonalReport(
     "churn", "1.1", 3, DIGEST, 1_700_000_000, 1_700_600_000,
-    units=24.0, crossed=22.0, labels=812.0, served=11.5, both=19.25, model_only=0.75,
+    units=24.0, crossed=22.0, labels=812.0, served=11.5, off=2.0, both=19.25, model_only=0.75,
     personal_only=2.5, neither=1.5, gain_squares=0.75, better=9.0, worse=3.0, model_loss=9.5,
     personal_loss=6.25, shift=(1.5, -2.25), squares=(31.0, 18.5), cross=(12.0, -0.5), cohort="eu",
 )  # fmt: skip
@@ -420,6 +445,7 @@ EXAMPLES = {
     "certificate_grouped": CERTIFICATE_OF_GROUPS,
     "certificate_bounded": CERTIFICATE_OF_BOUNDS,
     "plan": PLAN,
+    "plan_with_sessions": WITH_SESSIONS,
     "plan_staged": STAGED,
     "plan_by_key": BY_KEY,
     "plan_dropped": DROPPED,

@@ -43,8 +43,8 @@ def test_a_report_travels_as_its_kind() -> None:
         ("no unit", {"units": 0.0}, "units: expected a whole number"),
         ("half a unit", {"units": 20.5}, "units: expected a whole number"),
         ("more units than any device has", {"units": 1e12}, "units: expected a whole number"),
-        ("more crossed units than units", {"crossed": 25.0}, "crossed, better, worse"),
-        ("units that gained and lost", {"better": 20.0, "worse": 20.0}, "crossed, better, worse"),
+        ("more crossed units than units", {"crossed": 25.0}, "crossed, off, better"),
+        ("units that gained and lost", {"better": 20.0, "worse": 20.0}, "crossed, off, better"),
         ("shares of more than a whole", {"both": 24.0}, "shares: expected a sum"),
         ("a share below 0", {"neither": -1.0}, "shares and labels: expected at least 0"),
         ("gains without squares", {"gain_squares": 0.01}, "gain_squares"),
@@ -93,6 +93,7 @@ def test_whatever_units_have_is_taken_and_comes_back_as_it_was(data: st.DataObje
         worse=0.0,
         labels=20 * count,
         served=count,
+        off=0.0,
         **dict(
             zip(
                 ("both", "model_only", "personal_only", "neither"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cloud_hub.cli.data.personal_evidence import evidence
 from cloud_hub.cli.data.personalised_rankings import rankings
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
@@ -49,6 +50,8 @@ def add_commands(app: typer.Typer) -> None:
     off = "edge-hub personalise off digits --reason 'complaints from Ghent'"
     command(actions, "off", example=off)(_off)
     command(actions, "on", example="edge-hub personalise on digits")(_on)
+    evidence_of = "edge-hub personalise evidence digits"
+    command(actions, "evidence", example=evidence_of)(evidence)
     command(actions, "rankings", example="edge-hub personalise rankings shop")(rankings)
 
 

@@ -39,6 +39,10 @@ MAP_NUMBERS: Final = 1 << 20
 """Numbers of a unit's correction, classes × basis."""
 
 LARGEST_BASIS: Final = FEATURES + EMBEDDING
+LEAST_LOG: Final = -8.0
+"""Logarithms of probabilities in φ are cut there: how small one that is nearly 0 is tells nothing.
+"""
+
 LARGEST_VARIANCE: Final = 1e6
 """Between units, where the variance within is 1."""
 

@@ -44,7 +44,7 @@ WITHIN: Final = 0.25
 ROUNDING: Final = 1e-6
 
 
-class Block(NamedTuple):
+class CutBlock(NamedTuple):
     """Numbers that are cut together.
 
     Attributes:
@@ -59,21 +59,22 @@ class Block(NamedTuple):
 
 
 BLOCKS: Final = (
-    Block(("units",), 1.0, 0.06),
-    Block(("crossed",), 1.0, 0.03),
-    Block(("labels",), float(LABELS_COUNTED), 0.01),
-    Block(("served",), 1.0, 0.01),
-    Block(("both", "model_only", "personal_only", "neither"), 1.0, 0.3),
-    Block(("gain_squares",), 1.0, 0.03),
-    Block(("better", "worse"), 1.0, 0.03),
-    Block(("model_loss", "personal_loss"), LOSS * math.sqrt(2), 0.05),
+    CutBlock(("units",), 1.0, 0.05),
+    CutBlock(("crossed",), 1.0, 0.03),
+    CutBlock(("labels",), float(LABELS_COUNTED), 0.01),
+    CutBlock(("served",), 1.0, 0.01),
+    CutBlock(("off",), 1.0, 0.01),
+    CutBlock(("both", "model_only", "personal_only", "neither"), 1.0, 0.3),
+    CutBlock(("gain_squares",), 1.0, 0.03),
+    CutBlock(("better", "worse"), 1.0, 0.03),
+    CutBlock(("model_loss", "personal_loss"), LOSS * math.sqrt(2), 0.05),
 )
 """Of single numbers. Whether personalising helps has the largest share: all else rests on it."""
 
 VECTORS: Final = (
-    Block(("shift",), 2.0, 0.24),
-    Block(("squares",), 4.0, 0.12),
-    Block(("cross",), 4.0, 0.12),
+    CutBlock(("shift",), 2.0, 0.24),
+    CutBlock(("squares",), 4.0, 0.12),
+    CutBlock(("cross",), 4.0, 0.12),
 )
 """Of one number for each dimension. The shares of both add up to 1."""
 
@@ -87,7 +88,8 @@ class PersonalReport:
     labels of several classes. Of the labelled predictions of a unit ``both`` is the share in which
     the release's own answer and the personalised one were right, ``model_only`` and
     ``personal_only`` in which one was, ``neither``; ``served`` that in which the personalised one
-    was served. ``gain_squares`` adds up squares of what a unit gained: ``personal_only`` less
+    was served. ``off`` are units whose guard has taken the personalised answers back, or has not
+    given them yet. ``gain_squares`` adds up squares of what a unit gained: ``personal_only`` less
     ``model_only``. ``better`` and ``worse`` are units that gained, and lost. ``model_loss`` and
     ``personal_loss`` are means of a unit's log losses (nats; of a regressor half squared errors
     over the noise).
@@ -110,6 +112,7 @@ class PersonalReport:
     crossed: float
     labels: float
     served: float
+    off: float
     both: float
     model_only: float
     personal_only: float
@@ -162,9 +165,9 @@ class PersonalReport:
         units = self.units
         whole = 1 <= units <= UNITS and units == int(units)
         require(whole, f"units: expected a whole number, 1 to {UNITS}, got {units:g}")
-        counts = (self.crossed, self.better, self.worse, self.better + self.worse)
+        counts = (self.crossed, self.off, self.better, self.worse, self.better + self.worse)
         fits = all(0 <= count <= units for count in counts)
-        require(fits, "crossed, better, worse: expected 0 to as many as units")
+        require(fits, "crossed, off, better, worse: expected 0 to as many as units")
         shares = (self.both, self.model_only, self.personal_only, self.neither)
         nonnegative = min(*shares, self.labels, self.served, self.gain_squares) >= 0
         require(nonnegative, "shares and labels: expected at least 0")
@@ -181,7 +184,7 @@ class PersonalReport:
         for block in VECTORS:
             self._check_block(block, units * block.length * math.sqrt(len(self.shift)) * slack)
 
-    def _check_block(self, block: Block, most: float) -> None:
+    def _check_block(self, block: CutBlock, most: float) -> None:
         """Refuse a block that is longer than so many units make it."""
         values = [getattr(self, name) for name in block.fields]
         numbers = values[0] if isinstance(values[0], tuple) else values
@@ -207,7 +210,7 @@ def scales(
     return tuple(math.sqrt(b + s + noise) for b, s in zip(between, shift, strict=True))
 
 
-def noise_of(block: Block, multiplier: float, dimensions: int = 1) -> float:
+def noise_of(block: CutBlock, multiplier: float, dimensions: int = 1) -> float:
     """Return the standard deviation of the noise on each number of a block.
 
     Args:

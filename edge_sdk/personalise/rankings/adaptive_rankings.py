@@ -38,10 +38,10 @@ from edge_sdk.personalise.rankings.pending_lists import PLACES, PendingList, Pen
 from edge_sdk.personalise.rankings.session_model import (
     FEATURES,
     Floats,
-    Posterior,
     ScorePrior,
     SessionModel,
     SessionState,
+    TastePosterior,
     design,
     dump_state,
     load_state,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.personal.ranking_report import RankingReport
     from edge_sdk.contract.serving_terms import Personalisation
     from edge_sdk.contract.window import Window
-    from edge_sdk.personalise.units.unit_space import UnitSpace
+    from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class UnitTaste:
 
     basis: bytes
     scale: float
-    posteriors: tuple[Posterior, ...]
+    posteriors: tuple[TastePosterior, ...]
 
 
 class RankingUnits:
@@ -185,7 +185,8 @@ class AdaptiveRankings:
             items: scored by the release, best first; at least one.
             length: of the list, 1 to n.
         """
-        scale, posterior, taste = self._known(unit, items)
+        held = self._units.find(unit)
+        scale, posterior, taste = self._known(held, items)
         x = design(scale, items.scores, items.features)
         best = means(posterior.mean, x, items.prior)
         with self._lock:
@@ -194,19 +195,19 @@ class AdaptiveRankings:
             shown = lists.choose(self._random)
             release.sums.shown += 1
             order = lists.orders[shown]
-            self._pending.put(name, self._remembered(unit, items, scale, lists, shown, best))
+            self._pending.put(name, self._remembered(held, items, scale, lists, shown, best))
         personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
 
     def best(self, unit: str, items: ItemRows, length: int) -> Order:
         """Return what the unit's model thinks best, [length]; nothing is drawn or remembered."""
-        scale, posterior, _ = self._known(unit, items)
+        scale, posterior, _ = self._known(self._units.find(unit), items)
         x = design(scale, items.scores, items.features)
         return top(means(posterior.mean, x, items.prior), length)
 
-    def _known(self, unit: str, items: ItemRows) -> tuple[float, TasteMixture, bool]:
+    def _known(self, unit: HeldUnit, items: ItemRows) -> tuple[float, TasteMixture, bool]:
         """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
-        taste: UnitTaste | None = self._units.find(unit).answer
+        taste: UnitTaste | None = unit.answer
         if taste is not None and taste.basis == items.basis:
             return taste.scale, TasteMixture(taste.posteriors, self._tastes.weights), True
         if taste is not None:
@@ -237,7 +238,13 @@ class AdaptiveRankings:
         return list_chances(best, scores, explore, length)
 
     def _remembered(
-        self, unit: str, items: ItemRows, scale: float, lists: ListChances, shown: int, best: Floats
+        self,
+        unit: HeldUnit,
+        items: ItemRows,
+        scale: float,
+        lists: ListChances,
+        shown: int,
+        best: Floats,
     ) -> PendingList:
         chances = ShownChances(
             float(lists.chances[lists.best]), float(lists.chances[lists.own]),
@@ -280,7 +287,7 @@ class AdaptiveRankings:
     def _count(self, pending: PendingList, reward: float) -> None:
         release = self._releases.get(pending.source)
         if release is not None:
-            release.sums.add(self._hash(pending.unit), pending.chances, reward)
+            release.sums.add(self._hash(pending.unit.name), pending.chances, reward)
             release.watch.add(pending.chances, min(max(reward, 0.0), 1.0))
 
     def _learn(self, pending: PendingList, rewards: Floats) -> None:
@@ -298,7 +305,7 @@ class AdaptiveRankings:
             self._model.learn(state, x, rewards, pending.prior, now)
             return foretold
 
-        foretold = self._units.change(self._units.find(pending.unit), self._clock(), change)
+        foretold = self._units.change(pending.unit, self._clock(), change)
         if foretold is not None:  # the unit was not forgotten meanwhile
             with self._lock:
                 self._tastes.add(foretold)

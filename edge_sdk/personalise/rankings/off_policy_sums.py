@@ -21,7 +21,6 @@ from edge_sdk.contract.personal.ranking_report import (
 )
 from edge_sdk.contract.window import Window
 
-
 UNITS: Final = 10_000
 """Units that are told apart in one report; where more are asked for, nothing is sent."""
 

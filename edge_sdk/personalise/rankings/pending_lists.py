@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.personalise.rankings.off_policy_sums import ShownChances
 from edge_sdk.personalise.rankings.session_model import Floats, ScorePrior
+
+if TYPE_CHECKING:
+    from edge_sdk.personalise.units.unit_space import HeldUnit
 
 LISTS: Final = 1_024
 """Lists that may still teach; older ones are forgotten."""
@@ -20,12 +23,12 @@ PLACES: Final = 32
 class PendingList:
     """What is needed to learn from a list once its clicks come.
 
-    ``scores`` [m] and ``features`` [m, d] are those of its first :data:`PLACES` places, in single
-    precision; ``scale`` divided the features when it was made; ``source`` is the tag of the release
-    that scored it.
+    ``unit`` is the store's: of one that was forgotten since, nothing is learned. ``scores`` [m] and
+    ``features`` [m, d] are those of its first :data:`PLACES` places, in single precision; ``scale``
+    divided the features when it was made; ``source`` is the tag of the release that scored it.
     """
 
-    unit: str
+    unit: HeldUnit
     source: str
     basis: bytes
     scale: float
@@ -56,7 +59,7 @@ class PendingLists:
 
     def forget(self, unit: str) -> bool:
         """Remove the lists of a unit; return whether there were some."""
-        names = [name for name, pending in self._lists.items() if pending.unit == unit]
+        names = [name for name, pending in self._lists.items() if pending.unit.name == unit]
         for name in names:
             del self._lists[name]
         return bool(names)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from edge_sdk.errors import EdgeError
@@ -25,7 +27,9 @@ T = TypeVar("T")
 HOT: Final = 128
 """Units that are unpacked at most: those in use now."""
 
-OVERHEAD: Final = 216
+_LEARNED: Final = struct.Struct("<I")
+
+OVERHEAD: Final = 124
 """Bytes that a packed unit takes beside its state: key, objects, places in dictionaries."""
 
 
@@ -69,11 +73,12 @@ class HeldUnit:
         self.used, self.gone, self.learned = True, False, 0
 
 
-class Packed(NamedTuple):
-    """A unit's packed state, and when it learned last (Unix seconds)."""
+def packed_of(learned: int, state: bytes) -> bytes:
+    """Return a packed unit: when it learned last, Unix seconds, and its packed state.
 
-    state: bytes
-    learned: int
+    One object for both: among ten thousand units every object counts.
+    """
+    return _LEARNED.pack(min(max(learned, 0), 0xFFFFFFFF)) + state  # a clock may say anything
 
 
 class UnitSpace(Generic[S]):
@@ -90,7 +95,7 @@ class UnitSpace(Generic[S]):
         self.hot: dict[str, HeldUnit] = {}
         self._store, self._lock = store, store.lock
         self._living: WeakValueDictionary[bytes, HeldUnit] = WeakValueDictionary()
-        self._packed: dict[bytes, Packed] = {}
+        self._packed: dict[bytes, bytes] = {}
         self._bytes = 0
         self._dirty: set[bytes] = set()
         self._writing: frozenset[bytes] = frozenset()
@@ -139,7 +144,8 @@ class UnitSpace(Generic[S]):
                 unit.state = self.kind.new()
             result = do(unit.state)
             unit.answer, unit.learned, unit.used = self.kind.derived(unit.state), int(now), True
-            self._dirty.add(unit.key)
+            if self._store.path is not None:
+                self._dirty.add(unit.key)
             crowded = self._bytes > self._store.memory
         if crowded:  # a feedback may wait for the disk, a prediction may not
             self._store.save()
@@ -155,7 +161,7 @@ class UnitSpace(Generic[S]):
     def each(self) -> Iterator[S]:
         """Yield a copy of each unit's state, of those in memory and then of those on the disk."""
         with self._lock:
-            packed = {key: each.state for key, each in self._packed.items()}
+            packed = {key: each[_LEARNED.size :] for key, each in self._packed.items()}
             for unit in self.hot.values():
                 if unit.state is not None:
                     packed[unit.key] = self.kind.dump(unit.state)
@@ -199,9 +205,10 @@ class UnitSpace(Generic[S]):
             for key in keys:
                 unit, packed = self._living.get(key), self._packed.get(key)
                 if unit is not None and unit.state is not None:
-                    packed = Packed(self.kind.dump(unit.state), unit.learned)
+                    packed = packed_of(unit.learned, self.kind.dump(unit.state))
                 if packed is not None:
-                    rows.append(StoredUnit(key, self.space, packed.learned, packed.state))
+                    (learned,), state = _LEARNED.unpack_from(packed), packed[_LEARNED.size :]
+                    rows.append(StoredUnit(key, self.space, learned, state))
             self._writing = frozenset(keys)
             return rows
 
@@ -240,7 +247,8 @@ class UnitSpace(Generic[S]):
         if packed is None:
             return
         try:
-            unit.state, unit.learned = self.kind.load(packed.state), packed.learned
+            unit.state = self.kind.load(packed[_LEARNED.size :])
+            (unit.learned,) = _LEARNED.unpack_from(packed)
         except EdgeError as error:
             self._store.damaged += 1
             _log.warning("a unit's state cannot be read (%s); it begins anew", error)
@@ -264,7 +272,7 @@ class UnitSpace(Generic[S]):
     def _pack(self, unit: HeldUnit) -> None:
         if unit.state is None:
             return
-        packed = Packed(self.kind.dump(unit.state), unit.learned)
+        packed = packed_of(unit.learned, self.kind.dump(unit.state))
         unit.state, unit.answer = None, self._plain
         self._packed[unit.key] = packed
         self._bytes += _cost(packed)
@@ -307,10 +315,12 @@ class SpaceKeeper(Protocol):
     Attributes:
         lock: of what is in memory, in all spaces.
         damaged: states that could not be read.
+        path: of the file; ``None`` where units are in memory only.
     """
 
     lock: Lock
     damaged: int
+    path: Path | None
 
     @property
     def memory(self) -> int:
@@ -323,8 +333,8 @@ class SpaceKeeper(Protocol):
     def key_of(self, name: str) -> bytes:
         """Return the keyed hash of a unit's name."""
 
-    def read(self, key: bytes, space: str) -> Packed | None:
-        """Return what the disk has of a unit."""
+    def read(self, key: bytes, space: str) -> bytes | None:
+        """Return what the disk has of a unit, packed."""
 
     def stored(self, space: str) -> Iterator[StoredUnit]:
         """Yield the units of a space that are on the disk."""
@@ -333,5 +343,5 @@ class SpaceKeeper(Protocol):
         """Write what changed to the disk."""
 
 
-def _cost(packed: Packed) -> int:
-    return len(packed.state) + OVERHEAD
+def _cost(packed: bytes) -> int:
+    return len(packed) + OVERHEAD

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from edge_sdk.errors import StateError
 from edge_sdk.personalise.units.unit_file import StoredUnit, UnitFile
-from edge_sdk.personalise.units.unit_space import Packed, UnitKind, UnitSpace
+from edge_sdk.personalise.units.unit_space import UnitKind, UnitSpace, packed_of
 
 S = TypeVar("S")
 
@@ -42,7 +42,7 @@ class UnitLimits(NamedTuple):
         disk: bytes of stored ones.
     """
 
-    memory: int = 7 << 20
+    memory: int = 7_500_000
     disk: int = 64 << 20
 
 
@@ -112,12 +112,12 @@ class UnitStore:
         """Return why the disk takes nothing; ``None`` where it does, or none is used."""
         return None if self._file is None else self._file.trouble
 
-    def read(self, key: bytes, space: str) -> Packed | None:
+    def read(self, key: bytes, space: str) -> bytes | None:
         """Return what the disk has of a unit, unless it is being forgotten."""
         if self._file is None or key in self._forgetting:
             return None
         found = self._file.read(key, space)
-        return None if found is None else Packed(found.state, found.learned)
+        return None if found is None else packed_of(found.learned, found.state)
 
     def stored(self, space: str) -> Iterator[StoredUnit]:
         """Yield the units of a space that are on the disk."""
@@ -195,6 +195,7 @@ class UnitStore:
 
     def note(self, name: str) -> bytes | None:
         """Return what was noted under ``name`` beside the units."""
+        self._open()
         with self._saving:
             return None if self._file is None else self._file.note(name)
 

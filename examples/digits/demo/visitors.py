@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from edge_sdk import EdgeDevice
-from edge_sdk.config import DeviceConfig
 from edge_sdk.model.release import Release
 from examples.digits.data import Digits
 from examples.digits.demo.story import POLICY, Outcome, Story
@@ -41,7 +40,6 @@ def unusual(story: Story) -> Outcome:
     fitted = _fitted(story)
     token = story.hub.post("enrolment-tokens", model="digits", count=1)["tokens"][0]["token"]
     options: dict[str, Any] = {"model": "digits", "background": False, "hub": story.hub.url}
-    options["config"] = DeviceConfig(monitoring=False)
     with EdgeDevice(story.folder / "visitors", token=token, **options) as device:
         story.wait(lambda: _knows_prior(device), "the prior on the kiosk")
         teach, test = _halves(story.holdout, UNUSUAL)

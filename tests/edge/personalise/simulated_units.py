@@ -29,8 +29,9 @@ def class_prior(
     cohorts: dict[str, NDArray[Any]] | None = None,
     generation: int = 1,
     helps: bool = True,
+    factors: NDArray[Any] | None = None,
 ) -> PersonalPrior:
-    """A prior whose φ is the space itself."""
+    """A prior whose φ is the space itself; ``factors`` are [C, r, k]."""
     classes, rank = means.shape
     part = ClassPrior(
         floats(np.eye(rank)),
@@ -39,6 +40,7 @@ def class_prior(
         floats(np.full(rank, between)),
         floats(np.full(rank, shift)),
         floats(np.full(classes, 1 / classes)),
+        factors=None if factors is None else floats(factors.reshape(classes * rank, -1)),
         cohorts={name: floats(value) for name, value in (cohorts or {}).items()},
     )
     labels = tuple(f"class {i}" for i in range(classes))

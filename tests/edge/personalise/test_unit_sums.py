@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.contract.personal.report import BLOCKS, UNIT_LABELS, VECTORS, noise_of
-from edge_sdk.personalise.noise import GRID
-from edge_sdk.personalise.unit_sums import SINGLE, UnitSums
+from edge_sdk.personalise.sums.noise import GRID
+from edge_sdk.personalise.sums.unit_sums import SINGLE, UnitSums
 
 RANK = 3
 SCALE = (0.5, 1.0, 2.0)
@@ -27,6 +27,7 @@ class Unit:
     personal_only: float = 6.0
     neither: float = 2.0
     served: float = 20.0
+    off: bool = True
     model_loss: float = 20.0
     personal_loss: float = 10.0
     shift: Any = (0.5, -1.0, 2.0)
@@ -46,7 +47,7 @@ def test_a_unit_counts_by_shares_and_in_the_priors_own_scale() -> None:
     for name, row in {"shift": (1, -1, 1), "squares": (1, 1, 1), "cross": (0.5,) * 3}.items():
         assert found.pop(name) == pytest.approx(row)
     assert found == pytest.approx({
-        "units": 1.0, "crossed": 1.0, "labels": 40.0, "served": 0.5, "both": 0.75,
+        "units": 1.0, "crossed": 1.0, "labels": 40.0, "served": 0.5, "off": 1.0, "both": 0.75,
         "model_only": 0.05, "personal_only": 0.15, "neither": 0.05, "gain_squares": 0.01,
         "better": 1.0, "worse": 0.0, "model_loss": 0.5, "personal_loss": 0.25,
     })  # fmt: skip

@@ -14,6 +14,7 @@ from cloud_hub.personalise.aggregates import UNITS_COUNTED, Robust, learned, voi
 from cloud_hub.personalise.next_generation import LARGEST_STEP, next_prior
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.personal.report import VECTORS, PersonalReport
+from edge_sdk.personalise.unit_moments import UnitSummary
 from tests.edge.personalise.simulated_units import class_prior, number_prior
 from tests.hub.personalise.reporting_units import Fleet, from_many, report_of
 
@@ -85,7 +86,7 @@ def numbers_of(report: PersonalReport) -> dict[str, Any]:
 
 
 _FIELDS = (
-    "units", "crossed", "labels", "served", "both", "model_only", "personal_only", "neither",
+    "units", "crossed", "labels", "served", "off", "both", "model_only", "personal_only", "neither",
     "gain_squares", "better", "worse", "model_loss", "personal_loss",
 )  # fmt: skip
 
@@ -227,3 +228,25 @@ def test_a_regressors_variances_are_learned_too() -> None:
         prior = next_prior(prior, said(from_many(fleet, prior, 40, rng)), {}).prior
     assert prior.number is not None
     assert prior.number.offset == pytest.approx(2.0, rel=0.2)
+
+
+def test_what_units_differ_by_along_the_factors_is_no_variance_besides() -> None:
+    """Units that differ as the factors say, and by nothing else, leave both variances small."""
+    factors = np.random.default_rng(12).normal(0, 1, (4, RANK, 2))
+    prior = class_prior(MEANS, between=0.3, shift=0.3, factors=factors)
+    rng = np.random.default_rng(13)
+
+    class AlongFactors(Fleet):
+        def unit(self, rng: np.random.Generator, rank: int) -> UnitSummary:
+            y = factors @ rng.normal(0, 1, 2)
+            y = y + rng.normal(0, 0.1**0.5, y.shape)
+            mean, squares = y.mean(axis=0), (y**2).mean(axis=0)
+            cross = (4 * mean**2 - squares) / 3
+            return UnitSummary(36, 1, 2, 1, 20, False, 20.0, 16.0, 4, mean, squares - 0.1, cross)
+
+    for _ in range(6):
+        prior = next_prior(prior, said(from_many(AlongFactors(), prior, 80, rng)), {}).prior
+    assert prior.classes is not None
+    assert max(prior.classes.shift.numbers()) < 0.15
+    assert max(prior.classes.between.numbers()) < 0.15
+    assert prior.classes.factors is not None

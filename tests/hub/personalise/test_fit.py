@@ -114,9 +114,7 @@ def test_a_fit_anew_has_a_space_of_its_own_and_units_begin_anew(adapting: Hub) -
     assert BEGINS_ANEW in second.said
 
 
-def test_another_version_of_the_same_columns_keeps_the_space(
-    adapting: Hub, tmp_path: Path
-) -> None:
+def test_another_version_of_the_same_columns_keeps_the_space(adapting: Hub, tmp_path: Path) -> None:
     first = fitted(adapting)
     adapting.registry.publish(make_release(tmp_path / "b", version="1.1", seed=1), actor="test")
     other = fitted(adapting, version="1.1")
@@ -182,7 +180,9 @@ def test_some_labels_that_are_no_classes_are_left_out_and_told(adapting: Hub) ->
     record = adapting.personalise.fit(
         "demo", None, io.BytesIO(parquet_bytes(rows)), BY_PERSON, actor="test"
     )
-    assert any(s.startswith("7 rows have a label that the model does not give") for s in record.said)
+    assert any(
+        s.startswith("7 rows have a label that the model does not give") for s in record.said
+    )
 
 
 def test_an_npz_with_an_array_of_units_is_read(adapting: Hub) -> None:

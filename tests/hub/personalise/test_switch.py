@@ -88,3 +88,29 @@ def test_one_unit_with_noise_is_allowed() -> None:
     policy = parse_policy("personalise: {mode: on, minimum_units: 1, epsilon: 1.5}").personalise
     assert policy.terms is not None
     assert (policy.terms.minimum_units, policy.terms.epsilon) == (1, 1.5)
+
+
+def test_a_plan_that_a_killed_hub_did_not_make_is_made_at_the_second_look(serving: Hub) -> None:
+    serving.registry.set_policy("demo", "personalise: {mode: on}", "test")  # and no plan
+    serving.priors.tick(0.0)
+    assert plan_of(serving).personalise is None  # whoever set it may be about to make the plan
+    serving.priors.tick(1.0)
+    assert plan_of(serving).personalise is not None
+
+
+def test_a_prior_whose_plan_is_made_by_somebody_else_at_that_moment_comes_with_the_loop(
+    serving: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.policies.apply("demo", "personalise: {mode: on}", actor="test")
+    real = serving.plans.change
+
+    def taken(*arguments: object, **more: object) -> Plan:
+        raise Conflict("demo: the plan changed meanwhile, try again")
+
+    monkeypatch.setattr(serving.plans, "change", taken)
+    fit(serving)
+    assert plan_of(serving).serving.prior is None
+    monkeypatch.setattr(serving.plans, "change", real)
+    serving.priors.tick(0.0)
+    serving.priors.tick(1.0)
+    assert plan_of(serving).serving.prior is not None

@@ -17,12 +17,12 @@ from edge_sdk.contract.personal.report import (
     noise_of,
     scales,
 )
-from edge_sdk.personalise.noise import Numbers, on_grid, with_noise
+from edge_sdk.personalise.sums.noise import Numbers, on_grid, with_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_sdk.contract.personal.prior import PersonalPrior
+    from edge_sdk.contract.personal.prior import ClassPrior, PersonalPrior
 
 SINGLE: Final = tuple(name for block in BLOCKS for name in block.fields)
 """Names of the numbers that a vector of sums begins with; those of :data:`VECTORS` follow."""
@@ -33,8 +33,9 @@ class Summary(Protocol):
 
     ``both``, ``model_only``, ``personal_only`` and ``neither`` count labels by which answers were
     right, ``served`` those whose prediction was served personalised; the losses add up over the
-    same labels. ``shift``, ``squares`` and ``cross`` are in the space of the prior [r], from what
-    the cohort begins with; ``classes`` had labels.
+    same labels. ``off``: the guard does not let the personalised answers serve. ``shift``,
+    ``squares`` and ``cross`` are in the space of the prior [r], from what the cohort begins with;
+    ``classes`` had labels.
     """
 
     classes: int
@@ -43,6 +44,7 @@ class Summary(Protocol):
     personal_only: float
     neither: float
     served: float
+    off: bool
     model_loss: float
     personal_loss: float
     shift: Any
@@ -53,9 +55,27 @@ class Summary(Protocol):
 def scales_of(prior: PersonalPrior) -> tuple[float, ...]:
     """Return by how much units differ by dimension, as the prior has it; [r], of numbers [2]."""
     if prior.classes is not None:
-        return scales(prior.classes.between.numbers(), prior.classes.shift.numbers())
+        shift = np.array(prior.classes.shift.numbers())
+        along, _ = along_factors(prior.classes)
+        return scales(prior.classes.between.numbers(), (shift + along).tolist())
     assert prior.number is not None
     return scales((prior.number.offset, prior.number.slope), (0.0, 0.0), prior.number.noise)
+
+
+def along_factors(part: ClassPrior) -> tuple[Numbers, Numbers]:
+    """Return by how much units differ along a prior's factors, by dimension [r].
+
+    Returns:
+        The mean square over classes, and the mean product of two different classes; zeros without
+        factors.
+    """
+    classes, rank = part.means.shape
+    if part.factors is None:
+        return np.zeros(rank), np.zeros(rank)
+    factors = np.array(part.factors.numbers()).reshape(classes, rank, -1)
+    squares = (factors**2).sum(axis=2)
+    together = (factors.sum(axis=0) ** 2).sum(axis=1) - squares.sum(axis=0)
+    return squares.mean(axis=0), together / (classes * (classes - 1))
 
 
 class UnitSums:
@@ -85,7 +105,7 @@ class UnitSums:
         """Return the sums, with their noise, by field of the report; to be asked once.
 
         Args:
-            gauss: see :func:`~edge_sdk.personalise.noise.with_noise`.
+            gauss: see :func:`~edge_sdk.personalise.sums.noise.with_noise`.
         """
         total = self._total
         if self._noise is not None:
@@ -109,6 +129,7 @@ class UnitSums:
             "units": [1.0],
             "crossed": [float(unit.classes > 1)],
             "labels": [min(labels, LABELS_COUNTED)],
+            "off": [float(unit.off)],
             "served": [min(max(unit.served / labels, 0.0), 1.0)],
             "both": shares,
             "gain_squares": [gain * gain],

@@ -9,7 +9,7 @@ Invariants:
   so many.
 * With noise the report goes out at its time whatever it holds, be it no unit at all: when a device
   reports says nothing of who uses it. All reports of a model keep within
-  :data:`~edge_sdk.personalise.noise.TOTAL_EPSILON`; afterwards there is none.
+  :data:`~edge_sdk.personalise.sums.noise.TOTAL_EPSILON`; afterwards there is none.
 * That a report was made is on the disk before it leaves, so a power cut may lose it and never
   doubles it. Where the disk takes nothing, nothing is reported.
 """
@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
-from edge_sdk.personalise.noise import affordable, multiplier_of
-from edge_sdk.personalise.unit_sums import Summary, UnitSums, scales_of
+from edge_sdk.personalise.sums.noise import affordable, multiplier_of
+from edge_sdk.personalise.sums.unit_sums import Summary, UnitSums, scales_of
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ SPENT: Final = "personal_spent"
 
 DAY: Final = 86_400.0
 AGAIN: Final = 3_600.0
-"""Seconds after which a device with too few units looks again."""
+"""Seconds after which a device with too few units looks again, at the latest."""
 
 
 class Values(Protocol):
@@ -97,7 +97,8 @@ class Contributions:
         if begun["sent"]:
             self._next = math.inf
         elif now >= self._next:
-            self._next = now + AGAIN
+            # In a week of waiting an hour is nothing; where it is minutes it would be.
+            self._next = now + min(AGAIN, self._terms.report_days * DAY / 24)
             return self._report(begun["start"], now, summaries)
         return []
 
