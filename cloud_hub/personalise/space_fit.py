@@ -176,7 +176,8 @@ def _within(x: Numbers, labels: Whole, units: Whole, cells: UnitCells, classes: 
     size = len(covariance)
     # Few rows say little about many dimensions: the ridge grows towards a share of the variance.
     ridge = RIDGE + min(1.0, size / free)
-    return covariance + (ridge * max(np.trace(covariance) / size, 1e-6)) * np.eye(size)
+    ridged: Numbers = covariance + ridge * max(np.trace(covariance) / size, 1e-6) * np.eye(size)
+    return ridged
 
 
 def _cohort_shifts(

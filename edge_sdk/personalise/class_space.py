@@ -43,7 +43,8 @@ class ClassSpace:
         self.projection = array_of(part.projection)
         self.origin: Matrix = -(self.projection @ array_of(part.origin))
         self.base = array_of(part.means)
-        self.classes, self.rank = self.base.shape
+        self.classes: int = self.base.shape[0]
+        self.rank: int = self.base.shape[1]
         self.cohort: Matrix = np.zeros(self.rank, np.float32)
         value = attributes.get(prior.attribute) if prior.attribute else None
         if value is not None and value in part.cohorts:
@@ -54,7 +55,9 @@ class ClassSpace:
         between = np.maximum(array_of(part.between), np.float32(1e-6))
         shift = np.maximum(array_of(part.shift), np.float32(1e-6))
         self.between: Matrix = between * wide
-        self.inverse_shift: Matrix = np.broadcast_to(1.0 / shift, (2, 1, self.rank)).copy()
+        self.inverse_shift: Matrix = np.broadcast_to(
+            np.float32(1.0) / shift, (2, 1, self.rank)
+        ).astype(np.float32)
         self.spread: Matrix = between + shift
         self.log_frequencies: Matrix = np.log(array_of(part.frequencies))
         self.ones = np.ones((1, self.classes), np.float32)

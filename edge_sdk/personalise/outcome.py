@@ -12,8 +12,9 @@ class LabelOutcome(NamedTuple):
         own_right: whether the release's own answer was right; of a number, whether it was at
             least as near as the unit's.
         personal_right: whether the unit's was.
-        model_loss: of the release's: log loss in nats, clipped; of a number half the squared
-            error over the noise's variance, clipped.
+        model_loss: of the release's: log loss in nats where the unit's share of labels is drawn at
+            random, which bounds it; of a number half the squared error over the noise's variance,
+            clipped.
         personal_loss: of the unit's.
         comparison: in [-1, 1], above 0 where the unit's own answer was the better one: what
             guards take.

@@ -25,7 +25,8 @@ class PersonalSettings:
         start: weights of release, slow and fast memory before the first label; they sum to 1.
         rate: how fast these weights follow the losses.
         share: of the weights that is spread anew at each label (fixed share).
-        largest_loss: log losses are clipped there, in nats.
+        largest_loss: of a regressor's answer, half the squared error over the noise's variance;
+            log losses of a classifier are bounded by the noise.
         noise: share of labels that are wrong, where a unit has not shown another one.
         change: evidence in nats at which a memory is taken to be of somebody else, and dropped.
         better: level at which a unit alone shows that its own answers are better.
