@@ -40,8 +40,8 @@ def class_prior(
         floats(np.full(rank, between)),
         floats(np.full(rank, shift)),
         floats(np.full(classes, 1 / classes)),
-        None if factors is None else floats(factors.reshape(classes * rank, -1)),
-        {name: floats(value) for name, value in (cohorts or {}).items()},
+        factors=None if factors is None else floats(factors.reshape(classes * rank, -1)),
+        cohorts={name: floats(value) for name, value in (cohorts or {}).items()},
     )
     labels = tuple(f"class {i}" for i in range(classes))
     return PersonalPrior(
