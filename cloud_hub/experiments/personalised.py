@@ -6,7 +6,7 @@ judge does not move, and only what was served can differ: that is what these exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,8 +49,32 @@ def check_personalised(spec: ExperimentSpec, plan: Plan) -> None:
         )
 
 
-def control_of(spec: ExperimentSpec, plan: Plan) -> ReleaseRef:
-    """Return what serves while an experiment runs: without its prior where the arm has it.
+def check_promotion(spec: ExperimentSpec, id_: str) -> None:
+    """Refuse to promote an arm that is what serves, with its prior or without.
+
+    Args:
+        spec: the declared experiment.
+        id_: of the experiment.
+
+    Raises:
+        Conflict: it is one.
+    """
+    if spec.tries_personalisation:
+        raise Conflict(
+            f"{id_}: tries personalisation, which no version is promoted for; edge-hub "
+            "personalise off, or on, says what serves"
+        )
+
+
+def of_versions(arms: Iterable[ArmSpec]) -> list[ArmSpec]:
+    """Return the arms of other versions: what serves without its prior still serves."""
+    return [arm for arm in arms if arm.personalise is None]
+
+
+def control_of(spec: ExperimentSpec, plan: Plan) -> ReleaseRef | None:
+    """Return what serves while an experiment runs, if that is something else than now.
+
+    It has no prior where the arm has it.
 
     Args:
         spec: the declared experiment.
@@ -58,7 +82,7 @@ def control_of(spec: ExperimentSpec, plan: Plan) -> ReleaseRef:
     """
     arm = tried_of(spec)
     with_it = arm is not None and arm.personalise == "with"
-    return replace(plan.serving, prior=None) if with_it else plan.serving
+    return replace(plan.serving, prior=None) if with_it else None
 
 
 def references(

@@ -19,11 +19,10 @@ from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict
-from cloud_hub.experiments import schedule
+from cloud_hub.experiments import personalised, schedule
 from cloud_hub.experiments.decision_log import DecisionLog
 from cloud_hub.experiments.documents import seen_document
 from cloud_hub.experiments.evidence_loader import EvidenceLoader, ExperimentSnapshot
-from cloud_hub.experiments.personalised import control_of, references
 from cloud_hub.experiments.policy_defaults import canary_of, spec_of
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.record import (
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.decision import GateDecision
     from cloud_hub.experiments.verdict.evidence import Evidence
     from cloud_hub.experiments.verdict.figures import Figures
-    from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
@@ -141,9 +140,9 @@ class Experiments:
         # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
         salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         versions = {a.version: self._plans.reference(spec.model, a.version) for a in spec.tried}
-        trial = schedule.begin(spec, id_, references(spec, plan, versions), salt)
+        trial = schedule.begin(spec, id_, personalised.references(spec, plan, versions), salt)
         reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
-        control = control_of(spec, plan) if spec.tries_personalisation else None
+        control = personalised.control_of(spec, plan)
         changed = self._decisions.change(spec.model, trial, actor, reason, serving=control)
         if spec.cohorts:
             with transaction(self._engine) as db:
@@ -245,11 +244,7 @@ class Experiments:
                 none is named.
         """
         record = self._decisions.expect(id_, "running", "paused", "waiting", "concluded")
-        if record.spec.tries_personalisation:
-            raise Conflict(
-                f"{id_}: tries personalisation, which no version is promoted for; edge-hub "
-                "personalise off, or on, says what serves"
-            )
+        personalised.check_promotion(record.spec, id_)
         chosen = arm or record.state.winner
         versions = {arm.name: arm.version for arm in record.running}
         # Promoted by hand before there is a winner: unambiguous with one candidate only.
@@ -395,8 +390,8 @@ class Experiments:
     def _abort(self, record: ExperimentRecord, decision: GateDecision) -> None:
         reason, figures = decision.reason, decision.figures
         self._decisions.change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
-        for arm in record.running:
-            self._condemn(record, arm)
+        for arm in personalised.of_versions(record.running):
+            self._registry.set_status(record.model, arm.version, "rolled_back")
         self._decisions.end(record, "aborted", ACTOR, reason, figures)
 
     def _drop(
@@ -418,18 +413,13 @@ class Experiments:
         if record.state.winner in arms:
             state, status = replace(state, winner=None), "running"
         # An arm that a person drops is not condemned: it may be tried again.
-        for arm in record.running if actor == ACTOR else ():
+        for arm in personalised.of_versions(record.running) if actor == ACTOR else ():
             if arm.name in arms:
-                self._condemn(record, arm)
+                self._registry.set_status(record.model, arm.version, "rolled_back")
         # While a winner waits for a person, the reason is what it waits for.
         shown = record.reason if status == "waiting" else message
         self.store.note(record, status=status, reason=shown, figures=figures, state=state)
         self._decisions.log(record, actor, "dropped", message, figures.dropping(gone))
-
-    def _condemn(self, record: ExperimentRecord, arm: ArmSpec) -> None:
-        """Note that a version was taken back; one that was tried without its prior still serves."""
-        if arm.personalise is None:
-            self._registry.set_status(record.model, arm.version, "rolled_back")
 
     def _pause(self, record: ExperimentRecord, actor: str, reason: str, figures: Figures) -> None:
         trial = replace(self._decisions.trial(record), paused=True)

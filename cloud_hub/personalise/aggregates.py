@@ -27,11 +27,11 @@ from edge_sdk.contract.personal.report import (
     BLOCKS,
     DELTA,
     VECTORS,
-    Block,
+    CutBlock,
     PersonalReport,
     noise_of,
 )
-from edge_sdk.personalise.noise import multiplier_of
+from edge_sdk.personalise.sums.noise import multiplier_of
 
 Numbers = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class Robust:
 
 
 @dataclass(frozen=True)
-class Gain:
+class PersonalGain:
     """Share of labels that personalising got right and the release alone did not, less the reverse.
 
     Attributes:
@@ -120,7 +120,7 @@ class Learned:
     voices: int
     units: float
     noisy: bool
-    gain: Gain
+    gain: PersonalGain
     outcomes: Numbers
     served: float
     off: float
@@ -147,7 +147,7 @@ class Voice:
         """Units as far as they count; with noise it may be any number, within bounds."""
         return float(self.total(_block_of("units"))[0])
 
-    def total(self, block: Block) -> Numbers:
+    def total(self, block: CutBlock) -> Numbers:
         """Return the sums of a block: no more than what counted units have."""
         parts = np.array([_bounded(report, block) for report in self.reports])
         total: Numbers = parts.sum(axis=0) * self._weight
@@ -162,7 +162,7 @@ class Voice:
         return min(1.0, UNITS_COUNTED / units)
 
 
-def _bounded(report: PersonalReport, block: Block) -> Numbers:
+def _bounded(report: PersonalReport, block: CutBlock) -> Numbers:
     """The numbers of a block; those with noise cut where neither units nor chance bring them."""
     values = [getattr(report, name) for name in block.fields]
     numbers = np.asarray(values[0] if isinstance(values[0], tuple) else values, np.float64)
@@ -175,7 +175,7 @@ def _bounded(report: PersonalReport, block: Block) -> Numbers:
     return bounded
 
 
-def _block_of(name: str) -> Block:
+def _block_of(name: str) -> CutBlock:
     return next(block for block in (*BLOCKS, *VECTORS) if name in block.fields)
 
 
@@ -239,7 +239,7 @@ def _hidden(units: Robust) -> bool:
     return bool(units.value[0] < LEAST_UNITS or units.reach[0] > units.value[0] / 2)
 
 
-def _mean(group: Sequence[Voice], block: Block) -> Numbers:
+def _mean(group: Sequence[Voice], block: CutBlock) -> Numbers:
     total: Numbers = np.mean([voice.total(block) for voice in group], axis=0)
     return total
 
@@ -248,7 +248,7 @@ def _units(group: Sequence[Voice]) -> Numbers:
     return _mean(group, _block_of("units"))
 
 
-def _per_unit(groups: list[list[Voice]], block: Block, noisy: bool, of: str) -> Robust:
+def _per_unit(groups: list[list[Voice]], block: CutBlock, noisy: bool, of: str) -> Robust:
     """A block's mean over units.
 
     With noise single groups may have hardly a unit, so the medians are divided, not the groups'.
@@ -272,7 +272,7 @@ def _median(
     return Robust(means[middle], means[middle - 1], means[middle + 1])
 
 
-def _gain(voices: Sequence[Voice], noisy: bool) -> Gain:
+def _gain(voices: Sequence[Voice], noisy: bool) -> PersonalGain:
     """The mean gain over voices, of which each counts once."""
     shares = np.array([voice.total(_block_of("both")) for voice in voices])
     gains = shares[:, 2] - shares[:, 1]
@@ -280,7 +280,9 @@ def _gain(voices: Sequence[Voice], noisy: bool) -> Gain:
         gains = gains / np.array([voice.units for voice in voices])
     order = np.sort(gains)
     low, high = _interval(order)
-    return Gain(float(gains.mean()), low, high, _interval(order[:-1])[0], _interval(order[1:])[1])
+    return PersonalGain(
+        float(gains.mean()), low, high, _interval(order[:-1])[0], _interval(order[1:])[1]
+    )
 
 
 def _interval(gains: Numbers) -> tuple[float, float]:

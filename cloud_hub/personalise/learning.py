@@ -38,7 +38,7 @@ ACTOR: Final = "hub"
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PersonalEvidence:
     """What devices said of a generation, for people.
 
     Attributes:
@@ -97,7 +97,7 @@ class Learning:
         """Make the next generation of each model whose devices have said enough."""
         for_each(self._registry.models(), lambda model: self._look(model, now))
 
-    def evidence(self, model: str) -> Evidence | None:
+    def evidence(self, model: str) -> PersonalEvidence | None:
         """Return what devices said of the prior that serves; ``None`` if there is none."""
         record, needed = self._serving(model), self._needed(model)
         if record is None:
@@ -106,7 +106,7 @@ class Learning:
         said = learned(voices, _salt(record)) if len(voices) >= needed else None
         if said is None:
             few = f"{len(voices)} of {needed} devices have reported their sums"
-            return Evidence(model, record.generation, len(voices), needed, said=few)
+            return PersonalEvidence(model, record.generation, len(voices), needed, said=few)
         return _evidence(record, needed, said)
 
     def _look(self, model: str, now: float) -> None:
@@ -188,14 +188,14 @@ def _salt(record: PriorRecord) -> str:
     return f"{record.generation}.{record.sha256}"
 
 
-def _evidence(record: PriorRecord, needed: int, said: Learned) -> Evidence:
+def _evidence(record: PriorRecord, needed: int, said: Learned) -> PersonalEvidence:
     gain, verdict = said.gain, said.gain.helps
     words = {True: "helps", False: "harms", None: "is not shown to help or to harm"}[verdict]
     sentence = (
         f"personalising {words}: labels right {gain.mean:+.2%} in [{gain.low:+.2%}, "
         f"{gain.high:+.2%}] over {said.voices} devices, at {1 - ALPHA:.0%} whenever one looks"
     )
-    return Evidence(
+    return PersonalEvidence(
         record.model, record.generation, said.voices, needed, said.units, said.noisy, said.served,
         said.off,
         dict(zip(OUTCOMES, said.outcomes.tolist(),

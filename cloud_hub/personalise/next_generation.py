@@ -19,7 +19,7 @@ from cloud_hub.personalise.aggregates import Learned
 from edge_sdk.contract.personal.floats import Floats
 from edge_sdk.contract.personal.prior import LARGEST_VARIANCE, PersonalPrior
 from edge_sdk.contract.personal.report import WITHIN
-from edge_sdk.personalise.unit_sums import along_factors, scales_of
+from edge_sdk.personalise.sums.unit_sums import along_factors, scales_of
 
 Numbers = NDArray[np.float64]
 

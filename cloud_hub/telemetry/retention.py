@@ -29,6 +29,7 @@ from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
+from cloud_hub.telemetry.personal_reports import personal_reports
 from cloud_hub.telemetry.ranking_rows import ranking_sums
 from cloud_hub.telemetry.tables import (
     ROLLED,
@@ -87,6 +88,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (votes, votes.c.period, retention.vote_days),
             (samples, samples.c.taken, retention.sample_days),
             (tensor_samples, tensor_samples.c.taken, retention.sample_days),
+            (personal_reports, personal_reports.c.received_at, retention.sum_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
         # A whole hour, so that no hour is half rolled up.

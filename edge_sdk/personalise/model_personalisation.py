@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from edge_sdk.personalise.contributions import Contributions
 from edge_sdk.personalise.guard import Guard
 from edge_sdk.personalise.personal_kind import (
     PersonalKind,
@@ -26,6 +25,7 @@ from edge_sdk.personalise.personal_kind import (
 )
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.personaliser import Personaliser
+from edge_sdk.personalise.sums.contributions import Contributions
 from edge_sdk.personalise.units.unit_secret import secret_in
 from edge_sdk.personalise.units.unit_store import SAVE_SECONDS, UnitLimits, UnitStore
 from edge_sdk.system.logs import Log

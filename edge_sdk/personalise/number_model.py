@@ -16,7 +16,7 @@ from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.correction import NumberCorrection
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
-from edge_sdk.personalise.unit_moments import Moments, number_moments
+from edge_sdk.personalise.unit_moments import UnitMoments, number_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Theta = tuple[float, float]
@@ -83,7 +83,7 @@ class NumberModel:
         losses = self._losses(self._misses(state, *self._standard(value, truth)))
         return self._outcome(losses[0], losses[3])
 
-    def moments(self, state: UnitState) -> Moments:
+    def moments(self, state: UnitState) -> UnitMoments:
         """Return what a unit says of how units differ."""
         return number_moments(state.sums[0, 0].astype(np.float64), self._mean, self._sd)
 
@@ -102,7 +102,7 @@ class NumberModel:
         return (x * d - z * y) / determinant, (a * y - z * x) / determinant
 
     def _standard(self, value: float, truth: float) -> tuple[float, float]:
-        """Return the standardised answer, and the error in deviations of the noise; both bounded."""
+        """Return z of the answer, and the error in deviations of the noise; both bounded."""
         z = _within((value - self._centre) / self._scale, _LARGEST_Z)
         return z, _within((truth - value) / self._sd, _LARGEST_ERROR)
 

@@ -20,7 +20,7 @@ _LEAST_DETERMINANT = 1e-3
 """Of z's information on a slope, for each label: below it answers are too alike to have one."""
 
 
-class Moments(NamedTuple):
+class UnitMoments(NamedTuple):
     """Of one unit, by dimension [r]; from what its cohort begins with.
 
     Attributes:
@@ -43,7 +43,7 @@ class UnitSummary:
     ``both`` to ``neither`` count labels by which answers were right, ``served`` those of
     predictions that were served personalised; losses add up over the same labels. ``off``: its
     guard does not let its own answers serve. The others are
-    :class:`Moments`.
+    :class:`UnitMoments`.
     """
 
     both: int
@@ -60,7 +60,7 @@ class UnitSummary:
     cross: Numbers
 
 
-def class_moments(sums: Sums, cohort: NDArray[np.float32]) -> Moments:
+def class_moments(sums: Sums, cohort: NDArray[np.float32]) -> UnitMoments:
     """Return the moments of a classifier's unit, from its slow memory.
 
     Args:
@@ -72,7 +72,7 @@ def class_moments(sums: Sums, cohort: NDArray[np.float32]) -> Moments:
     number = int(seen.sum())
     if not number:
         zero = np.zeros(sums.shape[2] - 1)
-        return Moments(0, zero, zero, zero)
+        return UnitMoments(0, zero, zero, zero)
     count = count[seen]
     means = sums[0, seen, :-1] / count[:, None] - cohort
     shift, squares = means.mean(axis=0), (means**2).mean(axis=0)
@@ -80,12 +80,12 @@ def class_moments(sums: Sums, cohort: NDArray[np.float32]) -> Moments:
     if number > 1:
         cross = (number * shift**2 - squares) / (number - 1)
     # Rows of one unit and class have variance 1.
-    return Moments(number, shift, squares - (1.0 / count).mean(), cross)
+    return UnitMoments(number, shift, squares - (1.0 / count).mean(), cross)
 
 
 def number_moments(
     sums: NDArray[np.float64], mean: tuple[float, float], deviation: float
-) -> Moments:
+) -> UnitMoments:
     """Return the moments of a regressor's unit: least squares of its offset and slope.
 
     Args:
@@ -95,7 +95,7 @@ def number_moments(
     """
     z, zz, e, ez, n = sums.tolist()
     if n <= 0:
-        return Moments(0, np.zeros(2), np.zeros(2), np.zeros(2))
+        return UnitMoments(0, np.zeros(2), np.zeros(2), np.zeros(2))
     determinant = n * zz - z * z
     if determinant > _LEAST_DETERMINANT * n * n:
         theta = ((e * zz - z * ez) / determinant, (n * ez - z * e) / determinant)
@@ -103,4 +103,4 @@ def number_moments(
     else:  # of answers that are all alike the slope is not known: it is as expected
         theta, variance = (e / n - mean[1] * z / n, mean[1]), (1.0 / n, 0.0)
     shift = deviation * (np.array(theta) - mean)
-    return Moments(1, shift, shift**2 - deviation**2 * np.array(variance), np.zeros(2))
+    return UnitMoments(1, shift, shift**2 - deviation**2 * np.array(variance), np.zeros(2))

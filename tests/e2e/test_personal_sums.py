@@ -104,7 +104,7 @@ def test_a_phone_of_one_person_tells_its_sums_with_noise_at_its_time(personal: P
         personal.device.sync()
         return bool(told(personal))
 
-    wait_for(sent)
+    wait_for(sent, "a report with noise")
     (body,) = told(personal)
     assert body["epsilon"] == 2.0
     assert body["units"] != 1.0

@@ -44,7 +44,7 @@ WITHIN: Final = 0.25
 ROUNDING: Final = 1e-6
 
 
-class Block(NamedTuple):
+class CutBlock(NamedTuple):
     """Numbers that are cut together.
 
     Attributes:
@@ -59,22 +59,22 @@ class Block(NamedTuple):
 
 
 BLOCKS: Final = (
-    Block(("units",), 1.0, 0.05),
-    Block(("crossed",), 1.0, 0.03),
-    Block(("labels",), float(LABELS_COUNTED), 0.01),
-    Block(("served",), 1.0, 0.01),
-    Block(("off",), 1.0, 0.01),
-    Block(("both", "model_only", "personal_only", "neither"), 1.0, 0.3),
-    Block(("gain_squares",), 1.0, 0.03),
-    Block(("better", "worse"), 1.0, 0.03),
-    Block(("model_loss", "personal_loss"), LOSS * math.sqrt(2), 0.05),
+    CutBlock(("units",), 1.0, 0.05),
+    CutBlock(("crossed",), 1.0, 0.03),
+    CutBlock(("labels",), float(LABELS_COUNTED), 0.01),
+    CutBlock(("served",), 1.0, 0.01),
+    CutBlock(("off",), 1.0, 0.01),
+    CutBlock(("both", "model_only", "personal_only", "neither"), 1.0, 0.3),
+    CutBlock(("gain_squares",), 1.0, 0.03),
+    CutBlock(("better", "worse"), 1.0, 0.03),
+    CutBlock(("model_loss", "personal_loss"), LOSS * math.sqrt(2), 0.05),
 )
 """Of single numbers. Whether personalising helps has the largest share: all else rests on it."""
 
 VECTORS: Final = (
-    Block(("shift",), 2.0, 0.24),
-    Block(("squares",), 4.0, 0.12),
-    Block(("cross",), 4.0, 0.12),
+    CutBlock(("shift",), 2.0, 0.24),
+    CutBlock(("squares",), 4.0, 0.12),
+    CutBlock(("cross",), 4.0, 0.12),
 )
 """Of one number for each dimension. The shares of both add up to 1."""
 
@@ -184,7 +184,7 @@ class PersonalReport:
         for block in VECTORS:
             self._check_block(block, units * block.length * math.sqrt(len(self.shift)) * slack)
 
-    def _check_block(self, block: Block, most: float) -> None:
+    def _check_block(self, block: CutBlock, most: float) -> None:
         """Refuse a block that is longer than so many units make it."""
         values = [getattr(self, name) for name in block.fields]
         numbers = values[0] if isinstance(values[0], tuple) else values
@@ -210,7 +210,7 @@ def scales(
     return tuple(math.sqrt(b + s + noise) for b, s in zip(between, shift, strict=True))
 
 
-def noise_of(block: Block, multiplier: float, dimensions: int = 1) -> float:
+def noise_of(block: CutBlock, multiplier: float, dimensions: int = 1) -> float:
     """Return the standard deviation of the noise on each number of a block.
 
     Args:

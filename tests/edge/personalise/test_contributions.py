@@ -14,9 +14,9 @@ from edge_sdk.contract.codec import from_plain, to_plain
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
 from edge_sdk.contract.serving_terms import Personalisation
 from edge_sdk.errors import StateError
-from edge_sdk.personalise.contributions import AGAIN, DAY, SPENT, SUMS, Contributions
-from edge_sdk.personalise.noise import TOTAL_EPSILON, delta_of
 from edge_sdk.personalise.personal_model import PersonalModel
+from edge_sdk.personalise.sums.contributions import AGAIN, DAY, SPENT, SUMS, Contributions
+from edge_sdk.personalise.sums.noise import TOTAL_EPSILON, delta_of
 from edge_sdk.personalise.unit_moments import UnitSummary
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.model_state import ModelState

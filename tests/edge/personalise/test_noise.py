@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.contract.personal.report import DELTA
-from edge_sdk.personalise.noise import (
+from edge_sdk.personalise.sums.noise import (
     GRID,
     TOTAL_EPSILON,
     affordable,

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.contract.personal.report import BLOCKS, UNIT_LABELS, VECTORS, noise_of
-from edge_sdk.personalise.noise import GRID
-from edge_sdk.personalise.unit_sums import SINGLE, UnitSums
+from edge_sdk.personalise.sums.noise import GRID
+from edge_sdk.personalise.sums.unit_sums import SINGLE, UnitSums
 
 RANK = 3
 SCALE = (0.5, 1.0, 2.0)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
-from edge_sdk.personalise.noise import multiplier_of
+from edge_sdk.personalise.sums.noise import multiplier_of
+from edge_sdk.personalise.sums.unit_sums import UnitSums, scales_of
 from edge_sdk.personalise.unit_moments import UnitSummary
-from edge_sdk.personalise.unit_sums import UnitSums, scales_of
 
 START, AT = 1_700_000_000, 1_700_600_000
 
@@ -42,7 +42,8 @@ class Fleet:
         lost = int(rng.binomial(self.labels, 0.04 + max(-self.gain, 0)))
         both = max(0, self.labels - won - lost - 2)
         return UnitSummary(
-            both, lost, won, 2, both // 2, False, 20.0, 16.0, classes, mean, squares - 1 / each, cross
+            both, lost, won, 2, both // 2, False, 20.0, 16.0, classes, mean, squares - 1 / each,
+            cross,
         )  # fmt: skip
 
     def summed(

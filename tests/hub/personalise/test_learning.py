@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import func, select
 
 from cloud_hub.database.records import EnrolledDevice
+from cloud_hub.errors import HubFault
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.hub import Hub
 from cloud_hub.personalise.learning import LEAST_VOICES
 from cloud_hub.telemetry.personal_reports import personal_reports
+from cloud_hub.telemetry.retention import clean
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, Upload
 from edge_sdk.contract.personal.prior import PersonalPrior
@@ -196,6 +198,15 @@ def test_a_forgotten_device_leaves_no_sums_behind(hub: Hub) -> None:
     assert stored(hub) == 1
 
 
+def test_sums_are_kept_as_long_as_the_policy_keeps_sums(hub: Hub) -> None:
+    everybody(hub, 2)
+    kept = hub.registry.policy("demo").retention
+    clean(hub.engine, "demo", time.time() + (kept.sum_days - 1) * 86_400, kept)
+    assert stored(hub) == 2
+    clean(hub.engine, "demo", time.time() + (kept.sum_days + 1) * 86_400, kept)
+    assert stored(hub) == 0
+
+
 def test_a_model_that_is_switched_off_has_no_evidence_and_learns_nothing(hub: Hub) -> None:
     everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
     hub.personalise.switch("demo", on=False, actor="test", reason="complaints")
@@ -208,11 +219,8 @@ def test_a_prior_whose_file_is_damaged_is_told_and_stops_no_other_model(hub: Hub
     everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
     record = hub.personalise.store.newest("demo")
     assert record is not None
-    path = next(hub.settings.data.rglob(f"*{record.sha256}"), None)
-    if path is None:
-        pytest.skip("blobs of this store are not files")
-    path.write_bytes(b"nonsense")
-    with pytest.raises(Exception, match="demo"):
+    next(hub.settings.data.rglob(f"*{record.sha256}")).write_bytes(b"nonsense")
+    with pytest.raises(HubFault, match="demo.*cannot be read"):
         hub.learning.tick(time.time())
     assert prior_count(hub) == 1
 

@@ -17,7 +17,7 @@ from edge_sdk.contract.personal.report import (
     noise_of,
     scales,
 )
-from edge_sdk.personalise.noise import Numbers, on_grid, with_noise
+from edge_sdk.personalise.sums.noise import Numbers, on_grid, with_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class UnitSums:
         """Return the sums, with their noise, by field of the report; to be asked once.
 
         Args:
-            gauss: see :func:`~edge_sdk.personalise.noise.with_noise`.
+            gauss: see :func:`~edge_sdk.personalise.sums.noise.with_noise`.
         """
         total = self._total
         if self._noise is not None:

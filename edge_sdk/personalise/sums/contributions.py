@@ -9,7 +9,7 @@ Invariants:
   so many.
 * With noise the report goes out at its time whatever it holds, be it no unit at all: when a device
   reports says nothing of who uses it. All reports of a model keep within
-  :data:`~edge_sdk.personalise.noise.TOTAL_EPSILON`; afterwards there is none.
+  :data:`~edge_sdk.personalise.sums.noise.TOTAL_EPSILON`; afterwards there is none.
 * That a report was made is on the disk before it leaves, so a power cut may lose it and never
   doubles it. Where the disk takes nothing, nothing is reported.
 """
@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from edge_sdk.contract.personal.report import DELTA, PersonalReport
-from edge_sdk.personalise.noise import affordable, multiplier_of
-from edge_sdk.personalise.unit_sums import Summary, UnitSums, scales_of
+from edge_sdk.personalise.sums.noise import affordable, multiplier_of
+from edge_sdk.personalise.sums.unit_sums import Summary, UnitSums, scales_of
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
