@@ -21,6 +21,7 @@ from edge_sdk.errors import InputError, PackError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.local_server.server import LocalServer
 from edge_sdk.model.release import Release
 from edge_sdk.processes.answers import (
     batch_from_plain,
@@ -33,6 +34,7 @@ from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.energy import energy_use
 from tests.clock import Clock
+from tests.edge.local_server.asking import INFER, ask, row_request, tensors
 from tests.edge.personalise.unit_release import (
     another_generation,
     unit_prior,
@@ -415,3 +417,22 @@ def test_the_flag_and_the_odds_travel_to_attached_processes(tmp_path: Path) -> N
         assert calls.answer({"call": "forget", "with": {"unit": UNIT}}) == {"answer": True}
         assert calls.answer({"call": "forget", "with": {"unit": UNIT}}) == {"answer": False}
         assert hasattr(AsyncCalls, "forget")
+
+
+def test_requests_of_a_unit_are_answered_as_its_own_over_http(tmp_path: Path) -> None:
+    with opened(tmp_path) as device, LocalServer(device, port=0) as server:
+        teach(device, labels=120)
+        x = unit_rows(2, 4, 2)
+        p = device.predict(x[0], unit=UNIT)
+        assert p.personalised
+        request = row_request(x[0].tolist(), parameters={"unit": UNIT})
+        status, answer, _ = ask(server, INFER, request)
+        assert (status, answer["parameters"]["personalised"]) == (200, True)
+        assert p.probabilities is not None
+        assert tensors(answer)["probabilities"] == pytest.approx(p.probabilities.tolist(), rel=1e-5)
+        several = row_request(x.ravel().tolist(), (2, 4), parameters={"unit": UNIT})
+        status, answer, _ = ask(server, INFER, several)
+        assert (status, answer["parameters"]["personalised"]) == (200, [True, True])
+        _, answer, _ = ask(server, INFER, row_request(x[0].tolist()))
+        assert "personalised" not in answer["parameters"]
+        assert device.forget(UNIT)
