@@ -87,6 +87,7 @@ def test_a_unit_with_a_rule_of_its_own_is_answered_better_within_the_session(
         assert right > own + 0.1
         status = device.status()["personal"]
         assert (status["units"], status["generation"], status["basis"]) == (1, 1, "features")
+        assert status["waiting_personalised"] >= 200
 
 
 def test_labels_of_one_unit_change_no_other_units_answers(tmp_path: Path) -> None:
