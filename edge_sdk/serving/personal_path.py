@@ -34,6 +34,7 @@ class PersonalSteps:
     """The steps from a model's or a pack's values to the answer for a unit.
 
     Attributes:
+        behind: output whose buffer is to lie behind the row's, so that φ has not to be copied.
         large: by the upper byte of a float, 1 where it is none that may be corrected; rows with
             such floats go the general way.
 
@@ -51,12 +52,15 @@ class PersonalSteps:
     ) -> None:
         self._personal, self._answers = personal, answers
         self._monitor, self._settle = monitor, settle
+        self.behind = personal.reader.behind
 
     def by_model(self, fetch: Fetch, bound: BoundRow) -> tuple[Fetch, Conclude]:
         """Return the steps for the model's bound outputs, which ``fetch`` copies."""
         answers, origin = self._answers, self._answers.model
         place = np.frombuffer(bound.place, np.float32)
-        phi = self._personal.reader.bound(place, bound.outputs)
+        joined, phi = bound.joined, self._personal.reader.bound(place, bound.outputs)
+        if joined is not None:
+            phi = lambda scores: joined  # noqa: E731
         if answers.classes and self._settle is None:
             return fetch, self._classified(phi, place, kept=self._personal.reader.keeps_row)
         if answers.classes:
