@@ -15,6 +15,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.aio.calls import AsyncCalls
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.serving_terms import Personalisation, Reporting
 from edge_sdk.errors import InputError, PackError, StateError
@@ -42,7 +43,7 @@ from tests.edge.personalise.unit_release import (
     unit_rows,
 )
 from tests.forked import in_a_child
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 UNIT = "user-42"
 
@@ -437,3 +438,21 @@ def test_requests_of_a_unit_are_answered_as_its_own_over_http(tmp_path: Path) ->
         _, answer, _ = ask(server, INFER, row_request(x[0].tolist()))
         assert "personalised" not in answer["parameters"]
         assert device.forget(UNIT)
+
+
+def test_a_shadow_is_compared_with_the_releases_own_answers(tmp_path: Path) -> None:
+    twin = unit_release(tmp_path / "twin", version="2.0")
+    config = DeviceConfig(shadow_share=1.0)
+    with opened(tmp_path, shadow=twin.folder, config=config) as device:
+        teach(device, labels=120)
+        served = [device.predict(row, unit=UNIT) for row in unit_rows(100, 4, 5)]
+        own = [device.predict(row).label for row in unit_rows(100, 4, 5)]
+        assert [p.label for p in served] != own
+        device._models.fold()
+        device._service.serving.monitor.fold()  # type: ignore[union-attr]
+        shadow = device._service.running
+        assert shadow is not None
+        wait_for(lambda: shadow._counts.compared >= 300, "the shadow")  # type: ignore[attr-defined]
+        (report,) = [b for b in device.reports() if isinstance(b, ShadowReport)]
+        assert (report.compared >= 300, report.disagreements) == (True, 0)
+        assert report.labelled.candidate_only + report.labelled.incumbent_only == 0
