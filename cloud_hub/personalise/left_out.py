@@ -17,7 +17,7 @@ import numpy as np
 from cloud_hub.personalise.rows import NumberRows, Numbers, UnitRows, Whole
 from edge_sdk.contract.personal.prior import ClassPrior, NumberPrior, PersonalPrior
 from edge_sdk.contract.personal.settings import PersonalSettings
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.personal_model import PersonalModel
 
 FOLDS: Final = 10
@@ -110,8 +110,8 @@ def session(
         strangers: as many of others.
     """
     numbers = model.prior.number is not None
-    learn: Callable[..., Outcome] = model.learn_number if numbers else model.learn
-    judge: Callable[..., Outcome] = model.judge_number if numbers else model.judge
+    learn: Callable[..., LabelOutcome] = model.learn_number if numbers else model.learn
+    judge: Callable[..., LabelOutcome] = model.judge_number if numbers else model.judge
     state, stand_in = model.new(), model.new()
     release = other = loss = 0.0
     for row, stranger in zip(own, strangers, strict=True):

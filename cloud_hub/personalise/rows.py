@@ -39,7 +39,7 @@ class UnitRows:
     @property
     def classes(self) -> int:
         """Number of classes C."""
-        return self.scores.shape[1]
+        return int(self.scores.shape[1])
 
     def of(self, chosen: NDArray[np.bool_] | Whole) -> UnitRows:
         """Return some of the rows."""
@@ -105,8 +105,11 @@ def unit_rows(
     chosen = _drawn(usable, rng)
     numbers, named = _units(units, cohorts, chosen, len(truth))
     return UnitRows(
-        *(vectors[chosen].astype(np.float64), truth[chosen].astype(np.int64)),
-        *(numbers, np.clip(chances[chosen].astype(np.float64), 0.0, 1.0), named),
+        vectors[chosen].astype(np.float64),
+        truth[chosen].astype(np.int64),
+        numbers,
+        np.clip(chances[chosen].astype(np.float64), 0.0, 1.0),
+        named,
     )
 
 

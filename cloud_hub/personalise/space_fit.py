@@ -37,7 +37,7 @@ UNKNOWN_VARIANCE: Final = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class UnitCells:
     """Mean basis vectors of each unit and class that have rows.
 
     Attributes:
@@ -67,8 +67,12 @@ class SpaceFit:
     def prior(self) -> ClassPrior:
         """Return the part of a prior."""
         return ClassPrior(
-            *(floats(each) for each in (self.projection, self.origin, self.means)),
-            *(floats(each) for each in (self.between, self.shift, self.frequencies)),
+            floats(self.projection),
+            floats(self.origin),
+            floats(self.means),
+            floats(self.between),
+            floats(self.shift),
+            floats(self.frequencies),
             {name: floats(shift) for name, shift in self.cohorts.items()},
             None if self.factors is None else floats(self.factors),
         )
@@ -97,8 +101,8 @@ def fit_space(rows: UnitRows, before: ClassPrior | None = None) -> SpaceFit:
         variances, along = _unknown(len(projection)), None
     else:
         variances, along = differences(cells, own, rows.classes)
-    frequencies = np.bincount(rows.labels, minlength=rows.classes) + 1.0
-    frequencies /= frequencies.sum()
+    counted: Numbers = np.bincount(rows.labels, minlength=rows.classes).astype(np.float64) + 1.0
+    frequencies: Numbers = counted / counted.sum()
     return SpaceFit(projection, origin, means, *variances, frequencies, cohorts, along)
 
 
@@ -143,17 +147,17 @@ def _standardise(phi: Numbers) -> tuple[Numbers, Numbers]:
     return origin, components[:WIDEST] * scale
 
 
-def cells_of(x: Numbers, labels: Whole, units: Whole, classes: int) -> Cells:
+def cells_of(x: Numbers, labels: Whole, units: Whole, classes: int) -> UnitCells:
     """Return the means of each unit and class that have rows."""
     codes, inverse, count = np.unique(
         units * classes + labels, return_inverse=True, return_counts=True
     )
     total = np.zeros((len(codes), x.shape[1]))
     np.add.at(total, inverse, x)
-    return Cells(codes // classes, codes % classes, count.astype(float), total / count[:, None])
+    return UnitCells(codes // classes, codes % classes, count.astype(float), total / count[:, None])
 
 
-def _class_means(cells: Cells, classes: int) -> Numbers:
+def _class_means(cells: UnitCells, classes: int) -> Numbers:
     """Return class means [C, k] in which no unit weighs more than about five rows."""
     weight = cells.count / (cells.count + 5.0)
     means = np.zeros((classes, cells.mean.shape[1]))
@@ -163,7 +167,7 @@ def _class_means(cells: Cells, classes: int) -> Numbers:
     return means / np.maximum(total, 1e-12)[:, None]
 
 
-def _within(x: Numbers, labels: Whole, units: Whole, cells: Cells, classes: int) -> Numbers:
+def _within(x: Numbers, labels: Whole, units: Whole, cells: UnitCells, classes: int) -> Numbers:
     """Return the covariance [k, k] of rows within their unit and class, with a ridge."""
     order = np.searchsorted(cells.unit * classes + cells.label, units * classes + labels)
     rest = x - cells.mean[order]
@@ -176,7 +180,7 @@ def _within(x: Numbers, labels: Whole, units: Whole, cells: Cells, classes: int)
 
 
 def _cohort_shifts(
-    rows: UnitRows, cells: Cells, deviations: Numbers
+    rows: UnitRows, cells: UnitCells, deviations: Numbers
 ) -> tuple[dict[str, Numbers], Numbers]:
     """Return mean shifts of cohorts, shrunken, and the deviations [K, r] without them."""
     if not rows.cohorts:
@@ -198,7 +202,7 @@ def _unknown(rank: int) -> tuple[Numbers, Numbers]:
 
 
 def differences(
-    cells: Cells, deviations: Numbers, classes: int
+    cells: UnitCells, deviations: Numbers, classes: int
 ) -> tuple[tuple[Numbers, Numbers], Numbers | None]:
     """Return variances [r] of classes' own deviations and of the shift, and factors [C · r, k].
 
@@ -226,7 +230,7 @@ def differences(
     return variances, directions.T * np.sqrt(strengths)
 
 
-def _variances(cells: Cells, deviations: Numbers, freedom: float) -> tuple[Numbers, Numbers]:
+def _variances(cells: UnitCells, deviations: Numbers, freedom: float) -> tuple[Numbers, Numbers]:
     """Return variances [r] of classes' own deviations and of the shared shift, by moments.
 
     Args:

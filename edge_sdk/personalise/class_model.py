@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.errors import InputError
 from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.posterior import posterior
-from edge_sdk.personalise.strangeness import LEAST_LABELS, Strangeness
+from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
 from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
@@ -24,6 +25,9 @@ Vector = NDArray[np.float32]
 
 _CAP = 30.0
 """Log odds against a label beyond which nothing changes; their exponentials fit into float32."""
+
+_FARTHEST = 1_000.0
+"""Of a row from the fleet's centre, in deviations of rows of one class."""
 
 PRIOR_LABELS = 5.0
 RECENT_LABELS = 50.0
@@ -34,15 +38,14 @@ class Memories(NamedTuple):
     """What both memories answer: power · log p + matrix · u + offset.
 
     ``power`` [2, 1], ``matrix`` [2, C, r], ``offset`` [2, C]; ``pull`` is the weight of the slow
-    one's Gaussians in them, ``precision`` [r] a row's about its means, ``labels`` their weight.
+    one's Gaussians in them, and ``apart`` says how it differs from a new unit, once it has labels.
     """
 
     power: Vector
     matrix: Vector
     offset: Vector
-    precision: Vector
     pull: float
-    labels: float
+    apart: Apart | None
 
 
 class ClassModel:
@@ -55,6 +58,8 @@ class ClassModel:
         self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
         self.width = self.space.rank + 1
         self._halves = np.full((self.space.rank, 1), -0.5, np.float32)
+        # The fast memory answers alone in the end: a unit may mean by a name what no other means.
+        self._turn = np.array([[settings.power - 1.0], [-1.0]], np.float32)
         self._strangeness = Strangeness(self.space)
         self._ones = np.ones(self.space.classes, np.float32)
 
@@ -67,8 +72,10 @@ class ClassModel:
         step = (self.space.ones @ sums[:, :, -1:])[:, 0]
         labels = float(step[0, 0])
         step /= step + np.float32(settings.warm_up + 1e-6)
-        slow = precision[0, 0].copy()
-        power = 1.0 + step * np.float32(settings.power - 1.0)
+        apart = None
+        if labels >= LEAST_LABELS:
+            apart = self._strangeness.against(precision[0, 0])
+        power = 1.0 + step * self._turn
         step *= np.float32(settings.pull)
         precision *= step[:, :, None]
         matrix = means * precision
@@ -76,7 +83,7 @@ class ClassModel:
         offset = (means @ self._halves)[:, :, 0]
         offset += step * self.space.log_frequencies
         pull = float(step[0, 0])
-        state.cache = found = Memories(power, matrix, offset, slow, pull, labels)
+        state.cache = found = Memories(power, matrix, offset, pull, apart)
         return found
 
     def correction(self, state: UnitState) -> Correction:
@@ -94,9 +101,9 @@ class ClassModel:
 
     def learn(
         self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
-    ) -> Outcome:
+    ) -> LabelOutcome:
         """Take one label: judge both answers by it first, then learn from it."""
-        u = self.space.place(phi)
+        u = self._placed(phi)
         chances, right, strange = self._judge(state, u, scores, label)
         losses = self._losses(state, chances)
         state.weights = reweigh(state.weights, losses[:3], self._settings)
@@ -106,14 +113,32 @@ class ClassModel:
         state.cache = None
         return _outcome(right, losses)
 
-    def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> LabelOutcome:
         """Return the outcome of a label, without learning it."""
-        chances, right, _ = self._judge(state, self.space.place(phi), scores, label)
+        chances, right, _ = self._judge(state, self._placed(phi), scores, label)
         return _outcome(right, self._losses(state, chances))
 
     def moments(self, state: UnitState) -> UnitMoments:
         """Return what a unit says of how units differ."""
         return class_moments(state.sums, self.space.cohort)
+
+    def _placed(self, phi: Vector) -> Vector:
+        """Return u of a row; one that is beyond all others is brought near, in its direction.
+
+        Raises:
+            InputError: it is not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            u = self.space.place(phi)
+            square = float(u.dot(u))
+        if square <= _FARTHEST**2:
+            return u
+        if not np.isfinite(phi).all():
+            raise InputError("not_finite", "expected finite numbers in the basis vector of a row")
+        direction = self.space.projection.astype(np.float64) @ phi.astype(np.float64)
+        return (direction * (_FARTHEST / np.linalg.norm(direction))).astype(np.float32)
 
     def _judge(
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int
@@ -128,8 +153,9 @@ class ClassModel:
         own = memories.matrix @ u
         own += memories.offset
         strange = 0.0
-        if memories.labels >= LEAST_LABELS:
-            strange = self._strangeness.of(u, own[0] / memories.pull, memories.precision)
+        if memories.apart is not None:
+            best = max(own[0].tolist()) / memories.pull
+            strange = self._strangeness.of(u, best, memories.apart)
         own += memories.power * release
         logits[1:3] = own
         np.dot(np.array(state.weights, np.float32), logits[:3], out=logits[3])
@@ -137,7 +163,10 @@ class ClassModel:
         right = [top <= 0 for top in np.maximum.reduce(logits, axis=1).tolist()]
         np.minimum(logits, _CAP, out=logits)
         np.exp(logits, out=logits)
-        return [1.0 / total for total in (logits @ self._ones).tolist()], right, strange
+        chances = [1.0 / total for total in (logits @ self._ones).tolist()]
+        if not math.isfinite(sum(chances)):
+            raise InputError("not_finite", "expected finite probabilities of the release")
+        return chances, right, strange
 
     def _losses(self, state: UnitState, chances: list[float]) -> tuple[float, float, float, float]:
         """Return log losses where a share of labels is drawn at random: at most log(C / noise)."""
@@ -167,5 +196,5 @@ class ClassModel:
         slow[-1] += trust
 
 
-def _outcome(right: list[bool], losses: tuple[float, ...]) -> Outcome:
-    return Outcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))
+def _outcome(right: list[bool], losses: tuple[float, ...]) -> LabelOutcome:
+    return LabelOutcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))

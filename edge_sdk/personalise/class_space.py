@@ -44,9 +44,9 @@ class ClassSpace:
         self.origin: Matrix = -(self.projection @ array_of(part.origin))
         self.base = array_of(part.means)
         self.classes, self.rank = self.base.shape
-        self.cohort = np.zeros(self.rank, np.float32)
+        self.cohort: Matrix = np.zeros(self.rank, np.float32)
         value = attributes.get(prior.attribute) if prior.attribute else None
-        if value in part.cohorts:
+        if value is not None and value in part.cohorts:
             self.cohort = array_of(part.cohorts[value])
         self.has_cohort = bool(self.cohort.any())
         self.mean: Matrix = self.base + self.cohort
@@ -68,4 +68,6 @@ class ClassSpace:
 
     def place(self, phi: Matrix) -> Matrix:
         """Return u [r] of a basis vector φ [d]."""
-        return self.projection @ phi + self.origin
+        u: Matrix = self.projection.dot(phi)
+        u += self.origin
+        return u

@@ -26,7 +26,7 @@ _LARGEST: Final = 1e12
 
 
 @dataclass(slots=True)
-class Guard:
+class ServingGuard:
     """State of both tests for one unit, or for all units of a device together.
 
     Attributes:

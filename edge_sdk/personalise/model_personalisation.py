@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from edge_sdk.personalise.guard import Guard
+from edge_sdk.personalise.guard import ServingGuard
 from edge_sdk.personalise.personal_kind import (
     PersonalKind,
     guard_from_bytes,
@@ -195,7 +195,7 @@ class ModelPersonalisation:
         known = cohort if cohort in prior.cohorts else ""
         return Contributions(self._places.state, prior, terms, known)
 
-    def _guard(self, model: PersonalModel, before: _InForce | None) -> Guard:
+    def _guard(self, model: PersonalModel, before: _InForce | None) -> ServingGuard:
         """Return the guard of all units, which goes on as long as the prior is the same."""
         prior = model.prior
         if before is not None and before.generation == prior.generation:

@@ -15,7 +15,7 @@ from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.correction import NumberCorrection
 from edge_sdk.personalise.experts import reweigh
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.unit_moments import UnitMoments, number_moments
 from edge_sdk.personalise.unit_state import UnitState
 
@@ -64,7 +64,7 @@ class NumberModel:
         slope = self._sd * gradient / self._scale
         return NumberCorrection(1.0 + slope, self._sd * intercept - slope * self._centre)
 
-    def learn(self, state: UnitState, value: float, truth: float, now: float) -> Outcome:
+    def learn(self, state: UnitState, value: float, truth: float, now: float) -> LabelOutcome:
         """Take one true value: judge both answers by it first, then learn from it."""
         z, error = self._standard(value, truth)
         misses = self._misses(state, z, error)
@@ -78,7 +78,7 @@ class NumberModel:
         state.cache = None
         return self._outcome(release, own)
 
-    def judge(self, state: UnitState, value: float, truth: float) -> Outcome:
+    def judge(self, state: UnitState, value: float, truth: float) -> LabelOutcome:
         """Return the outcome of a true value, without learning it."""
         losses = self._losses(self._misses(state, *self._standard(value, truth)))
         return self._outcome(losses[0], losses[3])
@@ -116,9 +116,9 @@ class NumberModel:
         largest = self._settings.largest_loss
         return [min(0.5 * miss * miss, largest) for miss in misses]
 
-    def _outcome(self, release: float, own: float) -> Outcome:
+    def _outcome(self, release: float, own: float) -> LabelOutcome:
         better = (release - own) / self._settings.largest_loss
-        return Outcome(release <= own, own <= release, release, own, better)
+        return LabelOutcome(release <= own, own <= release, release, own, better)
 
     def _remember(self, state: UnitState, z: float, error: float, trust: float) -> None:
         row = np.array((z, z * z, error, error * z, 1.0))

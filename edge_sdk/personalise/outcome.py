@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Outcome(NamedTuple):
+class LabelOutcome(NamedTuple):
     """Both answers to one row, judged before the label was learnt.
 
     Attributes:

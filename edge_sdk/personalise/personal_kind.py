@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.personalise.guard import Guard
+from edge_sdk.personalise.guard import ServingGuard
 
 if TYPE_CHECKING:
     from edge_sdk.personalise.correction import Correction, NumberCorrection
-    from edge_sdk.personalise.outcome import Outcome
+    from edge_sdk.personalise.outcome import LabelOutcome
     from edge_sdk.personalise.pending import Waiting
     from edge_sdk.personalise.personal_model import PersonalModel
     from edge_sdk.personalise.unit_state import UnitState
@@ -30,7 +30,7 @@ class PersonalKind:
         serves: False to learn only: nobody is served a correction.
     """
 
-    def __init__(self, model: PersonalModel, guard: Guard, *, serves: bool) -> None:
+    def __init__(self, model: PersonalModel, guard: ServingGuard, *, serves: bool) -> None:
         self.model, self.guard, self._serves = model, guard, serves
         self.state_bytes = model.state_bytes
         self.new, self.dump, self.load = model.new, model.dump, model.load
@@ -47,7 +47,7 @@ class PersonalKind:
             return None
         return self.model.correction(state, self.guard)
 
-    def learn(self, state: UnitState, waiting: Waiting, target: float, now: float) -> Outcome:
+    def learn(self, state: UnitState, waiting: Waiting, target: float, now: float) -> LabelOutcome:
         """Learn a label, in place.
 
         Args:
@@ -72,20 +72,20 @@ class PersonalKind:
         return outcome
 
 
-def guard_to_bytes(guard: Guard, generation: int) -> bytes:
+def guard_to_bytes(guard: ServingGuard, generation: int) -> bytes:
     """Return the state of a guard, for one generation of a prior."""
     state = [generation, guard.serving, list(guard.better), list(guard.worse), guard.pairs]
     return json.dumps(state).encode()
 
 
-def guard_from_bytes(raw: bytes | None, generation: int, new: Guard) -> Guard:
+def guard_from_bytes(raw: bytes | None, generation: int, new: ServingGuard) -> ServingGuard:
     """Return the guard; ``new`` where there is none of this generation, or it is damaged."""
     try:
         of, serving, better, worse, pairs = json.loads(raw or b"")
         wealth = [float(x) for x in (*better, *worse)]
         first, second, third, fourth = wealth
         if of == generation and isinstance(serving, bool) and min(wealth) >= 0 and int(pairs) >= 0:
-            return Guard(serving, (first, second), (third, fourth), int(pairs))
+            return ServingGuard(serving, (first, second), (third, fourth), int(pairs))
     except (ValueError, TypeError):
         pass
     return new

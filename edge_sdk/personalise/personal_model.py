@@ -16,9 +16,9 @@ from edge_sdk.contract.personal.prior import Basis, PersonalPrior
 from edge_sdk.errors import InputError
 from edge_sdk.personalise.class_model import ClassModel
 from edge_sdk.personalise.correction import Correction, NumberCorrection
-from edge_sdk.personalise.guard import Guard
+from edge_sdk.personalise.guard import ServingGuard
 from edge_sdk.personalise.number_model import NumberModel
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.tally import Tally
 from edge_sdk.personalise.unit_moments import UnitSummary
 from edge_sdk.personalise.unit_state import MEMORIES, UnitState, pack, state_bytes, unpack
@@ -63,11 +63,11 @@ class PersonalModel:
         """Return the state of a unit without history."""
         sums = np.zeros((MEMORIES, self._count, self._width), np.float32)
         settings = self.prior.settings
-        return UnitState(sums, settings.start, Guard(self.prior.helps), settings.noise)
+        return UnitState(sums, settings.start, ServingGuard(self.prior.helps), settings.noise)
 
-    def new_guard(self) -> Guard:
+    def new_guard(self) -> ServingGuard:
         """Return the guard of a device's units together, which serves until they are worse."""
-        return Guard(serving=True)
+        return ServingGuard(serving=True)
 
     def dump(self, state: UnitState) -> bytes:
         """Pack a unit's state into at most :attr:`state_bytes`."""
@@ -82,7 +82,7 @@ class PersonalModel:
         return unpack(raw, self._basis, self._count, self._width)
 
     def correction(
-        self, state: UnitState, device_guard: Guard | None = None
+        self, state: UnitState, device_guard: ServingGuard | None = None
     ) -> Correction | NumberCorrection | None:
         """Return what a unit's model does to the release's answers.
 
@@ -112,7 +112,7 @@ class PersonalModel:
         now: float,
         *,
         served: bool = False,
-    ) -> Outcome:
+    ) -> LabelOutcome:
         """Learn a label of a classifier's unit, in place.
 
         Args:
@@ -128,16 +128,16 @@ class PersonalModel:
         """
         model = self._classes
         if model is None:
-            raise InputError("label: expected a number, since the model is a regressor")
+            raise InputError("label", "expected a number, since the model is a regressor")
         if not 0 <= label < self._count:
-            raise InputError(f"label: expected 0 to {self._count - 1}, got {label}")
+            raise InputError("label", f"expected class 0 to {self._count - 1}, got {label}")
         outcome = model.learn(state, phi, scores, label, now)
         self._count_in(state, outcome, served=served)
         return outcome
 
     def learn_number(
         self, state: UnitState, value: float, truth: float, now: float, *, served: bool = False
-    ) -> Outcome:
+    ) -> LabelOutcome:
         """Learn a true value of a regressor's unit, in place.
 
         Args:
@@ -151,26 +151,30 @@ class PersonalModel:
             InputError: one of the numbers is not finite.
         """
         if self._number is None:
-            raise InputError("label: expected a class, since the model is a classifier")
+            raise InputError("label", "expected a class, since the model is a classifier")
         if not (math.isfinite(value) and math.isfinite(truth)):
-            raise InputError(f"expected finite numbers, got answer {value} and truth {truth}")
+            raise InputError(
+                "not_finite", f"expected finite numbers, got answer {value} and truth {truth}"
+            )
         outcome = self._number.learn(state, value, truth, now)
         self._count_in(state, outcome, served=served)
         return outcome
 
-    def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
+    def judge(
+        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
+    ) -> LabelOutcome:
         """Return what :meth:`learn` would, without learning."""
         if self._classes is None:
-            raise InputError("label: expected a number, since the model is a regressor")
+            raise InputError("label", "expected a number, since the model is a regressor")
         return self._classes.judge(state, phi, scores, label)
 
-    def judge_number(self, state: UnitState, value: float, truth: float) -> Outcome:
+    def judge_number(self, state: UnitState, value: float, truth: float) -> LabelOutcome:
         """Return what :meth:`learn_number` would, without learning."""
         if self._number is None:
-            raise InputError("label: expected a class, since the model is a classifier")
+            raise InputError("label", "expected a class, since the model is a classifier")
         return self._number.judge(state, value, truth)
 
-    def guard_device(self, guard: Guard, state: UnitState, outcome: Outcome) -> None:
+    def guard_device(self, guard: ServingGuard, state: UnitState, outcome: LabelOutcome) -> None:
         """Take one outcome into the guard of all units of the device together.
 
         A unit whose own guard has taken its answers back is not heard: one unit that is fed with
@@ -196,7 +200,7 @@ class PersonalModel:
             not state.guard.serving, tally.model_loss, tally.personal_loss, *moments,
         )  # fmt: skip
 
-    def _count_in(self, state: UnitState, outcome: Outcome, *, served: bool) -> None:
+    def _count_in(self, state: UnitState, outcome: LabelOutcome, *, served: bool) -> None:
         settings = self.prior.settings
         state.labels += 1
         state.tally.add(outcome, self.prior.generation, served=served)

@@ -27,7 +27,7 @@ from edge_sdk.personalise.pending import Pending, Waiting, WaitingBatch
 
 if TYPE_CHECKING:
     from edge_sdk.model.release import Release
-    from edge_sdk.personalise.outcome import Outcome
+    from edge_sdk.personalise.outcome import LabelOutcome
     from edge_sdk.personalise.personal_kind import PersonalKind
     from edge_sdk.personalise.unit_state import UnitState
     from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
@@ -217,7 +217,7 @@ class Personaliser:
             if not isinstance(waiting.base, float) or not math.isfinite(waiting.base):
                 return
 
-        def learn(state: UnitState) -> Outcome:
+        def learn(state: UnitState) -> LabelOutcome:
             return kind.learn(state, waiting, target, now)
 
         served = kind.device_serves

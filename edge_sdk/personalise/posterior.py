@@ -27,7 +27,7 @@ from edge_sdk.personalise.class_space import ClassSpace
 Stack = NDArray[np.float32]
 
 
-class Posterior(NamedTuple):
+class MemoryPosterior(NamedTuple):
     """Of a unit, for the slow and the fast memory.
 
     Attributes:
@@ -40,7 +40,7 @@ class Posterior(NamedTuple):
     precision: Stack
 
 
-def posterior(sums: Stack, space: ClassSpace) -> Posterior:
+def posterior(sums: Stack, space: ClassSpace) -> MemoryPosterior:
     """Return what a unit's sums say of its class means.
 
     Args:
@@ -78,7 +78,7 @@ def posterior(sums: Stack, space: ClassSpace) -> Posterior:
     shrink *= shift
     left += shrink
     left += means
-    return Posterior(left, spread)
+    return MemoryPosterior(left, spread)
 
 
 def _solve(products: Stack, right: Stack) -> Stack:

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 
 COUNTED: Final = 10_000
 """Labels of one generation that count; more say nothing new of a unit, and counts stay small."""
@@ -43,7 +43,7 @@ class Tally:
         """Return the number of labels that were counted."""
         return self.both + self.model_only + self.personal_only + self.neither
 
-    def add(self, outcome: Outcome, generation: int, *, served: bool) -> None:
+    def add(self, outcome: LabelOutcome, generation: int, *, served: bool) -> None:
         """Count one label; those of another generation are over.
 
         Args:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.personalise.experts import Weights
-from edge_sdk.personalise.guard import Guard
+from edge_sdk.personalise.guard import ServingGuard
 from edge_sdk.personalise.tally import TALLY, Tally
 
 Sums = NDArray[np.float32]
@@ -48,7 +48,7 @@ class UnitState:
 
     sums: Sums
     weights: Weights
-    guard: Guard
+    guard: ServingGuard
     noise: float
     last: float = 0.0
     drift: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -141,7 +141,7 @@ def unpack(raw: bytes, basis: bytes, classes: int, width: int) -> UnitState:
     sums[:, records["row"], -1] = counts
     sums[:, records["row"], :-1] = records["mean"].swapaxes(0, 1) * counts[:, :, None]
     weights = (rest[0], rest[1], rest[2])
-    guard = Guard(serving, (rest[3], rest[4]), (rest[5], rest[6]), rest[7])
+    guard = ServingGuard(serving, (rest[3], rest[4]), (rest[5], rest[6]), rest[7])
     drift = (rest[8], rest[9], rest[10])
     return UnitState(sums, weights, guard, rest[11], last, drift, labels, Tally.unpack(tally))
 

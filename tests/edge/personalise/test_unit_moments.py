@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_sdk.personalise.outcome import Outcome
+from edge_sdk.personalise.outcome import LabelOutcome
 from edge_sdk.personalise.personal_model import PersonalModel
 from edge_sdk.personalise.tally import COUNTED, Tally
 from tests.edge.personalise.simulated_units import (
@@ -79,7 +79,7 @@ def test_a_tally_is_of_one_generation_and_survives_the_disk() -> None:
 def test_a_tally_stops_before_its_counts_are_too_large_to_store() -> None:
     tally = Tally()
     for _ in range(COUNTED + 5):
-        tally.add(Outcome(True, False, 1.0, 2.0, -1.0), 3, served=False)
+        tally.add(LabelOutcome(True, False, 1.0, 2.0, -1.0), 3, served=False)
     assert (tally.labels, tally.model_only) == (COUNTED, COUNTED)
     assert Tally.unpack(tally.pack()).model_only == COUNTED
 
