@@ -68,6 +68,9 @@ def test_a_device_with_enough_units_tells_their_sums_once_and_no_name(personal: 
     assert "person" not in str(body).replace("personal", "")
     found = personal.hub.admin.get(f"models/{personal.model}/personalise/evidence")
     assert (found["voices"], found["needed"]) == (1, 20)
+    page = personal.folder / "evidence.html"
+    assert personal.run("personalise", "evidence", personal.model, "--html", page) == 0
+    assert "1 of 20 devices have reported" in page.read_text()
     personal.device.close()
     personal.device = personal.opened()
     teach(personal.device, 20, first=3_000)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_hub.personalise.aggregates import UNITS_COUNTED, Robust, learned, voices_of
-from cloud_hub.personalise.next_generation import LARGEST_STEP, next_prior
+from cloud_hub.personalise.learned.aggregates import UNITS_COUNTED, Robust, learned, voices_of
+from cloud_hub.personalise.learned.next_generation import LARGEST_STEP, next_prior
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.personal.report import VECTORS, PersonalReport
 from edge_sdk.personalise.unit_moments import UnitSummary
