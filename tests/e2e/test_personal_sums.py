@@ -148,3 +148,23 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
     finally:
         for device in devices:
             device.close()
+
+
+def test_by_key_units_of_one_device_are_on_both_arms(personal: Personal) -> None:
+    begin(personal)
+    words = ("experiments", "personalise", personal.model, "--without", "--by", "key")
+    assert personal.run(*words) == 0
+    personal.device.sync()
+    personal.device.sync()
+    shown = {}
+    for person in range(2_000, 2_012):
+        x, y = rows_of(person, LABELS)
+        for row, label in zip(x, y.tolist(), strict=True):
+            prediction = personal.device.predict(row, unit=f"person {person}")
+            personal.device.feedback(prediction.id, label=label)
+            assert prediction.version == "1.0"
+        shown[person] = prediction.personalised
+    assert set(shown.values()) == {True, False}
+    for person, before in shown.items():  # a unit stays on its arm
+        row = rows_of(person, 1)[0][0]
+        assert personal.device.predict(row, unit=f"person {person}").personalised == before

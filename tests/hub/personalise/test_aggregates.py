@@ -175,6 +175,7 @@ def test_many_devices_with_noise_say_what_those_without_would() -> None:
     found = said(reports)
     assert found.noisy
     assert found.gain.helps is True
+    assert found.gain.mean == pytest.approx(0.2, rel=0.35)
     assert found.cross.value[0] == pytest.approx(2.0 / 2.25, rel=0.35)
 
 
