@@ -46,7 +46,6 @@ from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.learned.learning import Learning
-from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -123,7 +122,6 @@ class Hub:
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)
         self.personalise = Personalise(engine, audit, registry, plans, workers)
-        self.rankings = Rankings(engine)
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)

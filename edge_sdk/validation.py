@@ -23,6 +23,9 @@ LARGEST: Final = 1e50
 KEY_CHARACTERS: Final = 256
 """Longest key of an A/B by key."""
 
+MOST_DIGITS: Final = 18
+"""Digits of a prediction's number; int() refuses texts of thousands."""
+
 DEADLINE_MS: Final = 3_600_000
 """Longest deadline of a prediction: an hour."""
 
@@ -34,6 +37,11 @@ def check_unit(unit: Any) -> None:
         raise InputError(
             "unit", f"unit: expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
         )
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text may be the number of a prediction, or of a row of a batch."""
+    return text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def deadline_of(deadline_ms: Any) -> float:

@@ -19,7 +19,7 @@ from benchmarks.coldstart.teaching import (
 from benchmarks.statistics.part import Row, rate
 from edge_sdk import EdgeDevice
 
-ORDERS: Final = 25
+ORDERS: Final = 15
 LABELS: Final = 50
 NOISE: Final = (0.0, 0.3)
 HARM: Final = 0.02

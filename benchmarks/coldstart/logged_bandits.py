@@ -81,7 +81,7 @@ def found(folder: Path, campaign: str) -> tuple[Value, dict[Estimator, Value]]:
     return had, {
         each: _interval(_outcomes(random, weights, _robust(random, weights, frequency)), each)
         for each in ("importance", "self_normalised", "robust")
-    }  # type: ignore[return-value]
+    }
 
 
 def _frequency(log: Log, items: int) -> Floats:
@@ -110,7 +110,9 @@ def _robust(log: Log, weights: Floats, frequency: Floats) -> Floats:
 def _outcomes(log: Log, w: Floats, d: Floats) -> PolicyOutcomes:
     wr = w * log.clicks
     columns = (np.ones_like(w), w, w**2, wr, wr**2, w * wr, d, d**2)
-    return PolicyOutcomes(*(np.bincount(log.hours, column) for column in columns))
+    return PolicyOutcomes(
+        *(np.bincount(log.hours, column).astype(np.float64) for column in columns)
+    )
 
 
 def _interval(outcomes: PolicyOutcomes, estimator: Estimator) -> Value:

@@ -90,9 +90,9 @@ def personalised(work: Work, line: Line, group: tuple[int, ...], found: Curves) 
 
 
 def _retrained(work: Work, line: Line, group: tuple[int, ...], found: Curves) -> None:
-    for _, order, teach, test in _sessions(work, line.people, group):
-        if order == 0:  # a network a count: one order will do
-            found.add("trained anew: fleet and labels", _by_count(line, teach, test, _with_fleet))
+    # A network for each count: one order will do.
+    for *_, teach, test in _in_first_order(work, line.people, group):
+        found.add("trained anew: fleet and labels", _by_count(line, teach, test, _with_fleet))
         found.add("trained anew: labels alone", _by_count(line, teach, test, _alone))
 
 
@@ -205,12 +205,12 @@ def _shown(found: Curves) -> Mapping[str, tuple[float, ...]]:
 
 STUDY: Final = Study(
     "New people",
-    f"Leave one person out: network, release and prior are made of the others, the person's units "
-    f"come to the device without any history. The first half of each recording teaches, in "
-    f"{ORDERS} random orders; the second is the test. *Trained anew* is done after each count: on "
-    f"the labels alone (logistic regression), or on fleet and labels, which count {OWN_WEIGHT} "
-    f"times; the oracle is the latter with all of the unit's first halves. river's learners go "
-    f"through the fleet's rows first and then through the unit's; they get the same features, "
-    f"scaled, and the release's log-probabilities.",
+    "Leave one person out: network, release and prior are made of the others, the person's units "
+    "come to the device without any history. The first half of each recording teaches, in "
+    f"{ORDERS} random orders (peers: one); the second is the test. *Trained anew* is done after "
+    "each count: on the labels alone (logistic regression), or on fleet and labels, which count "
+    f"{OWN_WEIGHT} times; the oracle is the latter with all of the unit's first halves. river's "
+    "learners go through the fleet's rows first and then through the unit's; they get the same "
+    "features, scaled, and the release's log-probabilities.",
     measure,
 )

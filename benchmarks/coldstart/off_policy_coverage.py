@@ -26,9 +26,10 @@ from cloud_hub.statistics.off_policy import (
 from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.serving_terms import Personalisation
 
-DEVICES: Final = 12
-SESSIONS: Final = 8
-STEPS: Final = 8
+DEVICES: Final = 10
+SESSIONS: Final = 6
+STEPS: Final = 6
+LISTS: Final = SESSIONS * STEPS
 LEVELS: Final = 0.3
 """Standard deviation of devices' log-odds of a click."""
 
@@ -93,12 +94,10 @@ def _at_level(requests: list[Request], level: float) -> list[Request]:
 def _intervals(reports: Mapping[str, RankingReport]) -> dict[tuple[str, str], Interval]:
     outcomes = {name: _outcomes(reports, name) for name in POLICIES}
     contrasts = {
-        (name, each): policy_value(outcomes[name], each)
-        for name in POLICIES
-        for each in ESTIMATORS
+        (name, each): policy_value(outcomes[name], each) for name in POLICIES for each in ESTIMATORS
     }
     contrasts["gain", "robust"] = policy_gain(outcomes["own"], outcomes["adapted"])
-    found = {}
+    found: dict[tuple[str, str], Interval] = {}
     for name, contrast in contrasts.items():
         low, high = value_interval(contrast)
         found[name] = Interval(float(contrast.estimate), float(low), float(high))
@@ -108,7 +107,7 @@ def _intervals(reports: Mapping[str, RankingReport]) -> dict[tuple[str, str], In
 def _outcomes(reports: Mapping[str, RankingReport], name: str) -> PolicyOutcomes:
     rows = {}
     for device, report in reports.items():
-        *sums, unsupported = astuple(report.policies[name])  # type: ignore[index]
+        *sums, unsupported = astuple(report.policies[name])
         rows[device] = (float(report.lists - unsupported), *sums)
     return PolicyOutcomes.by_device(rows)
 

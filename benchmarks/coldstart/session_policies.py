@@ -32,7 +32,7 @@ from edge_sdk.personalise.rankings.session_model import PROBABILITY, SessionMode
 from edge_sdk.personalise.units.unit_store import UnitStore
 
 BASIS: Final = b"sessions"
-LOG: Final = 400
+LOG: Final = 200
 """Sessions of the population from which peers learn offline."""
 
 
@@ -53,6 +53,7 @@ class Scored:
     scores: Callable[[Ints], Floats]
 
     def rank(self, user: str, request: Request) -> Ints:
+        """Return the places of the candidates to show."""
         return np.argsort(-self.scores(request.candidates), kind="stable")[:SHOWN]
 
     def learn(self, clicked: list[int]) -> None:
@@ -72,19 +73,19 @@ class Adapted:
         model = SessionModel()
         store = UnitStore(None, b"secret of a simulation")
         units = store.space("rankings", RankingUnits(model, lambda: 0.0))
-        self.rankings = AdaptiveRankings(
-            terms, units, model=model, seed=seed, clock=lambda: 0.0
-        )
+        self.rankings = AdaptiveRankings(terms, units, model=model, seed=seed, clock=lambda: 0.0)
         self._world, self._names = world, (f"r{i}" for i in itertools.count())
         self._name = ""
 
     def rank(self, user: str, request: Request) -> Ints:
+        """Return the places of the candidates to show."""
         order, items = self._items(request)
         self._name = next(self._names)
         shown = self.rankings.rank(self._name, user, items, SHOWN).order
         return order[shown]
 
     def learn(self, clicked: list[int]) -> None:
+        """Learn of the clicks on the list that was shown last."""
         self.rankings.outcome(self._name, clicked, len(clicked) / SHOWN)
 
     def best(self, user: str, request: Request) -> Ints:

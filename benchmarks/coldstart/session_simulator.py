@@ -3,8 +3,8 @@
 An item has features [d], drawn once. A user of the population likes them by ``common``, and
 everybody by something of their own besides; half-way through a session the own part turns to
 another one (and wanders a little at each step). The chance of a click on an item that is looked at
-is logistic in the user's taste. Users read a list from the top and click on what appeals, until they
-lose interest, so that what stands below is seen less.
+is logistic in the user's taste. Users read a list from the top and click on what appeals, until
+they lose interest, so that what stands below is seen less.
 
 The fleet's model knows ``common`` exactly (it is as good as one without the user can be): its score
 is the chance of a click of the average user.
@@ -35,7 +35,8 @@ LEVEL: Final = -1.0
 
 def chance(log_odds: Floats) -> Floats:
     """Chances of log-odds."""
-    return 1 / (1 + np.exp(-log_odds))
+    chances: Floats = 1 / (1 + np.exp(-log_odds))
+    return chances
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from typing import Final
 import numpy as np
 
 from benchmarks.coldstart.logged_bandits import CAMPAIGNS, found
-from benchmarks.coldstart.off_policy_coverage import Coverage, coverage, fleet
+from benchmarks.coldstart.off_policy_coverage import DEVICES, LISTS, Coverage, coverage, fleet
 from benchmarks.coldstart.session_policies import Adapted, Policy, Scored, learned_offline, run
 from benchmarks.coldstart.session_simulator import STEPS, Floats, World, session
 from benchmarks.coldstart.study import Study, StudyResult, Work
 from benchmarks.statistics.part import Row
 from edge_sdk.contract.serving_terms import Personalisation
 
-WORLDS: Final = 10
-SESSIONS: Final = 60
+WORLDS: Final = 8
+SESSIONS: Final = 40
 """Of each world."""
 
-FLEETS: Final = 600
+FLEETS: Final = 500
 OWN: Final = 2.0
 """Users' own taste, by the common one: goals are of this; the table has others."""
 
@@ -117,7 +117,10 @@ def _coverage_rows(covered: list[Coverage]) -> Iterator[Row]:
 
 
 def _coverage_table(covered: list[Coverage]) -> str:
-    lines = ["| estimate | covers | says anything | half width | bias |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| estimate | covers | says anything | half width | bias |",
+        "|---|---:|---:|---:|---:|",
+    ]
     lines += [
         f"| {one.name[0]}, {one.name[1].replace('_', '-')} | {one.covered:.1%} | {one.said:.1%} | "
         f"{one.half:.3f} | {one.bias:+.4f} |"
@@ -157,8 +160,8 @@ STUDY: Final = Study(
     f"Simulated users with tastes of their own ({WORLDS} worlds, {SESSIONS} sessions of {STEPS} "
     "lists of 8 of 30 candidates; benchmarks/coldstart/session_simulator.py); the fleet's model "
     "knows the average user exactly. Ours is the device's own code. Peers: popularity, and LinUCB "
-    "trained offline on 400 sessions with lists drawn by chance. Off-policy: "
-    f"{FLEETS} fleets of 12 devices with 64 lists each, a fifth by chance. And the logged bandit "
-    "data inside obp 0.4.1 (Apache-2.0): Open Bandit Dataset, samples of 10,000 rows.",
+    "trained offline on sessions with lists drawn by chance. Off-policy: "
+    f"{FLEETS} fleets of {DEVICES} devices with {LISTS} lists each, a fifth by chance. And the "
+    "logged bandit data inside obp 0.4.1 (Apache-2.0): Open Bandit Dataset, samples of 10,000 rows.",
     measure,
 )

@@ -33,8 +33,9 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy, datasets, features,
-    batch, triggers, calendars, runs, pipelines, freshness, administration, keys,
+    server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy,
+    datasets, features, batch, triggers, calendars, runs, pipelines, freshness, administration,
+    keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

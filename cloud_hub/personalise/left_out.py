@@ -1,9 +1,9 @@
 """What a prior would have done for units that it was not fitted to, by simulation.
 
 Each unit is taught its own labels, and judged on each before it is learnt. Beside it a stand-in is
-taught as many labels of the same classes from rows of other units, and judged on the unit's rows: if
-the unit's own labels are worth no more than strangers', units do not differ, however much the pool of
-two models gains on the release.
+taught as many labels of the same classes from rows of other units, and judged on the unit's rows:
+if the unit's own labels are worth no more than strangers', units do not differ, however much the
+pool of two models gains on the release.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edge_sdk.contract.personal.settings import PersonalSettings
 from edge_sdk.personalise.outcome import Outcome
 from edge_sdk.personalise.personal_model import PersonalModel
 
-FOLDS: Final = 5
+FOLDS: Final = 10
 LABELS: Final = 50
 """Of a simulated session."""
 
@@ -65,7 +65,7 @@ def simulate_classes(
     """
     assert rows.units is not None
     found = []
-    # A cohort is an attribute of devices: what it adds is not counted, so the gain is a lower bound.
+    # What cohorts add is not counted: a device has the attribute or not, the gain holds for both.
     for inside, chosen in _left_out(rows.units, rng):
         prior = fit(replace(rows.of(inside), cohorts=()))
         models = [_class_model(prior, settings) for settings in candidates]
@@ -110,13 +110,13 @@ def session(
         strangers: as many of others.
     """
     numbers = model.prior.number is not None
-    learn = model.learn_number if numbers else model.learn
-    judge = model.judge_number if numbers else model.judge
+    learn: Callable[..., Outcome] = model.learn_number if numbers else model.learn
+    judge: Callable[..., Outcome] = model.judge_number if numbers else model.judge
     state, stand_in = model.new(), model.new()
     release = other = loss = 0.0
     for row, stranger in zip(own, strangers, strict=True):
-        outcome: Outcome = learn(state, *row, 0.0)
-        beside: Outcome = judge(stand_in, *row)
+        outcome = learn(state, *row, 0.0)
+        beside = judge(stand_in, *row)
         learn(stand_in, *stranger, 0.0)
         loss += outcome.model_loss - outcome.personal_loss
         if numbers:

@@ -21,5 +21,5 @@ def values(
     request: Request, admin: Admin, model: KnownModel, version: str | None = None, days: Days = 28
 ) -> Document:
     """What adapting lists to units comes to: the value of each policy, with its interval."""
-    rankings = hub_of(request).rankings
+    rankings = hub_of(request).personalise.rankings
     return as_document(rankings.values(model, version, days=days, now=time.time()))

@@ -92,9 +92,7 @@ class Rankings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def values(
-        self, model: str, version: str | None, *, days: int, now: float
-    ) -> RankingValues:
+    def values(self, model: str, version: str | None, *, days: int, now: float) -> RankingValues:
         """Return what adapting comes to.
 
         Args:
@@ -152,7 +150,7 @@ def _outcomes(
     policy: str, rows: Sequence[Mapping[str, Any]], factors: Mapping[str, float]
 ) -> PolicyOutcomes:
     """Sums of one policy by device; one device weighs ten times the median one's at most."""
-    by_device: dict[str, tuple[float, ...]] = {device: (0.0,) * 8 for device in factors}
+    by_device: dict[str, tuple[float, ...]] = dict.fromkeys(factors, (0.0,) * 8)
     for row in rows:
         if row["policy"] == policy and row["device"] in factors:
             lists = float(row["lists"] - row["unsupported"])

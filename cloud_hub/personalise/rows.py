@@ -95,10 +95,10 @@ def unit_rows(
     vectors, chances = np.asarray(phi), np.asarray(scores)
     truth = np.asarray(labels, np.float64)
     shapes = f"{vectors.shape}, {truth.shape} and {chances.shape}"
-    tables = vectors.ndim == chances.ndim == 2 and truth.ndim == 1  # noqa: PLR2004
+    tables = vectors.ndim == chances.ndim == 2 and truth.ndim == 1
     if not (tables and len(vectors) == len(chances) == len(truth)):
         raise Invalid(f"expected phi [N, d], labels [N] and scores [N, C], got {shapes}")
-    if chances.shape[1] < 2 or not vectors.shape[1]:  # noqa: PLR2004
+    if chances.shape[1] < 2 or not vectors.shape[1]:
         raise Invalid(f"expected two classes or more and a basis of one number or more: {shapes}")
     usable = np.isfinite(vectors).all(axis=1) & np.isfinite(chances).all(axis=1)
     usable &= (truth >= 0) & (truth < chances.shape[1])
@@ -148,7 +148,7 @@ def _units(
             raise Invalid(f"{what}: expected one for each of {rows} rows, got {len(names)}")
     if units is None:
         return None, ()
-    kept, first, numbers = np.unique(
+    _, first, numbers = np.unique(
         np.array([str(units[row]) for row in chosen]), return_index=True, return_inverse=True
     )
     if cohorts is None:

@@ -25,6 +25,7 @@ from cloud_hub.personalise.answering import basis_for
 from cloud_hub.personalise.fitting_apart import fit_apart
 from cloud_hub.personalise.in_plans import personalised
 from cloud_hub.personalise.job import FitJob, may_keep_basis
+from cloud_hub.personalise.rankings import Rankings
 from cloud_hub.personalise.store import FailedFit, PriorRecord, PriorStore, Switch
 from cloud_hub.registry.roles import RELEASES
 from edge_sdk.contract.manifest import FileRef
@@ -106,7 +107,7 @@ class Personalise:
     def __init__(
         self, engine: Engine, audit: Audit, registry: Registry, plans: Plans, workers: Workers
     ) -> None:
-        self.store = PriorStore(engine)
+        self.store, self.rankings = PriorStore(engine), Rankings(engine)
         self._engine, self._audit, self._registry = engine, audit, registry
         self._plans, self._workers = plans, workers
 

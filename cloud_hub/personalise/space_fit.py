@@ -1,9 +1,10 @@
 """The space in which units differ, and how much they do: a two-covariance model by moments.
 
-Basis vectors are standardised; directions are those of the generalised eigenproblem of the covariance
-of class means between units against the covariance within units (two-covariance model: Ioffe 2006;
-within-class covariance normalisation is the same step). Variances of the shift that a unit's classes
-share and of what is each class's own come from products across and within classes, by moments.
+Basis vectors are standardised; directions are those of the generalised eigenproblem of the
+covariance of class means between units against the covariance within units (two-covariance model:
+Ioffe 2006; within-class covariance normalisation is the same step). Variances of the shift that a
+unit's classes share and of what is each class's own come from products across and within classes,
+by moments.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from cloud_hub.errors import Invalid
@@ -130,11 +130,11 @@ def _directions(rows: UnitRows, units: Whole) -> tuple[Numbers, Numbers, Numbers
 
 
 def _standardise(phi: Numbers) -> tuple[Numbers, Numbers]:
-    """Return origin [d] and a matrix [k, d] to columns of variance 1, or to principal components."""
+    """Return origin [d] and a matrix [k, d]: to variances of 1, or to principal components."""
     origin = phi.mean(axis=0)
     spread = phi.std(axis=0)
     # A column that is constant up to rounding says nothing: its weight is 0, not 1/rounding.
-    varies = spread > 1e-9 * np.maximum(np.abs(origin), 1e-9)  # noqa: PLR2004
+    varies = spread > 1e-9 * np.maximum(np.abs(origin), 1e-9)
     scale = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0)
     if phi.shape[1] <= WIDEST:
         return origin, np.diag(scale)
@@ -145,7 +145,9 @@ def _standardise(phi: Numbers) -> tuple[Numbers, Numbers]:
 
 def cells_of(x: Numbers, labels: Whole, units: Whole, classes: int) -> Cells:
     """Return the means of each unit and class that have rows."""
-    codes, inverse, count = np.unique(units * classes + labels, return_inverse=True, return_counts=True)
+    codes, inverse, count = np.unique(
+        units * classes + labels, return_inverse=True, return_counts=True
+    )
     total = np.zeros((len(codes), x.shape[1]))
     np.add.at(total, inverse, x)
     return Cells(codes // classes, codes % classes, count.astype(float), total / count[:, None])

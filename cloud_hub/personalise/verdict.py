@@ -13,23 +13,28 @@ from cloud_hub.personalise.left_out import Gains
 from cloud_hub.personalise.rows import Numbers
 
 LEVEL: Final = 0.01
-"""Of the verdict that a prior helps: a fleet whose units do not differ gets it in one fit of 100."""
+"""That units differ: a fleet whose units do not is told that they do in one fit of 100."""
+
+WORTH: Final = 0.05
+"""That the unit's answers are better than the release's: where they are not, little is lost, since
+every unit has a guard of its own."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether units that were left out were answered better, by t tests over units.
 
-    Both must hold (an intersection-union test, so that each has the whole level: Berger 1982): the
-    unit's own answers are right more often than the release's, and more often than those of a
-    stand-in that was taught strangers' labels.
+    Both must hold: the unit's own answers are right more often than those of a stand-in that was
+    taught strangers' labels (at the level), and more often than the release's (at :data:`WORTH`).
+    An intersection-union test, so that neither level is divided (Berger 1982).
 
     Attributes:
         helps: whether ``p`` is at most ``level``.
         units: that were simulated.
         gain: mean share of labels right by the unit's own answer, less the release's; of numbers
             the same of losses, as a share of the largest loss.
-        p: the larger of both tests'; 1 where they could not be made.
+        p: the larger of both tests', the second's as a share of :data:`WORTH` times the level; 1
+            where they could not be made.
         level: of the verdict.
         why: the same for people.
     """
@@ -55,15 +60,17 @@ def judge(gains: Gains, level: float = LEVEL) -> Verdict:
         level: of the test.
     """
     units = gains.loss.shape[1]
-    if units < 2:  # noqa: PLR2004
+    if units < 2:
         return unknown(units, level)
     total = gains.loss.sum(axis=1, keepdims=True)
     best = np.argmax(total - gains.loss, axis=0), np.arange(units)
     own, apart = gains.over_release[best], gains.over_strangers[best]
-    gain, p = float(own.mean()), max(_above(own), _above(apart))
+    gain, worth, differ = float(own.mean()), _above(own), _above(apart)
+    p = max(differ, min(1.0, worth * level / WORTH))
     why = (
-        f"{units} units left out gained {gain:+.3f} on the release and {float(apart.mean()):+.3f} on "
-        f"strangers' labels, p = {p:.3g} at level {level:g}"
+        f"{units} units left out gained {gain:+.3f} on the release (p = {worth:.2g}, expected "
+        f"at most {WORTH:g}) and {float(apart.mean()):+.3f} on strangers' labels "
+        f"(p = {differ:.2g}, expected at most {level:g})"
     )
     return Verdict(p <= level, units, gain, p, level, why)
 

@@ -10,14 +10,14 @@ import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.personalise import job as jobs
 from cloud_hub.personalise.answering import answered, basis_for
-from cloud_hub.personalise.fitting import FittedPrior, fit_classes
+from cloud_hub.personalise.fitting import FittedPrior, fit_classes, fit_numbers
 from cloud_hub.personalise.job import FitJob, FitResult, with_half_lives
 from cloud_hub.personalise.sampling import UnitColumns, sampled_rows
 from edge_sdk.contract.codec import decode, encode
@@ -115,18 +115,16 @@ def _fit(
     cohorts = None if rows.cohorts is None else [str(name) for name in rows.cohorts[usable]]
     settings = with_half_lives(PersonalSettings(), job.half_life_labels, job.half_life_days)
     scores, truth = made.scores[usable], made.truth[usable]
-    kept: dict[str, Any] = {}
     if made.scores.ndim == 1:
-        from cloud_hub.personalise.fitting import fit_numbers
-
-        if before is not None:
-            kept["before"] = before.number
-        return fit_numbers(scores, truth, units=units, cohorts=cohorts, settings=settings, **kept)
-    if before is not None and "before" in fit_classes.__kwdefaults__:
-        kept["before"] = before.classes
+        number = None if before is None else before.number
+        return fit_numbers(
+            scores, truth, units=units, cohorts=cohorts, settings=settings, before=number
+        )
+    classes = None if before is None else before.classes
     return fit_classes(
-        made.phi[usable], truth, scores, units=units, cohorts=cohorts, settings=settings, **kept
-    )
+        made.phi[usable], truth, scores, units=units, cohorts=cohorts, settings=settings,
+        before=classes,
+    )  # fmt: skip
 
 
 def _labels(manifest: Manifest, fit: FittedPrior) -> tuple[str | int, ...]:

@@ -2,9 +2,9 @@
 
 Lists are chosen by chance among a few, with chances that are known exactly. Of each list whose
 outcome came a device adds up, for a policy, ``w`` (one over the chance of the shown list if the
-policy would have shown it, else 0), ``w r`` with the reward ``r``, and the doubly robust ``d = q(the
-policy's) + w (r - q(shown))`` with a model ``q``. Three estimates follow; their errors are those of
-means by device (:mod:`cloud_hub.statistics.clustered`).
+policy would have shown it, else 0), ``w r`` with the reward ``r``, and the doubly robust
+``d = q(the policy's) + w (r - q(shown))`` with a model ``q``. Three estimates follow; their errors
+are those of means by device (:mod:`cloud_hub.statistics.clustered`).
 
 Sources:
     D. Horvitz, D. Thompson, "A Generalization of Sampling Without Replacement from a Finite

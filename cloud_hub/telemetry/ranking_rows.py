@@ -1,4 +1,4 @@
-"""Sums of adapted rankings as devices reported them: a row for each device, version, day and policy.
+"""Sums of adapted rankings as devices reported them, by device, version, day and policy.
 
 They are added up in the transaction that stores the message; what a device sends of a day is one
 row a policy, however many windows it reports.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from edge_sdk.errors import InputError
 from edge_sdk.serving.stream import Stream
 
 if TYPE_CHECKING:  # not needed at start
@@ -235,13 +234,7 @@ class ModelCalls:
 
     def _sessions_for(self, unit: str) -> SessionStore:
         """Return the sessions, for a unit that may have one; raises InputError."""
-        sessions = self._service.sessions
-        if sessions is None:
-            raise InputError(
-                "session",
-                "no session features are declared for this model: apply a set with source: session "
-                "on the hub, or open the device with sessions=",
-            )
+        sessions = self._service.declared_sessions()
         self._service.check_unit(unit)
         return sessions
 

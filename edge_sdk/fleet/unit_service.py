@@ -76,14 +76,23 @@ class UnitService:
             StateError: it is forgotten here, and the disk does not take that now.
         """
         self.check_unit(unit)
-        found = self.sessions is not None and self.sessions.forget(unit)
+        found = False
+        try:
+            found = self._forget_learned(unit)
+        finally:  # whatever the disk says to the one, the other is forgotten too
+            if self.sessions is not None:
+                found = self.sessions.forget(unit) or found
+        return found
+
+    def _forget_learned(self, unit: str) -> bool:
+        """Forget what was learned of a unit, and lists that wait for its clicks."""
         if self.personal is None and not self._places.stored:
-            return found
+            return False
         store = self.personalisation().store
         key = store.key_of(unit)
         waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
         waited.append(self._rankings is not None and self._rankings.forget(unit))
-        return store.forget(unit) or any(waited) or found
+        return store.forget(unit) or any(waited)
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.

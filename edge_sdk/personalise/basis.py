@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.personal.prior import LARGEST_BASIS, MAP_NUMBERS, Basis
+from edge_sdk.contract.personal.prior import LARGEST_BASIS, LEAST_LOG, MAP_NUMBERS, Basis
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.schema import InputSchema
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, TensorSpec
-
-LEAST_LOG: Final = -8.0
-"""Logarithms of probabilities are cut there: how small one that is nearly 0 is tells nothing."""
 
 
 def bases_of(manifest: Manifest) -> tuple[Basis, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.personalise.basis import LEAST_LOG
+from edge_sdk.contract.personal.prior import LEAST_LOG
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest

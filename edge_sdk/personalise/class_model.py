@@ -106,9 +106,7 @@ class ClassModel:
         state.cache = None
         return _outcome(right, losses)
 
-    def judge(
-        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
-    ) -> Outcome:
+    def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
         """Return the outcome of a label, without learning it."""
         chances, right, _ = self._judge(state, self.space.place(phi), scores, label)
         return _outcome(right, self._losses(state, chances))
@@ -121,7 +119,8 @@ class ClassModel:
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int
     ) -> tuple[list[float], list[bool], float]:
         """Return the chance that release, slow, fast memory and pool gave the label, and whether
-        it was their first."""
+        it was their first.
+        """
         memories = self.memories(state)
         logits = np.empty((4, len(scores)), np.float32)
         release = logits[0]
@@ -140,9 +139,7 @@ class ClassModel:
         np.exp(logits, out=logits)
         return [1.0 / total for total in (logits @ self._ones).tolist()], right, strange
 
-    def _losses(
-        self, state: UnitState, chances: list[float]
-    ) -> tuple[float, float, float, float]:
+    def _losses(self, state: UnitState, chances: list[float]) -> tuple[float, float, float, float]:
         """Return log losses where a share of labels is drawn at random: at most log(C / noise)."""
         noise = state.noise
         chance = noise / self.space.classes

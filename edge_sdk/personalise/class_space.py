@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.personal.floats import Floats
-from edge_sdk.contract.personal.prior import PersonalPrior
+if TYPE_CHECKING:
+    from edge_sdk.contract.personal.floats import Floats
+    from edge_sdk.contract.personal.prior import PersonalPrior
 
 Matrix = NDArray[np.float32]
 

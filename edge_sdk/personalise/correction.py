@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,13 @@ Odds = Callable[[Sequence[float], Vector], tuple[list[float], float, int] | None
 largest, of the release's probabilities [C] and φ [d]; ``None`` where that is not finite.
 """
 
+LARGE: Final = bytes(byte & 0x7F >= 0x5F for byte in range(256))
+"""By the upper byte of a float: 1 for infinities, NaN and from 2**63 on, where products might
+overflow.
+"""
+
+TOPS: Final = slice(3 if sys.byteorder == "little" else 0, None, 4)
+
 UNROLLED: Final = 32
 """Classes up to which the loop over them is unrolled."""
 
@@ -24,6 +32,17 @@ SMALLEST, LARGEST = 1e-30, 1e30
 """Sums of odds outside of which the release's own answer serves: φ is far from all that was seen,
 and float64 would soon end.
 """
+
+
+def is_moderate(phi: bytes) -> bool:
+    """Return whether all of φ is finite and below 2**63, so that it may be multiplied.
+
+    The release's own answer serves otherwise, and nothing is learned.
+
+    Args:
+        phi: its bytes, float32.
+    """
+    return 1 not in phi[TOPS].translate(LARGE)
 
 
 class Correction:
@@ -51,7 +70,7 @@ class Correction:
             scores: the release's probabilities [C].
             phi: basis vector of the input [d].
         """
-        found = self.odds(scores, phi)
+        found = self.odds(scores, phi) if is_moderate(phi.tobytes()) else None
         return None if found is None else tuple(each / found[1] for each in found[0])
 
     def apply_batch(
@@ -64,10 +83,12 @@ class Correction:
             phi: basis vectors [N, d].
         """
         with np.errstate(all="ignore"):
+            moderate: NDArray[np.bool_] = np.less(np.abs(phi), 2.0**63).all(axis=1)
+            phi = np.where(moderate[:, None], phi, np.float32(0))
             bounded = np.where(scores < self.floor, self.floor, scores)
             odds = bounded**self.power * np.exp((phi @ self.matrix.T).astype(float) + self.offset)
             total = odds.sum(axis=1)
-            finite = (total > SMALLEST) & (total < LARGEST)
+            finite = moderate & (total > SMALLEST) & (total < LARGEST)
             return odds / total[:, None], finite
 
 
@@ -99,9 +120,7 @@ def _maker(classes: int) -> Callable[..., Odds]:
     saves a microsecond of nearly three; the text that is compiled has no input but their number.
     """
     each = range(classes)
-    terms = (
-        f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each
-    )
+    terms = (f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each)
     larger = "".join(f"        if q{i} > top: top, best = q{i}, {i}\n" for i in each[1:])
     text = f"""
 def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
@@ -120,7 +139,7 @@ def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
     return odds
 """
     names: dict[str, Any] = {"exp": math.exp, "least": SMALLEST, "most": LARGEST}
-    exec(compile(text, "<odds of a correction>", "exec"), names)  # noqa: S102
+    exec(compile(text, "<odds of a correction>", "exec"), names)
     made: Callable[..., Odds] = names["made"]
     return made
 

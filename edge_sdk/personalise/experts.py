@@ -2,9 +2,9 @@
 
 Answers are pooled geometrically: the log loss of the pool is at most the weighted mean of the
 experts' (Hölder's inequality). Weights are exponential in the experts' losses (Hedge: Freund &
-Schapire 1997), which are bounded, since a share of labels is taken to be wrong; a share of the weights
-is spread anew at each label, so that the best expert may change (fixed share: Herbster & Warmuth
-1998).
+Schapire 1997), which are bounded, since a share of labels is taken to be wrong; a share of the
+weights is spread anew at each label, so that the best expert may change (fixed share: Herbster &
+Warmuth 1998).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ are not (betting: Waudby-Smith & Ramdas 2024, JRSS B).
 
 * ``better`` bets on x. It begins anew at each label with ever smaller stakes that sum to 1, so that
   it stays such a test (level over all times) and yet sees a unit that changes late.
-* ``worse`` bets on -x and begins anew at each label with a stake of 1: an e-detector (Shin, Ramdas &
-  Rinaldo 2023), whose false alarms are 1/level labels apart or more on average.
+* ``worse`` bets on -x and begins anew at each label with a stake of 1: an e-detector (Shin, Ramdas
+  & Rinaldo 2023), whose false alarms are 1/level labels apart or more on average.
 
 ``worse`` takes a unit's own answers back; ``better``, counted from there, gives them again.
 """
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Final
 
 BETS: Final = (0.3, 0.8)
-"""Shares of the wealth that are bet: small differences are found by the first, large by the second."""
+"""Shares of the wealth that are bet: small differences are found by the first, large by the
+second."""
 
 _LARGEST: Final = 1e12
 

@@ -102,7 +102,7 @@ class NumberModel:
         return (x * d - z * y) / determinant, (a * y - z * x) / determinant
 
     def _standard(self, value: float, truth: float) -> tuple[float, float]:
-        """Return the standardised answer, and the error in deviations of the noise; both bounded."""
+        """Return z of the answer, and the error in deviations of the noise; both bounded."""
         z = _within((value - self._centre) / self._scale, _LARGEST_Z)
         return z, _within((truth - value) / self._sd, _LARGEST_ERROR)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.personalise.units.unit_space import HeldUnit
-from edge_sdk.telemetry.label_join import is_number
+from edge_sdk.validation import is_number
 
 BYTES: Final = 2 << 20
 LEAST, MOST = 64, 4_096

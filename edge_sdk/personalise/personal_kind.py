@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.personalise.guard import Guard
-from edge_sdk.personalise.personal_model import PersonalModel
 
 if TYPE_CHECKING:
     from edge_sdk.personalise.correction import Correction, NumberCorrection
     from edge_sdk.personalise.outcome import Outcome
     from edge_sdk.personalise.pending import Waiting
+    from edge_sdk.personalise.personal_model import PersonalModel
     from edge_sdk.personalise.unit_state import UnitState
 
 

@@ -158,9 +158,7 @@ class PersonalModel:
         self._count_in(state, outcome, served=served)
         return outcome
 
-    def judge(
-        self, state: UnitState, phi: Vector, scores: Sequence[float], label: int
-    ) -> Outcome:
+    def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
         """Return what :meth:`learn` would, without learning."""
         if self._classes is None:
             raise InputError("label: expected a number, since the model is a regressor")

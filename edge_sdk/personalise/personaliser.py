@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction
 from edge_sdk.personalise.basis_reader import BasisReader
-from edge_sdk.personalise.correction import NumberCorrection
+from edge_sdk.personalise.correction import NumberCorrection, is_moderate
 from edge_sdk.personalise.pending import Pending, Waiting, WaitingBatch
 
 if TYPE_CHECKING:
     from edge_sdk.model.release import Release
     from edge_sdk.personalise.outcome import Outcome
     from edge_sdk.personalise.personal_kind import PersonalKind
-    from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
     from edge_sdk.personalise.unit_state import UnitState
+    from edge_sdk.personalise.units.unit_space import HeldUnit, UnitSpace
     from edge_sdk.personalise.units.unit_store import UnitStore
 
 
@@ -56,6 +56,7 @@ class Personaliser:
         hot: units in memory by name, for the fast path.
         pending: predictions that wait for labels.
         reader: reads φ.
+        origin: returns the origin of answers of another one that were corrected.
 
     Args:
         release: that answers.
@@ -64,6 +65,8 @@ class Personaliser:
         kind: of the units.
         clock: Unix seconds.
     """
+
+    origin = staticmethod(personal_origin)
 
     def __init__(
         self,
@@ -97,6 +100,12 @@ class Personaliser:
             return Answer(unit, base, None, None)
         dense = row if isinstance(row, bytes) else None
         phi = self.reader.of(dense, outputs, base._scores)
+        return self.answer_by(unit, base, phi)
+
+    def answer_by(
+        self, unit: HeldUnit, base: Prediction, phi: NDArray[np.float32] | None
+    ) -> Answer:
+        """Return the same with φ [d] known; ``None`` where a part of it is missing."""
         return Answer(unit, base, phi, self.corrected(unit, base, phi))
 
     def corrected(
@@ -118,7 +127,8 @@ class Personaliser:
             if not math.isfinite(value):
                 return None
             return Prediction.of(origin, 0, None, None, None, value)
-        found = correction.odds(plain_scores(base), phi)
+        moderate = is_moderate(phi.tobytes())
+        found = correction.odds(plain_scores(base), phi) if moderate else None
         if found is None:
             return None
         odds, total, best = found
@@ -192,7 +202,7 @@ class Personaliser:
             label: one of the classes, or the true number.
         """
         waiting = self.pending.take(number)
-        if waiting is None or not np.isfinite(waiting.phi).all():
+        if waiting is None or not is_moderate(waiting.phi.tobytes()):
             return
         kind, now = self._units.kind, self._clock()
         if TYPE_CHECKING:

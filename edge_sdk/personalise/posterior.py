@@ -1,10 +1,10 @@
 """Posterior class means of a unit, in closed form, for both memories at once.
 
-The mean of class c of unit k is mean_c + V_c y + s + d_c, by dimension, with y ~ N(0, I) the factors
-along which units are known to differ (eigenvoices: Kuhn et al. 2000; joint factor analysis: Kenny
-2005), s ~ N(0, σ) a shift that its classes share and d_c ~ N(0, b) each class's own (two-level normal
-model: Lindley & Smith 1972). With the decayed count n_c and sum S_c of deviations from mean_c, and
-h_c = 1 / (1 + n_c b):
+The mean of class c of unit k is mean_c + V_c y + s + d_c, by dimension, with y ~ N(0, I) the
+factors along which units are known to differ (eigenvoices: Kuhn et al. 2000; joint factor
+analysis: Kenny 2005), s ~ N(0, σ) a shift that its classes share and d_c ~ N(0, b) each class's
+own (two-level normal model: Lindley & Smith 1972). With the decayed count n_c and sum S_c of
+deviations from mean_c, and h_c = 1 / (1 + n_c b):
 
     ŷ   = (I + Σ_c V_cᵀ n_c h_c V_c)⁻¹ Σ_c V_cᵀ h_c S_c
     R_c = h_c (S_c − n_c V_c ŷ)
@@ -86,7 +86,7 @@ def _solve(products: Stack, right: Stack) -> Stack:
     count = right.shape[1]
     if count == 1:
         return right / (products + 1.0)
-    if count == 2:  # noqa: PLR2004
+    if count == 2:
         # Cramer's rule in Python's floats takes a fifth of the time of a call of LAPACK.
         rows = zip(products.tolist(), right.tolist(), strict=True)
         return np.array([_solve_two(*row) for row in rows], np.float32)

@@ -1,9 +1,9 @@
 """Whether a row is of the unit whose memory it meets: somebody else may have its name, or device.
 
-Speaker verification by likelihoods (PLDA: Ioffe 2006, Prince & Elder 2007): the best class mean of the
-memory explains the row u, or the best one that a new unit would have does. Labels play no part, so
-that wrong ones cannot make a unit a stranger to itself. The difference, cut to ±:data:`LARGEST` since
-rows are less normal than the model has it, is added up as in a CUSUM (Page 1954).
+Speaker verification by likelihoods (PLDA: Ioffe 2006, Prince & Elder 2007): the best class mean of
+the memory explains the row u, or the best one that a new unit would have does. Labels play no part,
+so that wrong ones cannot make a unit a stranger to itself. The difference, cut to ±:data:`LARGEST`
+since rows are less normal than the model has it, is added up as in a CUSUM (Page 1954).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edge_sdk.serving.predictor import Predictor
 
 SPACE: Final = "rankings"
-"""Of the store of units: what was learned of lists is independent of the release, and of a prior."""
+"""Of the store of units: what was learned of lists depends on no release, and on no prior."""
 
 LEAST_CHANCE: Final = 1e-9
 """Probabilities of classes are cut there before their logarithm is taken."""
@@ -101,9 +101,7 @@ class AdaptedRankings:
         rest = items.items[len(rows.scores) : size]
         chosen = tuple(items.items[i] for i in adapted.order)
         propensities = (*adapted.propensities.tolist(), *([1.0] * len(rest)))
-        return Ranking(
-            chosen + rest, items.id, items.version, adapted.personalised, propensities
-        )
+        return Ranking(chosen + rest, items.id, items.version, adapted.personalised, propensities)
 
     def _rows(
         self, serving: Predictor, items: ScoredItems, x: Any, by_row: bool, features: Any

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from edge_sdk.model.schema import InputSchema
     from edge_sdk.model.session import BoundRow, Model, Outputs
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.personalise.personaliser import Personaliser
+    from edge_sdk.serving.personal_path import PersonalSteps
     from edge_sdk.telemetry.monitor import Monitor
 
 FastPath = Callable[[Any, Any], Prediction | None]
@@ -74,7 +74,7 @@ def prepare(
     *,
     pack: Pack | None,
     settle: Settle | None,
-    personal: Personaliser | None = None,
+    personal: PersonalSteps | None = None,
 ) -> FastPath | None:
     """Return a fast path for the calling thread; ``None`` if the release needs the general path.
 
@@ -89,7 +89,7 @@ def prepare(
         monitor: records each prediction.
         pack: precomputed answers, or ``None``.
         settle: asks the cloud where the answer is not confident; ``None`` if nobody is asked.
-        personal: corrects the answers for units; ``None`` for a path without units.
+        personal: steps to answers for units; ``None`` for a path without units.
     """
     dense = schema.dense
     if dense is None or dense.dtype != "float32" or answers.label is not None:
@@ -102,17 +102,19 @@ def prepare(
         return None
     lookup = _lookup(pack, schema, answers, monitor)
     if personal is not None:
-        from edge_sdk.serving.personal_path import PersonalSteps  # only where units are told apart
-
-        steps = PersonalSteps(personal, answers, monitor, settle)
-        reader = steps.by_model(reader[0], bound)
+        reader = personal.by_model(reader[0], bound)
         if pack is not None:
-            lookup = lookup._replace(read=pack.entry, conclude=steps.stored())
+            lookup = lookup._replace(read=pack.entry, conclude=personal.stored())
+        return _path(bound, reader, schema, lookup, personal.large)
     return _path(bound, reader, schema, lookup)
 
 
 def _path(
-    bound: BoundRow, reader: tuple[Fetch, Conclude], schema: InputSchema, lookup: _Lookup
+    bound: BoundRow,
+    reader: tuple[Fetch, Conclude],
+    schema: InputSchema,
+    lookup: _Lookup,
+    large: bytes | None = None,
 ) -> FastPath:
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
     place, run, (fetch, conclude) = bound.place, bound.run, reader
@@ -131,6 +133,8 @@ def _path(
         # Two byte searches find every infinity, NaN and huge value; they cost 0.1 µs.
         tops = row[_TOPS]
         if _HUGE in tops or _MINUS_HUGE in tops:
+            return None
+        if large is not None and 1 in tops.translate(large):
             return None
         if marks is not None:
             key_bytes = canonical(row) if _ZERO in tops else row

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import NO_OUTPUTS, Prediction
-from edge_sdk.personalise.personaliser import Answer, Personaliser, personal_origin
+from edge_sdk.personalise.correction import LARGE, TOPS
 
 if TYPE_CHECKING:
     from edge_sdk.model.session import BoundRow
+    from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.personalise.units.unit_space import HeldUnit
     from edge_sdk.serving.conclude import Conclude
     from edge_sdk.serving.fast_path import Fetch, Settle
@@ -32,12 +33,18 @@ Phi = Callable[[Any], NDArray[np.float32]]
 class PersonalSteps:
     """The steps from a model's or a pack's values to the answer for a unit.
 
+    Attributes:
+        large: by the upper byte of a float, 1 where it is none that may be corrected; rows with
+            such floats go the general way.
+
     Args:
         personal: corrects.
         answers: reads outputs.
         monitor: records each prediction.
         settle: asks the cloud where the answer is not confident; ``None`` if nobody is asked.
     """
+
+    large = LARGE
 
     def __init__(
         self, personal: Personaliser, answers: Answers, monitor: Monitor, settle: Settle | None
@@ -83,7 +90,7 @@ class PersonalSteps:
             if settle is not None:
                 base = settle(row, base)
             phi = phi_of(base._scores) if base.source == "model" else None
-            answer = Answer(unit, base, phi, personal.corrected(unit, base, phi))
+            answer = personal.answer_by(unit, base, phi)
             took = perf_counter_ns() - started
             record(row, base, own, took, groups, None, answer.served)
             personal.remember(answer)
@@ -103,9 +110,8 @@ class PersonalSteps:
         origin, classes = self._answers.model, self._answers.classes
         number_of, clock, put, key = self._monitor.recording
         source, degraded = origin.source, origin.degraded
-        own_origin = personal_origin(origin)
-        slots = self._personal.pending.slots
-        room = len(slots)
+        own_origin, slots = self._personal.origin(origin), self._personal.pending.slots
+        room, tops, large = len(slots), TOPS, LARGE
 
         def conclude(
             scores: tuple[float, ...], row: bytes, started: int, carried: Carried
@@ -118,14 +124,15 @@ class PersonalSteps:
             prediction.value = None
             prediction.outputs = NO_OUTPUTS
             phi = place if kept else phi_of(scores)
-            correction = unit.answer
-            found = None if correction is None else correction.odds(scores, phi)
+            raw = row if kept else phi.tobytes()
+            correction, found = unit.answer, None
+            if correction is not None and (kept or 1 not in raw[tops].translate(large)):
+                found = correction.odds(scores, phi)
             if found is None:
-                confidence = largest if isfinite(sum(scores)) else nan
+                prediction.confidence = confidence = largest if isfinite(sum(scores)) else nan
                 prediction._origin = origin
                 prediction._scores = scores
                 prediction.label, served = label, None
-                prediction.confidence = confidence
             else:  # finite, and so is what it was made of
                 confidence = largest
                 odds, total, best = found
@@ -134,7 +141,7 @@ class PersonalSteps:
                 prediction.label = served = classes[best]
                 prediction.confidence = odds[best] / total
             at = number % room
-            slots[at] = (number, unit, row if kept else phi.tobytes(), scores, served is not None)
+            slots[at] = (number, unit, raw, scores, served is not None)
             if unit.gone:  # forgotten while it was answered
                 slots[at] = None
             if put is not None:

@@ -58,7 +58,12 @@ class PreparedPaths:
             return None  # the cloud answers first: there is nothing to make fast
         settle = self._settle if self.asks_cloud else None
         parts = (self.model, self._schema, self._answers, self.monitor)
-        return prepare(*parts, pack=self._pack, settle=settle, personal=personal)
+        if personal is None:
+            return prepare(*parts, pack=self._pack, settle=settle)
+        from edge_sdk.serving.personal_path import PersonalSteps  # only where units are told apart
+
+        steps = PersonalSteps(personal, self._answers, self.monitor, settle)
+        return prepare(*parts, pack=self._pack, settle=settle, personal=steps)
 
     def _bound(self) -> FastPath | None:
         """Return the fast path of the calling thread, which had none."""

@@ -54,9 +54,10 @@ class SessionStore:
         self._sessions: OrderedDict[str, RunningState] = OrderedDict()
         self._bytes = 0
         self._changed: set[str] = set()
-        # Units with a row on the disk, and those whose row is to be deleted.
+        # Units with a row on the disk, those whose row is to be deleted, and is being deleted.
         self._stored: set[str] = set()
         self._gone: set[str] = set()
+        self._going: set[str] = set()
         self._lock, self._saving = threading.Lock(), threading.Lock()
 
     @property
@@ -183,18 +184,25 @@ class SessionStore:
         with self._saving:
             with self._lock:
                 changed, self._changed = self._changed, set()
-                units = [unit for unit in changed if unit in self._sessions]
-                rows = [(u, s.last, self.rules.dump(s)) for u in units if (s := self._sessions[u])]
-                gone = list(self._gone)
-                self._stored.update(units)  # what ends meanwhile is deleted the next time
-            # Without the lock: no call of the application waits for the disk.
-            stored = self._kept.save(rows, gone)
+                # What ends while these are deleted is deleted the next time.
+                self._going, self._gone = self._gone, set()
+            # Without the lock, or for one session: no call of the application waits for long.
+            rows = [row for unit in changed if (row := self._row(unit)) is not None]
+            stored = self._kept.save(rows, list(self._going))
             with self._lock:
-                if stored:
-                    # One that began anew meanwhile has its row deleted, and written the next time.
-                    self._gone.difference_update(gone)
-                else:
+                if not stored:
                     self._changed |= changed
+                    self._gone |= self._going
+                self._going = set()
+
+    def _row(self, unit: str) -> tuple[str, float, str] | None:
+        """Return a session as it is stored; ``None`` if it is over meanwhile."""
+        with self._lock:
+            state = self._sessions.get(unit)
+            if state is None:
+                return None
+            self._stored.add(unit)  # if it ends before it is written, it is deleted the next time
+            return unit, state.last, self.rules.dump(state)
 
     def status(self) -> dict[str, Any]:
         """Return numbers of sessions as plain values."""
@@ -228,7 +236,7 @@ class SessionStore:
     def _bring(self, unit: str) -> RunningState | None:
         """Return a session that the disk has. The lock is held."""
         kept = self._kept
-        if kept is None or unit in self._gone:
+        if kept is None or unit in self._gone or unit in self._going:
             return None
         text = kept.read(unit)
         if text is None:

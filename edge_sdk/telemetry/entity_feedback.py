@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edge_sdk.errors import InputError
 from edge_sdk.model.prediction import RankedItems
 from edge_sdk.telemetry.label_check import LabelCheck
-from edge_sdk.telemetry.label_join import is_number
+from edge_sdk.validation import is_number
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label

@@ -19,6 +19,7 @@ from edge_sdk.contract.limits import LARGEST_ERROR
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 from edge_sdk.telemetry.key_counts import NO_BUCKET, OutcomesByBucket
+from edge_sdk.validation import is_number
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
@@ -36,9 +37,6 @@ LABELLED: Final = 1
 REWARDED: Final = 2
 _BY_ENTITY: Final = 4
 """Bits of a prediction's state: its label came; its reward did; it answered an entity's name."""
-
-MOST_DIGITS: Final = 18
-"""Digits of a prediction's number; int() refuses texts of thousands."""
 
 
 def bits_of(label: Any, reward: Any) -> int:
@@ -499,8 +497,3 @@ class LabelJoin:
         self.outcomes.clear()
         self.unmatched = 0
         return taken or ({start: LabelOutcomes()} if unmatched else {}), unmatched
-
-
-def is_number(text: str) -> bool:
-    """Return whether a text may be the number of a prediction, or of a row of a batch."""
-    return text.isdecimal() and len(text) <= MOST_DIGITS

@@ -67,7 +67,7 @@ def test_what_is_declared_travels_unchanged(
     whole = SessionFeatures("visit", 3, declared, FIELDS, idle, sessions, kept=kept)
     assert SessionFeatures.from_json(whole.to_json()) == whole
     assert whole.rules_digest == replace(whole, version=4, sessions=7, kept=not kept).rules_digest
-    assert whole.rules_digest != replace(whole, idle_seconds=idle / 2 + 1).rules_digest
+    assert whole.rules_digest != replace(whole, idle_seconds=2 * idle).rules_digest
     plan = replace(PLAN, sessions=whole)
     assert Plan.from_json(plan.to_json()) == plan
 

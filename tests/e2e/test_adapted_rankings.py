@@ -68,8 +68,10 @@ def test_lists_adapt_by_the_policy_and_the_hub_shows_what_that_is_worth(
             shop(device, 6)
             own = device.predict_ranking(X[:10], candidates=range(10))
             mine = device.predict_ranking(X[:10], candidates=range(10), unit="visitor 0")
-            assert mine.personalised and not own.personalised
-            assert mine.propensities is not None and 0 < min(mine.propensities) <= 1
+            assert mine.personalised
+            assert not own.personalised
+            assert mine.propensities is not None
+            assert 0 < min(mine.propensities) <= 1
             device._service.collect(final=True)
             device.sync()
     found = hub.admin.get(f"models/{model}/personalise/rankings")
@@ -81,7 +83,8 @@ def test_lists_adapt_by_the_policy_and_the_hub_shows_what_that_is_worth(
     assert json.loads(capsys.readouterr().out)["lists"] == found["lists"]
     assert edge_hub([*rankings, "--days", "7"]) == 0
     shown = capsys.readouterr().out
-    assert "192 lists with an outcome of 1" in shown and "doubly robust" in shown
+    assert "192 lists with an outcome of 1" in shown
+    assert "doubly robust" in shown
     assert hub.admin.get(f"models/{model}/personalise/rankings", version="1.0")["lists"] == 192
 
 
@@ -96,7 +99,8 @@ def test_a_device_of_one_visitor_tells_the_hub_nothing(hub: HubProcess, tmp_path
         upload = device._link.outbox.batch()
         assert upload is not None
         kinds = [type(message.open()) for message in upload.messages]
-        assert kinds and RankingReport not in kinds
+        assert kinds
+        assert RankingReport not in kinds
         assert "visitor" not in upload.to_json().decode()
 
 
@@ -119,7 +123,8 @@ def test_what_was_learned_outlives_a_restart_and_ends_with_the_policy(
         hub.admin.put(f"models/{model}/policy", POLICY.replace("mode: on", "mode: off").encode())
         device.sync()
         found = device.predict_ranking(X[:10], candidates=range(10), unit="visitor 0")
-        assert not found.personalised and found.propensities is None
+        assert not found.personalised
+        assert found.propensities is None
 
 
 def test_an_attached_process_gets_lists_that_adapt_and_refusals_in_words(
@@ -128,9 +133,7 @@ def test_an_attached_process_gets_lists_that_adapt_and_refusals_in_words(
     model = "attached"
     published(hub, tmp_path, model)
     token = hub.token(model)
-    with EdgeDevice(
-        tmp_path / "d", hub=hub.url, token=token, model=model, config=PATIENT
-    ) as owner:
+    with EdgeDevice(tmp_path / "d", hub=hub.url, token=token, model=model, config=PATIENT) as owner:
         owner.sync()
         with EdgeDevice.attach(tmp_path / "d") as device:
             features = np.eye(10)
@@ -142,6 +145,9 @@ def test_an_attached_process_gets_lists_that_adapt_and_refusals_in_words(
             found = device.predict_ranking(
                 X[:10], candidates=list(range(10)), unit="u", features=features
             )
-            assert found.personalised and isinstance(found.propensities, tuple)
+            assert found.personalised
+            assert isinstance(found.propensities, tuple)
             with pytest.raises(InputError, match="features: expected"):
-                device.predict_ranking(X[:10], candidates=list(range(10)), unit="u", features=[[1.0]])
+                device.predict_ranking(
+                    X[:10], candidates=list(range(10)), unit="u", features=[[1.0]]
+                )

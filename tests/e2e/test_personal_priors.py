@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,9 +22,12 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.plan import PriorRef, ReleaseRef
+from edge_sdk.contract.serving_terms import Personalisation
+from edge_sdk.update.state import ORDER
 from tests.campaigns.state_damage import AWAY
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT, publish_plan
+from tests.edge.personalise.unit_release import unit_prior
 from tests.hub.personalise.people import rows_file, rows_of
 from tests.model_folder import model_folder
 from tests.servers import HubProcess
@@ -230,7 +234,7 @@ def test_a_signed_prior_of_another_release_is_not_served_and_the_hub_is_told_why
     personal.device.sync()
     (file,) = model_folder(personal.folder / "state").glob("packs/*.prior")
     swapped = replace(PersonalPrior.from_bytes(file.read_bytes()), manifest="cd" * 32)
-    _named(personal, _signed(personal, swapped.to_bytes()))
+    _named(personal, _signed(personal.hub, personal.model, swapped.to_bytes()))
     assert personal.device.sync().update == "activated"
     assert not any(personal.use(40))
     status = personal.device.status()
@@ -243,16 +247,51 @@ def test_a_signed_prior_of_another_release_is_not_served_and_the_hub_is_told_why
     assert any(e["outcome"] == "fell_back" and "is for" in (e["reason"] or "") for e in events)
 
 
-def _signed(personal: Personal, raw: bytes) -> PriorRef:
+def _signed(hub: HubProcess, model: str, raw: bytes) -> PriorRef:
     """Sign a file as the publisher does, below the path of priors."""
-    repository = Repository(personal.hub.data / "repository", personal.hub.data / "keys")
+    repository = Repository(hub.data / "repository", hub.data / "keys")
     ref = PriorRef(FileRef(len(raw), hashlib.sha256(raw).hexdigest()))
-    path = ref.target(personal.model)
+    path = ref.target(model)
     targets = {path: TargetFile.from_data(path, raw)}
     signer = repository.signer(RELEASES)
     signed = signing.add_targets(repository.releases(), targets, signer)
     repository.accept_releases(signed, lambda digest: raw)
     return ref
+
+
+@pytest.mark.parametrize("step", ORDER[:-1])
+def test_a_device_killed_while_a_newer_prior_comes_has_one_of_both_whole_and_then_the_newer(
+    hub: HubProcess, publish: Publish, tmp_path: Path, step: str
+) -> None:
+    model = f"kill-prior-{step}"
+    release, token = publish(model), hub.token(model)
+    older, newer = (
+        _signed(hub, model, unit_prior(release, generation=i, seed=i).to_bytes()) for i in (1, 2)
+    )
+    serving = ReleaseRef("1.0", release.digest, prior=older)
+    publish_plan(hub, model, serving=serving, personalise=Personalisation())
+    state = tmp_path / "d"
+    with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
+        pass
+    publish_plan(hub, model, serving=replace(serving, prior=newer), personalise=Personalisation())
+    command = [sys.executable, "-m", "tests.e2e.device.killed", str(state), hub.url, "", model]
+    killed = subprocess.run([*command, step], check=False, timeout=PATIENCE)
+    assert killed.returncode == -signal.SIGKILL
+    with EdgeDevice(state, hub=AWAY, config=PATIENT, background=False) as device:
+        assert device.predict([0, 0, 0, 0], unit="somebody").version == "1.0"
+        assert device.status()["prior_trouble"] is None
+        before = step in ("download", "verify", "stage", "probe")
+        assert _prior_of(device) == (older if before else newer).file.sha256
+    with EdgeDevice(state, hub=hub.url, config=PATIENT, background=False) as device:
+        assert device.sync().errors == {}
+        assert _prior_of(device) == newer.file.sha256
+        assert device.status()["prior_trouble"] is None
+
+
+def _prior_of(device: EdgeDevice) -> str | None:
+    assert device._models.own._link is not None
+    current = device._models.own._link.updater.state.current
+    return None if current is None else current.prior
 
 
 def test_a_damaged_prior_is_not_served_and_the_next_sync_brings_it_again(

@@ -14,7 +14,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
-from tests.e2e.test_personal_priors import Personal
+from tests.e2e.test_personal_priors import STRANGER, Personal
 from tests.hub.personalise.people import rows_of
 from tests.servers import HubProcess
 from tests.waiting import wait_for
@@ -134,7 +134,7 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
         served = set()
         for device in devices:
             device.sync()
-            x, y = rows_of(7_000, 40)
+            x, y = rows_of(STRANGER, 60)
             for row, label in zip(x, y.tolist(), strict=True):
                 prediction = device.predict(row, unit="somebody")
                 device.feedback(prediction.id, label=label)

@@ -19,7 +19,7 @@ from river import forest, linear_model, naive_bayes, optim
 LEARNERS: dict[str, Callable[[], Any]] = {
     "softmax regression": lambda: linear_model.SoftmaxRegression(optimizer=optim.Adam(0.01)),
     "Gaussian naive Bayes": naive_bayes.GaussianNB,
-    "adaptive random forest": lambda: forest.ARFClassifier(n_models=10, seed=1),
+    "adaptive random forest": lambda: forest.ARFClassifier(n_models=5, seed=1),
 }
 Pairs = Sequence[tuple[dict[int, float], int]]
 

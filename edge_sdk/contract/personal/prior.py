@@ -1,12 +1,13 @@
 """The personal prior: what a unit (a user, a session) without history begins with.
 
 A signed target, ``priors/MODEL/SHA256.prior``, made by the hub for one release. The device refuses
-it beside any other release. Units keep what they learnt as long as :attr:`PersonalPrior.basis_digest`
-stays: their sums mean the same then, whatever version of the model serves.
+it beside any other release. Units keep what they learnt as long as
+:attr:`PersonalPrior.basis_digest` stays: their sums mean the same then, whatever version of the
+model serves.
 
 Model (two-covariance model of speaker recognition: Ioffe 2006, Prince & Elder 2007): a row's basis
-vector φ [d] becomes u = projection · (φ − origin) [r]. Rows of class c of unit k are N(μ_kc, I), with
-μ_kc = means_c + cohort + factors_c · y_k + s_k + d_kc, y_k ~ N(0, 1), s_k ~ N(0, shift),
+vector φ [d] becomes u = projection · (φ − origin) [r]. Rows of class c of unit k are N(μ_kc, I),
+with μ_kc = means_c + cohort + factors_c · y_k + s_k + d_kc, y_k ~ N(0, 1), s_k ~ N(0, shift),
 d_kc ~ N(0, between), by dimension.
 """
 
@@ -38,6 +39,10 @@ MAP_NUMBERS: Final = 1 << 20
 """Numbers of a unit's correction, classes × basis."""
 
 LARGEST_BASIS: Final = FEATURES + EMBEDDING
+LEAST_LOG: Final = -8.0
+"""Logarithms of probabilities in φ are cut there: how small one that is nearly 0 is tells nothing.
+"""
+
 LARGEST_VARIANCE: Final = 1e6
 """Between units, where the variance within is 1."""
 
@@ -70,13 +75,13 @@ class ClassPrior:
     factors: Floats | None = None
 
     def __post_init__(self) -> None:
-        require(len(self.projection.shape) == 2, "projection: expected two sizes")  # noqa: PLR2004
-        require(len(self.means.shape) == 2, "means: expected two sizes")  # noqa: PLR2004
+        require(len(self.projection.shape) == 2, "projection: expected two sizes")
+        require(len(self.means.shape) == 2, "means: expected two sizes")
         r, d = self.projection.shape
         c = self.means.shape[0]
         require(1 <= r <= DIMENSIONS, f"projection: expected 1 to {DIMENSIONS} rows, got {r}")
         require(1 <= d <= LARGEST_BASIS, f"projection: expected 1 to {LARGEST_BASIS} columns")
-        require(2 <= c <= CLASSES, f"means: expected 2 to {CLASSES} classes, got {c}")  # noqa: PLR2004
+        require(2 <= c <= CLASSES, f"means: expected 2 to {CLASSES} classes, got {c}")
         require(c * d <= MAP_NUMBERS, f"expected classes × basis of at most {MAP_NUMBERS}")
         shapes = {"origin": (d,), "means": (c, r), "frequencies": (c,)}
         shapes |= {"between": (r,), "shift": (r,)}
@@ -85,7 +90,7 @@ class ClassPrior:
             require(found == shape, f"{name}: expected shape {shape}, got {found}")
         if self.factors is not None:
             found = self.factors.shape
-            fits = found[0] == c * r and len(found) == 2 and 1 <= found[1] <= FACTORS  # noqa: PLR2004
+            fits = found[0] == c * r and len(found) == 2 and 1 <= found[1] <= FACTORS
             require(fits, f"factors: expected shape ({c * r}, 1 to {FACTORS}), got {found}")
         for value, shift in self.cohorts.items():
             require(shift.shape == (r,), f"cohorts.{value}: expected shape {(r,)}")
@@ -94,16 +99,18 @@ class ClassPrior:
     def _check_ranges(self) -> None:
         for name in ("between", "shift"):
             numbers = getattr(self, name).numbers()
-            fits = 0 <= min(numbers) and max(numbers) <= LARGEST_VARIANCE
+            fits = min(numbers) >= 0 and max(numbers) <= LARGEST_VARIANCE
             require(fits, f"{name}: expected 0 to {LARGEST_VARIANCE:g}")
         frequencies = self.frequencies.numbers()
-        whole = min(frequencies) > 0 and abs(sum(frequencies) - 1) < 1e-3  # noqa: PLR2004 rounding
+        whole = min(frequencies) > 0 and abs(sum(frequencies) - 1) < 1e-3
         require(whole, "frequencies: expected numbers above 0 that sum to 1")
 
 
 @dataclass(frozen=True)
 class NumberPrior:
-    """Prior of a regressor's units: truth − answer is N(θ₀ + θ₁·z, noise), z = (answer − centre)/scale.
+    """Prior of a regressor's units: truth − answer is N(θ₀ + θ₁ · z, noise).
+
+    z is the standardised answer, (answer − centre) / scale.
 
     Attributes:
         centre: of the release's answers.
@@ -179,7 +186,10 @@ class PersonalPrior:
         require(named, "attribute: expected the name of one, since there are cohorts")
         texts = [*cohorts, self.attribute or ""]
         longest = max(map(len, texts))
-        require(longest <= 4 * NAME_CHARACTERS, f"cohorts: expected at most {4 * NAME_CHARACTERS} characters")
+        require(
+            longest <= 4 * NAME_CHARACTERS,
+            f"cohorts: expected at most {4 * NAME_CHARACTERS} characters",
+        )
 
     @property
     def kind(self) -> Literal["classes", "number"]:

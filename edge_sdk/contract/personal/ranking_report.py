@@ -17,8 +17,8 @@ from edge_sdk.contract.window import Window
 
 Policy = Literal["own", "adapted", "logged"]
 POLICIES: Final[tuple[Policy, ...]] = ("own", "adapted", "logged")
-"""``own``: the release's order. ``adapted``: what the unit's model thinks best. ``logged``: what was
-shown, exploration included."""
+"""``own``: the release's order. ``adapted``: what the unit's model thinks best. ``logged``: what
+was shown, exploration included."""
 
 LARGEST_WEIGHT: Final = 200.0
 """Weights are cut here."""

@@ -40,9 +40,9 @@ class PersonalSettings:
     fast_half_life: float = 15.0
     half_life_days: float = 180.0
     widening: float = 4.0
-    start: tuple[float, float, float] = (0.2, 0.7, 0.1)
-    rate: float = 0.7
-    share: float = 0.02
+    start: tuple[float, float, float] = (0.3, 0.65, 0.05)
+    rate: float = 0.5
+    share: float = 0.01
     largest_loss: float = 5.0
     noise: float = 0.05
     change: float = 4.5
@@ -70,5 +70,5 @@ class PersonalSettings:
         ):
             value = getattr(self, name)
             require(low <= value <= high, f"{name}: expected {low:g} to {high:g}, got {value}")
-        whole = min(self.start) >= 0 and abs(sum(self.start) - 1) < 1e-6  # noqa: PLR2004 rounding
+        whole = min(self.start) >= 0 and abs(sum(self.start) - 1) < 1e-6
         require(whole, f"start: expected weights that sum to 1, got {list(self.start)}")

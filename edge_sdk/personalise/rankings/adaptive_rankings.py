@@ -38,10 +38,10 @@ from edge_sdk.personalise.rankings.pending_lists import PLACES, PendingList, Pen
 from edge_sdk.personalise.rankings.session_model import (
     FEATURES,
     Floats,
-    Posterior,
     ScorePrior,
     SessionModel,
     SessionState,
+    TastePosterior,
     design,
     dump_state,
     load_state,
@@ -73,7 +73,7 @@ class UnitTaste:
 
     basis: bytes
     scale: float
-    posteriors: tuple[Posterior, ...]
+    posteriors: tuple[TastePosterior, ...]
 
 
 class RankingUnits:
@@ -238,7 +238,13 @@ class AdaptiveRankings:
         return list_chances(best, scores, explore, length)
 
     def _remembered(
-        self, unit: HeldUnit, items: ItemRows, scale: float, lists: ListChances, shown: int, best: Floats
+        self,
+        unit: HeldUnit,
+        items: ItemRows,
+        scale: float,
+        lists: ListChances,
+        shown: int,
+        best: Floats,
     ) -> PendingList:
         chances = ShownChances(
             float(lists.chances[lists.best]), float(lists.chances[lists.own]),

@@ -1,8 +1,8 @@
 """What clicks on a list say of its items: the cascade assumption.
 
 A user is assumed to read from the top and to stop at the last click. So of the items down to the
-last click those that were clicked on have reward 1 and the others 0; what is below was perhaps never
-seen and says nothing. A list without a click was read whole, :data:`READ` places at most. Where
+last click those that were clicked on have reward 1 and the others 0; what is below was perhaps not
+seen, and says nothing. A list without a click was read whole, :data:`READ` places at most. Where
 users jump about, items between clicks get zeros that they did not earn.
 
 Sources:

@@ -55,9 +55,7 @@ class ListChances:
         return at_most
 
 
-def list_chances(
-    best: Floats, exploring: Floats, explore: float, length: int
-) -> ListChances:
+def list_chances(best: Floats, exploring: Floats, explore: float, length: int) -> ListChances:
     """Return the lists that may be shown.
 
     Args:

@@ -132,7 +132,9 @@ def _hashed(name: str, values: Sequence[Any]) -> Floats:
     rows: dict[Any, Floats] = {None: np.zeros(FEATURES)}
     for value in values:
         if value not in rows:
-            digest = hashlib.blake2b(f"{name}\0{value}".encode(), digest_size=FEATURES // 8).digest()
+            digest = hashlib.blake2b(
+                f"{name}\0{value}".encode(), digest_size=FEATURES // 8
+            ).digest()
             signs = np.unpackbits(np.frombuffer(digest, np.uint8))
             rows[value] = (2.0 * signs - 1) / np.sqrt(FEATURES)
     return np.array([rows[value] for value in values])

@@ -2,9 +2,9 @@
 
 A list's outcome, weighted by its chance, estimates without bias how much better the adapted list
 is than the release's own. Bets against "not worse" multiply a wealth whose mean is at most 1 while
-that holds, so it ever reaches ``1 / alpha`` with chance ``alpha`` at most (Ville). The wealth never
-falls below 1 again (an e-detector), so that harm that begins late is seen as soon: then ``alpha`` is
-the rate of false alarms in ``1 / alpha`` lists instead.
+that holds, so it ever reaches ``1 / alpha`` with chance ``alpha`` at most (Ville). The wealth
+begins anew at 1 wherever it is below (an e-detector), so that harm that begins late is seen as
+soon: false alarms are then ``1 / alpha`` lists apart or more on average.
 
 Sources:
     I. Waudby-Smith, A. Ramdas, "Estimating means of bounded random variables by betting", JRSS-B

@@ -23,9 +23,9 @@ PLACES: Final = 32
 class PendingList:
     """What is needed to learn from a list once its clicks come.
 
-    ``unit`` is the store's: of one that was forgotten since, nothing is learned. ``scores`` [m] and ``features`` [m, d] are those of its first :data:`PLACES` places, in single
-    precision; ``scale`` divided the features when it was made; ``source`` is the tag of the release
-    that scored it.
+    ``unit`` is the store's: of one that was forgotten since, nothing is learned. ``scores`` [m] and
+    ``features`` [m, d] are those of its first :data:`PLACES` places, in single precision; ``scale``
+    divided the features when it was made; ``source`` is the tag of the release that scored it.
     """
 
     unit: HeldUnit

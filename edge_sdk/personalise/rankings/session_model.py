@@ -114,7 +114,7 @@ class SessionState:
 
 
 @dataclass(frozen=True)
-class Posterior:
+class TastePosterior:
     """Normal posterior of the coefficients: ``mean`` [k]; ``root`` [k, k] with root root' the
     covariance.
     """
@@ -142,7 +142,7 @@ class SessionModel:
     def __init__(self, terms: SessionTerms = SessionTerms()) -> None:
         self.terms = terms
 
-    def posteriors(self, state: SessionState, now: float) -> tuple[Posterior, ...]:
+    def posteriors(self, state: SessionState, now: float) -> tuple[TastePosterior, ...]:
         """Return the posterior of a unit's coefficients about their prior means, by width.
 
         Args:
@@ -153,7 +153,7 @@ class SessionModel:
         evidence, vector = state.evidence * kept, state.vector * kept
         return tuple(self._posterior(evidence, vector, taste) for taste in self.terms.tastes)
 
-    def priors(self, width: int) -> tuple[Posterior, ...]:
+    def priors(self, width: int) -> tuple[TastePosterior, ...]:
         """Return what is known of a unit without evidence whose items have so many features."""
         size = FIXED + width
         nothing, zeros = np.zeros((size, size)), np.zeros(size)
@@ -164,7 +164,7 @@ class SessionModel:
         left: Floats = rewards - (prior.a + prior.b * x[:, 1])
         return left
 
-    def _posterior(self, evidence: Floats, vector: Floats, taste: float) -> Posterior:
+    def _posterior(self, evidence: Floats, vector: Floats, taste: float) -> TastePosterior:
         # With a taste of 0 the coefficients of features are 0.
         size = len(vector) if taste > 0 else FIXED
         precision = evidence[:size, :size].copy()
@@ -174,7 +174,7 @@ class SessionModel:
         root, mean = np.zeros_like(evidence), np.zeros_like(vector)
         root[:size, :size] = some
         mean[:size] = some @ (some.T @ vector[:size])
-        return Posterior(mean, root)
+        return TastePosterior(mean, root)
 
     def learn(
         self, state: SessionState, x: Floats, rewards: Floats, prior: ScorePrior, now: float

@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_sdk.personalise.rankings.session_model import Floats, Posterior
+from edge_sdk.personalise.rankings.session_model import Floats, TastePosterior
 
 SHARE: Final = 0.001
 """Of the weight, spread evenly after each list: units may come to differ."""
@@ -34,15 +34,13 @@ LARGEST: Final = 3.0
 class TasteMixture:
     """Mixture of posteriors of one unit's coefficients; ``weights`` [K] sum to 1."""
 
-    parts: Sequence[Posterior]
+    parts: Sequence[TastePosterior]
     weights: Floats
 
     @property
     def mean(self) -> Floats:
         """Mean of the coefficients, [k]."""
-        total: Floats = sum(
-            w * part.mean for w, part in zip(self.weights, self.parts, strict=True)
-        )  # type: ignore[assignment]
+        total: Floats = sum(w * part.mean for w, part in zip(self.weights, self.parts, strict=True))
         return total
 
     def draws(self, random: np.random.Generator, count: int) -> Floats:
@@ -57,7 +55,7 @@ class TasteMixture:
         """Return about the standard deviation of ``x`` [n, k] times the coefficients, [n]."""
         total: Floats = sum(
             w * part.deviations(x) for w, part in zip(self.weights, self.parts, strict=True)
-        )  # type: ignore[assignment]
+        )
         return total
 
 
@@ -78,7 +76,7 @@ class TasteWeights:
         self.weights = (1 - SHARE) * weights / weights.sum() + SHARE / len(weights)
 
 
-def log_likelihood(part: Posterior, x: Floats, residuals: Floats, noise: float) -> float:
+def log_likelihood(part: TastePosterior, x: Floats, residuals: Floats, noise: float) -> float:
     """Return the log density of residuals [m] of rows ``x`` [m, k], up to a constant."""
     across = x @ part.root
     covariance = across @ across.T

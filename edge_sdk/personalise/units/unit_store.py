@@ -195,6 +195,7 @@ class UnitStore:
 
     def note(self, name: str) -> bytes | None:
         """Return what was noted under ``name`` beside the units."""
+        self._open()
         with self._saving:
             return None if self._file is None else self._file.note(name)
 

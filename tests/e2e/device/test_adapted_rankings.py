@@ -91,7 +91,8 @@ def test_a_model_that_scores_all_items_adapts_by_features_of_the_call(
     features = RANDOM.normal(size=(12, 3))
     with adapting(releases["all items"], GREEDY) as device:
         own = device.predict_ranking(X[0], unit="u")
-        assert not own.personalised and own.propensities is None
+        assert not own.personalised
+        assert own.propensities is None
         adapted = like(device, lambda i: features[i, 0] > 0, 10, x=X[0], features=features)
         assert adapted.personalised
         assert {*adapted.items[:3]} < {i for i in range(12) if features[i, 0] > 0}
@@ -148,7 +149,9 @@ def test_reports_of_a_window_hold_sums_of_units_and_nothing_else(
         service._keep = kept.extend
         now = [1_000_000.0]
         service.clock = lambda: now[0]
-        service._rankings = AdaptedRankings(TERMS, service.personalisation().store, service.clock, seed=3)
+        service._rankings = AdaptedRankings(
+            TERMS, service.personalisation().store, service.clock, seed=3
+        )
         for unit in ("a", "b"):
             ranking = device.predict_ranking(X[:10], candidates=range(10), unit=unit)
             device.feedback(ranking.id, clicks=[ranking.items[0]])
@@ -168,7 +171,8 @@ def test_a_forgotten_unit_begins_anew_and_clicks_on_its_lists_teach_nobody(
     with adapting(releases["clicks"], GREEDY) as device:
         late = like(device, lambda i: X[i, 2] > 0, 5, x=X[:20], candidates=range(20))
         service = device._service
-        assert late.personalised and service._rankings is not None
+        assert late.personalised
+        assert service._rankings is not None
         assert device.forget("u")
         device.feedback(late.id, clicks=[late.items[0]])
         again = device.predict_ranking(X[:20], candidates=range(20), unit="u")

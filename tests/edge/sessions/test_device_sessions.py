@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge_sdk import AsyncEdgeDevice, EdgeDevice
+from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.serving_terms import Reporting
@@ -24,7 +25,7 @@ from tests.clock import Clock
 from tests.edge.builders import make_release
 from tests.edge.sessions.declared import VISIT, feature, of
 from tests.forked import in_a_child
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 
 def opened(folder: Path, clock: Clock | None = None, **more: Any) -> EdgeDevice:
@@ -264,3 +265,20 @@ def test_bounds_of_a_declaration_hold_on_the_device(tmp_path: Path) -> None:
             device.session(f"user {i}").event({})
         status = device.model("demo").status()["sessions"]
         assert (status["sessions"], status["dropped"]) == (5, 995)
+
+
+def test_what_runs_beside_sees_the_same_rows(tmp_path: Path) -> None:
+    shadow = make_release(tmp_path / "s", version="2.0").folder  # of the same answers
+    told: list[ShadowReport] = []
+    with opened(tmp_path / "a", shadow=shadow, background=True) as device:
+        session = device.session("u")
+        for price in (1.0, 2.0, 3.0):
+            session.event({"price": price})
+            session.predict({"f3": 0.5})
+
+        def compared() -> bool:
+            told.extend(body for body in device.reports() if isinstance(body, ShadowReport))
+            return sum(body.compared for body in told) == 3
+
+        wait_for(compared, "the comparison")
+    assert [body.errors for body in told if body.errors] == []

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_sdk.errors import InputError
 from edge_sdk.sessions.running_features import IGNORED, RunningFeatures
@@ -14,6 +16,13 @@ from edge_sdk.sessions.session_store import SessionStore
 from tests.clock import Clock
 from tests.edge.sessions.declared import EVERY_KIND, VISIT, feature, of
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
 ALL: Any = {"item": "a", "price": 3.0, "places": 2, "paid": True}
 
 
@@ -99,3 +108,25 @@ def test_an_event_without_fields_counts_where_a_feature_sees_every_event() -> No
     store = SessionStore(VISIT, Clock())
     store.event("u", {})
     assert store.values("u")[0] == {"f0": 1, "f1": 0, "f2": 0.0}
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(st.sampled_from([*ALL, "other", ""]), ANYTHING, max_size=5) | ANYTHING)
+def test_whatever_is_told_is_taken_or_refused_and_leaves_values_that_models_take(
+    event: Any,
+) -> None:
+    store = SessionStore(EVERY_KIND, Clock())
+    store.event("u", ALL)
+    before = store.values("u")[0]
+    try:
+        store.event("u", event)
+    except InputError:
+        assert store.values("u")[0] == before
+        return
+    for each in EVERY_KIND.features:
+        value = store.values("u")[0][each.name]
+        if each.dtype == "string":
+            assert isinstance(value, str)
+        elif value is not None:
+            with np.errstate(over="raise", invalid="raise"):
+                assert np.isfinite(np.array([value]).astype(each.dtype)).all()

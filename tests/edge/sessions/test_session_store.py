@@ -287,3 +287,48 @@ def test_an_event_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     finally:
         go_on.set()
         saving.join()
+
+
+def test_a_session_that_ends_again_while_it_is_written_is_gone_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path, Clock())
+    store.event("u", {})
+    store.save()
+    store.end("u")
+    store.event("u", {})
+    kept: Any = store._kept
+    real = kept.save
+
+    def ended_meanwhile(*arguments: Any) -> bool:
+        done: bool = real(*arguments)
+        store.end("u")
+        return done
+
+    monkeypatch.setattr(kept, "save", ended_meanwhile)
+    store.save()
+    monkeypatch.setattr(kept, "save", real)
+    assert not store.lives("u")
+    store.save()
+    assert not store.lives("u")
+
+
+def test_what_the_disk_did_not_take_is_written_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock)
+    for unit in ("stays", "ends"):
+        store.event(unit, {})
+    store.save()
+    store.event("stays", {})
+    store.end("ends")
+    kept: Any = store._kept
+    real = kept.save
+    monkeypatch.setattr(kept, "save", lambda *_: False)
+    store.save()
+    assert not store.lives("ends")
+    monkeypatch.setattr(kept, "save", real)
+    store.close()
+    again = opened(tmp_path, clock)
+    assert (count(again, "stays"), again.lives("ends")) == (2, False)

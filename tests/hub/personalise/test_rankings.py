@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.plausibility import DAY
 from cloud_hub.telemetry.ranking_rows import ranking_sums
-from edge_sdk.contract.messages import Message, Upload, kind_of
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.messages import Message, Upload, kind_of
 from edge_sdk.contract.personal.ranking_report import RankingReport
 from edge_sdk.contract.window import Window
 from edge_sdk.personalise.rankings.off_policy_sums import OffPolicySums, ShownChances
-from cloud_hub.database.records import EnrolledDevice
 from tests.hub.telemetry.reporting_fleet import Simulated
 
 CHANCES = {"best": 0.9, "own": 0.05, "other": 0.05}
@@ -46,19 +46,21 @@ BETTER = {"best": 0.6, "own": 0.3, "other": 0.4}
 def test_devices_sums_become_values_with_intervals_and_a_verdict(serving: Hub) -> None:
     fleet = Simulated(serving, devices=12)
     with pytest.raises(NotFound, match="no device has reported rankings that adapt"):
-        serving.rankings.values("demo", None, days=28, now=time.time())
+        serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     for i, device in enumerate(fleet.names):
         fleet.send(device, report(BETTER, i), report(BETTER, 100 + i))
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert (found.version, found.devices, found.lists) == ("1.0", 12, 4_800)
     for policy, rate in (("own", 0.3), ("adapted", 0.6)):
         for estimate in found.policies[policy].values.values():  # type: ignore[index]
-            assert estimate.low is not None and estimate.high is not None
+            assert estimate.low is not None
+            assert estimate.high is not None
             assert estimate.low <= rate <= estimate.high
-    assert found.gain.low is not None and found.gain.low > 0
+    assert found.gain.low is not None
+    assert found.gain.low > 0
     assert found.said == "adapting helps"
     with pytest.raises(NotFound, match="demo 9.9"):
-        serving.rankings.values("demo", "9.9", days=28, now=time.time())
+        serving.personalise.rankings.values("demo", "9.9", days=28, now=time.time())
 
 
 def test_harm_is_said(serving: Hub) -> None:
@@ -66,7 +68,7 @@ def test_harm_is_said(serving: Hub) -> None:
     worse = {"best": 0.2, "own": 0.7, "other": 0.4}
     for i, device in enumerate(fleet.names):
         fleet.send(device, report(worse, i, 600))
-    found = serving.rankings.values("demo", "1.0", days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", "1.0", days=28, now=time.time())
     assert "does harm" in found.said
 
 
@@ -80,9 +82,10 @@ def test_policies_of_which_lists_had_no_chance_are_not_compared(serving: Hub) ->
     assert made is not None
     for device in fleet.names:
         fleet.send(device, made)
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert "cannot be compared" in found.said
-    assert found.gain.value is None and found.stopped == 3
+    assert found.gain.value is None
+    assert found.stopped == 3
     assert found.policies["own"].unsupported == 1.0
     assert found.policies["own"].values["importance"].value is None
     assert found.policies["adapted"].values["importance"].value == pytest.approx(1.0)
@@ -97,10 +100,11 @@ def test_a_message_counts_once_and_one_device_does_not_outweigh_all_others(servi
     sender = EnrolledDevice(fleet.names[0], ("demo",))
     for _ in range(3):
         serving.telemetry.ingest(sender, Upload((message,)))
-    found = serving.rankings.values("demo", None, days=28, now=time.time())
+    found = serving.personalise.rankings.values("demo", None, days=28, now=time.time())
     assert found.lists == 30_500
     estimate = found.policies["logged"].values["robust"]
-    assert estimate.value is not None and 0.15 < estimate.value < 0.35  # capped at ten devices
+    assert estimate.value is not None
+    assert 0.15 < estimate.value < 0.35  # capped at ten devices
 
 
 def test_more_lists_than_a_device_can_have_shown_are_refused_and_flagged(serving: Hub) -> None:

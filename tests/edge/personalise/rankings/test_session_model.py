@@ -102,7 +102,9 @@ def test_a_packed_state_is_read_back_to_single_precision(seed: int, width: int) 
     assert (again.basis, again.scale, again.items) == (BASIS, 2.5, state.items)
     assert dump_state(again) == raw
     expected = model.posteriors(state, state.at)[-1].mean
-    np.testing.assert_allclose(model.posteriors(again, again.at)[-1].mean, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        model.posteriors(again, again.at)[-1].mean, expected, rtol=1e-3, atol=1e-4
+    )
 
 
 @given(st.binary(max_size=300) | st.binary(min_size=1, max_size=3_000).map(lambda b: b"\x01" + b))
