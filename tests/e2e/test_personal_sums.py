@@ -49,6 +49,14 @@ def teach(device: EdgeDevice, people: int, first: int = 2_000) -> None:
             device.feedback(prediction.id, label=label)
 
 
+def another(personal: Personal, state: Path) -> EdgeDevice:
+    token = personal.hub.token(personal.model)
+    return EdgeDevice(
+        state, hub=personal.hub.url, token=token, model=personal.model, config=PATIENT,
+        background=False,
+    )  # fmt: skip
+
+
 def told(personal: Personal) -> list[dict[str, Any]]:
     """What the hub has of the model's devices."""
     with closing(sqlite3.connect(personal.hub.data / "hub.db")) as db:
@@ -119,13 +127,7 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
     personal: Personal, tmp_path: Path, how: str
 ) -> None:
     begin(personal)
-    devices = [
-        EdgeDevice(
-            tmp_path / f"d{i}", hub=personal.hub.url, token=personal.hub.token(personal.model),
-            model=personal.model, config=PATIENT, background=False,
-        )
-        for i in range(4)
-    ]  # fmt: skip
+    devices = [another(personal, tmp_path / f"d{i}") for i in range(4)]
     try:
         for device in devices:
             device.sync()
@@ -150,8 +152,11 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
             device.close()
 
 
-def test_by_key_units_of_one_device_are_on_both_arms(personal: Personal) -> None:
+def test_by_key_units_of_one_device_are_on_both_arms(personal: Personal, tmp_path: Path) -> None:
     begin(personal)
+    for i in range(2):  # with fewer devices there is no verdict, so it would not begin
+        with another(personal, tmp_path / f"d{i}") as device:
+            device.sync()
     words = ("experiments", "personalise", personal.model, "--without", "--by", "key")
     assert personal.run(*words) == 0
     personal.device.sync()
