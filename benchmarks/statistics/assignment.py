@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from benchmarks.statistics.fleets import SERVING, TRIED
 from benchmarks.statistics.part import Effort, Part, Row
 from cloud_hub.experiments.schedule import advance, begin
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Plan, assign, slot_of
 
@@ -30,7 +30,7 @@ SPEC: Final = ExperimentSpec("fleet", "canary", candidate=TRIED.version)
 def run(effort: Effort) -> list[Row]:
     """A million units through every step of a default canary."""
     units = [f"unit-{i}" for i in range(max(20_000, round(UNITS * effort.share)))]
-    trial = begin(SPEC, "trial", {TRIED.version: TRIED}, "assignment")
+    trial = begin(SPEC, "trial", {CANDIDATE: TRIED}, "assignment")
     before: set[int] = set()
     left, shares, step = 0, [], 0
     while True:

@@ -37,7 +37,7 @@ def candidates(spec: ExperimentSpec, units: Sequence[str], salt: str) -> NDArray
         units: their names, [U].
         salt: of the experiment.
     """
-    trial = begin(spec, "trial", {TRIED.version: TRIED}, salt)
+    trial = begin(spec, "trial", {CANDIDATE: TRIED}, salt)
     plan = Plan("fleet", 1, SERVING, trial)
     return np.array([assign(plan, unit, {}).arm == CANDIDATE for unit in units])
 

@@ -378,7 +378,7 @@ def test_stages_go_cohort_by_cohort_and_nobody_who_is_in_leaves() -> None:
     spec = replace(
         CANARY, steps=(0.1, 0.5, 1.0), stages=(StageSpec(eu), StageSpec(us, (0.2,)), StageSpec())
     )
-    running = begin(spec, "x", {"1.1": ReleaseRef("1.1", "b" * 64)}, "salt")
+    running = begin(spec, "x", {"candidate": ReleaseRef("1.1", "b" * 64)}, "salt")
     seen_: list[tuple[int, int, int, int]] = []
     stage = step = 0
     fleet = [(f"d{i}", {"region": r}) for i in range(200) for r in ("eu", "us", "asia")]
