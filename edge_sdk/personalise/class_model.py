@@ -16,8 +16,13 @@ from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
 from edge_sdk.personalise.posterior import posterior
+<<<<<<< HEAD
 from edge_sdk.personalise.strangeness import LEAST_LABELS, Strangeness
 from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
+=======
+from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
+from edge_sdk.personalise.unit_moments import Moments, class_moments
+>>>>>>> p17/A
 from edge_sdk.personalise.unit_state import UnitState
 
 Vector = NDArray[np.float32]
@@ -34,15 +39,14 @@ class Memories(NamedTuple):
     """What both memories answer: power · log p + matrix · u + offset.
 
     ``power`` [2, 1], ``matrix`` [2, C, r], ``offset`` [2, C]; ``pull`` is the weight of the slow
-    one's Gaussians in them, ``precision`` [r] a row's about its means, ``labels`` their weight.
+    one's Gaussians in them, and ``apart`` says how it differs from a new unit, once it has labels.
     """
 
     power: Vector
     matrix: Vector
     offset: Vector
-    precision: Vector
     pull: float
-    labels: float
+    apart: Apart | None
 
 
 class ClassModel:
@@ -67,7 +71,9 @@ class ClassModel:
         step = (self.space.ones @ sums[:, :, -1:])[:, 0]
         labels = float(step[0, 0])
         step /= step + np.float32(settings.warm_up + 1e-6)
-        slow = precision[0, 0].copy()
+        apart = None
+        if labels >= LEAST_LABELS:
+            apart = self._strangeness.against(precision[0, 0])
         power = 1.0 + step * np.float32(settings.power - 1.0)
         step *= np.float32(settings.pull)
         precision *= step[:, :, None]
@@ -76,7 +82,7 @@ class ClassModel:
         offset = (means @ self._halves)[:, :, 0]
         offset += step * self.space.log_frequencies
         pull = float(step[0, 0])
-        state.cache = found = Memories(power, matrix, offset, slow, pull, labels)
+        state.cache = found = Memories(power, matrix, offset, pull, apart)
         return found
 
     def correction(self, state: UnitState) -> Correction:
@@ -128,8 +134,9 @@ class ClassModel:
         own = memories.matrix @ u
         own += memories.offset
         strange = 0.0
-        if memories.labels >= LEAST_LABELS:
-            strange = self._strangeness.of(u, own[0] / memories.pull, memories.precision)
+        if memories.apart is not None:
+            best = max(own[0].tolist()) / memories.pull
+            strange = self._strangeness.of(u, best, memories.apart)
         own += memories.power * release
         logits[1:3] = own
         np.dot(np.array(state.weights, np.float32), logits[:3], out=logits[3])

@@ -68,4 +68,6 @@ class ClassSpace:
 
     def place(self, phi: Matrix) -> Matrix:
         """Return u [r] of a basis vector φ [d]."""
-        return self.projection @ phi + self.origin
+        u: Matrix = self.projection.dot(phi)
+        u += self.origin
+        return u
