@@ -16,13 +16,8 @@ from edge_sdk.personalise.correction import Correction
 from edge_sdk.personalise.experts import reweigh
 from edge_sdk.personalise.outcome import Outcome
 from edge_sdk.personalise.posterior import posterior
-<<<<<<< HEAD
-from edge_sdk.personalise.strangeness import LEAST_LABELS, Strangeness
-from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
-=======
 from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
-from edge_sdk.personalise.unit_moments import Moments, class_moments
->>>>>>> p17/A
+from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
 
 Vector = NDArray[np.float32]
