@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.personal.prior import PersonalPrior
+from edge_sdk.errors import InputError
 from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
@@ -24,6 +25,9 @@ Vector = NDArray[np.float32]
 
 _CAP = 30.0
 """Log odds against a label beyond which nothing changes; their exponentials fit into float32."""
+
+_FARTHEST = 1_000.0
+"""Of a row from the fleet's centre, in deviations of rows of one class."""
 
 PRIOR_LABELS = 5.0
 RECENT_LABELS = 50.0
@@ -54,6 +58,8 @@ class ClassModel:
         self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
         self.width = self.space.rank + 1
         self._halves = np.full((self.space.rank, 1), -0.5, np.float32)
+        # The fast memory answers alone in the end: a unit may mean by a name what no other means.
+        self._turn = np.array([[settings.power - 1.0], [-1.0]], np.float32)
         self._strangeness = Strangeness(self.space)
         self._ones = np.ones(self.space.classes, np.float32)
 
@@ -69,7 +75,7 @@ class ClassModel:
         apart = None
         if labels >= LEAST_LABELS:
             apart = self._strangeness.against(precision[0, 0])
-        power = 1.0 + step * np.float32(settings.power - 1.0)
+        power = 1.0 + step * self._turn
         step *= np.float32(settings.pull)
         precision *= step[:, :, None]
         matrix = means * precision
@@ -97,7 +103,7 @@ class ClassModel:
         self, state: UnitState, phi: Vector, scores: Sequence[float], label: int, now: float
     ) -> Outcome:
         """Take one label: judge both answers by it first, then learn from it."""
-        u = self.space.place(phi)
+        u = self._placed(phi)
         chances, right, strange = self._judge(state, u, scores, label)
         losses = self._losses(state, chances)
         state.weights = reweigh(state.weights, losses[:3], self._settings)
@@ -109,12 +115,28 @@ class ClassModel:
 
     def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
         """Return the outcome of a label, without learning it."""
-        chances, right, _ = self._judge(state, self.space.place(phi), scores, label)
+        chances, right, _ = self._judge(state, self._placed(phi), scores, label)
         return _outcome(right, self._losses(state, chances))
 
     def moments(self, state: UnitState) -> UnitMoments:
         """Return what a unit says of how units differ."""
         return class_moments(state.sums, self.space.cohort)
+
+    def _placed(self, phi: Vector) -> Vector:
+        """Return u of a row; one that is beyond all others is brought near, in its direction.
+
+        Raises:
+            InputError: it is not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            u = self.space.place(phi)
+            square = float(u.dot(u))
+        if square <= _FARTHEST**2:
+            return u
+        if not np.isfinite(phi).all():
+            raise InputError("not_finite", "expected finite numbers in the basis vector of a row")
+        direction = self.space.projection.astype(np.float64) @ phi.astype(np.float64)
+        return (direction * (_FARTHEST / np.linalg.norm(direction))).astype(np.float32)
 
     def _judge(
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int
@@ -139,7 +161,10 @@ class ClassModel:
         right = [top <= 0 for top in np.maximum.reduce(logits, axis=1).tolist()]
         np.minimum(logits, _CAP, out=logits)
         np.exp(logits, out=logits)
-        return [1.0 / total for total in (logits @ self._ones).tolist()], right, strange
+        chances = [1.0 / total for total in (logits @ self._ones).tolist()]
+        if not math.isfinite(sum(chances)):
+            raise InputError("not_finite", "expected finite probabilities of the release")
+        return chances, right, strange
 
     def _losses(self, state: UnitState, chances: list[float]) -> tuple[float, float, float, float]:
         """Return log losses where a share of labels is drawn at random: at most log(C / noise)."""

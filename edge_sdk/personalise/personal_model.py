@@ -128,9 +128,9 @@ class PersonalModel:
         """
         model = self._classes
         if model is None:
-            raise InputError("label: expected a number, since the model is a regressor")
+            raise InputError("label", "expected a number, since the model is a regressor")
         if not 0 <= label < self._count:
-            raise InputError(f"label: expected 0 to {self._count - 1}, got {label}")
+            raise InputError("label", f"expected class 0 to {self._count - 1}, got {label}")
         outcome = model.learn(state, phi, scores, label, now)
         self._count_in(state, outcome, served=served)
         return outcome
@@ -151,9 +151,11 @@ class PersonalModel:
             InputError: one of the numbers is not finite.
         """
         if self._number is None:
-            raise InputError("label: expected a class, since the model is a classifier")
+            raise InputError("label", "expected a class, since the model is a classifier")
         if not (math.isfinite(value) and math.isfinite(truth)):
-            raise InputError(f"expected finite numbers, got answer {value} and truth {truth}")
+            raise InputError(
+                "not_finite", f"expected finite numbers, got answer {value} and truth {truth}"
+            )
         outcome = self._number.learn(state, value, truth, now)
         self._count_in(state, outcome, served=served)
         return outcome
@@ -161,13 +163,13 @@ class PersonalModel:
     def judge(self, state: UnitState, phi: Vector, scores: Sequence[float], label: int) -> Outcome:
         """Return what :meth:`learn` would, without learning."""
         if self._classes is None:
-            raise InputError("label: expected a number, since the model is a regressor")
+            raise InputError("label", "expected a number, since the model is a regressor")
         return self._classes.judge(state, phi, scores, label)
 
     def judge_number(self, state: UnitState, value: float, truth: float) -> Outcome:
         """Return what :meth:`learn_number` would, without learning."""
         if self._number is None:
-            raise InputError("label: expected a class, since the model is a classifier")
+            raise InputError("label", "expected a class, since the model is a classifier")
         return self._number.judge(state, value, truth)
 
     def guard_device(self, guard: Guard, state: UnitState, outcome: Outcome) -> None:
