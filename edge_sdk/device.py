@@ -343,6 +343,10 @@ class EdgeDevice(DeviceState, DeviceCalls):
         for model in self._models:
             model.end()
         self._watch.close(deadline.left())
+        self._released()
+
+    def _released(self) -> None:
+        """Give up what belongs to the kind of the device, after all else is closed."""
 
     def __repr__(self) -> str:
         where = "offline" if self._link is None else self._link.client.url

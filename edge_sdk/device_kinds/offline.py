@@ -91,12 +91,9 @@ class OfflineDevice(EdgeDevice):
     def _unit_places(self, name: str) -> UnitPlaces:
         return UnitPlaces() if self._units is None else UnitPlaces(self._units / name, self._units)
 
-    def close(self, timeout: float = CLOSE_SECONDS) -> None:
-        """Stop the threads, and write what was learned; see :meth:`EdgeDevice.close`."""
-        super().close(timeout)
-        # Not as an attribute: this method, kept across a fork, would wake the device of the child.
-        lock = object.__getattribute__(self, "__dict__").pop("_units_lock", None)
-        if lock is not None:
+    def _released(self) -> None:
+        if (lock := self._units_lock) is not None:
+            self._units_lock = None
             lock.close()
 
     def _after_fork(self) -> None:

@@ -371,7 +371,7 @@ class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
             **({} if self._rankings is None else self._rankings.status()),
             "damaged": self.damage(),
             "lost": self._lost,
-            "personal": None if self.personal is None else self.personal.status(),
+            "personal": self._personal_status(),
         }
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.errors import InputError
 
@@ -35,6 +35,7 @@ class UnitService:
     personal: ModelPersonalisation | None
     sessions: SessionStore | None
     clock: Callable[[], float]
+    serving: Predictor | None
     _places: UnitPlaces
     _rankings: AdaptedRankings | None
     _lock: threading.RLock
@@ -143,3 +144,10 @@ class UnitService:
                 rankings = self._rankings
         rankings.use(terms)
         return rankings
+
+    def _personal_status(self) -> dict[str, Any] | None:
+        """Return what was learned of units, as plain values; ``None`` where nothing can be."""
+        if self.personal is None:
+            return None
+        serving = self.serving.personal if self.serving is not None else None
+        return self.personal.status() | ({} if serving is None else serving.status())

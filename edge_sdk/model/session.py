@@ -54,11 +54,13 @@ class BoundRow:
         place: bytes of the input buffer: write a row here, in the input's dtype, C order.
         run: runs the model from ``place`` into ``outputs``; raises what onnxruntime raises.
         outputs: output buffers by name, batch axis of one; the next run overwrites them.
+        joined: input and one output in one piece, where :meth:`Model.bind` was asked for that.
     """
 
     place: memoryview
     run: Callable[[], None]
     outputs: Outputs
+    joined: NDArray[np.float32] | None = None
 
 
 class Loaded(NamedTuple):
@@ -241,11 +243,15 @@ class Model:
         """
         self._options.terminate = True
 
-    def bind(self, outputs: Sequence[OutputSpec]) -> BoundRow | None:
+    def bind(self, outputs: Sequence[OutputSpec], behind: str | None = None) -> BoundRow | None:
         """Return bound buffers for single rows that compute ``outputs`` only.
 
         ``None`` unless the model has one input, and it and the outputs have fixed shapes of
         numbers.
+
+        Args:
+            outputs: to compute.
+            behind: output whose buffer lies right behind the input's, both float32.
 
         Raises:
             ReloadError: it was unloaded, and its file cannot be read any more.
@@ -260,9 +266,11 @@ class Model:
         session = self._loaded()
         binding = session.io_binding()
         spec = signature.inputs[0]
-        row = _buffer(spec)
-        binding.bind_input(spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data)
+        row, joined = _buffer(spec), None
         buffers = {spec.name: _buffer(spec) for spec in outputs}
+        if behind is not None:
+            row, buffers[behind], joined = _one_piece(row, buffers[behind])
+        binding.bind_input(spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data)
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
         run = bound_call(session, binding)
@@ -275,7 +283,7 @@ class Model:
             run = functools.partial(_bind_and_run, bind, run)
         if self._forest is not None and len(buffers) == 1:
             run = self._forest.bind(row, *buffers.values()).run
-        return BoundRow(row.data.cast("B"), run, buffers)
+        return BoundRow(row.data.cast("B"), run, buffers, joined)
 
 
 def _session(
@@ -355,6 +363,18 @@ def _fixed(spec: TensorSpec | OutputSpec) -> bool:
 def _buffer(spec: TensorSpec | OutputSpec) -> NDArray[Any]:
     shape = (1, *(size or 0 for size in spec.shape[1:]))
     return np.zeros(shape, dtype=spec.dtype)
+
+
+def _one_piece(
+    first: NDArray[Any], second: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+    """Return two buffers that are one piece of memory, and the whole of it."""
+    joined = np.zeros(first.size + second.size, np.float32)
+    return (
+        joined[: first.size].reshape(first.shape),
+        joined[first.size :].reshape(second.shape),
+        joined,
+    )
 
 
 def _check_names(

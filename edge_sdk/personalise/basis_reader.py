@@ -25,6 +25,7 @@ class BasisReader:
 
     Attributes:
         keeps_row: φ is the row itself.
+        behind: output that φ has behind the row, if both are float32.
 
     Args:
         basis: of a prior, that the release can give.
@@ -40,6 +41,8 @@ class BasisReader:
         self._dtype = np.dtype(signature.inputs[0].dtype)
         self.keeps_row = bool(self._features) and embedding is None
         self._size = size
+        whole = embedding is not None and embedding.dtype == self._dtype.name == "float32"
+        self.behind = self._embedding if self._features and whole else None
 
     def of(
         self,

@@ -83,7 +83,7 @@ class Correction:
             phi: basis vectors [N, d].
         """
         with np.errstate(all="ignore"):
-            moderate: NDArray[np.bool_] = np.less(np.abs(phi), 2.0**63).all(axis=1)
+            moderate = np.asarray((np.abs(phi) < 2.0**63).all(axis=1))
             phi = np.where(moderate[:, None], phi, np.float32(0))
             bounded = np.where(scores < self.floor, self.floor, scores)
             odds = bounded**self.power * np.exp((phi @ self.matrix.T).astype(float) + self.offset)

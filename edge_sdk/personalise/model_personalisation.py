@@ -121,7 +121,12 @@ class ModelPersonalisation:
         guard = self._guard(model, before)
         kind = PersonalKind(model, guard, serves=terms.mode == "on")
         units = self.store.space(basis, kind)
-        self._in_force.pop(basis, None)  # the newest is the last
+        # The newest is the last, and those that nothing asks any more are gone.
+        self._in_force = {
+            name: each
+            for name, each in self._in_force.items()
+            if name != basis and self.store.has(name)
+        }
         contributions = self._contributions(prior, terms, attributes)
         self._in_force[basis] = _InForce(kind, units, prior.generation, contributions)
         self._tell_reset(basis, prior)
@@ -195,11 +200,12 @@ class ModelPersonalisation:
         prior = model.prior
         if before is not None and before.generation == prior.generation:
             return before.kind.guard
-        return guard_from_bytes(self.store.note(_note_name(prior)), model.new_guard())
+        raw = self.store.note(_note_name(prior.basis_digest))
+        return guard_from_bytes(raw, prior.generation, model.new_guard())
 
     def _note_guards(self) -> None:
-        for each in tuple(self._in_force.values()):
-            name, raw = _note_name(each.kind.model.prior), guard_to_bytes(each.kind.guard)
+        for basis, each in tuple(self._in_force.items()):
+            name, raw = _note_name(basis), guard_to_bytes(each.kind.guard, each.generation)
             if self._noted.get(name) != raw:
                 self._noted[name] = raw
                 self.store.put_note(name, raw)
@@ -230,8 +236,8 @@ def _summaries(of: _InForce) -> Iterator[Any]:
         yield of.kind.model.summary(state)
 
 
-def _note_name(prior: PersonalPrior) -> str:
-    return f"guard {prior.basis_digest:.16} {prior.generation}"
+def _note_name(basis: str) -> str:
+    return f"guard {basis:.16}"
 
 
 def _read(raw: bytes | None) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class Pending:
         base = batch.base[row].tolist()
         return Waiting(batch.unit, batch.phi[row], base, bool(batch.personalised[row]))
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many single predictions wait, and how many of them were served corrected."""
+        waiting = [each for each in tuple(self.slots) if each is not None]
+        return len(waiting), sum(each[4] for each in waiting)
+
     def forget(self, key: bytes) -> bool:
         """Drop what waits for a unit; return whether anything did."""
         found = False

@@ -72,19 +72,19 @@ class PersonalKind:
         return outcome
 
 
-def guard_to_bytes(guard: Guard) -> bytes:
-    """Return the state of a guard."""
-    state = [guard.serving, list(guard.better), list(guard.worse), guard.pairs]
+def guard_to_bytes(guard: Guard, generation: int) -> bytes:
+    """Return the state of a guard, for one generation of a prior."""
+    state = [generation, guard.serving, list(guard.better), list(guard.worse), guard.pairs]
     return json.dumps(state).encode()
 
 
-def guard_from_bytes(raw: bytes | None, new: Guard) -> Guard:
-    """Return the guard; ``new`` where there is none, or it is damaged."""
+def guard_from_bytes(raw: bytes | None, generation: int, new: Guard) -> Guard:
+    """Return the guard; ``new`` where there is none of this generation, or it is damaged."""
     try:
-        serving, better, worse, pairs = json.loads(raw or b"")
+        of, serving, better, worse, pairs = json.loads(raw or b"")
         wealth = [float(x) for x in (*better, *worse)]
         first, second, third, fourth = wealth
-        if isinstance(serving, bool) and min(wealth) >= 0 and int(pairs) >= 0:
+        if of == generation and isinstance(serving, bool) and min(wealth) >= 0 and int(pairs) >= 0:
             return Guard(serving, (first, second), (third, fourth), int(pairs))
     except (ValueError, TypeError):
         pass

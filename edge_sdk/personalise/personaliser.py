@@ -225,6 +225,13 @@ class Personaliser:
         if kind.device_serves != served:
             self._units.refresh()
 
+    def status(self) -> dict[str, int]:
+        """Return the newest predictions for units that wait for a label, and those of them that
+        were served corrected.
+        """
+        waiting, served = self.pending.counts()
+        return {"waiting": waiting, "waiting_personalised": served}
+
     def forget(self, key: bytes) -> bool:
         """Drop the predictions that wait for a unit's labels; return whether there were any."""
         return self.pending.forget(key)

@@ -96,7 +96,7 @@ def prepare(
         return None
     if pack is not None and _ORDER != "little":
         return None
-    bound = model.bind(answers.needed)
+    bound = model.bind(answers.needed, None if personal is None else personal.behind)
     reader = _output_reader(bound.outputs, answers, monitor, settle) if bound is not None else None
     if bound is None or reader is None:
         return None

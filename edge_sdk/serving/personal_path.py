@@ -34,6 +34,7 @@ class PersonalSteps:
     """The steps from a model's or a pack's values to the answer for a unit.
 
     Attributes:
+        behind: output whose buffer is to lie behind the row's, so that φ has not to be copied.
         large: by the upper byte of a float, 1 where it is none that may be corrected; rows with
             such floats go the general way.
 
@@ -51,16 +52,21 @@ class PersonalSteps:
     ) -> None:
         self._personal, self._answers = personal, answers
         self._monitor, self._settle = monitor, settle
+        self.behind = personal.reader.behind
 
     def by_model(self, fetch: Fetch, bound: BoundRow) -> tuple[Fetch, Conclude]:
         """Return the steps for the model's bound outputs, which ``fetch`` copies."""
         answers, origin = self._answers, self._answers.model
         place = np.frombuffer(bound.place, np.float32)
-        phi = self._personal.reader.bound(place, bound.outputs)
+        joined, phi = bound.joined, self._personal.reader.bound(place, bound.outputs)
+        if joined is not None:
+            phi = lambda scores: joined  # noqa: E731
         if answers.classes and self._settle is None:
             return fetch, self._classified(phi, place, kept=self._personal.reader.keeps_row)
         if answers.classes:
             return fetch, self._settled(classifier(origin, answers.classes), phi)
+        if self._settle is None:
+            return fetch, self._measured()
         number = lambda values: Prediction.of(origin, 0, None, None, None, values[0])  # noqa: E731
         return fetch, self._settled(number, phi)
 
@@ -147,6 +153,45 @@ class PersonalSteps:
             if put is not None:
                 put((
                     number, clock(), row, label, label, None, confidence,
+                    source, degraded, perf_counter_ns() - started, groups,
+                    None if key is None else key.bucket, None, served,
+                ))  # fmt: skip
+            return prediction
+
+        return conclude
+
+    def _measured(self) -> Conclude:
+        """Return the step for the number of a regressor that asks no cloud."""
+        origin = self._answers.model
+        number_of, clock, put, key = self._monitor.recording
+        source, degraded = origin.source, origin.degraded
+        own_origin, slots = self._personal.origin(origin), self._personal.pending.slots
+        room = len(slots)
+
+        def conclude(
+            values: tuple[float, ...], row: bytes, started: int, carried: Carried
+        ) -> Prediction:
+            unit, groups = carried
+            own = value = values[0]
+            correction, served = unit.answer, None
+            if correction is not None:
+                slope, offset = correction
+                corrected = slope * own + offset
+                if isfinite(corrected):
+                    value = served = corrected
+            prediction = Prediction()
+            prediction._origin = origin if served is None else own_origin
+            prediction._number = number = number_of()
+            prediction._scores = prediction.label = prediction.confidence = None
+            prediction.value = value
+            prediction.outputs = NO_OUTPUTS
+            at = number % room
+            slots[at] = (number, unit, b"", own, served is not None)
+            if unit.gone:  # forgotten while it was answered
+                slots[at] = None
+            if put is not None:
+                put((
+                    number, clock(), row, None, None if served is None else own, own, None,
                     source, degraded, perf_counter_ns() - started, groups,
                     None if key is None else key.bucket, None, served,
                 ))  # fmt: skip

@@ -489,7 +489,7 @@ class LabelJoin:
                 by_window.setdefault(int(made.windows[at]), []).append(prediction)
         return by_window
 
-    def take_outcomes(self, start: int) -> tuple[dict[int, LabelOutcomes], int]:
+    def take(self, start: int) -> tuple[dict[int, LabelOutcomes], int]:
         """Return outcomes by window start and the count of unmatched labels since the last call;
         where there are such labels alone with the empty outcomes of the window ``start``.
         """

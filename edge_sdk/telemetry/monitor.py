@@ -300,7 +300,7 @@ class Monitor:
                 last = final and start == ended[-1]
                 bodies.extend(self._reports.window(start, self._windows.pop(start), final=last))
             if turned:
-                bodies.extend(self._reports.outcomes(*self._label_join.take_outcomes(self._current)))
+                bodies.extend(self._reports.outcomes(*self._label_join.take(self._current)))
                 bodies.extend(self.shared.take())
             return bodies
 

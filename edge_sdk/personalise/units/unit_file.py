@@ -189,8 +189,8 @@ class UnitFile:
             nonlocal removed
             removed = db.executemany("DELETE FROM unit WHERE key = ?", rows).rowcount
             self._count = max(0, self._count - removed)
-            with self._reading:  # a reader would keep the log from being emptied
-                (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            # Waits for readers, a moment each; nobody who looks something up waits for this.
+            (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise sqlite3.OperationalError("its log is in use by another program")
 

@@ -149,7 +149,8 @@ class UnitSpace(Generic[S]):
             crowded = self._bytes > self._store.memory
         if crowded:  # a feedback may wait for the disk, a prediction may not
             self._store.save()
-            self._give_up_rest()
+            if not self._store.keeps:
+                self._give_up_rest()
         return result
 
     @property

@@ -130,6 +130,10 @@ class UnitStore:
             yield from (unit for unit in page if unit.key not in self._forgetting)
             after = page[-1].key
 
+    def has(self, space: str) -> bool:
+        """Return whether a space is in use."""
+        return space in self._spaces
+
     def leave(self, units: UnitSpace[Any]) -> None:
         """Note that a user of a space has ended; with the last one its memory is free again."""
         with self.lock:

@@ -15,12 +15,14 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.aio.calls import AsyncCalls
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.serving_terms import Personalisation, Reporting
 from edge_sdk.errors import InputError, PackError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.unit_places import UnitPlaces
+from edge_sdk.local_server.server import LocalServer
 from edge_sdk.model.release import Release
 from edge_sdk.processes.answers import (
     batch_from_plain,
@@ -33,6 +35,7 @@ from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.energy import energy_use
 from tests.clock import Clock
+from tests.edge.local_server.asking import INFER, ask, row_request, tensors
 from tests.edge.personalise.unit_release import (
     another_generation,
     unit_prior,
@@ -40,7 +43,7 @@ from tests.edge.personalise.unit_release import (
     unit_rows,
 )
 from tests.forked import in_a_child
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_for
 
 UNIT = "user-42"
 
@@ -85,6 +88,7 @@ def test_a_unit_with_a_rule_of_its_own_is_answered_better_within_the_session(
         assert right > own + 0.1
         status = device.status()["personal"]
         assert (status["units"], status["generation"], status["basis"]) == (1, 1, "features")
+        assert status["waiting_personalised"] >= 200
 
 
 def test_labels_of_one_unit_change_no_other_units_answers(tmp_path: Path) -> None:
@@ -415,3 +419,40 @@ def test_the_flag_and_the_odds_travel_to_attached_processes(tmp_path: Path) -> N
         assert calls.answer({"call": "forget", "with": {"unit": UNIT}}) == {"answer": True}
         assert calls.answer({"call": "forget", "with": {"unit": UNIT}}) == {"answer": False}
         assert hasattr(AsyncCalls, "forget")
+
+
+def test_requests_of_a_unit_are_answered_as_its_own_over_http(tmp_path: Path) -> None:
+    with opened(tmp_path) as device, LocalServer(device, port=0) as server:
+        teach(device, labels=120)
+        x = unit_rows(2, 4, 2)
+        p = device.predict(x[0], unit=UNIT)
+        assert p.personalised
+        request = row_request(x[0].tolist(), parameters={"unit": UNIT})
+        status, answer, _ = ask(server, INFER, request)
+        assert (status, answer["parameters"]["personalised"]) == (200, True)
+        assert p.probabilities is not None
+        assert tensors(answer)["probabilities"] == pytest.approx(p.probabilities.tolist(), rel=1e-5)
+        several = row_request(x.ravel().tolist(), (2, 4), parameters={"unit": UNIT})
+        status, answer, _ = ask(server, INFER, several)
+        assert (status, answer["parameters"]["personalised"]) == (200, [True, True])
+        _, answer, _ = ask(server, INFER, row_request(x[0].tolist()))
+        assert "personalised" not in answer["parameters"]
+        assert device.forget(UNIT)
+
+
+def test_a_shadow_is_compared_with_the_releases_own_answers(tmp_path: Path) -> None:
+    twin = unit_release(tmp_path / "twin", version="2.0")
+    config = DeviceConfig(shadow_share=1.0)
+    with opened(tmp_path, shadow=twin.folder, config=config) as device:
+        teach(device, labels=120)
+        served = [device.predict(row, unit=UNIT) for row in unit_rows(100, 4, 5)]
+        own = [device.predict(row).label for row in unit_rows(100, 4, 5)]
+        assert [p.label for p in served] != own
+        device._models.fold()
+        device._service.serving.monitor.fold()  # type: ignore[union-attr]
+        shadow = device._service.running
+        assert shadow is not None
+        wait_for(lambda: shadow._counts.compared >= 300, "the shadow")  # type: ignore[attr-defined]
+        (report,) = [b for b in device.reports() if isinstance(b, ShadowReport)]
+        assert (report.compared >= 300, report.disagreements) == (True, 0)
+        assert report.labelled.candidate_only + report.labelled.incumbent_only == 0

@@ -167,7 +167,7 @@ def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
         join(pending.find("1"), 1)
         with pytest.raises(InputError, match="prediction 1: has its .* already"):
             join(pending.find("1"), 1)
-    outcomes, _ = pending.take_outcomes(0)
+    outcomes, _ = pending.take(0)
     assert (outcomes[0].labelled, outcomes[0].rewards) == (1, 1)
 
 
