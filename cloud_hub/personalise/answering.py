@@ -55,8 +55,8 @@ def basis_for(manifest: Manifest) -> Basis:
     bases = bases_of(manifest)
     if not bases:
         raise Invalid(
-            f"{manifest.model} {manifest.version}: cannot be personalised; expected a model of rows "
-            "one by one that answers with a class and its probabilities, or with a number"
+            f"{manifest.model} {manifest.version}: cannot be personalised; expected a model of "
+            "rows one by one that answers with a class and its probabilities, or with a number"
         )
     return bases[0]
 

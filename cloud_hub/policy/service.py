@@ -12,6 +12,7 @@ from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.policy.schema.parse import Change, changes, parse_policy
 from cloud_hub.policy.schema.sections import Policy, TrainPolicy
 from cloud_hub.text.spelling import did_you_mean, listed
+from edge_sdk.personalise.basis import bases_of
 
 if TYPE_CHECKING:
     from cloud_hub.database.documents import Document
@@ -70,7 +71,7 @@ class Policies:
         serves = self._plans.current(model) is not None
         problem = self._problem(after) if check else ""
         possible = [self._new_here(model), _relative(after), self._unscored(model, after)]
-        possible += [self._textual(model, after), problem]
+        possible += [self._textual(model, after), self._impersonal(model, after), problem]
         warnings = tuple(text for text in possible if text)
         return PolicyPlan(model, differences, digest(current), sent and serves, warnings)
 
@@ -141,6 +142,18 @@ class Policies:
         return (
             f"train: {model} has texts ({', '.join(texts[:5])}), and retraining from shared rows "
             "is for models with numeric columns; encode texts before the model"
+        )
+
+    def _impersonal(self, model: str, policy: Policy) -> str:
+        """Warn that units change nothing of what serves, but for rankings."""
+        serving = self._plans.current(model)
+        if serving is None or policy.personalise.terms is None:
+            return ""
+        if bases_of(self._registry.release(model, serving.serving.version).manifest):
+            return ""
+        return (
+            f"personalise: {model} answers with neither a class and its probabilities nor a "
+            "number, one row at a time, so no prior can be fitted; only rankings adapt to a unit"
         )
 
     def _new_here(self, model: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from cloud_hub.personalise.service import BEGINS_ANEW, KEEP, FitRequest
 from cloud_hub.personalise.store import PriorRecord
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.plan import Plan
+from edge_sdk.model.release import write_release
 from tests.edge.builders import make_release
 from tests.hub.personalise.people import rows_file, rows_of, table
 
@@ -209,3 +211,29 @@ def test_a_hub_without_the_releases_key_refuses_before_it_fits(adapting: Hub) ->
     (adapting.settings.data / "keys" / "releases.pem").unlink()
     with pytest.raises(HubFault, match="releases"):
         fitted(adapting)
+
+
+def test_more_cohorts_than_a_prior_takes_are_refused_in_words(serving: Hub) -> None:
+    serving.policies.apply("demo", "personalise: {mode: on, cohort: town}", actor="test")
+    towns = pa.array([f"town {i}" for i in range(200)])
+    rows = table(200, 3).append_column("town", pa.array(np.repeat(towns, 3)))
+    with pytest.raises(Invalid, match="cohorts: expected at most"):
+        serving.personalise.fit(
+            "demo", None, io.BytesIO(parquet_bytes(rows)), BY_PERSON, actor="test"
+        )
+
+
+def test_a_model_that_no_prior_can_be_fitted_for_is_told_when_its_policy_is_planned(
+    serving: Hub, tmp_path: Path
+) -> None:
+    on = "personalise: {mode: on}"
+    assert not serving.policies.plan("demo", on).warnings
+    release = make_release(tmp_path / "b", version="1.1")
+    signature = release.manifest.signature
+    alone = replace(release.manifest, signature=replace(signature, batched=False), version="2.0")
+    files = {name: release.folder / name for name in release.manifest.files}
+    other = write_release(tmp_path / "c", alone, files)
+    serving.registry.publish(other, actor="test", override="test")
+    serving.plans.promote("demo", "2.0", actor="test", reason="other")
+    (warning,) = serving.policies.plan("demo", on).warnings
+    assert "only rankings adapt to a unit" in warning
