@@ -29,8 +29,9 @@ from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
-from cloud_hub.personalise import evidence_routes, ranking_routes
+from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
+from cloud_hub.personalise.learned import evidence_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes

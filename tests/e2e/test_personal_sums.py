@@ -14,7 +14,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
-from tests.e2e.test_personal_priors import Personal
+from tests.e2e.test_personal_priors import STRANGER, Personal
 from tests.hub.personalise.people import rows_of
 from tests.servers import HubProcess
 from tests.waiting import wait_for
@@ -49,6 +49,14 @@ def teach(device: EdgeDevice, people: int, first: int = 2_000) -> None:
             device.feedback(prediction.id, label=label)
 
 
+def another(personal: Personal, state: Path) -> EdgeDevice:
+    token = personal.hub.token(personal.model)
+    return EdgeDevice(
+        state, hub=personal.hub.url, token=token, model=personal.model, config=PATIENT,
+        background=False,
+    )  # fmt: skip
+
+
 def told(personal: Personal) -> list[dict[str, Any]]:
     """What the hub has of the model's devices."""
     with closing(sqlite3.connect(personal.hub.data / "hub.db")) as db:
@@ -68,6 +76,9 @@ def test_a_device_with_enough_units_tells_their_sums_once_and_no_name(personal: 
     assert "person" not in str(body).replace("personal", "")
     found = personal.hub.admin.get(f"models/{personal.model}/personalise/evidence")
     assert (found["voices"], found["needed"]) == (1, 20)
+    page = personal.folder / "evidence.html"
+    assert personal.run("personalise", "evidence", personal.model, "--html", page) == 0
+    assert "1 of 20 devices have reported" in page.read_text()
     personal.device.close()
     personal.device = personal.opened()
     teach(personal.device, 20, first=3_000)
@@ -116,13 +127,7 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
     personal: Personal, tmp_path: Path, how: str
 ) -> None:
     begin(personal)
-    devices = [
-        EdgeDevice(
-            tmp_path / f"d{i}", hub=personal.hub.url, token=personal.hub.token(personal.model),
-            model=personal.model, config=PATIENT, background=False,
-        )
-        for i in range(4)
-    ]  # fmt: skip
+    devices = [another(personal, tmp_path / f"d{i}") for i in range(4)]
     try:
         for device in devices:
             device.sync()
@@ -131,7 +136,7 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
         served = set()
         for device in devices:
             device.sync()
-            x, y = rows_of(7_000, 40)
+            x, y = rows_of(STRANGER, 60)
             for row, label in zip(x, y.tolist(), strict=True):
                 prediction = device.predict(row, unit="somebody")
                 device.feedback(prediction.id, label=label)
@@ -145,3 +150,26 @@ def test_devices_of_both_arms_serve_one_release_with_the_prior_and_without(
     finally:
         for device in devices:
             device.close()
+
+
+def test_by_key_units_of_one_device_are_on_both_arms(personal: Personal, tmp_path: Path) -> None:
+    begin(personal)
+    for i in range(2):  # with fewer devices there is no verdict, so it would not begin
+        with another(personal, tmp_path / f"d{i}") as device:
+            device.sync()
+    words = ("experiments", "personalise", personal.model, "--without", "--by", "key")
+    assert personal.run(*words) == 0
+    personal.device.sync()
+    personal.device.sync()
+    shown = {}
+    for person in range(2_000, 2_012):
+        x, y = rows_of(person, LABELS)
+        for row, label in zip(x, y.tolist(), strict=True):
+            prediction = personal.device.predict(row, unit=f"person {person}")
+            personal.device.feedback(prediction.id, label=label)
+            assert prediction.version == "1.0"
+        shown[person] = prediction.personalised
+    assert set(shown.values()) == {True, False}
+    for person, before in shown.items():  # a unit stays on its arm
+        row = rows_of(person, 1)[0][0]
+        assert personal.device.predict(row, unit=f"person {person}").personalised == before

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result
 
+HtmlFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write it as a page to this file.")
+]
 
-def evidence(hub: HubAddress, model: types.Model) -> Result:
+
+def evidence(hub: HubAddress, model: types.Model, html: HtmlFile = None) -> Result:
     """Show what devices said of personalisation: units, outcomes, whether it helps."""
-    found = hub.client().get(f"models/{model}/personalise/evidence")
-    return Result(found, evidence_text)
+    path = f"models/{model}/personalise/evidence"
+    if html is None:
+        return Result(hub.client().get(path), evidence_text)
+    html.write_text(hub.client().text(f"{path}.html"), encoding="utf-8")
+    return Result({"wrote": str(html)}, lambda done: f"wrote {done['wrote']}")
 
 
 def evidence_text(found: Any) -> str:

@@ -138,6 +138,18 @@ def test_an_experiment_on_personalisation_says_nothing_against_the_version(hub: 
     assert not preview.changes
 
 
+def test_how_long_it_takes_is_forecast_from_what_was_served_lately(hub: Hub) -> None:
+    devices = fleet(hub, 20)
+    long_ago(hub)
+    for device in devices:
+        device.sync()
+        served(device, time.time() - 7_200, 100, 0.8, 0.9)
+    forecast = hub.experiments.preparation.plan(spec_of(), time.time())
+    (outcome,) = forecast.outcomes
+    assert "without personalisation" in forecast.summary
+    assert outcome.mean == pytest.approx(0.9, abs=0.01)
+
+
 REFUSED = {
     "an outcome of the model's own answers": (
         {"outcomes": (Outcome("accuracy", "accuracy"),)}, "whose own answers are alike",

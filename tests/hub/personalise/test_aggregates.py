@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_hub.personalise.aggregates import UNITS_COUNTED, Robust, learned, voices_of
-from cloud_hub.personalise.next_generation import LARGEST_STEP, next_prior
+from cloud_hub.personalise.learned.aggregates import UNITS_COUNTED, Robust, learned, voices_of
+from cloud_hub.personalise.learned.next_generation import LARGEST_STEP, next_prior
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.personal.report import VECTORS, PersonalReport
 from edge_sdk.personalise.unit_moments import UnitSummary
@@ -175,6 +175,7 @@ def test_many_devices_with_noise_say_what_those_without_would() -> None:
     found = said(reports)
     assert found.noisy
     assert found.gain.helps is True
+    assert found.gain.mean == pytest.approx(0.2, rel=0.35)
     assert found.cross.value[0] == pytest.approx(2.0 / 2.25, rel=0.35)
 
 

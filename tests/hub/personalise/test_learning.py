@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from cloud_hub.cli.data.personal_evidence import evidence_text
+from cloud_hub.database.documents import as_document
 from cloud_hub.database.records import EnrolledDevice
-from cloud_hub.errors import HubFault
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.hub import Hub
-from cloud_hub.personalise.learning import LEAST_VOICES
+from cloud_hub.personalise.learned.evidence_page import to_html
+from cloud_hub.personalise.learned.learning import LEAST_VOICES
 from cloud_hub.telemetry.personal_reports import personal_reports
 from cloud_hub.telemetry.retention import clean
 from edge_sdk.contract.codec import to_plain
@@ -220,10 +222,30 @@ def test_a_prior_whose_file_is_damaged_is_told_and_stops_no_other_model(hub: Hub
     record = hub.personalise.store.newest("demo")
     assert record is not None
     next(hub.settings.data.rglob(f"*{record.sha256}")).write_bytes(b"nonsense")
-    with pytest.raises(HubFault, match="demo.*cannot be read"):
+    with pytest.raises(ExceptionGroup, match="demo.*cannot be read"):
         hub.learning.tick(time.time())
     assert prior_count(hub) == 1
 
 
 def prior_count(hub: Hub) -> int:
     return len(hub.personalise.store.records("demo"))
+
+
+def test_what_devices_said_is_shown_as_lines_and_as_a_page(hub: Hub) -> None:
+    everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
+    evidence = hub.learning.evidence("demo")
+    assert evidence is not None
+    assert "personalising helps: labels right +" in evidence.said
+    text, page = evidence_text(as_document(evidence)), to_html(evidence)
+    for shown in ("20 devices", "units gained", "log loss"):
+        assert shown in text
+    assert "units that gained" in page
+    assert f"{evidence.off:.2%}" in page
+
+
+def test_before_devices_said_anything_the_page_says_how_many_are_needed(hub: Hub) -> None:
+    evidence = hub.learning.evidence("demo")
+    assert evidence is not None
+    few = "0 of 20 devices have reported their sums"
+    assert few in evidence_text(as_document(evidence))
+    assert few in to_html(evidence)

@@ -205,7 +205,10 @@ def learned(voices: Sequence[Voice], salt: str) -> Learned | None:
     """
     groups = _groups(voices, salt)
     noisy = bool(voices) and voices[0].reports[0].epsilon is not None
-    if not groups or (noisy and _hidden(_median(groups, _units))):
+    if not groups:
+        return None
+    units = _median(groups, _units)
+    if noisy and _hidden(units):
         return None
 
     def mean(name: str, crossed: bool = False) -> Robust:
@@ -213,7 +216,8 @@ def learned(voices: Sequence[Voice], salt: str) -> Learned | None:
 
     signs = mean("better").value
     return Learned(
-        len(voices), sum(voice.units for voice in voices), noisy, _gain(voices, noisy),
+        len(voices), sum(voice.units for voice in voices), noisy,
+        _gain(voices, float(units.value[0]) if noisy else None),
         mean("both").value, float(mean("served").value[0]),
         float(mean("off").value[0]), mean("model_loss").value,
         float(signs[0]), float(signs[1]), mean("shift"), mean("squares"), mean("cross", True),
@@ -272,12 +276,16 @@ def _median(
     return Robust(means[middle], means[middle - 1], means[middle + 1])
 
 
-def _gain(voices: Sequence[Voice], noisy: bool) -> PersonalGain:
-    """The mean gain over voices, of which each counts once."""
+def _gain(voices: Sequence[Voice], units: float | None) -> PersonalGain:
+    """The mean gain over voices, of which each counts once.
+
+    Args:
+        voices: that reported.
+        units: of a voice, where noise hides how many each has; ``None`` without noise.
+    """
     shares = np.array([voice.total(_block_of("both")) for voice in voices])
     gains = shares[:, 2] - shares[:, 1]
-    if not noisy:
-        gains = gains / np.array([voice.units for voice in voices])
+    gains = gains / (np.array([voice.units for voice in voices]) if units is None else units)
     order = np.sort(gains)
     low, high = _interval(order)
     return PersonalGain(

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.personalise.aggregates import Learned
+from cloud_hub.personalise.learned.aggregates import Learned
 from edge_sdk.contract.personal.floats import Floats
 from edge_sdk.contract.personal.prior import LARGEST_VARIANCE, PersonalPrior
 from edge_sdk.contract.personal.report import WITHIN

@@ -11,8 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.personalise.aggregates import ALPHA, OUTCOMES, Learned, by_cohort, learned, voices_of
-from cloud_hub.personalise.next_generation import Step, next_prior
+from cloud_hub.personalise.learned.aggregates import (
+    ALPHA,
+    OUTCOMES,
+    Learned,
+    by_cohort,
+    learned,
+    voices_of,
+)
+from cloud_hub.personalise.learned.next_generation import Step, next_prior
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.telemetry.personal_reports import StoredReport, arrivals_of, reports_of
 
