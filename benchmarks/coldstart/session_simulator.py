@@ -60,14 +60,16 @@ class World:
 
     def scores(self, items: Ints) -> Floats:
         """Scores of the fleet's model: the average user's chance of a click."""
-        return chance(LEVEL + self.items[items] @ self.common)
+        log_odds: Floats = LEVEL + self.items[items] @ self.common
+        return chance(log_odds)
 
     def tastes(self, random: np.random.Generator) -> Floats:
         """Tastes of one user, [STEPS, d]."""
         first, second = random.standard_normal((2, FEATURES)) * self.own
         walk = np.cumsum(random.standard_normal((STEPS, FEATURES)) * 0.05 * self.own, axis=0)
         late = (np.arange(STEPS) >= STEPS // 2) & self.turns
-        return self.common + np.where(late[:, None], second, first) + walk
+        tastes: Floats = self.common + np.where(late[:, None], second, first) + walk
+        return tastes
 
 
 def value(chances: Floats) -> float:

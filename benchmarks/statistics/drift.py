@@ -14,7 +14,7 @@ from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator,
 from cloud_hub.statistics.detectors.distances import psi
 from cloud_hub.statistics.detectors.drift import FDR, fleet_drift
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, homogeneity, p_value
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 from cloud_hub.statistics.samples import Floats
 
 FEATURES: Final = 50

@@ -14,7 +14,7 @@ from cloud_hub.monitoring.figures import ChangedCohort, ChangedDevice, DevicesFi
 from cloud_hub.monitoring.findings import Finding, FleetWindow
 from cloud_hub.statistics.detectors.contrasts import Readings, matters, names, readings
 from cloud_hub.statistics.detectors.scan import LEAST, Changes, cohort_changes, device_changes
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 
 if TYPE_CHECKING:
     from edge_sdk.contract.profile import FeatureProfile

@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 from cloud_hub.statistics.samples import Contrast, Floats
 from cloud_hub.statistics.sequential import always_valid_p, log_e_value
 

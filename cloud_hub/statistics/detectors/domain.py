@@ -19,7 +19,7 @@ import numpy as np
 from cloud_hub.statistics.detectors.distances import Counts, jensen_shannon
 from cloud_hub.statistics.detectors.rates import Occurrences, rise_p
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
 
 RISE: Final = 0.02

@@ -29,7 +29,7 @@ from cloud_hub.statistics.detectors.two_samples import (
     pooled_p,
     standardised,
 )
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 
 FDR: Final = 0.05
 """False discovery rate over the features of a model."""

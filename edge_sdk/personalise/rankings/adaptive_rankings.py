@@ -140,11 +140,30 @@ class AdaptedList:
 
 @dataclass
 class _Release:
-    """Sums and watch of one release; ``window`` gives its report window."""
+    """Sums and watch of one release; ``window`` gives its report window.
+
+    ``foretold`` and ``rewarded`` are sums over lists of the expected chance of a click and of the
+    reward: their quotient brings expectations to the scale of the application's rewards.
+    """
 
     window: Callable[[int], Window]
     sums: OffPolicySums = field(default_factory=OffPolicySums)
     watch: HarmWatch = field(default_factory=HarmWatch)
+    foretold: float = 1.0
+    rewarded: float = 1.0
+
+    def weighed(self, lists: ListChances, shown: int, best: Floats) -> ShownChances:
+        """Return what is needed to weigh the outcome of the list that is shown."""
+        scale = self.rewarded / self.foretold
+        value, best_value, own_value = (
+            min(1.0, scale * _any_click(best[lists.orders[i]]))
+            for i in (shown, lists.best, lists.own)
+        )
+        best_chance, own_chance = (float(lists.chances[i]) for i in (lists.best, lists.own))
+        return ShownChances(
+            best_chance, own_chance, shown == lists.best, shown == lists.own,
+            value, best_value, own_value,
+        )  # fmt: skip
 
 
 class AdaptiveRankings:
@@ -195,7 +214,9 @@ class AdaptiveRankings:
             shown = lists.choose(self._random)
             release.sums.shown += 1
             order = lists.orders[shown]
-            self._pending.put(name, self._remembered(held, items, scale, lists, shown, best))
+            chances = release.weighed(lists, shown, best)
+            clickable = _any_click(best[order])
+            self._pending.put(name, _remembered(held, items, scale, order, chances, clickable))
         personalised = taste and self.adapts and not release.watch.stopped
         return AdaptedList(order, lists.propensities(shown), personalised)
 
@@ -237,27 +258,6 @@ class AdaptiveRankings:
         scores = exploring_scores(method, posterior, x, best, self._random)
         return list_chances(best, scores, explore, length)
 
-    def _remembered(
-        self,
-        unit: HeldUnit,
-        items: ItemRows,
-        scale: float,
-        lists: ListChances,
-        shown: int,
-        best: Floats,
-    ) -> PendingList:
-        chances = ShownChances(
-            float(lists.chances[lists.best]), float(lists.chances[lists.own]),
-            shown == lists.best, shown == lists.own,
-            *(_any_click(best[lists.orders[i]]) for i in (shown, lists.best, lists.own)),
-        )  # fmt: skip
-        first = lists.orders[shown][:PLACES]
-        return PendingList(
-            unit, items.source, items.basis, scale, items.prior,
-            items.scores[first].astype(np.float32), items.features[first].astype(np.float32),
-            chances, lists.orders.shape[1],
-        )  # fmt: skip
-
     def outcome(self, name: str, clicked: Collection[int] | None, reward: float | None) -> None:
         """Learn of the outcome of a list; one that is unknown or forgotten teaches nothing.
 
@@ -287,8 +287,11 @@ class AdaptiveRankings:
     def _count(self, pending: PendingList, reward: float) -> None:
         release = self._releases.get(pending.source)
         if release is not None:
+            inside = min(max(reward, 0.0), 1.0)
             release.sums.add(self._hash(pending.unit.name), pending.chances, reward)
-            release.watch.add(pending.chances, min(max(reward, 0.0), 1.0))
+            release.watch.add(pending.chances, inside)
+            release.foretold += pending.clickable
+            release.rewarded += inside
 
     def _learn(self, pending: PendingList, rewards: Floats) -> None:
         features = pending.features[: len(rewards)].astype(np.float64)
@@ -338,6 +341,23 @@ class AdaptiveRankings:
 
     def _hash(self, unit: str) -> bytes:
         return hashlib.blake2b(unit.encode(), key=self._secret, digest_size=16).digest()
+
+
+def _remembered(
+    unit: HeldUnit,
+    items: ItemRows,
+    scale: float,
+    order: Order,
+    chances: ShownChances,
+    clickable: float,
+) -> PendingList:
+    """What is needed of a list once its clicks come."""
+    first = order[:PLACES]
+    scores, features = items.scores[first], items.features[first]
+    return PendingList(
+        unit, items.source, items.basis, scale, items.prior, scores.astype(np.float32),
+        features.astype(np.float32), chances, clickable, len(order),
+    )  # fmt: skip
 
 
 def _item_rewards(

@@ -25,7 +25,8 @@ class PendingList:
 
     ``unit`` is the store's: of one that was forgotten since, nothing is learned. ``scores`` [m] and
     ``features`` [m, d] are those of its first :data:`PLACES` places, in single precision; ``scale``
-    divided the features when it was made; ``source`` is the tag of the release that scored it.
+    divided the features when it was made; ``source`` is the tag of the release that scored it,
+    ``clickable`` the expected chance of a click on it.
     """
 
     unit: HeldUnit
@@ -36,6 +37,7 @@ class PendingList:
     scores: Floats
     features: Floats
     chances: ShownChances
+    clickable: float
     length: int
     learnt: bool = False
     counted: bool = False

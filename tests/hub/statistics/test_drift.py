@@ -18,7 +18,7 @@ from cloud_hub.statistics.detectors.distances import (
 )
 from cloud_hub.statistics.detectors.drift import fleet_drift, model_drift
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, independent, p_value
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 
 RANDOM = np.random.default_rng
 INNER = norm.ppf(np.linspace(0, 1, 33)[1:-1])

@@ -8,7 +8,7 @@ import pytest
 from cloud_hub.statistics.detectors.contrasts import Readings, matters, names, readings
 from cloud_hub.statistics.detectors.dependence import WINDOWS
 from cloud_hub.statistics.detectors.scan import cohort_changes, device_changes, steadied
-from cloud_hub.statistics.false_discovery import discoveries
+from cloud_hub.statistics.multiple import discoveries
 
 RANDOM = np.random.default_rng
 EVEN = np.array([100.0] * 10 + [0, 0])
