@@ -1,5 +1,5 @@
-"""Features, for administrators: sets are declared, filled, joined, exported and compared, and tables
-given to a model by hand.
+"""Features, for administrators: sets are declared, filled, joined, exported and compared; tables
+are given to a model by hand.
 """
 
 from __future__ import annotations
