@@ -145,9 +145,9 @@ def _resident() -> int:
 
 STUDY: Final = Study(
     "Cost",
-    "One process, one thread of onnxruntime. Both kinds of calls take turns, 31 rounds on the unit's "
-    "own rows, which go round; a figure is the median over the rounds of a round's median, *more* that of the "
-    "difference within a round. Labels are given after 200 predictions each. The growth is that of "
-    "the process's resident memory.",
+    "One process, one thread of onnxruntime. Both kinds of calls take turns, 31 rounds on the "
+    "unit's own rows, which go round; a figure is the median over the rounds of a round's median, "
+    "*more* that of the difference within a round. Labels are given after 200 predictions each. "
+    "The growth is that of the process's resident memory.",
     measure,
 )
