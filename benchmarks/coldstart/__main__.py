@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="coldstart-") as folder:
         work = Work(Path(folder), arguments.seed, arguments.quick, arguments.peers)
-        done = {name: _finished(name, every[name], work) for name in arguments.only or every}
-    if arguments.quick and arguments.out is None:
-        print("\n\n".join(table(list(each.result.rows)) for each in done.values()))
-        return 0
-    _write(arguments.out or HERE, every, done)
+        for name in arguments.only or every:
+            done = _finished(name, every[name], work)
+            if not arguments.quick or arguments.out is not None:
+                # At once: a campaign that is broken off keeps what it has measured.
+                _write(arguments.out or HERE, every, name, done)
     return 0
 
 
@@ -78,17 +78,17 @@ def _finished(name: str, study: Study, work: Work) -> Finished:
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
     result = study.measure(work)
-    print(table(list(result.rows)), file=sys.stderr, flush=True)
+    print(table(list(result.rows)), flush=True)
     return Finished(result, time.perf_counter() - began, work.seed)
 
 
-def _write(folder: Path, every: dict[str, Study], done: dict[str, Finished]) -> None:
+def _write(folder: Path, every: dict[str, Study], name: str, done: Finished) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "COLD_START.md"
-    save(path, page(every, done, path.read_text() if path.exists() else "").encode())
-    for each in done.values():
-        for name, picture in each.result.pictures.items():
-            save(folder / name, picture.encode())
+    before = path.read_text() if path.exists() else ""
+    save(path, page(every, {name: done}, before).encode())
+    for file, picture in done.result.pictures.items():
+        save(folder / file, picture.encode())
     print(f"wrote {path}", file=sys.stderr)
 
 

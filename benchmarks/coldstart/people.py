@@ -19,6 +19,9 @@ from examples.digits.data import Digits, Pixels, split
 from examples.digits.writers import written
 
 WRITERS: Final = 36
+SHUFFLED: Final = 5
+"""Fleets of the watch whose owners are shuffled."""
+
 TOLD_APART: Final = 12
 """Writers that are held out at once."""
 
@@ -122,7 +125,11 @@ def alike(work: Work) -> list[People]:
     watch = people(work)
     order = random.permutation(len(watch.y))
     shuffled = replace(
-        watch, name="watch, owners shuffled", person=watch.person[order], unit=watch.unit[order]
+        watch,
+        name="watch, owners shuffled",
+        person=watch.person[order],
+        unit=watch.unit[order],
+        held_out=watch.held_out[:SHUFFLED],
     )
     return [dealt, shuffled]
 

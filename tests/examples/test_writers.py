@@ -1,4 +1,4 @@
-"""Writers of digits are the same for the same seed; an unusual hand is one that a model misreads."""
+"""Writers are the same for the same seed; an unusual hand is one that a model misreads."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -98,4 +99,4 @@ def _session(device: EdgeDevice, unit: str, teach: Digits, test: Digits) -> Sequ
 
 def _right(device: EdgeDevice, unit: str | None, rows: Digits) -> float:
     labels = [device.predict(x, unit=unit).label for x in rows.X]
-    return float((labels == rows.y).mean())
+    return float(np.mean(np.array(labels) == rows.y))
