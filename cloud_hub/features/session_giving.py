@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from cloud_hub.errors import Conflict
 from cloud_hub.registry.per_model import for_each
 from edge_sdk.contract.dtypes import STRING
 
@@ -52,7 +53,13 @@ class SessionGiving:
             return
         now = self.declared(model)
         reason = "no session features" if now is None else f"session features {now.ref}"
-        self._plans.change(model, lambda plan: plan, actor="hub", reason=reason)
+        try:
+            self._plans.change(model, lambda plan: plan, actor="hub", reason=reason)
+        except Conflict:
+            # Another plan came at this moment, perhaps by the loop's own tick: either it declares
+            # the same, or the next tick gives it. The declaration is stored, so nothing failed.
+            log.info("%s: the plan changed meanwhile; %s with the next one", model, reason)
+            return
         log.info("%s: %s", model, reason)
 
     def tick(self) -> None:

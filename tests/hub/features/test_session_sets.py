@@ -69,6 +69,20 @@ def test_a_hub_that_was_killed_before_the_plan_gives_it_at_its_next_tick(serving
     assert planned(serving) is None
 
 
+def test_a_plan_that_comes_at_the_same_moment_is_no_failure(
+    serving: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed_meanwhile(*_: object, **__: object) -> None:
+        raise Conflict("demo: the plan changed meanwhile, try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serving.plans, "change", changed_meanwhile)
+        assert serving.feature_sets.apply(TEXT, actor="test").ref == "visit@1"
+    assert planned(serving) is None
+    serving.feature_sets.tick(0.0)
+    assert planned(serving) is not None
+
+
 def test_a_set_of_sessions_has_no_rows(serving: Hub) -> None:
     sets = serving.feature_sets
     sets.apply(TEXT, actor="test")
