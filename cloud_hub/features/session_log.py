@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
 from cloud_hub.features.intake import ARROW, entities_of
-from cloud_hub.features.joining import JoinedRows, SetCoverage
 from cloud_hub.features.moments import MICRO, micros_of
+from cloud_hub.features.point_in_time import JoinedRows, SetCoverage
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import RANGES
 from edge_sdk.errors import InputError
