@@ -33,6 +33,14 @@ PRIOR_LABELS = 5.0
 RECENT_LABELS = 50.0
 """Labels over which a unit's share of wrong ones is averaged."""
 
+_FORGOTTEN = 1e-12
+"""Weight of a class's labels below which they are dropped. Halved on and on it would come to rest
+at a number so small (subnormal) that processors take many times as long for it.
+"""
+
+_EVERY = 64
+"""Labels between two such looks."""
+
 
 class Memories(NamedTuple):
     """What release, slow and fast memory and their pool answer: mix · (log p, own), where
@@ -208,6 +216,8 @@ class ClassModel:
     def _remember(self, state: UnitState, u: Vector, label: int, trust: float) -> None:
         sums = state.sums
         sums *= self._keep
+        if state.labels % _EVERY == 0:
+            sums[sums[:, :, -1] < _FORGOTTEN] = 0.0
         step = self._step
         np.subtract(u, self.space.base[label], step[:-1])
         slow, fast = sums[0, label], sums[1, label]
