@@ -14,9 +14,9 @@ from edge_sdk.errors import InputError
 from edge_sdk.personalise.beginning_anew import begin_anew
 from edge_sdk.personalise.class_space import ClassSpace
 from edge_sdk.personalise.correction import Correction
-from edge_sdk.personalise.experts import reweigh
+from edge_sdk.personalise.experts import Weights, reweigh
 from edge_sdk.personalise.outcome import LabelOutcome
-from edge_sdk.personalise.posterior import posterior
+from edge_sdk.personalise.posterior import Posteriors
 from edge_sdk.personalise.strangeness import LEAST_LABELS, Apart, Strangeness
 from edge_sdk.personalise.unit_moments import UnitMoments, class_moments
 from edge_sdk.personalise.unit_state import UnitState
@@ -33,18 +33,26 @@ PRIOR_LABELS = 5.0
 RECENT_LABELS = 50.0
 """Labels over which a unit's share of wrong ones is averaged."""
 
+_FORGOTTEN = 1e-12
+"""Weight of a class's labels below which they are dropped. Halved on and on it would come to rest
+at a number so small (subnormal) that processors take many times as long for it.
+"""
+
+_EVERY = 64
+"""Labels between two such looks."""
+
 
 class Memories(NamedTuple):
-    """What both memories answer: power · log p + matrix · u + offset.
+    """What release, slow and fast memory and their pool answer: mix · (log p, own), where
+    own = matrix · u + offset are log-probabilities of the memories' Gaussians.
 
-    ``power`` [2, 1], ``matrix`` [2, C, r], ``offset`` [2, C]; ``pull`` is the weight of the slow
-    one's Gaussians in them, and ``apart`` says how it differs from a new unit, once it has labels.
+    ``mix`` [4, 3], ``matrix`` [2 · C, r], ``offset`` [2 · C]; ``apart`` says how the slow memory
+    differs from a new unit, once it has labels.
     """
 
-    power: Vector
+    mix: Vector
     matrix: Vector
     offset: Vector
-    pull: float
     apart: Apart | None
 
 
@@ -54,49 +62,66 @@ class ClassModel:
     def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
         self.space = ClassSpace(prior, attributes)
         self._settings = settings = prior.settings
+        classes, rank = self.space.classes, self.space.rank
+        self.width = rank + 1
         half_lives = (settings.half_life, settings.fast_half_life)
-        self._keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)[:, None, None]
-        self.width = self.space.rank + 1
-        self._halves = np.full((self.space.rank, 1), -0.5, np.float32)
-        # The fast memory answers alone in the end: a unit may mean by a name what no other means.
-        self._turn = np.array([[settings.power - 1.0], [-1.0]], np.float32)
+        keep = np.array([0.5 ** (1.0 / h) for h in half_lives], np.float32)
+        # Work arrays, and constants in the shape of what they meet: see the posterior's reasons.
+        self._keep = np.repeat(keep, classes * self.width).reshape(2, classes, self.width)
+        self._halves = np.full(rank, -0.5, np.float32)
+        self._log_frequencies = np.tile(self.space.log_frequencies, 2)
+        self._ones = np.ones(classes, np.float32)
+        self._answers = np.empty((3, classes), np.float32)
+        self._own = self._answers[1:].reshape(-1)
+        self._step = np.ones(self.width, np.float32)
+        self._logits = np.empty((4, classes), np.float32)
+        self._posteriors = Posteriors(self.space)
         self._strangeness = Strangeness(self.space)
-        self._ones = np.ones(self.space.classes, np.float32)
 
     def memories(self, state: UnitState) -> Memories:
         """Return what both memories of a unit answer, worked out once for each label."""
         if isinstance(state.cache, Memories):
             return state.cache
-        settings, sums = self._settings, state.sums
-        means, precision = posterior(sums, self.space)
-        step = (self.space.ones @ sums[:, :, -1:])[:, 0]
-        labels = float(step[0, 0])
-        step /= step + np.float32(settings.warm_up + 1e-6)
+        sums = state.sums
+        means, precision = self._posteriors.of(sums)
+        labels, recent = map(sum, sums[:, :, -1].tolist())
         apart = None
         if labels >= LEAST_LABELS:
             apart = self._strangeness.against(precision[0, 0])
-        power = 1.0 + step * self._turn
-        step *= np.float32(settings.pull)
-        precision *= step[:, :, None]
         matrix = means * precision
         means *= matrix
-        offset = (means @ self._halves)[:, :, 0]
-        offset += step * self.space.log_frequencies
-        pull = float(step[0, 0])
-        state.cache = found = Memories(power, matrix, offset, pull, apart)
+        offset = means.reshape(-1, self.space.rank).dot(self._halves)
+        offset += self._log_frequencies
+        mix = self._mix(state.weights, labels, recent)
+        found = Memories(mix, matrix.reshape(len(offset), -1), offset, apart)
+        state.cache = found
         return found
+
+    def _mix(self, weights: Weights, labels: float, recent: float) -> Vector:
+        """Return what powers of the release's and of both memories' own answers each expert and
+        the pool are.
+        """
+        settings = self._settings
+        release, first, second = weights
+        slow = labels / (labels + settings.warm_up + 1e-6)
+        fast = recent / (recent + settings.warm_up + 1e-6)
+        power, pull = 1.0 + slow * (settings.power - 1.0), slow * settings.pull
+        # The fast memory answers alone in the end: a unit may mean by a name what no other means.
+        fast_power, fast_pull = 1.0 - fast, fast * settings.pull
+        pool = release + first * power + second * fast_power, first * pull, second * fast_pull
+        rows = (1.0, 0.0, 0.0), (power, pull, 0.0), (fast_power, 0.0, fast_pull), pool
+        return np.array(rows, np.float32)
 
     def correction(self, state: UnitState) -> Correction:
         """Return the pool of all experts as one correction."""
-        power, matrix, offset, *_ = self.memories(state)
-        release, slow, fast = state.weights
-        pooled = slow * matrix[0] + fast * matrix[1]
-        shifted = slow * offset[0] + fast * offset[1] + pooled @ self.space.origin
+        mix, matrix, offset, _ = self.memories(state)
+        space, pool = self.space, mix[3]
+        pulls = pool[1:]
+        pooled = pulls.dot(matrix.reshape(2, -1)).reshape(space.classes, space.rank)
+        shifted = pulls.dot(offset.reshape(2, -1))
+        shifted += pooled.dot(space.origin)
         return Correction(
-            release + slow * float(power[0, 0]) + fast * float(power[1, 0]),
-            pooled @ self.space.projection,
-            shifted,
-            self._settings.floor,
+            float(pool[0]), pooled.dot(space.projection), shifted, self._settings.floor
         )
 
     def learn(
@@ -142,28 +167,26 @@ class ClassModel:
 
     def _judge(
         self, state: UnitState, u: Vector, scores: Sequence[float], label: int
-    ) -> tuple[list[float], list[bool], float]:
-        """Return the chance that release, slow, fast memory and pool gave the label, and whether
-        it was their first.
+    ) -> tuple[list[float], tuple[bool, bool], float]:
+        """Return the chance that release, slow, fast memory and pool gave the label, whether it was
+        the release's and the pool's first, and by how many nats the row is a stranger's.
         """
-        memories = self.memories(state)
-        logits = np.empty((4, len(scores)), np.float32)
-        release = logits[0]
-        np.log(np.maximum(scores, self._settings.floor), out=release)
-        own = memories.matrix @ u
-        own += memories.offset
+        mix, matrix, offset, apart = self.memories(state)
+        answers, own, floor = self._answers, self._own, self._settings.floor
+        # Written so that a NaN stays one.
+        answers[0] = [math.log(floor if p < floor else p) for p in scores]
+        np.dot(matrix, u, own)
+        own += offset
         strange = 0.0
-        if memories.apart is not None:
-            best = max(own[0].tolist()) / memories.pull
-            strange = self._strangeness.of(u, best, memories.apart)
-        own += memories.power * release
-        logits[1:3] = own
-        np.dot(np.array(state.weights, np.float32), logits[:3], out=logits[3])
-        logits -= logits[:, label : label + 1]
-        right = [top <= 0 for top in np.maximum.reduce(logits, axis=1).tolist()]
+        if apart is not None:
+            strange = self._strangeness.of(u, max(answers[1].tolist()), apart)
+        found = np.dot(mix, answers, self._logits)
+        logits = found - found[:, label : label + 1]
+        of_release, *_, of_pool = logits.tolist()
+        right = max(of_release) <= 0, max(of_pool) <= 0
         np.minimum(logits, _CAP, out=logits)
         np.exp(logits, out=logits)
-        chances = [1.0 / total for total in (logits @ self._ones).tolist()]
+        chances = [1.0 / total for total in logits.dot(self._ones).tolist()]
         if not math.isfinite(sum(chances)):
             raise InputError("not_finite", "expected finite probabilities of the release")
         return chances, right, strange
@@ -172,8 +195,14 @@ class ClassModel:
         """Return log losses where a share of labels is drawn at random: at most log(C / noise)."""
         noise = state.noise
         chance = noise / self.space.classes
-        release, slow, fast, pool = (-math.log((1.0 - noise) * p + chance) for p in chances)
-        return release, slow, fast, pool
+        drawn, log = 1.0 - noise, math.log
+        release, slow, fast, pool = chances
+        return (
+            -log(drawn * release + chance),
+            -log(drawn * slow + chance),
+            -log(drawn * fast + chance),
+            -log(drawn * pool + chance),
+        )
 
     def _trust(self, state: UnitState, chance: float) -> float:
         """Return how likely a label is right, by the expert who gave it the best chance."""
@@ -187,14 +216,15 @@ class ClassModel:
     def _remember(self, state: UnitState, u: Vector, label: int, trust: float) -> None:
         sums = state.sums
         sums *= self._keep
-        step = u - self.space.base[label]
+        if state.labels % _EVERY == 0:
+            sums[sums[:, :, -1] < _FORGOTTEN] = 0.0
+        step = self._step
+        np.subtract(u, self.space.base[label], step[:-1])
         slow, fast = sums[0, label], sums[1, label]
-        fast[:-1] += step
-        fast[-1] += 1.0
-        step *= np.float32(trust)
-        slow[:-1] += step
-        slow[-1] += trust
+        fast += step
+        slow += step * np.float32(trust)
 
 
-def _outcome(right: list[bool], losses: tuple[float, ...]) -> LabelOutcome:
-    return LabelOutcome(right[0], right[3], losses[0], losses[3], float(right[3]) - float(right[0]))
+def _outcome(right: tuple[bool, bool], losses: tuple[float, ...]) -> LabelOutcome:
+    own, personal = right
+    return LabelOutcome(own, personal, losses[0], losses[3], float(personal) - float(own))

@@ -29,12 +29,11 @@ class ClassSpace:
         base: [C, r] class means of the fleet, of which sums are kept.
         mean: [C, r] those with the cohort's shift.
         between: [2, 1, r] variances of class means, slow and fast.
-        inverse_shift: [2, 1, r] precisions of the shift that classes share.
+        inverse_shift: [2, r] precisions of the shift that classes share, twice the same.
         log_frequencies: [C] of classes in the fleet.
         spread: [r] variances of one class's mean between units, of all causes together.
         factors: [C · r, k], or ``None`` without.
         factor_products: [C · r, k · k] products of two factors at each place.
-        ones, average: [1, C], sums and means over classes as products of matrices: half the time.
     """
 
     def __init__(self, prior: PersonalPrior, attributes: Mapping[str, str]) -> None:
@@ -56,12 +55,10 @@ class ClassSpace:
         shift = np.maximum(array_of(part.shift), np.float32(1e-6))
         self.between: Matrix = between * wide
         self.inverse_shift: Matrix = np.broadcast_to(
-            np.float32(1.0) / shift, (2, 1, self.rank)
+            np.float32(1.0) / shift, (2, self.rank)
         ).astype(np.float32)
         self.spread: Matrix = between + shift
         self.log_frequencies: Matrix = np.log(array_of(part.frequencies))
-        self.ones = np.ones((1, self.classes), np.float32)
-        self.average: Matrix = self.ones / np.float32(self.classes)
         self.factors = None if part.factors is None else array_of(part.factors)
         if self.factors is not None:
             products = self.factors[:, :, None] * self.factors[:, None, :]

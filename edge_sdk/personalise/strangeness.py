@@ -38,6 +38,7 @@ class Strangeness:
         self._precision = 1.0 / (1.0 + space.spread)
         self._matrix: Vector = space.mean * self._precision
         self._offset: Vector = space.log_frequencies - 0.5 * (self._matrix * space.mean).sum(axis=1)
+        self._ones = np.ones(space.rank, np.float32)
         self._level = float(np.log(self._precision).sum())
 
     def against(self, precision: Vector) -> Apart:
@@ -46,7 +47,8 @@ class Strangeness:
         Args:
             precision: [r] of a row about the memory's means.
         """
-        level = self._level - float(np.log(precision).sum())
+        # A product with ones takes a third of the time of sum().
+        level = self._level - float(np.log(precision).dot(self._ones))
         return Apart(precision - self._precision, level)
 
     def of(self, u: Vector, own: float, apart: Apart) -> float:

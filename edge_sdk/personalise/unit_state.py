@@ -43,7 +43,7 @@ class UnitState:
             the fast one of somebody else than answers now, and that rows are a stranger's.
         labels: that were taken.
         tally: what they said of both answers, for the sums of the hub.
-        cache: what is derived of the sums; whoever changes them sets it to ``None``.
+        cache: what is derived of sums and weights; whoever changes them sets it to ``None``.
     """
 
     sums: Sums

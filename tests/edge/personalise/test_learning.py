@@ -213,6 +213,21 @@ def test_a_row_beyond_all_others_leaves_the_unit_with_numbers() -> None:
     assert model.load(model.dump(state)).labels == 3
 
 
+def test_a_class_without_labels_for_thousands_is_forgotten_wholly() -> None:
+    model = fleet()
+    unit, state = shifted(4), model.new()
+    rows = [unit.row() for _ in range(200)]
+    phi, scores, label = rows[0]
+    model.learn(state, phi, scores, label, 0.0)
+    for _ in range(20):
+        for phi, scores, other in rows:
+            if other != label:
+                model.learn(state, phi, scores, other, 0.0)
+    assert not state.sums[1, label].any()
+    kept = state.sums[state.sums[:, :, -1] > 0]
+    assert np.abs(kept[:, -1]).min() > np.finfo(np.float32).tiny
+
+
 def test_a_regressors_unit_learns_its_offset_and_slope() -> None:
     model = PersonalModel(number_prior(), {})
     rng = np.random.default_rng(5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_sdk.personalise.class_space import ClassSpace
-from edge_sdk.personalise.posterior import posterior
+from edge_sdk.personalise.posterior import Posteriors
 from tests.edge.personalise.simulated_units import class_prior, floats
 
 CLASSES, RANK = 3, 2
@@ -51,7 +51,7 @@ def test_without_factors_means_are_those_of_the_joint_model(
     rng = np.random.default_rng(seed)
     count = np.array(counts, float)[:, None]
     sums = np.hstack([count * rng.normal(0, 1, (CLASSES, RANK)), count])
-    found = posterior(np.stack([sums, sums]).astype(np.float32), space(between, shift, None))
+    found = Posteriors(space(between, shift, None)).of(np.stack([sums, sums]).astype(np.float32))
     expected = by_equations(sums, between, shift, None)
     base = np.arange(CLASSES * RANK, dtype=float).reshape(CLASSES, RANK)
     assert found.means[0] - base == pytest.approx(expected, abs=2e-3)
@@ -66,7 +66,7 @@ def test_with_factors_and_no_shift_means_are_those_of_the_joint_model(
     factors = rng.normal(0, 1, (CLASSES * RANK, number))
     count = np.array(counts, float)[:, None]
     sums = np.hstack([count * rng.normal(0, 1, (CLASSES, RANK)), count])
-    found = posterior(np.stack([sums, sums]).astype(np.float32), space(between, 0.0, factors))
+    found = Posteriors(space(between, 0.0, factors)).of(np.stack([sums, sums]).astype(np.float32))
     expected = by_equations(sums, between, 1e-6, factors)
     base = np.arange(CLASSES * RANK, dtype=float).reshape(CLASSES, RANK)
     assert found.means[0] - base == pytest.approx(expected, abs=5e-3)
@@ -76,16 +76,16 @@ def test_a_unit_without_labels_has_the_means_of_its_cohort() -> None:
     means = np.zeros((CLASSES, RANK))
     prior = class_prior(means, cohorts={"north": np.array([1.0, -2.0])})
     sums = np.zeros((2, CLASSES, RANK + 1), np.float32)
-    found = posterior(sums, ClassSpace(prior, {"region": "north"}))
+    found = Posteriors(ClassSpace(prior, {"region": "north"})).of(sums)
     assert found.means == pytest.approx(np.broadcast_to([1.0, -2.0], (2, CLASSES, RANK)))
-    elsewhere = posterior(sums, ClassSpace(prior, {"region": "nowhere"}))
+    elsewhere = Posteriors(ClassSpace(prior, {"region": "nowhere"})).of(sums)
     assert elsewhere.means == pytest.approx(np.zeros((2, CLASSES, RANK)))
 
 
 def test_with_labels_a_row_is_known_better() -> None:
     sums = np.zeros((2, CLASSES, RANK + 1), np.float32)
-    before = posterior(sums, space(1.0, 1.0, None)).precision
+    before = Posteriors(space(1.0, 1.0, None)).of(sums).precision
     sums[:, :, -1] = 50.0
-    after = posterior(sums, space(1.0, 1.0, None)).precision
+    after = Posteriors(space(1.0, 1.0, None)).of(sums).precision
     assert (before < after).all()
     assert after == pytest.approx(1.0, abs=0.05)
