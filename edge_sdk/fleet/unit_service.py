@@ -90,10 +90,16 @@ class UnitService:
         if self.personal is None and not self._places.stored:
             return False
         store = self.personalisation().store
-        key = store.key_of(unit)
-        waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
-        waited.append(self._rankings is not None and self._rankings.forget(unit))
-        return store.forget(unit) or any(waited)
+        key, found = store.key_of(unit), False
+        try:
+            found = store.forget(unit)
+        finally:  # afterwards, for what is answered meanwhile waits for no label of a unit that went
+            for serving in self._servings():
+                if serving.personal is not None:
+                    found = serving.personal.forget(key) or found
+            if self._rankings is not None:
+                found = self._rankings.forget(unit) or found
+        return found
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
