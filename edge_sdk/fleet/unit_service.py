@@ -81,8 +81,9 @@ class UnitService:
         try:
             found = self._forget_learned(unit)
         finally:  # whatever the disk says to the one, the other is forgotten too
-            if self.sessions is not None:
-                found = self.sessions.forget(unit) or found
+            with self._lock:  # no other store takes them over meanwhile
+                if self.sessions is not None:
+                    found = self.sessions.forget(unit) or found
         return found
 
     def _forget_learned(self, unit: str) -> bool:
@@ -111,17 +112,23 @@ class UnitService:
             for predictor in self._servings():
                 predictor.use_entities(pack)
 
-    def use_sessions(self, sessions: SessionStore | None) -> None:
+    def use_sessions(self, sessions: SessionStore | None) -> bool:
         """Join features of units' sessions from the next call on; ``None`` for none.
 
         Like answers by entity they stay when another release serves.
+
+        Returns:
+            Whether the sessions of before, if any, go on: they do if they are of the same rules.
         """
         with self._lock:
-            before, self.sessions = self.sessions, sessions
+            before = self.sessions
+            goes_on = before is None or (sessions is not None and sessions.adopt(before))
+            self.sessions = sessions
             for predictor in self._servings():
                 predictor.use_sessions(sessions)
         if before is not None:
             before.close()
+        return goes_on
 
     def declared_sessions(self) -> SessionStore:
         """Return the sessions of units; raises InputError where none are declared."""

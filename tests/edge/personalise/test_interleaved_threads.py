@@ -17,9 +17,12 @@ from edge_sdk.personalise.pending import Pending, WaitingBatch
 from edge_sdk.personalise.units.unit_secret import secret_in
 from edge_sdk.personalise.units.unit_space import HeldUnit
 from edge_sdk.personalise.units.unit_store import UnitStore
-from tests.edge.personalise.test_personal_device import UNIT, opened, state_of, teach
+from edge_sdk.sessions.session_store import SessionStore
+from tests.clock import Clock
+from tests.edge.personalise.test_personal_device import UNIT, Model, opened, state_of, teach
 from tests.edge.personalise.test_unit_store import SECRET, Texts, tell
 from tests.edge.personalise.unit_release import unit_rows
+from tests.edge.sessions.declared import VISIT
 
 
 def personal_of(device: EdgeDevice) -> Any:
@@ -203,3 +206,27 @@ def test_another_kind_is_not_undone_by_a_guard_of_the_one_before() -> None:
     units._lock = Late()  # type: ignore[assignment]
     units.refresh()
     assert units.kind is newer
+
+
+def test_a_session_that_another_declaration_takes_over_is_forgotten_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Model(tmp_path).service
+    before, after = SessionStore(VISIT, Clock()), SessionStore(VISIT, Clock())
+    service.use_sessions(before)
+    before.event("ann", {})
+    adopt, found = SessionStore.adopt, list[bool]()
+    other = threading.Thread(target=lambda: found.append(service.forget("ann")))
+
+    def slow(store: SessionStore, old: SessionStore) -> bool:
+        goes_on = adopt(store, old)
+        other.start()
+        other.join(0.2)  # it has to wait, or it would forget what is not asked any more
+        return goes_on
+
+    monkeypatch.setattr(SessionStore, "adopt", slow)
+    assert service.use_sessions(after)
+    other.join()
+    assert found == [True]
+    assert not after.lives("ann")
+    service.close()
