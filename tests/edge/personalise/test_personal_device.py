@@ -292,6 +292,20 @@ def test_a_prior_of_another_release_is_refused_in_words(tmp_path: Path) -> None:
         EdgeDevice.offline(release.folder, prior=path)
 
 
+def test_a_prior_of_vectors_that_the_release_cannot_give_is_refused_in_words(
+    tmp_path: Path,
+) -> None:
+    release = unit_release(tmp_path / "one")
+    wide = unit_release(tmp_path / "two", features=9, embedding=True)
+    number = unit_release(tmp_path / "three", number=True)
+    for prior in (unit_prior(wide, "features"), unit_prior(wide, "embedding")):
+        path = written(replace(prior, manifest=release.digest), tmp_path)
+        with pytest.raises(PackError, match="the release can give features of 4, outputs of 3"):
+            EdgeDevice.offline(release.folder, prior=path)
+    path = written(unit_prior(number), tmp_path)
+    EdgeDevice.offline(number.folder, prior=path, background=False).close()
+
+
 class Model:
     """The releases of one model, with a file of units, as a device with a hub has them."""
 
