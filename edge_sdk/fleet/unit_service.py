@@ -94,7 +94,7 @@ class UnitService:
         key, found = store.key_of(unit), False
         try:
             found = store.forget(unit)
-        finally:  # afterwards, for what is answered meanwhile waits for no label of a unit that went
+        finally:  # afterwards: what is answered meanwhile waits for no label of a gone unit
             for serving in self._servings():
                 if serving.personal is not None:
                     found = serving.personal.forget(key) or found
