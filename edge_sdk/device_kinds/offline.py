@@ -54,10 +54,14 @@ class OfflineDevice(EdgeDevice):
         # The health file is that of the process that opened the device, not of its children.
         again = (folders, files, terms, replace(config, health_file=""), energy, clock)
         self._again = functools.partial(OfflineDevice, *again)
-        self._assemble(config, energy_use(energy), clock, boot)
-        for folder in folders:
-            self._open(folder, files, terms)
-        self._choose(None)
+        try:
+            self._assemble(config, energy_use(energy), clock, boot)
+            for folder in folders:
+                self._open(folder, files, terms)
+            self._choose(None)
+        except BaseException:
+            self._released()  # or the next try would find its folder of units in use
+            raise
 
     def _open(self, folder: str | Path, files: OfflineFiles, terms: ServingTerms) -> None:
         release = opened_release(folder, self._config)

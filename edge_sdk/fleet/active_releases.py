@@ -165,6 +165,8 @@ class ActiveReleases(UnitService, FileCheck, ReportCollecting, Shadowing):
             if serving.entities is None or serving.entities.pack is not self.entities:
                 serving.use_entities(self.entities)  # replaced while this one was loaded
             serving.use_sessions(self.sessions)  # likewise
+            if serving.personal is not None:
+                self.personalisation().serve(serving.personal)
             self.run(None)
             if old is not None:
                 self._retire((old,))

@@ -167,9 +167,8 @@ class RolloutController:
         if declared == (None if before is None else before.declared):
             return
         opened = None if declared is None else self._link.opened_sessions(declared)
-        if opened is not None and before is not None and not opened.adopt(before):
+        if not self._service.use_sessions(opened) and opened is not None:
             _log.info("session features are %s now: sessions begin anew", opened.declared.ref)
-        self._service.use_sessions(opened)
         self._link.clear_sessions()
 
     def _log_experiment(self, assignment: CurrentAssignment) -> None:

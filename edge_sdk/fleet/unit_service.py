@@ -81,8 +81,9 @@ class UnitService:
         try:
             found = self._forget_learned(unit)
         finally:  # whatever the disk says to the one, the other is forgotten too
-            if self.sessions is not None:
-                found = self.sessions.forget(unit) or found
+            with self._lock:  # no other store takes them over meanwhile
+                if self.sessions is not None:
+                    found = self.sessions.forget(unit) or found
         return found
 
     def _forget_learned(self, unit: str) -> bool:
@@ -90,10 +91,16 @@ class UnitService:
         if self.personal is None and not self._places.stored:
             return False
         store = self.personalisation().store
-        key = store.key_of(unit)
-        waited = [s.personal.forget(key) for s in self._servings() if s.personal is not None]
-        waited.append(self._rankings is not None and self._rankings.forget(unit))
-        return store.forget(unit) or any(waited)
+        key, found = store.key_of(unit), False
+        try:
+            found = store.forget(unit)
+        finally:  # afterwards: what is answered meanwhile waits for no label of a gone unit
+            for serving in self._servings():
+                if serving.personal is not None:
+                    found = serving.personal.forget(key) or found
+            if self._rankings is not None:
+                found = self._rankings.forget(unit) or found
+        return found
 
     def use_entities(self, pack: EntityPredictions | None) -> None:
         """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed answers.
@@ -105,17 +112,23 @@ class UnitService:
             for predictor in self._servings():
                 predictor.use_entities(pack)
 
-    def use_sessions(self, sessions: SessionStore | None) -> None:
+    def use_sessions(self, sessions: SessionStore | None) -> bool:
         """Join features of units' sessions from the next call on; ``None`` for none.
 
         Like answers by entity they stay when another release serves.
+
+        Returns:
+            Whether the sessions of before, if any, go on: they do if they are of the same rules.
         """
         with self._lock:
-            before, self.sessions = self.sessions, sessions
+            before = self.sessions
+            goes_on = before is None or (sessions is not None and sessions.adopt(before))
+            self.sessions = sessions
             for predictor in self._servings():
                 predictor.use_sessions(sessions)
         if before is not None:
             before.close()
+        return goes_on
 
     def declared_sessions(self) -> SessionStore:
         """Return the sessions of units; raises InputError where none are declared."""

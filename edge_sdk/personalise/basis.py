@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 
 
 def bases_of(manifest: Manifest) -> tuple[Basis, ...]:
-    """Return the bases that a release can give, the best first.
+    """Return the bases that a release can give, the best first."""
+    return tuple(sizes_of(manifest))
+
+
+def sizes_of(manifest: Manifest) -> dict[Basis, int]:
+    """Return the size d of each basis that a release can give, the best first.
 
     A regressor needs no vector, so its basis is ``outputs``; that of a release without classes'
     probabilities and without a number is none.
     """
     signature = manifest.signature
     if not signature.batched or signature.state:
-        return ()
+        return {}
     if signature.output("probabilities") is None:
-        return ("outputs",) if signature.output("value") is not None else ()
+        return {"outputs": 0} if signature.output("value") is not None else {}
     features, embedding = _features(manifest), _embedding(manifest)
     possible: dict[Basis, int] = {}
     if features and embedding:
@@ -44,7 +49,7 @@ def bases_of(manifest: Manifest) -> tuple[Basis, ...]:
         possible["embedding"] = embedding
     possible["outputs"] = classes = len(signature.classes)
     most = min(LARGEST_BASIS, MAP_NUMBERS // max(classes, 1))
-    return tuple(basis for basis, size in possible.items() if 0 < size <= most)
+    return {basis: size for basis, size in possible.items() if 0 < size <= most}
 
 
 def vectors(

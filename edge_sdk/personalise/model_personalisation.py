@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 from edge_sdk.personalise.guard import ServingGuard
 from edge_sdk.personalise.personal_kind import (
@@ -87,6 +88,7 @@ class ModelPersonalisation:
         self.store = UnitStore(places.folder, secret_in(places.secret))
         self._places, self._clock = places, clock
         self._in_force: dict[str, _InForce] = {}
+        self._opened: WeakKeyDictionary[Personaliser, _InForce] = WeakKeyDictionary()
         self._noted: dict[str, bytes] = {}
         self._reset: tuple[float, str] | None = None
         self._model = ""
@@ -99,6 +101,9 @@ class ModelPersonalisation:
         attributes: Mapping[str, str],
     ) -> Personaliser | None:
         """Return what corrects a release's answers; ``None`` where nothing can, which is told.
+
+        Where units of the same basis are in use already they go on with the prior that they have,
+        until this one's release serves (:meth:`serve`): a candidate's changes no other answer.
 
         Args:
             release: that is opened.
@@ -121,16 +126,28 @@ class ModelPersonalisation:
         guard = self._guard(model, before)
         kind = PersonalKind(model, guard, serves=terms.mode == "on")
         units = self.store.space(basis, kind)
-        # The newest is the last, and those that nothing asks any more are gone.
+        # Those that nothing asks any more are gone.
         self._in_force = {
             name: each
             for name, each in self._in_force.items()
-            if name != basis and self.store.has(name)
+            if (each.units is units if name == basis else self.store.has(name))
         }
         contributions = self._contributions(prior, terms, attributes)
-        self._in_force[basis] = _InForce(kind, units, prior.generation, contributions)
-        self._tell_reset(basis, prior)
-        return Personaliser(release, self.store, units, kind, self._clock)
+        opened = _InForce(kind, units, prior.generation, contributions)
+        self._in_force.setdefault(basis, opened)
+        personal = Personaliser(release, self.store, units, kind, self._clock)
+        self._opened[personal] = opened
+        return personal
+
+    def serve(self, personal: Personaliser) -> None:
+        """Let a release's own prior rule the units of its basis: the release serves now."""
+        found = self._opened[personal]
+        basis = found.units.space
+        if found is not self._in_force.get(basis):
+            self._in_force.pop(basis, None)  # the newest is the last
+            self._in_force[basis] = found
+            found.units.use(found.kind)
+        self._tell_reset(basis, found.kind.model.prior)
 
     @property
     def reset(self) -> str | None:

@@ -6,6 +6,7 @@ own answer, which is what a label teaches; a row of a batch counts like a single
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Any, Final, NamedTuple
 
@@ -65,6 +66,7 @@ class Pending:
         count = max(LEAST, min(MOST, room))
         self.slots: list[tuple[int, HeldUnit, bytes, Any, bool] | None] = [None] * count
         self._batches: OrderedDict[int, WaitingBatch] = OrderedDict()
+        self._keeping = threading.Lock()
 
     def put(self, number: int, waiting: Waiting) -> None:
         """Remember a single prediction."""
@@ -76,11 +78,14 @@ class Pending:
 
     def put_batch(self, number: int, batch: WaitingBatch) -> None:
         """Remember a batch; the oldest go, and one that is too large is not remembered."""
-        if len(batch.phi) > len(self.slots) or batch.unit.gone:
+        if len(batch.phi) > len(self.slots):
             return
-        self._batches[number] = batch
-        while sum(len(each.phi) for each in tuple(self._batches.values())) > len(self.slots):
-            self._batches.popitem(last=False)
+        with self._keeping:
+            self._batches[number] = batch
+            while sum(len(each.phi) for each in self._batches.values()) > len(self.slots):
+                self._batches.popitem(last=False)
+            if batch.unit.gone:  # forgotten while it was answered
+                self._batches.pop(number, None)
 
     def take(self, number: str) -> Waiting | None:
         """Return a prediction, or a row of a batch (``"17.4"``); ``None`` if it is not known."""
@@ -108,13 +113,16 @@ class Pending:
         return len(waiting), sum(each[4] for each in waiting)
 
     def forget(self, key: bytes) -> bool:
-        """Drop what waits for a unit; return whether anything did."""
+        """Drop what waits for a unit; return whether anything did.
+
+        What is answered meanwhile goes where the unit is ``gone``, so the store forgets it first.
+        """
         found = False
         for at, each in enumerate(self.slots):
             if each is not None and each[1].key == key:
-                each[1].gone, self.slots[at], found = True, None, True
-        for number, batch in tuple(self._batches.items()):
-            if batch.unit.key == key:
-                batch.unit.gone, found = True, True
-                self._batches.pop(number, None)
-        return found
+                self.slots[at], found = None, True
+        with self._keeping:
+            of_unit = [n for n, batch in self._batches.items() if batch.unit.key == key]
+            for number in of_unit:
+                del self._batches[number]
+        return found or bool(of_unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.personalise.guard import ServingGuard
@@ -84,9 +85,11 @@ def guard_from_bytes(raw: bytes | None, generation: int, new: ServingGuard) -> S
         of, serving, better, worse, pairs = json.loads(raw or b"")
         wealth = [float(x) for x in (*better, *worse)]
         first, second, third, fourth = wealth
-        if of == generation and isinstance(serving, bool) and min(wealth) >= 0 and int(pairs) >= 0:
+        # Written so that a NaN fails it: with one a guard would never fall again.
+        bounded = all(0 <= each < math.inf for each in wealth)
+        if of == generation and isinstance(serving, bool) and bounded and int(pairs) >= 0:
             return ServingGuard(serving, (first, second), (third, fourth), int(pairs))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     return new
 

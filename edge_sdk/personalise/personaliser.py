@@ -217,12 +217,18 @@ class Personaliser:
             if not isinstance(waiting.base, float) or not math.isfinite(waiting.base):
                 return
 
-        def learn(state: UnitState) -> LabelOutcome:
-            return kind.learn(state, waiting, target, now)
+        switched = False
 
-        served = kind.device_serves
+        def learn(state: UnitState) -> LabelOutcome:
+            # Both looks at the guard within the lock: no other label comes in between.
+            nonlocal switched
+            before = kind.device_serves
+            outcome = kind.learn(state, waiting, target, now)
+            switched = kind.device_serves != before
+            return outcome
+
         self._units.change(waiting.unit, now, learn)
-        if kind.device_serves != served:
+        if switched:
             self._units.refresh()
 
     def status(self) -> dict[str, int]:

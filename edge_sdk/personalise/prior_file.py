@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.errors import ContractError, PackError, reason_of
+from edge_sdk.personalise.basis import sizes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,4 +66,12 @@ def check_prior(prior: PersonalPrior, release: Release) -> None:
         raise PackError(
             f"the personal prior of {prior.model} {prior.version} has the classes "
             f"{list(prior.labels)!r:.60}, the release {list(manifest.signature.classes)!r:.60}"
+        )
+    size = 0 if prior.classes is None else prior.classes.projection.shape[1]
+    sizes = sizes_of(manifest)
+    if sizes.get(prior.basis) != size:
+        can = ", ".join(f"{basis} of {n}" for basis, n in sizes.items()) or "none"
+        raise PackError(
+            f"the personal prior of {prior.model} {prior.version} tells units apart by "
+            f"{prior.basis} of {size} numbers, the release can give {can}; fit one for it"
         )

@@ -77,9 +77,13 @@ class SessionStore:
             for unit, state in other._sessions.items():
                 if unit not in self._sessions:
                     self._add(unit, state)
-            other._changed.clear()  # what is stored of them is this one's from now on
+            # What is stored of them, and what is to be deleted, is this one's from now on.
+            other._changed.clear()
             if self._kept is not None:
                 self._changed.update(self._sessions)
+                self._stored |= other._stored
+                self._gone |= other._gone | other._going
+                other._stored, other._gone = set(), set()
             self._make_room()
         return True
 
@@ -248,6 +252,7 @@ class SessionStore:
             return None
         self._stored.add(unit)
         self._add(unit, state)
+        self._make_room()
         return state
 
     def _make_room(self) -> None:

@@ -50,7 +50,9 @@ class PendingLists:
         self._lists: OrderedDict[str, PendingList] = OrderedDict()
 
     def put(self, name: str, pending: PendingList) -> None:
-        """Store one; the oldest one goes."""
+        """Store one, unless its unit was forgotten while it was made; the oldest one goes."""
+        if pending.unit.gone:
+            return
         self._lists[name] = pending
         if len(self._lists) > LISTS:
             self._lists.popitem(last=False)

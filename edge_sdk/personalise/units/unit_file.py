@@ -262,7 +262,8 @@ class UnitFile:
         self._torn, self._count, self._tried = False, 0, -RETRY_SECONDS
 
     def _remove(self) -> None:
-        for end in ("", "-wal", "-shm"):
+        # The log first: without its file it would be taken for that of the next one.
+        for end in ("-wal", "-shm", ""):
             self.path.with_name(self.path.name + end).unlink(missing_ok=True)
 
     def _disconnect(self) -> None:

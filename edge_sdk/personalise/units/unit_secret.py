@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,9 @@ _log = Log(__name__)
 
 SECRET_BYTES: Final = 32
 _FILE: Final = "units.key"
+
+_MAKING: Final = threading.Lock()
+"""Models of one device may ask at once, and must get the same."""
 
 
 def secret_in(folder: Path | None) -> bytes:
@@ -32,6 +36,11 @@ def secret_in(folder: Path | None) -> bytes:
     """
     if folder is None:
         return secrets.token_bytes(SECRET_BYTES)
+    with _MAKING:
+        return _found_or_made(folder)
+
+
+def _found_or_made(folder: Path) -> bytes:
     path = folder / _FILE
     with contextlib.suppress(OSError):
         found = path.read_bytes()

@@ -104,13 +104,18 @@ class UnitSpace(Generic[S]):
     def use(self, kind: UnitKind[S]) -> None:
         """Go on with another kind of the same states, such as a newer prior of the same basis."""
         with self._lock:
-            self.kind, self._plain = kind, kind.derived(None)
-            for unit in self.hot.values():
-                unit.answer = self._plain if unit.state is None else kind.derived(unit.state)
+            self.kind = kind
+            self._derive()
 
     def refresh(self) -> None:
         """Derive anew what predictions need, since something beside the states has changed."""
-        self.use(self.kind)
+        with self._lock:
+            self._derive()
+
+    def _derive(self) -> None:
+        self._plain = self.kind.derived(None)
+        for unit in self.hot.values():
+            unit.answer = self._plain if unit.state is None else self.kind.derived(unit.state)
 
     def find(self, name: str) -> HeldUnit:
         """Return a unit, unpacked.
@@ -280,7 +285,8 @@ class UnitSpace(Generic[S]):
 
     def _drop_saved(self) -> None:
         """Drop packed units that are on the disk, oldest first, until the rest have room."""
-        if self._bytes <= self._store.memory or not self._store.keeps:
+        # The disk has those that are not dirty, though it may take nothing now.
+        if self._bytes <= self._store.memory or self._store.path is None:
             return
         room = self._store.memory * 15 // 16
         for key in tuple(self._packed):

@@ -80,12 +80,12 @@ class UnitStore:
         return hashlib.blake2b(raw, key=self._secret, digest_size=KEY_BYTES).digest()
 
     def space(self, name: str, kind: UnitKind[S]) -> UnitSpace[S]:
-        """Return the units of a space; those that are there go on with ``kind``. Who takes it says
-        when it ends (:meth:`leave`).
+        """Return the units of a space. Who takes it says when it ends (:meth:`leave`).
 
         Args:
             name: of what states belong to: those of two spaces have nothing in common.
-            kind: of the states.
+            kind: of the states, unless the space is in use: it goes on with its own until it is
+                told otherwise (:meth:`UnitSpace.use`).
         """
         self._open()
         with self.lock:
@@ -93,9 +93,7 @@ class UnitStore:
             units = self._spaces.get(name)
             if units is None:
                 units = self._spaces[name] = UnitSpace(self, name, kind)
-                return units
-        units.use(kind)
-        return units
+            return units
 
     @property
     def memory(self) -> int:

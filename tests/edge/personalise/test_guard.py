@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_sdk.personalise.guard import ServingGuard
+from edge_sdk.personalise.personal_kind import guard_from_bytes, guard_to_bytes
 
 LABELS = 400
 UNITS = 1_500
@@ -88,3 +89,18 @@ def test_wealth_stays_finite_for_ever(x: float) -> None:
     for _ in range(5_000):
         guard.add(x, 1e-9, 1e-9)
     assert all(0 <= wealth <= 1e12 for wealth in (*guard.better, *guard.worse))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-1.0"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_guard_that_the_disk_has_damaged_begins_anew(number: str, place: int) -> None:
+    wealth = ["0.5"] * 4
+    wealth[place] = number
+    raw = f"[1, false, [{wealth[0]}, {wealth[1]}], [{wealth[2]}, {wealth[3]}], 3]".encode()
+    new = ServingGuard(serving=True)
+    assert guard_from_bytes(raw, 1, new) is new
+
+
+def test_a_guard_is_what_it_was_after_a_restart() -> None:
+    guard = ServingGuard(serving=False, better=(0.5, 0.25), worse=(1.0, 2.0), pairs=3)
+    assert guard_from_bytes(guard_to_bytes(guard, 7), 7, ServingGuard(serving=True)) == guard

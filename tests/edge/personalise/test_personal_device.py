@@ -19,7 +19,7 @@ from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.serving_terms import Personalisation, Reporting
 from edge_sdk.errors import InputError, PackError, StateError
-from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.fleet.active_releases import RETIRED, ActiveReleases
 from edge_sdk.fleet.device_model import DeviceModel
 from edge_sdk.fleet.unit_places import UnitPlaces
 from edge_sdk.local_server.server import LocalServer
@@ -138,6 +138,15 @@ def test_two_processes_do_not_share_a_folder_of_units(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="another process"):
         opened(tmp_path, units=tmp_path / "units")
     first.close()
+    opened(tmp_path, units=tmp_path / "units").close()
+
+
+def test_an_opening_that_failed_keeps_no_folder_of_units(tmp_path: Path) -> None:
+    release = unit_release(tmp_path / "release")
+    path = tmp_path / "other.prior"
+    path.write_bytes(b"{}")
+    with pytest.raises(PackError):
+        EdgeDevice.offline(release.folder, prior=path, units=tmp_path / "units")
     opened(tmp_path, units=tmp_path / "units").close()
 
 
@@ -292,6 +301,20 @@ def test_a_prior_of_another_release_is_refused_in_words(tmp_path: Path) -> None:
         EdgeDevice.offline(release.folder, prior=path)
 
 
+def test_a_prior_of_vectors_that_the_release_cannot_give_is_refused_in_words(
+    tmp_path: Path,
+) -> None:
+    release = unit_release(tmp_path / "one")
+    wide = unit_release(tmp_path / "two", features=9, embedding=True)
+    number = unit_release(tmp_path / "three", number=True)
+    for prior in (unit_prior(wide, "features"), unit_prior(wide, "embedding")):
+        path = written(replace(prior, manifest=release.digest), tmp_path)
+        with pytest.raises(PackError, match="the release can give features of 4, outputs of 3"):
+            EdgeDevice.offline(release.folder, prior=path)
+    path = written(unit_prior(number), tmp_path)
+    EdgeDevice.offline(number.folder, prior=path, background=False).close()
+
+
 class Model:
     """The releases of one model, with a file of units, as a device with a hub has them."""
 
@@ -376,6 +399,55 @@ def test_another_generation_of_a_prior_keeps_units_and_judges_the_device_anew(
     assert again.service.status()["personal"]["device_guard"] is True
     assert again.labels() == 12
     again.service.close()
+
+
+def test_a_prior_that_is_opened_beside_what_serves_rules_none_of_its_units(
+    tmp_path: Path,
+) -> None:
+    first = unit_release(tmp_path / "1")
+    second = unit_release(tmp_path / "2", version="2.0", seed=1)
+    prior = replace(unit_prior(first), generation=4)
+    other = replace(prior, version="2.0", manifest=second.digest, generation=1)
+    device = Model(tmp_path / "state")
+    serving = device.serve(first, prior)
+    device.learn(12)
+    device.model.fold()
+    device.service.personal.save()  # type: ignore[union-attr]
+    assert serving.personal is not None
+    units = serving.personal._units
+    terms = ServingTerms("experiment", "candidate", personalise=Personalisation("learn"))
+    beside = device.service.open(second, terms, prior=other, attributes={})
+    assert units.kind.model.prior is prior
+    assert device.model.predict(unit_rows(1)[0], unit=UNIT).personalised
+    assert device.service.status()["personal"]["generation"] == 4
+    elsewhere = replace(unit_prior(second, seed=8), generation=2)
+    device.service.open(second, terms, prior=elsewhere, attributes={})
+    assert device.service.personal is not None
+    assert device.service.personal.reset is None
+    device.service.serve(beside)
+    assert units.kind.model.prior is other
+    assert not device.model.predict(unit_rows(1)[0], unit=UNIT).personalised
+    assert device.service.status()["personal"]["generation"] == 1
+    assert device.labels() == 12
+    device.service.close()
+
+
+def test_units_of_a_basis_that_comes_back_after_long_are_the_ones_that_are_reported(
+    tmp_path: Path,
+) -> None:
+    first = unit_release(tmp_path / "1")
+    device = Model(tmp_path / "state")
+    device.serve(first, unit_prior(first))
+    device.learn()
+    for _ in range(RETIRED + 2):
+        device.serve(first, unit_prior(first, seed=8))
+    serving = device.serve(first, unit_prior(first))
+    assert device.labels() == 5
+    assert serving.personal is not None
+    assert device.service.personal is not None
+    (newest,) = list(device.service.personal._in_force.values())[-1:]
+    assert newest.units is serving.personal._units
+    device.service.close()
 
 
 def test_a_device_that_only_learns_serves_the_release(tmp_path: Path) -> None:

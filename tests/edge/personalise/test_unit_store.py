@@ -254,6 +254,25 @@ def test_a_disk_that_takes_nothing_costs_no_answer_and_is_told(tmp_path: Path) -
     store.close()
 
 
+def test_units_that_are_looked_up_stay_bounded_while_the_disk_takes_nothing(
+    tmp_path: Path,
+) -> None:
+    store = UnitStore(tmp_path, SECRET)
+    units = store.space("basis", Texts())
+    for i in range(2_000):
+        tell(units, f"user-{i}", f"{i:0400}")
+    store.close()
+    store = UnitStore(tmp_path, SECRET, UnitLimits(memory=100_000))
+    units = store.space("basis", Texts())
+    assert store._file is not None
+    store._file.trouble = "No space left on device"
+    for i in range(2_000):
+        assert units.find(f"user-{i}").answer == f"{i:0400}"
+    assert units._bytes <= 100_000
+    assert units.find("user-0").answer == f"{0:0400}"
+    store.close()
+
+
 def test_a_disk_that_takes_rows_again_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

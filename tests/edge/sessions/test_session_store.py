@@ -231,6 +231,43 @@ def test_another_declaration_begins_anew_and_another_version_of_the_same_goes_on
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_session_that_another_store_took_over_is_not_seen_again_once_it_ended(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock)
+    store.event("ended later", {})
+    store.event("ended before", {})
+    store.save()
+    store.end("ended before")
+    other = opened(tmp_path, clock, replace(KEPT, version=2, sessions=50))
+    assert other.adopt(store)
+    assert not other.lives("ended before")
+    assert other.end("ended later")
+    assert not other.lives("ended later")
+    store.close()
+    other.close()
+    again = opened(tmp_path, clock)
+    assert not again.lives("ended later")
+    assert not again.lives("ended before")
+    again.close()
+
+
+def test_sessions_that_are_looked_up_on_the_disk_stay_within_the_declared_memory(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    store = opened(tmp_path, clock, replace(KEPT, sessions=100))
+    for i in range(100):
+        store.event(f"u{i}", {})
+    store.close()
+    again = opened(tmp_path, clock, replace(KEPT, sessions=10))
+    for i in range(100):
+        assert count(again, f"u{i}") == 1
+    assert again.status()["sessions"] == 10
+    again.close()
+
+
 def test_a_damaged_file_costs_the_sessions_and_nothing_else(tmp_path: Path) -> None:
     clock = Clock()
     store = opened(tmp_path, clock)
