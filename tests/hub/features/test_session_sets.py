@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.features.declaration import parse_set
 from cloud_hub.features.set_history import SetHistory
 from cloud_hub.features.snapshot import digests_in, read_session_sets, read_snapshot
@@ -188,3 +188,19 @@ def test_a_training_joins_sessions_of_the_events_that_it_has(serving: Hub, tmp_p
     rows_alone = TrainingFeatures((SetHistory(parse_set(shop.TEXT), 1, ()),))
     with pytest.raises(NotFound, match="has no set of sessions"):
         rows_alone.features(labels, as_of="time", events=labels)
+
+
+def test_features_that_cannot_be_given_keep_no_sessions_waiting(
+    serving: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:  # the hub is killed between the declaration and the plan
+        patch.setattr(serving.feature_sets.sessions, "give", lambda model: None)
+        serving.feature_sets.apply(TEXT, actor="test")
+
+    def broken(model: str, now: float) -> None:
+        raise HubFault("the disk takes nothing")
+
+    monkeypatch.setattr(serving.feature_sets.giving, "give_new", broken)
+    with pytest.raises(ExceptionGroup, match="takes nothing"):
+        serving.feature_sets.tick(0.0)
+    assert planned(serving) is not None
