@@ -190,17 +190,19 @@ def test_a_training_joins_sessions_of_the_events_that_it_has(serving: Hub, tmp_p
         rows_alone.features(labels, as_of="time", events=labels)
 
 
-def test_features_that_cannot_be_given_keep_no_sessions_waiting(
+def test_sessions_that_cannot_be_given_keep_no_tables_waiting(
     serving: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:  # the hub is killed between the declaration and the plan
-        patch.setattr(serving.feature_sets.sessions, "give", lambda model: None)
-        serving.feature_sets.apply(TEXT, actor="test")
+    serving.feature_sets.apply(TEXT, actor="test")
+    tables: list[str] = []
 
-    def broken(model: str, now: float) -> None:
-        raise HubFault("the disk takes nothing")
+    def broken(model: str) -> None:
+        raise HubFault("the plan is too large")
 
-    monkeypatch.setattr(serving.feature_sets.giving, "give_new", broken)
-    with pytest.raises(ExceptionGroup, match="takes nothing"):
+    monkeypatch.setattr(serving.feature_sets.sessions, "give", broken)
+    monkeypatch.setattr(
+        serving.feature_sets.giving, "give_new", lambda model, now: tables.append(model)
+    )
+    with pytest.raises(ExceptionGroup, match="too large"):
         serving.feature_sets.tick(0.0)
-    assert planned(serving) is not None
+    assert tables == ["demo"]

@@ -172,6 +172,7 @@ def test_the_same_message_again_is_a_duplicate_and_no_refusal(hub: Hub) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a generation that never was": ({"generation": 7}, "no such prior was made"),
+    "a generation of no table's numbers": ({"generation": 1 << 40}, "no such prior was made"),
     "sums in another basis": ({"basis": "f" * 64}, "its sums are in another basis"),
     "sums that were closed tomorrow": ({"at": int(time.time()) + 86_400}, "check its clock"),
 }
