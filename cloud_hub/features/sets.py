@@ -351,15 +351,17 @@ class FeatureSets:
         if due and not self._thread.is_alive():
             self._thread = threading.Thread(target=self._compute, args=(due, now), daemon=True)
             self._thread.start()
-        self.sessions.tick()
         models = sorted({model for each in sets.values() for model in each.declared.models})
-        for_each(
-            models,
-            lambda model: self._again(
-                f"model {model}", now, lambda: self.giving.give_new(model, now)
-            ),
-        )
-        for_each(sets, self._raise_failed)
+        try:
+            for_each(
+                models,
+                lambda model: self._again(
+                    f"model {model}", now, lambda: self.giving.give_new(model, now)
+                ),
+            )
+            for_each(sets, self._raise_failed)
+        finally:  # a table that cannot be given keeps no session's features waiting
+            self.sessions.tick()
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the sources that are being asked, at most so long; ``None`` for ever."""

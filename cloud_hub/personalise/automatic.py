@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.datasets.records import HOLDOUT, TRAIN
-from cloud_hub.errors import HubFault, Invalid
+from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.personalise.fit_request import FitRequest
 from cloud_hub.personalise.in_plans import manifests_of
 from cloud_hub.personalise.job import with_half_lives
@@ -38,6 +39,9 @@ NAMES: Final = (UNITS, HOLDOUT, TRAIN)
 """Data sets in which the column of units is looked for, in this order."""
 
 LABEL: Final = "y"
+
+AGAIN_SECONDS: Final = 86_400.0
+"""After which a fit that failed is tried again: it may have been the disk, or a worker's end."""
 
 
 class AutomaticPriors:
@@ -80,13 +84,13 @@ class AutomaticPriors:
         plan = self._plans.current(model)
         if plan is None:
             return
-        if self._personalise.terms(model) is not None:
-            wanted = manifests_of(plan)
-            for version in self._registry.versions(model):
-                if version.manifest in wanted:
-                    self._fit_if_due(model, version.version, foreign=False)
+        adapts, wanted = self._personalise.terms(model) is not None, manifests_of(plan)
+        for version in self._registry.versions(model) if adapts else ():
+            if version.manifest in wanted:
+                self._fit_if_due(model, version.version, foreign=False)
+        self._catch_up(model)  # before what a damaged prior makes fail
+        if adapts:
             self._renew_settings(model, wanted)
-        self._catch_up(model)
 
     def _catch_up(self, model: str) -> None:
         """Make the plan that somebody's change should have made, and a kill or a conflict did not.
@@ -107,9 +111,11 @@ class AutomaticPriors:
         if column is None or rows is None:
             return
         manifest = self._registry.version(model, version).manifest
-        made = [r.source for r in self._personalise.store.records(model) if r.manifest == manifest]
+        tried = [r.source for r in self._personalise.store.records(model) if r.manifest == manifest]
         failed = self._personalise.store.failure(model, manifest)
-        if rows.ref in made or (failed is not None and failed.source == rows.ref):
+        if failed is not None and time.time() - failed.at < AGAIN_SECONDS:
+            tried.append(failed.source)
+        if rows.ref in tried:
             return
         label = next((c.name for c in rows.columns if c.role == "label"), LABEL)
         request = FitRequest(column, label, rows.ref, foreign=foreign)
@@ -118,6 +124,8 @@ class AutomaticPriors:
             if hashlib.sha256(raw).hexdigest() != rows.blob:
                 raise Invalid(f"{rows.ref}: its file is damaged; add the rows again")
             self._personalise.fit(model, version, io.BytesIO(raw), request, actor=ACTOR)
+        except Conflict as error:  # somebody published at this moment: the next look fits again
+            log.info("%s %s: %s waits for the loop; %s", model, version, rows.ref, error)
         except (HubFault, EdgeError, OSError) as error:
             self._personalise.note_failure(model, manifest, rows.ref, error)
 

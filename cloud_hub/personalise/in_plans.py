@@ -2,10 +2,11 @@
 
 Invariants:
 
-* Without terms no release has a prior: devices serve the release's own answers after their next
-  sync.
+* Without terms devices serve the release's own answers after their next sync, and no release has a
+  prior.
 * An experiment that tries personalisation itself has one release with its prior and without it.
-  Which of them has one stays as the experiment was declared; only its generation follows.
+  Which of them has one stays as the experiment was declared, without terms too, so that it still
+  is what it was when they come back; only its generation follows.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def personalised(plan: Plan, terms: Personalisation | None, newest: NewestPrior)
     tried = tries_personalisation(plan)
 
     def renewed(ref: ReleaseRef) -> ReleaseRef:
+        if tried and (terms is None or ref.prior is None):
+            return ref
         if terms is None:
             return replace(ref, prior=None)
-        if tried and ref.prior is None:
-            return ref
         return replace(ref, prior=newest(ref.manifest))
 
     experiment = plan.experiment

@@ -75,7 +75,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class FailedFit:
-    """A fit that the hub tried by itself: not tried again with the same rows.
+    """A fit that the hub tried by itself: not tried again with the same rows for a day.
 
     Attributes:
         source: the rows.

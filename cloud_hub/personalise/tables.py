@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, String, Table, Text
 
 from cloud_hub.database.engine import Whole, metadata
 
@@ -10,7 +10,7 @@ personal_priors = Table(
     "personal_priors",
     metadata,
     Column("model", String, primary_key=True),
-    Column("generation", Integer, primary_key=True),
+    Column("generation", Whole, primary_key=True),
     Column("version", String, nullable=False),
     Column("manifest", String, nullable=False, index=True),
     Column("sha256", String, nullable=False),

@@ -169,7 +169,7 @@ personal_reports = Table(
     metadata,
     Column("device", String, primary_key=True),
     Column("model", String, primary_key=True),
-    Column("generation", Integer, primary_key=True),
+    Column("generation", Whole, primary_key=True),
     Column("version", String, nullable=False),
     Column("cohort", String, nullable=False),
     Column("epsilon", Float),

@@ -76,7 +76,7 @@ def test_a_report_that_no_units_have_made_is_refused(
 def test_noise_may_take_counts_below_zero_but_not_beyond_all_bounds() -> None:
     assert PERSONAL_REPORT_WITH_NOISE.units < 0
     with pytest.raises(ContractError, match="units"):
-        replace(PERSONAL_REPORT_WITH_NOISE, units=1e9)
+        replace(PERSONAL_REPORT_WITH_NOISE, units=1.1e9)
 
 
 @given(st.data())

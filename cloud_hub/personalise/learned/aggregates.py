@@ -12,6 +12,7 @@ Whether personalising helps is the mean gain over voices, with an interval that 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections import defaultdict
@@ -169,10 +170,15 @@ def _bounded(report: PersonalReport, block: CutBlock) -> Numbers:
     if report.epsilon is None:
         return numbers
     dimensions = len(numbers) if block in VECTORS else 1
-    spread = noise_of(block, multiplier_of(report.epsilon, DELTA), dimensions)
+    spread = noise_of(block, _multiplier(report.epsilon), dimensions)
     most = UNITS_COUNTED * block.length * math.sqrt(dimensions) + DEVIATIONS * spread
     bounded: Numbers = np.clip(numbers, -most, most)
     return bounded
+
+
+@functools.lru_cache
+def _multiplier(epsilon: float) -> float:
+    return multiplier_of(epsilon, DELTA)
 
 
 def _block_of(name: str) -> CutBlock:
@@ -182,17 +188,18 @@ def _block_of(name: str) -> CutBlock:
 def voices_of(reports: Iterable[tuple[str, PersonalReport]]) -> list[Voice]:
     """Return the voices of some reports of one generation.
 
-    Of reports with noise and without, those count of which there are more voices: they are of
-    different sizes.
+    Of reports with different noise, with none, or of another number of dimensions, those count of
+    which there are most voices: their sums are of different sizes. So nobody widens the bounds of
+    what it may claim by an ε of its own.
 
     Args:
         reports: who vouched for the device of each, and its sums.
     """
-    by_kind: dict[bool, dict[str, list[PersonalReport]]] = {True: defaultdict(list)}
-    by_kind[False] = defaultdict(list)
+    by_kind: dict[tuple[float | None, int], dict[str, list[PersonalReport]]] = {}
     for voucher, report in reports:
-        by_kind[report.epsilon is not None][voucher].append(report)
-    chosen = max(by_kind.values(), key=len)
+        kind = by_kind.setdefault((report.epsilon, len(report.shift)), defaultdict(list))
+        kind[voucher].append(report)
+    chosen = max(by_kind.values(), key=len, default={})
     return [Voice(name, tuple(chosen[name])) for name in sorted(chosen)]
 
 

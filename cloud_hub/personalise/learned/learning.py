@@ -123,22 +123,28 @@ class Learning:
         plan, record = self._plans.current(model), self._serving(model)
         if record is None or plan is None or plan.experiment is not None:
             return
+        if self._is_superseded(record):
+            return
         count, first = arrivals_of(self._engine, model, record.generation)
         # Others got the prior later, or were offline: they have as long to report as the first.
         waits = now < first + self._policy(model).report_days * DAY
         if count < self._needed(model) or waits or not self._is_new(record, count):
             return
         step = self._step(record)
+        if self._is_superseded(record):  # meanwhile: a step takes long
+            return
         if step is not None and step[0].matters:
             self._publish(record, *step)
+        self._seen[model] = (record.generation, count)
+
+    def _is_superseded(self, record: PriorRecord) -> bool:
+        """Whether a newer prior waits for its plan: no device spoke of it, so it is not undone."""
+        return self._personalise.store.newest(record.model, record.manifest) != record
 
     def _is_new(self, record: PriorRecord, count: int) -> bool:
         """Whether a tenth more devices have reported than at the last look; all that came count."""
         generation, seen = self._seen.get(record.model, (0, 0))
-        if generation == record.generation and count < 1.1 * seen:
-            return False
-        self._seen[record.model] = (record.generation, count)
-        return True
+        return generation != record.generation or count >= 1.1 * seen
 
     def _step(self, record: PriorRecord) -> tuple[Step, Learned] | None:
         reports = _of(reports_of(self._engine, record.model, record.generation))
@@ -148,7 +154,8 @@ class Learning:
         if everybody is None:
             return None
         cohorts = {}
-        for name, mine in by_cohort(reports).items():
+        heard = [(voice.name, report) for voice in voices for report in voice.reports]
+        for name, mine in by_cohort(heard).items():
             some = voices_of(mine)
             found = learned(some, salt) if len(some) >= needed else None
             if name and found is not None:

@@ -1,6 +1,6 @@
 """The personal prior: what a unit (a user, a session) without history begins with.
 
-A signed target, ``priors/MODEL/SHA256.prior``, made by the hub for one release. The device refuses
+A signed target, ``packs/MODEL/SHA256.prior``, made by the hub for one release. The device refuses
 it beside any other release. Units keep what they learnt as long as
 :attr:`PersonalPrior.basis_digest` stays: their sums mean the same then, whatever version of the
 model serves.

@@ -35,6 +35,9 @@ DIRECTIONS: Final = 48
 UNITS: Final = 1_000_000
 """Units of one report at most."""
 
+NOISY_UNITS: Final = 1e9
+"""Beside which noise of whatever small ε is little: numbers with noise are bounded by it."""
+
 DELTA: Final = 1e-6
 """δ of the noise: by this chance a report may say more of a unit than ε allows."""
 
@@ -156,9 +159,9 @@ class PersonalReport:
         require(fits, f"epsilon: expected above 0, up to {MOST_EPSILON:g}, got {epsilon:g}")
         require(self.delta == DELTA, f"delta: expected {DELTA:g}, got {self.delta}")
         for block in BLOCKS:
-            self._check_block(block, UNITS * block.length)
+            self._check_block(block, NOISY_UNITS * block.length)
         for block in VECTORS:
-            self._check_block(block, UNITS * block.length * math.sqrt(len(self.shift)))
+            self._check_block(block, NOISY_UNITS * block.length * math.sqrt(len(self.shift)))
 
     def _check_sums(self) -> None:
         """Refuse what no units have: without noise each bounds what it can have added."""

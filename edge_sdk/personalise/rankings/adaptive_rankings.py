@@ -4,8 +4,9 @@ Invariants:
 
 * Without evidence of a unit its best list is the release's own.
 * A list that is not the best one is shown with chance ``explore`` at most.
-* What is sent are sums over lists of at least ``minimum_units`` units. ``epsilon`` does not replace
-  these: noise that hides one unit's lists would hide the estimate too.
+* What is sent are sums over lists of at least ``minimum_units`` units, and of two where ``epsilon``
+  allows a minimum of one. It does not replace these: noise that hides one unit's lists would hide
+  the estimate too.
 * Where adapting does harm (:mod:`edge_sdk.personalise.rankings.harm_watch`), lists are the
   release's own until another release serves.
 """
@@ -328,7 +329,7 @@ class AdaptiveRankings:
                 if not final and self._reported // seconds == int(now) // seconds:
                     continue
                 window = release.window(start)
-                least, stopped = self.terms.minimum_units, release.watch.stopped
+                least, stopped = max(self.terms.minimum_units, 2), release.watch.stopped
                 reports.append(release.sums.take(window, least, stopped=stopped))
             self._reported = int(now)
         return [report for report in reports if report is not None]

@@ -140,17 +140,18 @@ def test_exploration_is_bounded_by_the_plan(releases: dict[str, Path]) -> None:
     assert 0.02 < share < 0.15  # half of a fifth is the release's own, which is the best so far
 
 
-def test_reports_of_a_window_hold_sums_of_units_and_nothing_else(
-    releases: dict[str, Path],
+@pytest.mark.parametrize("terms", [TERMS, Personalisation(minimum_units=1, epsilon=1.0)])
+def test_reports_of_a_window_hold_sums_of_two_units_or_more_and_nothing_else(
+    releases: dict[str, Path], terms: Personalisation
 ) -> None:
     kept: list[Any] = []
-    with adapting(releases["clicks"]) as device:
+    with adapting(releases["clicks"], terms) as device:
         service = device._service
         service._keep = kept.extend
         now = [1_000_000.0]
         service.clock = lambda: now[0]
         service._rankings = AdaptedRankings(
-            TERMS, service.personalisation().store, service.clock, seed=3
+            terms, service.personalisation().store, service.clock, seed=3
         )
         for unit in ("a", "b"):
             ranking = device.predict_ranking(X[:10], candidates=range(10), unit=unit)

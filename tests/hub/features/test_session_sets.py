@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.features.declaration import parse_set
 from cloud_hub.features.set_history import SetHistory
 from cloud_hub.features.snapshot import digests_in, read_session_sets, read_snapshot
@@ -188,3 +188,21 @@ def test_a_training_joins_sessions_of_the_events_that_it_has(serving: Hub, tmp_p
     rows_alone = TrainingFeatures((SetHistory(parse_set(shop.TEXT), 1, ()),))
     with pytest.raises(NotFound, match="has no set of sessions"):
         rows_alone.features(labels, as_of="time", events=labels)
+
+
+def test_sessions_that_cannot_be_given_keep_no_tables_waiting(
+    serving: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.feature_sets.apply(TEXT, actor="test")
+    tables: list[str] = []
+
+    def broken(model: str) -> None:
+        raise HubFault("the plan is too large")
+
+    monkeypatch.setattr(serving.feature_sets.sessions, "give", broken)
+    monkeypatch.setattr(
+        serving.feature_sets.giving, "give_new", lambda model, now: tables.append(model)
+    )
+    with pytest.raises(ExceptionGroup, match="too large"):
+        serving.feature_sets.tick(0.0)
+    assert tables == ["demo"]

@@ -251,3 +251,23 @@ def test_what_units_differ_by_along_the_factors_is_no_variance_besides() -> None
     assert max(prior.classes.shift.numbers()) < 0.15
     assert max(prior.classes.between.numbers()) < 0.15
     assert prior.classes.factors is not None
+
+
+@pytest.mark.parametrize(
+    ("rank", "epsilon"), [(RANK + 1, None), (RANK, 1e-9), (RANK, 1.0)],
+    ids=["dimensions of its own", "an epsilon that lets it claim anything", "noise of its own"],
+)  # fmt: skip
+def test_a_device_with_sums_of_another_kind_is_not_heard(rank: int, epsilon: float | None) -> None:
+    odd = class_prior(np.eye(3, rank))
+    for others in (None, 2.0):
+        reports = from_many(Fleet(), PRIOR, 30, np.random.default_rng(9), epsilon=others)
+        liar = Fleet().summed(odd, 20, np.random.default_rng(10), epsilon=epsilon)
+        heard = voices_of([*reports, ("liar", liar)])
+        assert heard == voices_of(reports)
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-6, 1e-300])
+def test_noise_of_whatever_epsilon_makes_a_report_that_the_contract_takes(epsilon: float) -> None:
+    for seed in range(20):
+        made = Fleet().summed(PRIOR, 1, np.random.default_rng(seed), epsilon=epsilon)
+        assert made.epsilon == epsilon

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.parquet_files import parquet_bytes
-from cloud_hub.errors import HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.packs.publishing import pack_file
+from cloud_hub.personalise import automatic
 from cloud_hub.personalise.fit_request import FitRequest
 from cloud_hub.personalise.service import BEGINS_ANEW, KEEP
 from cloud_hub.personalise.store import PriorRecord
@@ -238,3 +240,54 @@ def test_a_model_that_no_prior_can_be_fitted_for_is_told_when_its_policy_is_plan
     serving.plans.promote("demo", "2.0", actor="test", reason="other")
     (warning,) = serving.policies.plan("demo", on).warnings
     assert "only rankings adapt to a unit" in warning
+
+
+def with_units(hub: Hub) -> Hub:
+    """Add a data set whose rows the hub fits to by itself."""
+    hub.datasets.add("demo", "units", Dataset.read(table(12, 30)), actor="test")
+    return hub
+
+
+def test_a_fit_of_the_hub_that_met_another_publication_is_made_at_the_next_look(
+    adapting: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(*arguments: object, **more: object) -> None:
+        raise Conflict("demo: another prior became generation 1 meanwhile; fit again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(with_units(adapting).personalise, "publish", taken)
+        adapting.priors.tick(0.0)
+    assert adapting.personalise.status("demo").failures == {}
+    adapting.priors.tick(1.0)
+    assert plan_of(adapting).serving.prior is not None
+
+
+def test_a_fit_of_the_hub_whose_worker_was_killed_is_made_again_after_a_day(
+    adapting: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object, **more: object) -> None:
+        raise Invalid("personal prior: the fit did not end; SIGTERM")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(with_units(adapting).personalise, "fit", killed)
+        adapting.priors.tick(0.0)
+    adapting.priors.tick(1.0)
+    assert "SIGTERM" in adapting.personalise.status("demo").failures["1.0"].reason
+    assert adapting.personalise.store.records("demo") == []
+    monkeypatch.setattr(automatic, "AGAIN_SECONDS", 0.0)
+    adapting.priors.tick(2.0)
+    assert adapting.personalise.status("demo").failures == {}
+    assert plan_of(adapting).serving.prior is not None
+
+
+def test_a_prior_whose_file_is_damaged_keeps_no_plan_behind(adapting: Hub) -> None:
+    record = fitted(adapting)
+    next(adapting.settings.data.rglob(f"*{record.sha256}")).write_bytes(b"nonsense")
+    policy = "personalise: {mode: learn, half_life_labels: 33}"
+    adapting.registry.set_policy("demo", policy, "test")  # and the hub is killed: no plan
+    for now in (0.0, 1.0):
+        with pytest.raises(ExceptionGroup, match="cannot be read"):
+            adapting.priors.tick(now)
+    plan = plan_of(adapting)
+    assert plan.personalise is not None
+    assert plan.personalise.mode == "learn"

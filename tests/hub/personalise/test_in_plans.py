@@ -72,3 +72,16 @@ def test_a_canary_of_another_version_is_no_trial_of_personalisation() -> None:
     plan = plan_of(ReleaseRef("1.0", ONE, prior=prior("0")), ReleaseRef("2.0", TWO))
     assert not tries_personalisation(plan)
     assert manifests_of(plan) == (ONE, TWO)
+
+
+@pytest.mark.parametrize("serves_with", [True, False])
+def test_a_trial_of_personalisation_that_was_switched_off_is_the_same_when_it_is_on_again(
+    serves_with: bool,
+) -> None:
+    given = ReleaseRef("1.0", ONE, prior=prior("0"))
+    bare = replace(given, prior=None)
+    plan = plan_of(*(given, bare) if serves_with else (bare, given))
+    off = personalised(plan, None, NEWEST.get)
+    assert off.personalise is None  # so that devices open no prior
+    assert personalised(off, TERMS, NEWEST.get) == personalised(plan, TERMS, NEWEST.get)
+    assert personalised(replace(off, experiment=None), None, NEWEST.get).serving.prior is None

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from cloud_hub.cli.data.personal_evidence import evidence_text
 from cloud_hub.database.documents import as_document
 from cloud_hub.database.records import EnrolledDevice
+from cloud_hub.errors import Conflict
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.hub import Hub
 from cloud_hub.personalise.learned.evidence_page import to_html
@@ -171,6 +172,7 @@ def test_the_same_message_again_is_a_duplicate_and_no_refusal(hub: Hub) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a generation that never was": ({"generation": 7}, "no such prior was made"),
+    "a generation of no table's numbers": ({"generation": 1 << 40}, "no such prior was made"),
     "sums in another basis": ({"basis": "f" * 64}, "its sums are in another basis"),
     "sums that were closed tomorrow": ({"at": int(time.time()) + 86_400}, "check its clock"),
 }
@@ -249,3 +251,47 @@ def test_before_devices_said_anything_the_page_says_how_many_are_needed(hub: Hub
     few = "0 of 20 devices have reported their sums"
     assert few in evidence_text(as_document(evidence))
     assert few in to_html(evidence)
+
+
+def test_a_device_with_sums_of_other_dimensions_keeps_nobody_from_being_heard(hub: Hub) -> None:
+    everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
+    report = made(hub)
+    longer = {name: (*getattr(report, name), 0.0) for name in ("shift", "squares", "cross")}
+    send(hub, vouched(hub, 1)[0], replace(report, **longer))
+    assert hub.learning.evidence("demo").voices == LEAST_VOICES  # type: ignore[union-attr]
+    hub.learning.tick(time.time())
+    assert prior_of(hub).generation == 2
+
+
+def test_a_prior_that_waits_for_its_plan_is_not_undone_by_what_devices_said_of_the_one_before(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
+
+    def taken(*arguments: object, **more: object) -> None:
+        raise Conflict("demo: the plan changed meanwhile, try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.plans, "change", taken)
+        publish(hub)
+        hub.learning.tick(time.time())
+    assert prior_of(hub).generation == 2
+    hub.personalise.renew("demo", actor="test", reason="a test")
+    hub.learning.tick(time.time() + 61)  # of generation 2 nobody has spoken yet
+    assert prior_of(hub).generation == 2
+
+
+def test_a_generation_that_could_not_be_published_is_made_at_the_next_look(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
+
+    def taken(*arguments: object, **more: object) -> None:
+        raise Conflict("demo: another prior became generation 2 meanwhile; fit again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.personalise, "publish", taken)
+        with pytest.raises(ExceptionGroup, match="meanwhile"):
+            hub.learning.tick(time.time())
+    hub.learning.tick(time.time() + 61)
+    assert prior_of(hub).generation == 2

@@ -20,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "personal_priors",
         sa.Column("model", sa.String(), primary_key=True),
-        sa.Column("generation", sa.Integer(), primary_key=True),
+        sa.Column("generation", WHOLE, primary_key=True),
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("manifest", sa.String(), nullable=False, index=True),
         sa.Column("sha256", sa.String(), nullable=False),

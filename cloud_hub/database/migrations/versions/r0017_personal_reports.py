@@ -21,7 +21,7 @@ def upgrade() -> None:
         "personal_reports",
         sa.Column("device", sa.String(), primary_key=True),
         sa.Column("model", sa.String(), primary_key=True),
-        sa.Column("generation", sa.Integer(), primary_key=True),
+        sa.Column("generation", WHOLE, primary_key=True),
         sa.Column("version", sa.String(), nullable=False),
         sa.Column("cohort", sa.String(), nullable=False),
         sa.Column("epsilon", sa.Float()),
