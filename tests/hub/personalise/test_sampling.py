@@ -50,7 +50,7 @@ def test_columns_are_found_by_name_whatever_their_order_and_file(
 
 @pytest.mark.parametrize(("columns", "words"), [
     (UnitColumns(("a", "b"), "y", "nobody"), r"unit: there is no column 'nobody'.*'unit'"),
-    (UnitColumns(("a", "b"), "digit", "unit"), r"label: there is no column 'digit'.*\['unit', 'y'\]"),
+    (UnitColumns(("a", "b"), "digit", "unit"), r"no column 'digit'.*\['unit', 'y'\].*--label"),
 ])  # fmt: skip
 def test_a_column_that_is_not_there_is_told_with_those_beside_the_features(
     tmp_path: Path, columns: UnitColumns, words: str
