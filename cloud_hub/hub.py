@@ -135,7 +135,12 @@ class Hub:
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
         )  # fmt: skip
-        self.policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
+        self.policies = Policies(
+            registry,
+            plans,
+            train_problem=functools.partial(problem, workers),
+            switched_off=lambda model: self.personalise.store.switch(model) is not None,
+        )
         self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
     def _opened_plans(self) -> Plans:

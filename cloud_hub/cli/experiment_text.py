@@ -81,7 +81,11 @@ def experiment_line(record: Plain) -> str:
 
 
 def _tried(record: Plain) -> str:
-    versions = " and ".join(arm["version"] for arm in record["spec"]["arms"])
+    versions = " and ".join(
+        arm["version"]
+        + (f" {arm['personalise']} personalisation" if arm.get("personalise") else "")
+        for arm in record["spec"]["arms"]
+    )
     return versions or str(record["candidate"])
 
 

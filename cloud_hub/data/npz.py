@@ -53,7 +53,8 @@ def read_npz(file: BinaryIO, name: str, limit: int, more: Sequence[str] = ()) ->
             arrays = {each: archive[each] for each in wanted if each in archive.files}
             present = list(archive.files)
     except UNREADABLE as error:
-        raise Invalid(f"{name}: expected an .npz with X and y; {error}") from error
+        texts = "; texts are saved as np.array(…, dtype=str)" if "Object" in str(error) else ""
+        raise Invalid(f"{name}: expected an .npz with X and y; {error}{texts}") from error
     # An entry that is no array comes as bytes.
     if "X" not in arrays or not all(isinstance(each, np.ndarray) for each in arrays.values()):
         held = ", ".join(present[:10]) or "nothing"

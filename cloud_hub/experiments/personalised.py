@@ -49,6 +49,24 @@ def check_personalised(spec: ExperimentSpec, plan: Plan) -> None:
         )
 
 
+def no_longer_tried(spec: ExperimentSpec, plan: Plan) -> str:
+    """Return why a running experiment on personalisation compares nothing any more; else empty.
+
+    Switched off, both arms serve the release's own answers; and switched on again, both would have
+    the prior, since nothing in the plan says any more which arm is without.
+
+    Args:
+        spec: the declared experiment.
+        plan: with it.
+    """
+    if not spec.tries_personalisation or plan.experiment is None:
+        return ""
+    serves = plan.personalise is not None and plan.personalise.mode == "on"
+    with_it = plan.serving.prior is not None
+    differ = all((arm.release.prior is not None) != with_it for arm in plan.experiment.arms)
+    return "" if serves and differ else "personalisation was switched off: both arms serve the same"
+
+
 def check_promotion(spec: ExperimentSpec, id_: str) -> None:
     """Refuse to promote an arm that is what serves, with its prior or without.
 

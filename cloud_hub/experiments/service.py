@@ -220,11 +220,7 @@ class Experiments:
         Raises:
             Conflict: it has ended.
         """
-        record = self._decisions.expect(id_, "running", "paused", "waiting")
-        self._decisions.change(
-            record.model, None, actor, f"{id_} stopped: {reason}", record.figures
-        )
-        self._decisions.end(record, "stopped", actor, reason, record.figures)
+        self._stop(self._decisions.expect(id_, "running", "paused", "waiting"), actor, reason)
         return self.get(id_)
 
     @_atomic
@@ -312,6 +308,10 @@ class Experiments:
         if seen is None:
             reason = "the plan was changed by hand"
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
+            return
+        plan = self._plans.current(record.model)
+        if plan is not None and (reason := personalised.no_longer_tried(record.spec, plan)):
+            self._stop(record, ACTOR, reason)
             return
         snapshot, _, decision = seen
         # A paused experiment is still looked at, so that the report shows what came in meanwhile.
@@ -420,6 +420,11 @@ class Experiments:
         shown = record.reason if status == "waiting" else message
         self.store.note(record, status=status, reason=shown, figures=figures, state=state)
         self._decisions.log(record, actor, "dropped", message, figures.dropping(gone))
+
+    def _stop(self, record: ExperimentRecord, actor: str, reason: str) -> None:
+        message = f"{record.id} stopped: {reason}"
+        self._decisions.change(record.model, None, actor, message, record.figures)
+        self._decisions.end(record, "stopped", actor, reason, record.figures)
 
     def _pause(self, record: ExperimentRecord, actor: str, reason: str, figures: Figures) -> None:
         trial = replace(self._decisions.trial(record), paused=True)

@@ -49,7 +49,10 @@ async def fit(
     policy = await run_in_threadpool(hub.registry.policy, model)
     column = unit or policy.personalise.unit_column
     if column is None:
-        raise Invalid("unit: expected the column with the name of each row's unit, got none")
+        raise Invalid(
+            "unit: expected the column with the name of each row's unit, got none; name it with "
+            "--unit, or in the policy: personalise: {unit_column: …}"
+        )
     asked = FitRequest(column, label, source, anew)
     async with body_file(request, MODEL_BYTES, hub.settings.data) as file:
         record = await run_in_threadpool(

@@ -54,6 +54,12 @@ class UnitColumns:
                     f"{role}: {column!r:.80} is a feature of the model; expected a column beside "
                     "them"
                 )
+        named = {self.unit: "unit", self.label: "label"}
+        if len(named) < 2 or self.cohort in named:
+            twice = self.unit if len(named) < 2 else self.cohort
+            raise Invalid(
+                f"unit, label, cohort: expected columns of their own, {twice!r:.80} is two of them"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,7 @@ def sampled_rows(
     Raises:
         Invalid: it cannot be read, has no such column, or fewer than two units.
     """
+    _check_present(path, columns)
     codes, names = _units_of(path, columns.unit)
     known = codes >= 0
     if len(names) < 2:
@@ -202,6 +209,20 @@ def _names_in(path: Path, columns: UnitColumns) -> list[str]:
     if first is None:
         raise Invalid(f"{path}: expected rows, there are none")
     return list(first.schema.names)
+
+
+def _check_present(path: Path, columns: UnitColumns) -> None:
+    """Refuse a file without a column of units or labels, with the names that it could be."""
+    present = _names_in(path, columns)
+    numbered = {f"x{i}" for i in range(len(present))}
+    beside = [name for name in present if name not in {*columns.features, *numbered}]
+    for role in ("unit", "label"):
+        column = getattr(columns, role)
+        if column not in present:
+            raise Invalid(
+                f"{role}: there is no column {column!r:.80}; beside the features there are "
+                f"{beside[:20]}; name one with --{role}"
+            )
 
 
 def _features_in(present: Sequence[str], columns: UnitColumns) -> list[str]:

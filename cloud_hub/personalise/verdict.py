@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from cloud_hub.personalise.left_out import Gains
+from cloud_hub.personalise.left_out import FEWEST_LABELS, Gains
 from cloud_hub.personalise.rows import Numbers
 
 LEVEL: Final = 0.01
@@ -77,7 +77,10 @@ def judge(gains: Gains, level: float = LEVEL) -> Verdict:
 
 def unknown(units: int, level: float = LEVEL) -> Verdict:
     """Return the verdict where nothing can be said."""
-    why = f"expected labels of two units or more to say whether units differ, got {units}"
+    why = (
+        f"expected two units or more with {FEWEST_LABELS} labels each, to say whether units "
+        f"differ; got {units}"
+    )
     return Verdict(False, units, 0.0, 1.0, level, why)
 
 

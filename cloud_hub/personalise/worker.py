@@ -44,7 +44,8 @@ def main(folder: Path) -> int:
         prior, result = fitted(folder, job)
         write_atomic(folder / jobs.PRIOR, prior.to_bytes())
     except (HubFault, EdgeError) as error:
-        result = FitResult(reason=str(error))
+        # The folder of a fit is gone when somebody reads this.
+        result = FitResult(reason=str(error).replace(str(folder / jobs.ROWS), "the rows"))
     except Exception as error:  # whatever a model that somebody made does, the person is told
         traceback.print_exc()
         result = FitResult(reason=f"{type(error).__name__}: {error}")
@@ -98,7 +99,9 @@ def _usable(made: AnsweredRows) -> tuple[np.ndarray, tuple[str, ...]]:
     if not finite.all():
         said.append(f"{int((~finite).sum()):,} rows miss a feature and were left out")
     if not known.all():
-        said.append(f"{int((~known).sum()):,} rows have a label that the model does not give")
+        said.append(
+            f"{int((~known).sum()):,} rows have no label, or one that the model does not give"
+        )
     return finite & known, tuple(said)
 
 

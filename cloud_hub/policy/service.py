@@ -45,12 +45,19 @@ class Policies:
     """Policies of all models."""
 
     def __init__(
-        self, registry: Registry, plans: Plans, *, train_problem: Callable[[TrainPolicy], str]
+        self,
+        registry: Registry,
+        plans: Plans,
+        *,
+        train_problem: Callable[[TrainPolicy], str],
+        switched_off: Callable[[str], bool],
     ) -> None:
         self._registry = registry
         self._plans = plans
         self._train_problem = train_problem
         """Says why this machine cannot train so; empty if it can."""
+        self._switched_off = switched_off
+        """Whether a person has switched personalisation of a model off, whatever policies say."""
 
     def text(self, model: str) -> str:
         """Return the file in force, as it was applied; empty until there is one."""
@@ -145,9 +152,16 @@ class Policies:
         )
 
     def _impersonal(self, model: str, policy: Policy) -> str:
-        """Warn that units change nothing of what serves, but for rankings."""
+        """Warn that units change nothing of what serves, or of its single answers."""
+        if policy.personalise.terms is None:
+            return ""
+        if self._switched_off(model):
+            return (
+                f"personalise: {model} is switched off by hand, and stays so whatever the policy "
+                f"says; edge-hub personalise on {model}"
+            )
         serving = self._plans.current(model)
-        if serving is None or policy.personalise.terms is None:
+        if serving is None:
             return ""
         if bases_of(self._registry.release(model, serving.serving.version).manifest):
             return ""

@@ -117,6 +117,24 @@ def test_a_prior_fitted_by_the_command_line_personalises_a_stranger_within_the_s
     assert "rows.parquet" in shown
 
 
+def test_a_fit_whose_prior_no_device_gets_says_why_and_what_to_do(
+    personal: Personal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    personal.fit()
+    said = capsys.readouterr()
+    assert "no device gets it yet" not in said.err
+    assert personal.run("personalise", "off", personal.model, "--reason", "complaints") == 0
+    personal.fit()
+    assert f"edge-hub personalise on {personal.model}" in capsys.readouterr().err
+    assert personal.run("personalise", "show", personal.model) == 0
+    shown = capsys.readouterr().out
+    assert f"edge-hub personalise on {personal.model}" in shown
+    assert "units left out gained" in shown
+    personal.apply("personalise: {mode: off}")
+    personal.fit()
+    assert "apply one with mode: learn, or on" in capsys.readouterr().err
+
+
 def test_a_newer_generation_replaces_the_file_and_units_keep_what_they_taught(
     personal: Personal,
 ) -> None:

@@ -134,6 +134,8 @@ def test_a_log_is_joined_by_the_command_line_and_the_declaration_exported(
         assert visits.run("features", *words) == 0
     shown = capsys.readouterr().out
     assert "computed on devices, of events with" in shown
+    assert "given with the plans of" in shown
+    assert "no release uses it yet" not in shown
     assert "half-life=60" in shown
     assert visits.run("features", "import", name, labels) != 0
     assert "is of sessions and has no rows" in capsys.readouterr().err

@@ -270,7 +270,10 @@ def _set_view(status: dict[str, Any]) -> View:
     if session is not None:
         lines.append(f"  computed on devices, of events with {pairs(session['fields'])}")
         lines.append(f"  a session is over after {session['idle_seconds']:,.0f} s without an event")
-        return ["\n".join(lines), _running_table(declared), _uses_table(status)]
+        lines.append(f"  given with the plans of {', '.join(declared['models']) or 'no model'}")
+        # Which versions serve it devices know: only trainings are noted.
+        uses = [_uses_table(status)] if status["uses"] else []
+        return ["\n".join(lines), _running_table(declared), *uses]
     lines.append(f"  rows: {status['rows']:,}, {status['bytes']:,} bytes")
     lines.append(f"  from {local_time(status['since'])} to {local_time(status['until'])}")
     if status["stale"]:

@@ -71,13 +71,14 @@ def _fit(
         raw = file.read_bytes()
     except OSError as error:
         raise Invalid(f"{file}: cannot be read; {error.strerror}") from error
+    client = hub.client(timeout=PATIENT_SECONDS)
     with busy(f"fitting to {file}"):
-        record = hub.client(timeout=PATIENT_SECONDS).post(
+        record = client.post(
             f"models/{model}/personalise/fit", raw, version=version, unit=unit, label=label,
             source=file.name, anew=anew or None,
         )  # fmt: skip
-    for sentence in record["said"]:
-        warn(sentence)
+    if why := _why_on_no_device(client.get(f"models/{model}/personalise"), record):
+        warn(f"no device gets it yet: {why}")
     return Result(record, _fit_view)
 
 
@@ -106,17 +107,38 @@ def _fit_view(record: dict[str, Any]) -> View:
         f"{record['model']} {record['version']}: prior {record['generation']} {helps}",
         f"  {record['verdict']}",
         f"  {plural(rows, 'row')} of {plural(units, 'unit')}, by {record['basis']}",
+        *(f"  {sentence}" for sentence in record["said"]),
     ]
+
+
+def _why_on_no_device(status: dict[str, Any], record: dict[str, Any]) -> str:
+    """Return why the plan does not hand out a prior, and what to do; empty if it does."""
+    model = record["model"]
+    if status["mode"] == "off":
+        return "the policy says personalise: {mode: off}; apply one with mode: learn, or on"
+    if status["switched_off"]:
+        return f"it is switched off; edge-hub personalise on {model}"
+    if status["named"].get(record["version"]) == record["generation"]:
+        return ""
+    return f"the plan does not hand it out; edge-hub personalise show {model}"
 
 
 def _status_view(status: dict[str, Any]) -> View:
     lines = [f"{status['model']}: personalise: {{mode: {status['mode']}}}"]
     if off := status["switched_off"]:
-        lines.append(f"  switched off {local_time(off['at'])} by {off['actor']}: {off['reason']}")
+        lines.append(
+            f"  switched off {local_time(off['at'])} by {off['actor']}: {off['reason']}; on again: "
+            f"edge-hub personalise on {status['model']}"
+        )
     lines.append(f"  the plan tells devices to: {'yes' if status['plan'] else 'no'}")
     for version, failed in status["failures"].items():
         lines.append(f"  {version}: no prior from {failed['source']}: {failed['reason']}")
-    named = {generation: version for version, generation in status["named"].items()}
+    named = set(status["named"].values())
+    lines += [
+        f"  prior {each['generation']}: {each['verdict']}"
+        for place, each in enumerate(status["generations"])
+        if each["generation"] in named or not (named or place)
+    ]
     rows = [
         (
             *(each["generation"], each["version"], "yes" if each["helps"] else "no"),
@@ -125,5 +147,6 @@ def _status_view(status: dict[str, Any]) -> View:
         )
         for each in status["generations"][:SHOWN]
     ]
+    empty = f"no prior yet; edge-hub personalise fit {status['model']} FILE --unit COLUMN"
     columns = ("prior", "version", "helps", "by", "from", "made", "on devices")
-    return ["\n".join(lines), TextTable(columns, rows, empty="no prior yet; fit one")]
+    return ["\n".join(lines), TextTable(columns, rows, empty=empty)]

@@ -101,6 +101,33 @@ def test_the_arm_with_leaves_the_control_without_until_it_ends(hub: Hub) -> None
     assert (plan_of(hub).serving.prior, plan_of(hub).experiment) == (given, None)
 
 
+@pytest.mark.parametrize("how", ["with", "without"])
+@pytest.mark.parametrize("back", [True, False])
+def test_it_ends_where_personalisation_is_switched_off_meanwhile(
+    hub: Hub, how: str, back: bool
+) -> None:
+    given = plan_of(hub).serving.prior
+    id_ = hub.experiments.run(spec_of(how, minimum_devices=1), actor="test").id
+    hub.experiments.tick(time.time() + 60)
+    assert hub.experiments.get(id_).status == "running"
+    hub.personalise.switch("demo", on=False, actor="test", reason="complaints")
+    if back:  # both arms have the prior then: the plan has forgotten which was without
+        hub.personalise.switch("demo", on=True, actor="test", reason="a mistake")
+    hub.experiments.tick(time.time() + 120)
+    record = hub.experiments.get(id_)
+    assert (record.status, record.reason) == (
+        "stopped", "personalisation was switched off: both arms serve the same",
+    )  # fmt: skip
+    assert (plan_of(hub).serving.prior, plan_of(hub).experiment) == (given if back else None, None)
+
+
+def test_it_ends_where_the_policy_says_that_devices_only_learn(hub: Hub) -> None:
+    id_ = hub.experiments.run(spec_of(minimum_devices=1), actor="test").id
+    hub.policies.apply("demo", "personalise: {mode: learn}", actor="test")
+    hub.experiments.tick(time.time() + 60)
+    assert hub.experiments.get(id_).status == "stopped"
+
+
 def test_personalisation_that_helps_is_found_by_what_was_served(hub: Hub) -> None:
     id_ = run(hub, spec_of("with"), {"control": 0.80, "tried": 0.90})
     record = hub.experiments.get(id_)

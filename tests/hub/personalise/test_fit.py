@@ -167,8 +167,9 @@ def test_bad_rows_are_refused_in_words_and_change_nothing(adapting: Hub, what: s
     rows, reason = REFUSED[what]
     rows.seek(0)
     before = plan_of(adapting)
-    with pytest.raises(HubFault, match=reason):
+    with pytest.raises(HubFault, match=reason) as refused:
         adapting.personalise.fit("demo", None, rows, BY_PERSON, actor="test")
+    assert "/rows" not in str(refused.value)  # a folder that is gone helps nobody
     assert plan_of(adapting) == before
     assert adapting.personalise.store.records("demo") == []
 
@@ -186,8 +187,30 @@ def test_some_labels_that_are_no_classes_are_left_out_and_told(adapting: Hub) ->
         "demo", None, io.BytesIO(parquet_bytes(rows)), BY_PERSON, actor="test"
     )
     assert any(
-        s.startswith("7 rows have a label that the model does not give") for s in record.said
+        s.startswith("7 rows have no label, or one that the model does not give")
+        for s in record.said
     )
+
+
+def test_units_that_are_too_short_to_judge_are_told_with_how_many_labels_are_enough(
+    adapting: Hub,
+) -> None:
+    rows = table(20, 40).drop_columns(["person"])
+    each = rows.append_column("person", pa.array([f"p{i}" for i in range(len(rows))]))
+    record = adapting.personalise.fit(
+        "demo", None, io.BytesIO(parquet_bytes(each)), BY_PERSON, actor="test"
+    )
+    assert not record.helps
+    assert "two units or more with 5 labels each" in record.verdict
+
+
+def test_an_npz_whose_texts_are_python_objects_is_refused_with_what_to_do(adapting: Hub) -> None:
+    x, y = rows_of(0, 40)
+    file = io.BytesIO()
+    np.savez(file, X=x, y=y, person=np.array(["p"] * 40, dtype=object))
+    file.seek(0)
+    with pytest.raises(HubFault, match="dtype=str"):
+        adapting.personalise.fit("demo", None, file, BY_PERSON, actor="test")
 
 
 def test_an_npz_with_an_array_of_units_is_read(adapting: Hub) -> None:

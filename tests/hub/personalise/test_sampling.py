@@ -48,6 +48,23 @@ def test_columns_are_found_by_name_whatever_their_order_and_file(
     assert (rows.rows, rows.unit_count, rows.cohorts) == (3, 2, None)
 
 
+@pytest.mark.parametrize(("columns", "words"), [
+    (UnitColumns(("a", "b"), "y", "nobody"), r"unit: there is no column 'nobody'.*'unit'"),
+    (UnitColumns(("a", "b"), "digit", "unit"), r"no column 'digit'.*\['unit', 'y'\].*--label"),
+])  # fmt: skip
+def test_a_column_that_is_not_there_is_told_with_those_beside_the_features(
+    tmp_path: Path, columns: UnitColumns, words: str
+) -> None:
+    with pytest.raises(Invalid, match=words):
+        sampled_rows(written(tmp_path, ["u", "v", "u"]), columns)
+
+
+@pytest.mark.parametrize("columns", [("y", "y", None), ("y", "unit", "unit"), ("y", "unit", "y")])
+def test_one_column_is_not_two_things(columns: tuple[str, str, str | None]) -> None:
+    with pytest.raises(Invalid, match="columns of their own"):
+        UnitColumns(("a", "b"), *columns)
+
+
 def test_rows_without_a_unit_are_left_out_and_told(tmp_path: Path) -> None:
     rows = sampled_rows(written(tmp_path, ["u", None, "v", None]), COLUMNS)
     assert rows.units.tolist() == ["u", "v"]

@@ -55,6 +55,17 @@ def test_a_person_switches_it_off_whatever_the_policy_says_and_on_again(serving:
     assert {"personalise off", "personalise on"} <= set(actions)
 
 
+def test_a_policy_that_a_person_has_switched_off_is_told_when_it_is_planned(serving: Hub) -> None:
+    serving.personalise.switch("demo", on=False, actor="ann", reason="complaints")
+    on, off = (f"personalise: {{mode: {mode}}}" for mode in ("on", "off"))
+    (warning,) = serving.policies.plan("demo", on).warnings
+    assert "edge-hub personalise on demo" in warning
+    assert serving.policies.plan("demo", off).warnings == ()
+    serving.policies.apply("demo", on, actor="test")
+    serving.personalise.switch("demo", on=True, actor="ann", reason="mended")
+    assert serving.policies.plan("demo", on).warnings == ()
+
+
 def test_on_is_refused_where_the_policy_says_off(serving: Hub) -> None:
     with pytest.raises(Conflict, match="mode: off"):
         serving.personalise.switch("demo", on=True, actor="ann", reason="please")
