@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from cloud_hub.features.declaration import Feature, FeatureSet
 from cloud_hub.features.intake import taken
-from cloud_hub.features.joining import AGE, JoinedRows, join
+from cloud_hub.features.joining import AGE, join
+from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.row_files import write_parquet
 from cloud_hub.features.set_history import SetHistory
 from edge_sdk.bench.goals import Goal

@@ -162,6 +162,7 @@ STUDY: Final = Study(
     "knows the average user exactly. Ours is the device's own code. Peers: popularity, and LinUCB "
     "trained offline on sessions with lists drawn by chance. Off-policy: "
     f"{FLEETS} fleets of {DEVICES} devices with {LISTS} lists each, a fifth by chance. And the "
-    "logged bandit data inside obp 0.4.1 (Apache-2.0): samples of the Open Bandit Dataset, 10,000 rows.",
+    "logged bandit data inside obp 0.4.1 (Apache-2.0): samples of the Open Bandit Dataset, "
+    "10,000 rows.",
     measure,
 )

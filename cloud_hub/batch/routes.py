@@ -17,7 +17,7 @@ from cloud_hub.batch.entity_answer import EntityAnswer
 from cloud_hub.batch.exporting import exported
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Forbidden, NotFound
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 
 router = APIRouter(prefix="/v1")
 MOST_BYTES = 1 << 20

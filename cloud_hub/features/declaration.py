@@ -13,8 +13,8 @@ from typing import Final
 
 from cloud_hub.errors import Conflict
 from cloud_hub.text.yaml import read_yaml
-from edge_sdk.contract.codec import require
 from edge_sdk.contract.dtypes import RANGES, STRING, Dtype, misfit
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.personal.session_features import (
     RunningFeature,

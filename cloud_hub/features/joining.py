@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from cloud_hub.errors import Invalid
 from cloud_hub.features.intake import entities_of
 from cloud_hub.features.moments import MICRO, micros_of
-from cloud_hub.features.point_in_time import NONE, EntityTimes, newest_before
+from cloud_hub.features.point_in_time import (
+    NONE,
+    EntityTimes,
+    JoinedRows,
+    SetCoverage,
+    newest_before,
+)
 from cloud_hub.features.set_history import defaults_of, features_in, file_groups, index_of
 from cloud_hub.text.spelling import did_you_mean
 
@@ -27,31 +33,6 @@ if TYPE_CHECKING:
 
 AGE: Final = "@age"
 """End of the name of a column with the age of a set's values, in seconds."""
-
-
-@dataclass(frozen=True)
-class SetCoverage:
-    """What labels got of one set.
-
-    Attributes:
-        ref: ``NAME@N``.
-        rows: labels.
-        defaulted: of them, those whose entity had no row yet: they got the defaults.
-        stale: of them, those whose values were older than ``freshness``.
-    """
-
-    ref: str
-    rows: int
-    defaulted: int
-    stale: int
-
-
-@dataclass(frozen=True)
-class JoinedRows:
-    """Labels with features, and what they got of each set."""
-
-    table: pa.Table
-    coverage: tuple[SetCoverage, ...]
 
 
 def join(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from cloud_hub.features.joining import AGE, JoinedRows, join
+from cloud_hub.features.joining import AGE, join
 from cloud_hub.features.moments import MICRO, TIMESTAMP
+from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.set_history import SetHistory, entity_names
 from cloud_hub.features.table import FeatureTable
 

@@ -1,4 +1,4 @@
-"""Finds for each label the newest row that was there at its moment. Pure.
+"""Finds for each label the newest row that was there at its moment; what labels got so. Pure.
 
 One sorted index finds entity and moment at once: less time than ``pandas.merge_asof`` and DuckDB's
 ``ASOF JOIN`` take for the same bytes. docs/FEATURES.md has the figures.
@@ -23,6 +23,31 @@ class EntityTimes:
 
     entities: pa.ChunkedArray
     times: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SetCoverage:
+    """What labels got of one set.
+
+    Attributes:
+        ref: ``NAME@N``.
+        rows: labels.
+        defaulted: of them, those whose entity had no row yet: they got the defaults.
+        stale: of them, those whose values were older than ``freshness``.
+    """
+
+    ref: str
+    rows: int
+    defaulted: int
+    stale: int
+
+
+@dataclass(frozen=True)
+class JoinedRows:
+    """Labels with features, and what they got of each set."""
+
+    table: pa.Table
+    coverage: tuple[SetCoverage, ...]
 
 
 def newest_before(history: EntityTimes, labels: EntityTimes) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Moment, body_chunks, message, raw_body
 from cloud_hub.errors import Conflict, HubFault
-from cloud_hub.features.joining import JoinedRows
+from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.row_files import read_rows, write_parquet
 from cloud_hub.features.table import FeatureTable
 from cloud_hub.storage.artifact_store import file_chunks

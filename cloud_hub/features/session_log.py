@@ -11,21 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
-from cloud_hub.features.declaration import VersionedSet
 from cloud_hub.features.intake import ARROW, entities_of
-from cloud_hub.features.joining import JoinedRows, SetCoverage
 from cloud_hub.features.moments import MICRO, micros_of
+from cloud_hub.features.point_in_time import JoinedRows, SetCoverage
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import RANGES
 from edge_sdk.errors import InputError
 from edge_sdk.sessions.running_features import LogMark, RunningFeatures, replay
+
+if TYPE_CHECKING:
+    from cloud_hub.features.declaration import VersionedSet
 
 END: Final = "@end"
 """Column of a log: true where the application ended the session; such a row is no event."""

@@ -29,7 +29,8 @@ from cloud_hub.features.declaration import (
 from cloud_hub.features.giving import Giving
 from cloud_hub.features.history_store import FeatureHistory, FeatureSegment, FeatureUse
 from cloud_hub.features.intake import taken
-from cloud_hub.features.joining import JoinedRows, join
+from cloud_hub.features.joining import join
+from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.python_source import called_rows
 from cloud_hub.features.row_files import write_parquet
 from cloud_hub.features.set_history import uncorrected_rows

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_hub.errors import Invalid
-from edge_sdk.contract.codec import require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.manifest import Column, Signature
 
 Value = str | float | None

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_hub.datasets.records import HOLDOUT, TRAIN
 from cloud_hub.errors import Conflict, HubFault, Invalid
+from cloud_hub.personalise.fit_request import FitRequest
 from cloud_hub.personalise.in_plans import manifests_of
 from cloud_hub.personalise.job import with_half_lives
-from cloud_hub.personalise.service import FitRequest
 from cloud_hub.registry.per_model import for_each
 from edge_sdk.errors import EdgeError
 

@@ -10,7 +10,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import body_file
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import Invalid
-from cloud_hub.personalise.service import FitRequest
+from cloud_hub.personalise.fit_request import FitRequest
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1/models/{model}/personalise")

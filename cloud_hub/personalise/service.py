@@ -22,6 +22,7 @@ from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.packs.publishing import sign_files
 from cloud_hub.personalise.answering import basis_for
+from cloud_hub.personalise.fit_request import FitRequest
 from cloud_hub.personalise.fitting_apart import fit_apart
 from cloud_hub.personalise.in_plans import personalised
 from cloud_hub.personalise.job import FitJob, may_keep_basis
@@ -49,25 +50,6 @@ log = logging.getLogger(__name__)
 ACTION: Final = "personalise"
 BEGINS_ANEW: Final = "units begin anew: their sums would mean something else with this prior"
 KEEP: Final = "units keep what was learned of them"
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """Rows that a prior is to be fitted to.
-
-    Attributes:
-        unit: column of the units' names.
-        label: column of the labels.
-        source: where the rows came from, in words.
-        anew: with a space of its own, even if units then begin anew.
-        foreign: a run has just made the release, and no publisher of this hub vouches for it.
-    """
-
-    unit: str
-    label: str = "y"
-    source: str = ""
-    anew: bool = False
-    foreign: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,43 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import (
-    JSON,
-    Column,
     Connection,
     Engine,
-    Float,
-    Index,
-    String,
-    Table,
     func,
     insert,
     select,
 )
 
-from cloud_hub.database.engine import Whole, metadata, reading
+from cloud_hub.database.engine import reading
 from cloud_hub.errors import Implausible, Invalid
 from cloud_hub.fleet.tables import identities
 from cloud_hub.telemetry.plausibility import BURST
 from cloud_hub.telemetry.sender import Sender
+from cloud_hub.telemetry.tables import personal_reports
 from edge_sdk.contract.codec import from_plain, to_plain
 from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.personal.report import PersonalReport
-
-personal_reports = Table(
-    "personal_reports",
-    metadata,
-    Column("device", String, primary_key=True),
-    Column("model", String, primary_key=True),
-    Column("generation", Whole, primary_key=True),
-    Column("version", String, nullable=False),
-    Column("cohort", String, nullable=False),
-    Column("epsilon", Float),
-    Column("at", Whole, nullable=False),
-    Column("received_at", Float, nullable=False),
-    Column("body", JSON, nullable=False),
-    Index("personal_reports_by_generation", "model", "generation"),
-)
 
 
 class KnownPriors(Protocol):

@@ -29,13 +29,13 @@ from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.personal_reports import personal_reports
 from cloud_hub.telemetry.ranking_rows import ranking_sums
 from cloud_hub.telemetry.tables import (
     ROLLED,
     feedback,
     ledgers,
     messages,
+    personal_reports,
     reports,
     samples,
     tensor_samples,

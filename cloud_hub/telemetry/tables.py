@@ -163,3 +163,18 @@ events = Table(
     Column("reason", Text),
     Column("at", Whole, nullable=False),
 )
+
+personal_reports = Table(
+    "personal_reports",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("model", String, primary_key=True),
+    Column("generation", Whole, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("cohort", String, nullable=False),
+    Column("epsilon", Float),
+    Column("at", Whole, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("personal_reports_by_generation", "model", "generation"),
+)

@@ -23,12 +23,12 @@ from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
 from edge_sdk.model.outputs import most_likely, stored_classifier
 from edge_sdk.model.prediction import Origin, Prediction, RankedItems, as_value
+from edge_sdk.packs.entity_names import PREFIX, entity_bytes
 from edge_sdk.packs.reader import Pack
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Role
 
-PREFIX: Final = ENTITY_ANSWERS.encode() + b"\0"
 ITEMS: Final = "items"
 SCORES: Final = "scores"
 SEPARATOR: Final = "\0"
@@ -40,16 +40,6 @@ class EntityValues(NamedTuple):
 
     role: Role
     array: NDArray[Any]
-
-
-def entity_bytes(entity: Any) -> bytes:
-    """Return the canonical bytes of an entity's name; raises InputError if it is none."""
-    if not isinstance(entity, str) or not entity:
-        raise InputError("entity", f"entity: expected a name, got {entity!r:.60}")
-    try:
-        return entity.encode()
-    except UnicodeEncodeError as error:
-        raise InputError("entity", f"entity: expected Unicode text; {error}") from error
 
 
 def entity_keys(entities: Sequence[str]) -> NDArray[np.uint8]:

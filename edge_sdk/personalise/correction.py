@@ -29,8 +29,8 @@ UNROLLED: Final = 32
 """Classes up to which the loop over them is unrolled."""
 
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Sums of odds outside of which the release's own answer serves: φ is far from all that was seen,
-and float64 would soon end.
+"""Sums of odds outside of which the largest logarithm is subtracted first. What all classes have in
+common is not in the matrix, so the sum may be of any size.
 """
 
 
@@ -86,15 +86,16 @@ class Correction:
             moderate = np.asarray((np.abs(phi) < 2.0**63).all(axis=1))
             phi = np.where(moderate[:, None], phi, np.float32(0))
             bounded = np.where(scores < self.floor, self.floor, scores)
-            odds = bounded**self.power * np.exp((phi @ self.matrix.T).astype(float) + self.offset)
+            logs = self.power * np.log(bounded) + (phi @ self.matrix.T).astype(float) + self.offset
+            odds = np.exp(logs - logs.max(axis=1, keepdims=True))
             total = odds.sum(axis=1)
-            finite = moderate & (total > SMALLEST) & (total < LARGEST)
-            return odds / total[:, None], finite
+            return odds / total[:, None], moderate & np.isfinite(total)
 
 
 def _odds(power: float, matrix: Vector, offset: Vector, floor: float) -> Odds:
+    shifted = _shifted(power, matrix, offset, floor)
     if len(offset) <= UNROLLED:
-        return _maker(len(offset))(matrix.dot, power, floor, *offset.tolist())
+        return _maker(len(offset))(matrix.dot, power, floor, shifted, *offset.tolist())
     # Everything that the closure needs is a local variable: cheaper than an attribute look-up.
     times, offsets, exp = matrix.dot, offset.tolist(), math.exp
 
@@ -106,10 +107,28 @@ def _odds(power: float, matrix: Vector, offset: Vector, floor: float) -> Odds:
                 for p, z, o in zip(scores, times(phi).tolist(), offsets, strict=True)
             ]
         except OverflowError:
-            return None
+            return shifted(scores, phi)
         total = sum(found)
-        finite = SMALLEST < total < LARGEST
-        return (found, total, found.index(max(found))) if finite else None
+        if not SMALLEST < total < LARGEST:
+            return shifted(scores, phi)
+        return found, total, found.index(max(found))
+
+    return odds
+
+
+def _shifted(power: float, matrix: Vector, offset: Vector, floor: float) -> Odds:
+    """Return the same by way of logarithms, for odds that would not fit into a float."""
+
+    def odds(scores: Sequence[float], phi: Vector) -> tuple[list[float], float, int] | None:
+        logs = [
+            power * math.log(floor if p < floor else p) + z + o
+            for p, z, o in zip(scores, matrix.dot(phi).tolist(), offset.tolist(), strict=True)
+        ]
+        largest = max(logs)
+        if not math.isfinite(sum(logs)):
+            return None
+        found = [math.exp(each - largest) for each in logs]
+        return found, sum(found), logs.index(largest)
 
     return odds
 
@@ -123,17 +142,17 @@ def _maker(classes: int) -> Callable[..., Odds]:
     terms = (f"q{i} = (floor if p{i} < floor else p{i}) ** power * exp(z{i} + o{i})" for i in each)
     larger = "".join(f"        if q{i} > top: top, best = q{i}, {i}\n" for i in each[1:])
     text = f"""
-def made(times, power, floor, {", ".join(f"o{i}" for i in each)}):
+def made(times, power, floor, shifted, {", ".join(f"o{i}" for i in each)}):
     def odds(scores, phi):
         {", ".join(f"p{i}" for i in each)} = scores
         {", ".join(f"z{i}" for i in each)} = times(phi).tolist()
         try:
             {"; ".join(terms)}
         except OverflowError:
-            return None
+            return shifted(scores, phi)
         total = {" + ".join(f"q{i}" for i in each)}
         if not least < total < most:
-            return None
+            return shifted(scores, phi)
         top, best = q0, 0
 {larger}        return [{", ".join(f"q{i}" for i in each)}], total, best
     return odds

@@ -20,7 +20,7 @@ from zlib import crc32
 
 from edge_sdk.contract.key import DIGEST_BYTES, KEY_BYTES
 from edge_sdk.model.keys import short_sha256
-from edge_sdk.packs.entity_predictions import PREFIX, entity_bytes
+from edge_sdk.packs.entity_names import PREFIX, entity_bytes
 from edge_sdk.packs.reader import SOUND
 from edge_sdk.telemetry.ring_records import BY_ENTITY
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.release import Release
     from edge_sdk.model.session import Outputs
     from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.packs.reader import Pack
     from edge_sdk.personalise.personaliser import Personaliser
     from edge_sdk.personalise.units.unit_space import HeldUnit
@@ -354,6 +355,16 @@ class Predictor(StoredInputs, PreparedPaths):
             raise
         if self.personal is not None and label is not None:
             self.personal.feedback(number, label)
+
+    def use_entities(self, pack: EntityPredictions | None) -> None:
+        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
+        if pack is None:
+            self.entities, self.precomputed = None, nothing
+            return
+        from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
+
+        self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
+        self.precomputed = self.entities.stored
 
     def close(self) -> None:
         """Unmap the files. Do not predict afterwards."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.prediction import Prediction
     from edge_sdk.model.schema import InputSchema
     from edge_sdk.packs.entity_features import StoredFeatures
-    from edge_sdk.packs.entity_predictions import EntityPredictions
     from edge_sdk.serving.entity_answers import EntityAnswerer
     from edge_sdk.sessions.session_store import SessionStore
     from edge_sdk.telemetry.monitor import Monitor
@@ -45,16 +44,6 @@ class StoredInputs:
 
     def _count(self, error: EdgeError) -> None:
         raise NotImplementedError
-
-    def use_entities(self, pack: EntityPredictions | None) -> None:
-        """Answer entities from ``pack`` from the next call on; ``None`` for no precomputed ones."""
-        if pack is None:
-            self.entities, self.precomputed = None, nothing
-            return
-        from edge_sdk.serving.entity_answers import EntityAnswerer  # only where there is a pack
-
-        self.entities = EntityAnswerer(pack, self.monitor, self.tag, self._clock)
-        self.precomputed = self.entities.stored
 
     def use_sessions(self, sessions: SessionStore | None) -> None:
         """Join the features of ``sessions`` from the next call on; ``None`` for none."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from cloud_hub.features.declaration import VersionedSet
-    from cloud_hub.features.joining import SetCoverage
+    from cloud_hub.features.point_in_time import SetCoverage
 
 
 class ChosenSets(NamedTuple):

@@ -16,7 +16,7 @@ from cloud_hub.fleet.health import UNREACHABLE_SECONDS
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.text.yaml import read_yaml
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.names import CONTROL, Version, check_name
 from edge_sdk.contract.plan import SLOTS, Cohort, Measure, Outcome, Strategy
 

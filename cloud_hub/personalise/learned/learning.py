@@ -199,7 +199,7 @@ def _of(reports: Iterable[StoredReport]) -> list[tuple[str, PersonalReport]]:
 
 def _salt(record: PriorRecord) -> str:
     # The digest of the file: no device knew it when it joined, and so got its name.
-    return f"{record.generation}.{record.sha256}"
+    return ".".join((str(record.generation), record.sha256))
 
 
 def _evidence(record: PriorRecord, needed: int, said: Learned) -> PersonalEvidence:

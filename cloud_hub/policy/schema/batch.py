@@ -7,7 +7,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from cloud_hub.policy.schema.conditions import check_cron
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.names import check_name
 
 MOST_RANKED: Final = 100

@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from cloud_hub.calendar.occurrence import LONGEST, Occurrence, joined, made, share_of
-from edge_sdk.contract.codec import require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.names import check_name
 
 MOST_SHARE: Final = 1 / 3

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import ContractError, require
 
 Kind = Literal["drift", "domain", "devices", "concept", "estimate", "fairness"]
 STATES: Final = ("performance", "volume", "drift")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from cloud_hub.policy.schema.personalise import PersonalisePolicy
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.policy.schema.validation import ValidationPolicy
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name, check_provider
 from edge_sdk.contract.plan import Strategy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 
 CheckName = Literal[
     "schema", "missing", "range", "duplicate_rows", "duplicate_features", "label_balance",

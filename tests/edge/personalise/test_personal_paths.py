@@ -345,3 +345,20 @@ def test_a_correction_of_what_is_not_finite_is_none() -> None:
     assert correction.apply((0.2, 0.3, 0.5), fine * np.float32(nan)) is None
     assert correction.apply((0.2, 0.3, 0.5), fine * np.float32(1e30)) is None
     assert correction.apply((0.2, 0.3, 0.5), fine * np.float32(-1e30)) is None
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+@pytest.mark.parametrize("common", [-900.0, -80.0, 80.0, 900.0])
+def test_what_all_classes_have_in_common_changes_no_answer(classes: int, common: float) -> None:
+    random = np.random.default_rng(classes)
+    matrix = random.normal(size=(classes, 5)).astype(np.float32)
+    phi = random.normal(size=5).astype(np.float32)
+    scores = tuple((p := random.random(classes) + 0.01) / p.sum())
+    plain = Correction(0.5, matrix, np.zeros(classes, np.float32), 1e-4)
+    moved = Correction(0.5, matrix, np.full(classes, common, np.float32), 1e-4)
+    expected = plain.apply(scores, phi)
+    assert expected is not None
+    assert moved.apply(scores, phi) == pytest.approx(expected, rel=1e-4)
+    batch, finite = moved.apply_batch(np.array([scores]), phi[None])
+    assert finite.all()
+    assert batch[0] == pytest.approx(expected, rel=1e-4)

@@ -17,7 +17,8 @@ from cloud_hub.hub import Hub
 from edge_sdk.contract.entity_index import EntityIndex, delta_path, pack_path
 from edge_sdk.model.keys import key_of
 from edge_sdk.packs.delta import apply_delta
-from edge_sdk.packs.entity_predictions import PREFIX, EntityPredictions
+from edge_sdk.packs.entity_names import PREFIX
+from edge_sdk.packs.entity_predictions import EntityPredictions
 from tests.edge.builders import rows, softmax
 from tests.hub.batch.shop import computed, declare, job, users
 

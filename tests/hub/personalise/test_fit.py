@@ -16,7 +16,8 @@ from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.packs.publishing import pack_file
 from cloud_hub.personalise import automatic
-from cloud_hub.personalise.service import BEGINS_ANEW, KEEP, FitRequest
+from cloud_hub.personalise.fit_request import FitRequest
+from cloud_hub.personalise.service import BEGINS_ANEW, KEEP
 from cloud_hub.personalise.store import PriorRecord
 from edge_sdk.contract.personal.prior import PersonalPrior
 from edge_sdk.contract.plan import Plan

@@ -19,8 +19,8 @@ from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.hub import Hub
 from cloud_hub.personalise.learned.evidence_page import to_html
 from cloud_hub.personalise.learned.learning import LEAST_VOICES
-from cloud_hub.telemetry.personal_reports import personal_reports
 from cloud_hub.telemetry.retention import clean
+from cloud_hub.telemetry.tables import personal_reports
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, Upload
 from edge_sdk.contract.personal.prior import PersonalPrior

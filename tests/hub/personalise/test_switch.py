@@ -6,7 +6,7 @@ import pytest
 
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.hub import Hub
-from cloud_hub.personalise.service import FitRequest
+from cloud_hub.personalise.fit_request import FitRequest
 from cloud_hub.policy.schema import parse_policy
 from edge_sdk.contract.plan import Plan
 from tests.hub.personalise.people import rows_file
