@@ -256,7 +256,9 @@ def test_before_devices_said_anything_the_page_says_how_many_are_needed(hub: Hub
 def test_a_device_with_sums_of_other_dimensions_keeps_nobody_from_being_heard(hub: Hub) -> None:
     everybody(hub, LEAST_VOICES, shift=2.0, gain=0.08)
     report = made(hub)
-    longer = {name: (*getattr(report, name), 0.0) for name in ("shift", "squares", "cross")}
+    longer: dict[str, Any] = {
+        name: (*getattr(report, name), 0.0) for name in ("shift", "squares", "cross")
+    }
     send(hub, vouched(hub, 1)[0], replace(report, **longer))
     assert hub.learning.evidence("demo").voices == LEAST_VOICES  # type: ignore[union-attr]
     hub.learning.tick(time.time())
