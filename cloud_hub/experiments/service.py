@@ -285,8 +285,7 @@ class Experiments:
 
     def tick(self, now: float) -> None:
         """Look at every running experiment once."""
-        open_ = [record.id for record in self.records() if record.open]
-        for_each(open_, lambda id_: self._watch(id_, now))
+        for_each([r.id for r in self.records() if r.open], lambda id_: self._watch(id_, now))
 
     def look(
         self, record: ExperimentRecord, now: float
@@ -309,8 +308,9 @@ class Experiments:
             return  # it was ended since the loop listed it
         seen = self.look(record, now)
         if seen is None:
-            by_hand = "the plan was changed by hand"
-            return self._decisions.end(record, "stopped", ACTOR, by_hand, record.figures)
+            reason = "the plan was changed by hand"
+            self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
+            return
         snapshot, _, decision = seen
         # A paused experiment is still looked at, so that the report shows what came in meanwhile.
         if over := personalised.no_longer_tried(record.spec, self._plans.current(record.model)):
