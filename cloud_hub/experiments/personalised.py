@@ -49,7 +49,7 @@ def check_personalised(spec: ExperimentSpec, plan: Plan) -> None:
         )
 
 
-def no_longer_tried(spec: ExperimentSpec, plan: Plan) -> str:
+def no_longer_tried(spec: ExperimentSpec, plan: Plan | None) -> str:
     """Return why a running experiment on personalisation compares nothing any more; else empty.
 
     Switched off, both arms serve the release's own answers; and switched on again, both would have
@@ -59,7 +59,7 @@ def no_longer_tried(spec: ExperimentSpec, plan: Plan) -> str:
         spec: the declared experiment.
         plan: with it.
     """
-    if not spec.tries_personalisation or plan.experiment is None:
+    if not spec.tries_personalisation or plan is None or plan.experiment is None:
         return ""
     serves = plan.personalise is not None and plan.personalise.mode == "on"
     with_it = plan.serving.prior is not None

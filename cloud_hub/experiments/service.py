@@ -220,7 +220,10 @@ class Experiments:
         Raises:
             Conflict: it has ended.
         """
-        self._stop(self._decisions.expect(id_, "running", "paused", "waiting"), actor, reason)
+        record = self._decisions.expect(id_, "running", "paused", "waiting")
+        said = f"{id_} stopped: {reason}"
+        self._decisions.change(record.model, None, actor, said, record.figures)
+        self._decisions.end(record, "stopped", actor, reason, record.figures)
         return self.get(id_)
 
     @_atomic
@@ -282,8 +285,7 @@ class Experiments:
 
     def tick(self, now: float) -> None:
         """Look at every running experiment once."""
-        open_ = [record.id for record in self.records() if record.open]
-        for_each(open_, lambda id_: self._watch(id_, now))
+        for_each([r.id for r in self.records() if r.open], lambda id_: self._watch(id_, now))
 
     def look(
         self, record: ExperimentRecord, now: float
@@ -309,13 +311,11 @@ class Experiments:
             reason = "the plan was changed by hand"
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
             return
-        plan = self._plans.current(record.model)
-        if plan is not None and (reason := personalised.no_longer_tried(record.spec, plan)):
-            self._stop(record, ACTOR, reason)
-            return
         snapshot, _, decision = seen
         # A paused experiment is still looked at, so that the report shows what came in meanwhile.
-        if record.status == "paused":
+        if over := personalised.no_longer_tried(record.spec, self._plans.current(record.model)):
+            self.stop(id_, actor=ACTOR, reason=over)
+        elif record.status == "paused":
             self._decisions.note(record, record.reason, decision, now)
         elif decision.action == "abort":
             self._abort(record, decision)
@@ -420,11 +420,6 @@ class Experiments:
         shown = record.reason if status == "waiting" else message
         self.store.note(record, status=status, reason=shown, figures=figures, state=state)
         self._decisions.log(record, actor, "dropped", message, figures.dropping(gone))
-
-    def _stop(self, record: ExperimentRecord, actor: str, reason: str) -> None:
-        message = f"{record.id} stopped: {reason}"
-        self._decisions.change(record.model, None, actor, message, record.figures)
-        self._decisions.end(record, "stopped", actor, reason, record.figures)
 
     def _pause(self, record: ExperimentRecord, actor: str, reason: str, figures: Figures) -> None:
         trial = replace(self._decisions.trial(record), paused=True)
