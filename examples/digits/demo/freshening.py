@@ -66,6 +66,8 @@ def forgetting(story: Story) -> Outcome:
     _wait_for_run(story, 1)
     run = story.run()
     checks = _checks(run)
+    if not {"fresh", "forgetting"} <= set(checks):  # the gate was not reached
+        return False, f"run {run['id']}: {run['status']}: {run['reason']}"
     # It has learnt something of the new camera; with few rows the gate may not call that sure.
     learnt = checks["fresh"]["candidate"] > checks["fresh"]["incumbent"]
     caught = learnt and not checks["forgetting"]["ok"]
