@@ -66,7 +66,7 @@ class People:
 
     def by_person(self) -> People:
         """Return the same rows where a unit is a whole person."""
-        return replace(self, name=f"{self.name}, unit = person", unit=self.person)
+        return replace(self, name=f"{self.name.partition(',')[0]}, unit = person", unit=self.person)
 
     def in_pairs(self) -> People:
         """Return the same rows where two people are held out at once."""
