@@ -20,7 +20,7 @@ from tests.servers import HubProcess
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(300, 4)).astype(np.float32)
 POLICY = """
-reporting: {window: 1s, minimum_observations: 1}
+reporting: {window: 1h, minimum_observations: 1}
 personalise: {mode: on, minimum_units: 3, explore: 0.5}
 """
 
