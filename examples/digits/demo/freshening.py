@@ -66,11 +66,10 @@ def forgetting(story: Story) -> Outcome:
     _wait_for_run(story, 1)
     run = story.run()
     checks = _checks(run)
-    if not {"fresh", "forgetting"} <= set(checks):  # the gate was not reached
+    if "forgetting" not in checks:  # the gate was not reached
         return False, f"run {run['id']}: {run['status']}: {run['reason']}"
-    # It has learnt something of the new camera; with few rows the gate may not call that sure.
-    learnt = checks["fresh"]["candidate"] > checks["fresh"]["incumbent"]
-    caught = learnt and not checks["forgetting"]["ok"]
+    # What it learnt of the new camera depends on how many rows of it had come by then.
+    caught = not checks["forgetting"]["ok"]
     return run["status"] == "rejected" and caught, (
         f"run {run['id']} trained on the newest rows alone, in a hurry: {_shown(run)}; "
         f"{run['status']}: {run['reason']}; the serving version stays"
