@@ -45,9 +45,7 @@ def fetch_pack(
         UpdateError: nobody signed it.
         HubError: the hub went away or sent something else.
     """
-    target = pack.target(model)
-    if trust.file(target) != pack.file:
-        raise UpdateError("download", "the plan names a pack that no publisher signed")
+    target = _signed(model, pack, trust, "pack")
     destination = slots.pack(pack.file.sha256)
     if is_whole(destination, pack.file):
         return
@@ -71,12 +69,18 @@ def fetch_prior(
         UpdateError: nobody signed it.
         HubError: the hub went away or sent something else.
     """
-    target = prior.target(model)
-    if trust.file(target) != prior.file:
-        raise UpdateError("download", "the plan names a personal prior that no publisher signed")
+    target = _signed(model, prior, trust, "personal prior")
     destination = slots.prior(prior.file.sha256)
     if not is_whole(destination, prior.file):
         fetcher.fetch(target, prior.file, destination)
+
+
+def _signed(model: str, ref: PackRef, trust: ModelTrust, what: str) -> str:
+    """Return the path of the signed target; raise UpdateError if nobody signed that file."""
+    target = ref.target(model)
+    if trust.file(target) != ref.file:
+        raise UpdateError("download", f"the plan names a {what} that no publisher signed")
+    return target
 
 
 def _made_of(
