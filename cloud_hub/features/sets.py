@@ -7,6 +7,7 @@ given out when it is over.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import threading
@@ -349,7 +350,11 @@ class FeatureSets:
         for_each(sets, lambda name: self.history.forget(sets[name], now))
         due = [name for name, each in sets.items() if self._is_due(each, now)]
         if due and not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._compute, args=(due, now), daemon=True)
+            # In this context: what it writes is refused once another worker leads.
+            words = (self._compute, due, now)
+            self._thread = threading.Thread(
+                target=contextvars.copy_context().run, args=words, daemon=True
+            )
             self._thread.start()
         models = sorted({model for each in sets.values() for model in each.declared.models})
         try:
