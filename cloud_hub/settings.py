@@ -108,3 +108,8 @@ class Settings:
     def database_url(self) -> str:
         """SQLAlchemy URL of the tables."""
         return self.database or f"sqlite:///{self.data / 'hub.db'}"
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the tables are on a database server, which takes many processes."""
+        return not self.database_url.startswith("sqlite")

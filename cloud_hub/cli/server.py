@@ -25,7 +25,11 @@ DataFolder = Annotated[
 ]
 Database = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="SQLAlchemy URL; default: SQLite inside the folder."),
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_DATABASE_URL",
+        help="SQLAlchemy URL; default: SQLite inside the folder.",
+    ),
 ]
 Port = Annotated[
     int, typer.Option(parser=types.whole(0, 65_535), metavar="PORT", help="0 chooses a free one.")
@@ -64,6 +68,23 @@ AddressRate = Annotated[
 ]
 FailureRate = Annotated[
     float, _rate("Wrong tokens and signatures, of one address a second; 0: no limit.")
+]
+Servers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        parser=types.whole(1, 64),
+        metavar="NUMBER",
+        help="Processes that serve the address; more than one needs PostgreSQL.",
+    ),
+]
+Connections = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 1_000),
+        metavar="NUMBER",
+        help="Connections to PostgreSQL that a process keeps; under load as many again.",
+    ),
 ]
 WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
@@ -205,6 +226,8 @@ def _serve(
     worker_env: WorkerEnv = None,
     worker_reads: WorkerReads = None,
     trust_pipelines: TrustPipelines = False,
+    workers: Servers = 1,
+    connections: Connections = 10,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
@@ -213,18 +236,20 @@ def _serve(
 
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
-    workers = WorkerSettings(
+    rights = WorkerSettings(
         worker_user,
         worker_network,
         tuple(worker_env or ()),
         tuple(worker_reads or ()),
         trust_pipelines,
     )
+    serving = (connections, workers)
     serve(
         Settings(
-            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers
+            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
+            *serving,
         )
-    )
+    )  # fmt: skip
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:

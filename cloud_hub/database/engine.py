@@ -68,10 +68,14 @@ def connect(settings: Settings) -> Engine:
     return engine
 
 
-@functools.cache
 def process_name() -> str:
     """Return a name of this process, which no other one has, now or later."""
-    return f"edge-hub {socket.gethostname()[:24]} {os.getpid()} {secrets.token_hex(4)}"
+    return _name_of(os.getpid())  # a forked worker is another process
+
+
+@functools.lru_cache(1)
+def _name_of(pid: int) -> str:
+    return f"edge-hub {socket.gethostname()[:24]} {pid} {secrets.token_hex(4)}"
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
