@@ -144,7 +144,7 @@ class Hub:
         )
         self.loop = Loop(
             _parts(self), settings.tick_seconds, open_leadership(engine, data / "loop.lock"),
-            began=functools.partial(_republish_all, self), ended=self._end_workers,
+            ended=self._end_workers,
         )  # fmt: skip
 
     def _opened_plans(self) -> Plans:

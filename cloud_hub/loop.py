@@ -30,8 +30,7 @@ class Loop:
         parts: the work, by name, in its order; each is given the time in Unix seconds.
         seconds: from the end of one tick to the next; 0 for never.
         leadership: says whether this process is the one that loops.
-        began: called each time that this process begins to lead.
-        ended: called when another process may lead: ends what this one has begun.
+        ended: called when another process has led since this one did: ends what this one began.
 
     Attributes:
         leads: this process is the one that loops.
@@ -45,14 +44,14 @@ class Loop:
         seconds: float,
         leadership: Leadership,
         *,
-        began: Callable[[], object] = lambda: None,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
         self._parts = parts
         self.seconds = seconds
         self.leadership = leadership
-        self._began, self._ended = began, ended
+        self._ended = ended
         self.leads = False
+        self._term = 0  # in which it led last
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hub-loop", daemon=True)
         self.errors: dict[str, str] = {}
@@ -106,13 +105,21 @@ class Loop:
     def _leads(self) -> bool:
         """Take the lead, unless another process of the hub has it."""
         leads = self.leadership.take()
+        term = self.leadership.status().term
+        # Not where nobody has led since, such as in a minute without a database.
+        if self._term and term > self._term + leads:
+            self.errors.clear()  # the new leader tells its own
+            self._end()
         if leads is not self.leads:
             self.leads = leads
-            try:
-                (self._began if leads else self._ended)()
-            except Exception:
-                log.exception("the loop could not %s", "begin" if leads else "end its work")
             log.info("this process %s the hub's loop", "runs" if leads else "no longer runs")
-            if not leads:
-                self.errors.clear()  # the next leader tells its own
+        if leads:
+            self._term = term
         return leads
+
+    def _end(self) -> None:
+        self._term = 0
+        try:
+            self._ended()
+        except Exception:
+            log.exception("what the loop had begun could not be ended")

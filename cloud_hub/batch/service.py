@@ -104,7 +104,10 @@ class Batches:
         if not self._repaired:
             self._repair()
             self._repaired = True
-        for record in self._catalogue.everywhere("running"):
+        running = self._catalogue.everywhere("running")
+        for id_ in self._workers.end_others({record.id for record in running}):
+            self._discard(self._catalogue.get(id_))  # cancelled in another process of the hub
+        for record in running:
             self._look(record, now)
         for_each(self._registry.models(), lambda model: self._ask(model, now))
         self._begin(now)

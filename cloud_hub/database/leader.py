@@ -30,7 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud_hub.database.engine import Whole, fenced, metadata, process_name
 from cloud_hub.database.lease import (
     LEASE_SECONDS,
-    RENEW_SECONDS,
+    RENEWALS,
     LeaderStatus,
     has_expired,
     is_skewed,
@@ -257,7 +257,7 @@ class TermLeadership:
         self._renewing.start()
 
     def _renew(self, session: Connection, term: int, ended: threading.Event) -> None:
-        while not ended.wait(RENEW_SECONDS):
+        while not ended.wait(self._lease / RENEWALS):
             asked, before = self._clock(), self._wall()
             try:
                 there = session.execute(_RENEW, {"term": term}).scalar()
@@ -279,7 +279,7 @@ class TermLeadership:
         self._ended.set()
         if self._renewing.is_alive():
             # A database that hangs may keep it; it is a daemon, and touches nothing any more.
-            self._renewing.join(RENEW_SECONDS)
+            self._renewing.join(self._lease / RENEWALS)
 
     def _drop(self) -> None:
         """End the session, and with it the lock."""

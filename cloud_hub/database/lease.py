@@ -13,11 +13,11 @@ from typing import Final
 LEASE_SECONDS: Final = 10.0
 """Age of the last renewal at which another worker takes over from a leader that hangs."""
 
-MARGIN_SECONDS: Final = 2.0
-"""A leader that has not renewed its lease stops so long before others may take it."""
+MARGIN: Final = 0.2
+"""Share of the lease by which a leader that cannot renew it stops before others may take it."""
 
-RENEW_SECONDS: Final = 2.0
-"""From one renewal to the next."""
+RENEWALS: Final = 5
+"""Renewals within one lease."""
 
 MOST_SKEW_SECONDS: Final = 5.0
 """A worker whose clock is further from the database's leads only if nobody else does."""
@@ -68,7 +68,7 @@ def has_expired(age: float, lease: float = LEASE_SECONDS) -> bool:
 
 def still_leads(since_renewal: float, lease: float = LEASE_SECONDS) -> bool:
     """Return whether the leader may go on, ``since_renewal`` seconds after it asked to renew."""
-    return since_renewal < lease - MARGIN_SECONDS
+    return since_renewal < lease * (1 - MARGIN)
 
 
 def may_try(age: float, off: float, lease: float = LEASE_SECONDS) -> bool:

@@ -125,7 +125,6 @@ class FeatureSets:
         self.sessions = sessions
         self._audit = audit
         self._workers = workers
-        self._declaring = threading.Lock()
         self._asked: dict[str, float] = {}
         self._failed: dict[str, tuple[float, Exception]] = {}
         self._thread = threading.Thread()
@@ -138,7 +137,7 @@ class FeatureSets:
             Conflict: it contradicts the rows that are kept, or another set.
         """
         declared = parse_set(text)
-        with self._declaring:  # two that contradict each other could both be alone
+        with self.history.alone():  # two that contradict each other could both be alone
             before = self.history.versions(declared.name)
             for each in before:
                 check_change(each, declared)
