@@ -33,9 +33,10 @@ def serve(settings: Settings) -> None:
         Conflict: another process serves the folder, or its database has to be upgraded first.
         HubFault: the port is taken, the folder holds no hub, or its database takes one process.
     """
-    check_initialised(settings)
-    check_usable(settings.data / ADMIN_FILE)
     many, server = settings.servers > 1, settings.on_server
+    if not many:  # else each worker does: nothing may start a thread before it is forked
+        check_initialised(settings)
+    check_usable(settings.data / ADMIN_FILE)
     if many and not server:
         raise HubFault(
             f"--workers {settings.servers}: SQLite takes one process; give --database "

@@ -158,6 +158,7 @@ def add_commands(app: typer.Typer) -> None:
     text = "Bring the hub's database to the tables of this version."
     database = group(app, "db", text, panel=ADMINISTER)
     command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
+    command(database, "status", example="edge-hub db status hub-data")(_status)
     command(database, "check", example="edge-hub db check hub-data")(_check)
 
 
@@ -253,7 +254,10 @@ def _serve(
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
-    """Migrate the database to the newest tables; back it up and stop the hub before."""
+    """Migrate the database to the newest tables; back it up before.
+
+    Stop the hub before, too, where the database is SQLite.
+    """
     from cloud_hub.database.migrate import upgrade
 
     status = upgrade(_settings(data, database))
@@ -276,6 +280,26 @@ def _check(data: DataFolder, database: Database = None) -> Result:
         else "the newest"
     )
     return Result(status, lambda _: text, status=int(pending))
+
+
+def _status(data: DataFolder, database: Database = None) -> Result:
+    """Say at which tables the database is, which hubs may use it, and who leads."""
+    from cloud_hub.database.inspection import inspect_database
+
+    return Result(_plain(inspect_database(_settings(data, database))), _status_text)
+
+
+def _status_text(status: dict[str, Any]) -> str:
+    pending = ", ".join(status["pending"]) or "none"
+    served = status["oldest"] or "none"
+    text = (
+        f"database: {status['kind']}, at {status['current'] or 'no revision'}; this hub's newest "
+        f"is {status['head']}\n  to apply: {pending}\n  hubs it serves: {served} and newer"
+    )
+    for process in status["processes"]:
+        leads = f" leads, term {status['term']}" if process == status["leader"] else ""
+        text += f"\n  connected: {process}{leads}"
+    return text
 
 
 def _settings(data: Path, database: str | None) -> Settings:

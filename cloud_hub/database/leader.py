@@ -68,7 +68,6 @@ _TAKE = text(
 _RENEW = text(
     f"UPDATE leadership SET renewed_at = {_NOW} WHERE id = 1 AND term = :term RETURNING renewed_at"
 )
-_GIVE_UP = text("UPDATE leadership SET renewed_at = 0 WHERE id = 1 AND term = :term")
 _END = text(
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
     "WHERE application_name = :holder AND pid <> pg_backend_pid()"
@@ -170,6 +169,8 @@ class TermLeadership:
         self._term = 0  # 0: another worker leads, or nobody
         self._ended = threading.Event()
         self._renewing = threading.Thread()
+        self._away = False
+        self._not_before = 0.0
         self._status = LeaderStatus(False)
 
     def take(self) -> bool:
@@ -182,6 +183,7 @@ class TermLeadership:
             self._attempt(self._wall())
         except SQLAlchemyError as error:
             self._drop()
+            self._away = True
             self._say(LeaderStatus(False, problem=f"the database does not answer: {_brief(error)}"))
         return self.holds()
 
@@ -212,11 +214,7 @@ class TermLeadership:
         return self._status
 
     def close(self) -> None:
-        """Free the lock, so that another worker leads at once."""
-        if self._term and self._session is not None:
-            self._stop_renewing()
-            with contextlib.suppress(SQLAlchemyError):
-                self._session.execute(_GIVE_UP, {"term": self._term})
+        """End the session, which frees the lock: another worker leads at once."""
         self._drop()
 
     def _attempt(self, before: float) -> None:
@@ -230,7 +228,9 @@ class TermLeadership:
             ended = session.execute(_END, {"holder": seen.holder}).scalar()
             if ended:
                 log.warning("the leader %s hangs; its %s sessions were ended", seen.holder, ended)
-        if may_try(age, off, self._lease) and session.execute(_TRY, {"key": LEADER_KEY}).scalar():
+        self._leave_to(seen.holder)
+        due = self._clock() >= self._not_before and may_try(age, off, self._lease)
+        if due and session.execute(_TRY, {"key": LEADER_KEY}).scalar():
             asked = self._clock()
             self._term = int(session.execute(_TAKE, {"holder": self._name}).scalar_one())
             self._renewed = asked
@@ -238,6 +238,15 @@ class TermLeadership:
             self._renew_on_a_thread(session)
         else:
             self._say(LeaderStatus(False, seen.holder, seen.term, off, problem))
+
+    def _leave_to(self, holder: str) -> None:
+        """After a time without a database, let the worker that led before it be the first.
+
+        What it has begun goes on then; another leader would begin that once more.
+        """
+        if self._away and holder != self._name:
+            self._not_before = self._clock() + self._lease / RENEWALS
+        self._away = False
 
     def _open_session(self) -> Connection:
         if self._session is None:
@@ -287,8 +296,8 @@ class TermLeadership:
         self._renewing, self._term = threading.Thread(), 0
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.suppress(SQLAlchemyError):
-                session.invalidate()  # says nothing to a database that may not answer
+            # It ends in any case; of one that has broken already the driver complains.
+            with contextlib.suppress(Exception):
                 session.close()
 
     def _say(self, status: LeaderStatus) -> None:
