@@ -142,10 +142,12 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
-        self.loop = Loop(
-            _parts(self), settings.tick_seconds, open_leadership(engine, data / "loop.lock"),
-            ended=self._end_workers,
-        )  # fmt: skip
+        self.loop = self._opened_loop()
+
+    def _opened_loop(self) -> Loop:
+        leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
+        seconds = self.settings.tick_seconds
+        return Loop(_parts(self), seconds, leadership, ended=self._end_workers)
 
     def _opened_plans(self) -> Plans:
         """Plans, which ask other services for what goes with a version."""

@@ -245,7 +245,8 @@ class TermLeadership:
         What it has begun goes on then; another leader would begin that once more.
         """
         if self._away and holder != self._name:
-            self._not_before = self._clock() + self._lease / RENEWALS
+            # That one finds out at its next renewal.
+            self._not_before = self._clock() + 2 * self._lease / RENEWALS
         self._away = False
 
     def _open_session(self) -> Connection:

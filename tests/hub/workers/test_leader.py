@@ -28,8 +28,12 @@ from tests.waiting import wait_for
 
 LEASE = 2.0
 CUT = text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-    "AND query LIKE '%leadership%' AND state = 'idle'"
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid() AND query LIKE '%leadership%' AND state = 'idle'"
+)
+CUT_OTHERS = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND application_name <> current_setting('application_name')"
 )
 
 
@@ -117,9 +121,14 @@ def test_a_leader_that_hangs_is_replaced_and_writes_nothing_when_it_wakes_up(
 def test_a_leader_that_is_cut_off_from_the_database_is_followed_by_another(
     holder: Holder, other: TermLeadership, engine: Engine
 ) -> None:
-    with engine.connect() as db:
-        db.execute(CUT)
-    wait_for(other.take, "the lead")
+    assert not other.take()
+
+    def cut_off() -> bool:
+        with engine.connect() as db:
+            db.execute(CUT_OTHERS)
+        return other.take()
+
+    wait_for(cut_off, "the lead")
     assert holder.says() == "follows"
 
 
@@ -169,6 +178,30 @@ def test_a_worker_whose_clock_is_off_says_so_and_leaves_the_lead_to_others(
     wait_for(off.take, "the lead of the only worker that is there")
     assert re.search(r"clock is \+(59|60)\.\d s", off.status().problem)
     off.close()
+
+
+def test_after_a_time_without_a_database_the_one_that_led_before_is_the_first(
+    own_cluster: Cluster, tmp_path: Path
+) -> None:
+    url = own_cluster.database()
+    engine = open_engine(Settings(tmp_path, url))
+    follower = TermLeadership(engine, lease=LEASE)
+    holder = Holder(url)
+    try:
+        assert holder.says() == "leads 1"
+        assert not follower.take()
+        own_cluster.stop()
+        assert holder.says() == "follows"
+        assert not follower.take()
+        assert "does not answer" in follower.status().problem
+        own_cluster.start()
+        assert holder.says() == "leads 2"
+        assert not follower.take()
+        assert follower.status().problem == ""
+    finally:
+        holder.close()
+        follower.close()
+        engine.dispose()
 
 
 def test_parts_end_once_another_worker_leads_and_are_not_errors() -> None:
