@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +21,7 @@ from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
 from cloud_hub.client.errors import HEADER
 from cloud_hub.database.engine import is_sqlite
+from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
@@ -126,6 +128,14 @@ def _translate_errors(app: FastAPI) -> None:
     def unknown(request: Request, error: HTTPException) -> SafeJSONResponse:
         text = f"{request.method} {request.scope['path']}: {error.detail}"
         return SafeJSONResponse({"error": text}, error.status_code)
+
+    @app.exception_handler(SQLAlchemyError)
+    def without_database(request: Request, error: SQLAlchemyError) -> SafeJSONResponse:
+        away = unavailable(error)
+        if away is None:
+            return broken(request, error)
+        log.warning("%s %s: %s", request.method, request.scope["path"], error.args[0])
+        return SafeJSONResponse(away.as_json(), away.status, headers=dict(away.headers))
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> SafeJSONResponse:

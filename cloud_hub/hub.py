@@ -21,6 +21,7 @@ from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import is_sqlite
+from cloud_hub.database.leader import open_leadership
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
@@ -141,7 +142,12 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
-        self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
+        self.loop = self._opened_loop()
+
+    def _opened_loop(self) -> Loop:
+        leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
+        seconds = self.settings.tick_seconds
+        return Loop(_parts(self), seconds, leadership, ended=self._end_workers)
 
     def _opened_plans(self) -> Plans:
         """Plans, which ask other services for what goes with a version."""
@@ -211,12 +217,16 @@ class Hub:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
-        self.runs.stop()
-        self.batches.stop()
+        self._end_workers()
         self.forms.stop()
         self.feature_sets.wait(STOP_SECONDS)
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
+
+    def _end_workers(self) -> None:
+        """End what the loop has begun; whoever leads next begins it once more."""
+        self.runs.stop()
+        self.batches.stop()
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:

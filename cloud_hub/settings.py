@@ -87,6 +87,8 @@ class Settings:
         proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
             between them.
         workers: rights of the processes that train, convert and evaluate.
+        connections: to PostgreSQL that a process keeps open; under load as many again.
+        servers: processes that serve the address; more than one needs PostgreSQL.
     """
 
     data: Path
@@ -99,8 +101,15 @@ class Settings:
     rates: RateSettings = RateSettings()
     proxy: str = "127.0.0.1"
     workers: WorkerSettings = WorkerSettings()
+    connections: int = 10
+    servers: int = 1
 
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the tables."""
         return self.database or f"sqlite:///{self.data / 'hub.db'}"
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the tables are on a database server, which takes many processes."""
+        return not self.database_url.startswith("sqlite")

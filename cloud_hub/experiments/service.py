@@ -9,7 +9,6 @@ that it was made on.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import personalised, schedule
 from cloud_hub.experiments.decision_log import DecisionLog
@@ -60,7 +60,7 @@ def _atomic(
 
     @functools.wraps(method)
     def alone(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.lock, transaction(self._engine):
+        with exclusive(self._engine, "experiments"), transaction(self._engine):
             return method(self, *args, **kwargs)
 
     return alone
@@ -79,8 +79,6 @@ class Experiments:
         telemetry: Telemetry,
         claims: ExperimentClaims,
     ) -> None:
-        # Reentrant: a look that concludes promotes, which takes the lock again.
-        self.lock = threading.RLock()
         self._engine = engine
         self._registry = registry
         self._plans = plans
