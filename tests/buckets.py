@@ -24,10 +24,19 @@ CREDENTIALS = {
 }
 SERVER = """
 import sys, threading
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print("http://{}:{}".format(*server.get_host_and_port()), flush=True)
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+lock = threading.Lock()
+moto = DomainDispatcherApplication(create_backend_app)
+
+def one_at_a_time(environ, start_response):
+    with lock:  # moto is not safe from two requests for one object
+        return moto(environ, start_response)
+
+server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(f"http://127.0.0.1:{server.port}", flush=True)
 sys.stdin.read()  # until the tests end
 """
 
