@@ -27,7 +27,7 @@ from obstore.exceptions import (
 )
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from cloud_hub.errors import Conflict, NotFound, Unavailable
+from cloud_hub.errors import Conflict, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from cloud_hub.storage.bucket_address import BucketAddress
@@ -85,9 +85,12 @@ class Bucket:
         self.address = address
         self.place = f"{address}: {folder}"
         prefix = f"{address.prefix}/{folder}".strip("/")
-        self._store = _opened(address, prefix, address.endpoint, limits)
         public = address.public_endpoint
-        self._signing = _opened(address, prefix, public, limits) if public else self._store
+        try:
+            self._store = _opened(address, prefix, address.endpoint, limits)
+            self._signing = _opened(address, prefix, public, limits) if public else self._store
+        except (BaseError, ValueError) as error:
+            raise Invalid(f"artifacts: {address}: cannot be opened; {reason(error)}") from error
 
     def get(self, name: str) -> tuple[bytes, Tag]:
         """Return a small object and which content that is; raises NotFound."""
@@ -150,7 +153,7 @@ class Bucket:
         Raises:
             Conflict: the condition does not hold.
         """
-        mode = instead_of.as_mode() if instead_of else "create" if create else "overwrite"
+        mode: Any = instead_of.as_mode() if instead_of else "create" if create else "overwrite"
         with self._told("write", name):
             done = obstore.put(self._store, name, raw, mode=mode, use_multipart=False)
         return Tag(done["e_tag"], done["version"])
