@@ -53,7 +53,7 @@ from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
-from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.opening import open_repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
@@ -70,6 +70,7 @@ from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
+from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
@@ -78,7 +79,7 @@ from cloud_hub.triggers.store import Firing, TriggerStore
 
 if TYPE_CHECKING:
     from cloud_hub.registry.key_folder import OfflineKeys
-    from cloud_hub.storage.artifact_store import ArtifactStore
+    from cloud_hub.registry.repository import Repository
     from cloud_hub.storage.stores import ArtifactStores
 
 log = logging.getLogger(__name__)
@@ -220,6 +221,7 @@ class Hub:
         self._end_workers()
         self.forms.stop()
         self.feature_sets.wait(STOP_SECONDS)
+        self.repository.files.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
@@ -242,9 +244,12 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
         Conflict: the folder holds a hub already, or there are keys where new ones would lie.
         Invalid: a threshold that the keys cannot reach.
     """
-    repository = _repository(settings.data, open_stores(settings).targets)
+    stores = open_stores(settings)
+    if stores.metadata is not None:
+        self_test(stores.metadata)
+    repository = open_repository(settings, stores)
     if repository.is_complete:
-        raise Conflict(f"{settings.data}: holds a repository already")
+        raise Conflict(f"{repository.files.place}: holds a repository already")
     signers = offline.make() if offline else []
     private_folder(settings.data)
     private_folder(settings.data / "keys")
@@ -256,19 +261,21 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
 
 def check_initialised(settings: Settings) -> None:
     """Raise NotFound unless the folder of the settings holds a hub."""
-    if not _repository(settings.data, open_stores(settings).targets).is_complete:
+    if not open_repository(settings, open_stores(settings)).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 
 
-def open_keys(data: Path) -> Keys:
-    """Return the keys of the hub in a folder, be it served or not; raises NotFound."""
-    settings = Settings(data)
+def open_keys(data: Path, database: str | None = None, artifacts: str | None = None) -> Keys:
+    """Return the keys of the hub in a folder, be it served or not; raises NotFound.
+
+    Args:
+        data: the folder.
+        database: URL of its tables, where they are elsewhere.
+        artifacts: URL of its bucket, if it has one.
+    """
+    settings = Settings(data, database, artifacts=artifacts)
     check_initialised(settings)
-    return Keys(_repository(data, open_stores(settings).targets))
-
-
-def _repository(data: Path, targets: ArtifactStore) -> Repository:
-    return Repository(data / "repository", data / "keys", targets)
+    return Keys(open_repository(settings, open_stores(settings)))
 
 
 def open_hub(settings: Settings) -> Hub:
@@ -283,9 +290,12 @@ def open_hub(settings: Settings) -> Hub:
     check_initialised(settings)
     make_private(settings.data)
     stores = open_stores(settings)
-    repository = _able_to_sign(_repository(settings.data, stores.targets))
+    if stores.metadata is not None:
+        self_test(stores.metadata)
+    repository = _able_to_sign(open_repository(settings, stores))
     hub = Hub(settings, open_engine(settings), repository, stores)
     _republish_all(hub)
+    repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
 

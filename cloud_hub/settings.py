@@ -78,6 +78,8 @@ class Settings:
     Attributes:
         data: folder of everything that the hub stores.
         database: SQLAlchemy URL of the tables; default SQLite inside ``data``.
+        artifacts: URL of a bucket for artifacts and signed metadata; default folders inside
+            ``data``.
         host: address to listen on.
         port: to listen on; 0 chooses a free one.
         tick_seconds: from one tick of the loop to the next; 0 switches it off in this process.
@@ -103,6 +105,7 @@ class Settings:
     workers: WorkerSettings = WorkerSettings()
     connections: int = 10
     servers: int = 1
+    artifacts: str | None = None
 
     @property
     def database_url(self) -> str:

@@ -31,6 +31,15 @@ Database = Annotated[
         help="SQLAlchemy URL; default: SQLite inside the folder.",
     ),
 ]
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_ARTIFACTS_URL",
+        help="Bucket for artifacts and signed metadata, such as s3://bucket/prefix; "
+        "default: folders inside.",
+    ),
+]
 Port = Annotated[
     int, typer.Option(parser=types.whole(0, 65_535), metavar="PORT", help="0 chooses a free one.")
 ]
@@ -167,6 +176,7 @@ def _init(
     offline_keys: OfflineCount = 1,
     threshold: OfflineThreshold = 1,
     offline_keys_to: OfflineFolder = None,
+    artifacts: Artifacts = None,
 ) -> Result:
     """Make a new hub: keys, signed repository, administrator's token."""
     from cloud_hub.hub import initialise
@@ -176,7 +186,7 @@ def _init(
     folder = offline_keys_to or data / "keys"
     plain = (offline_keys, threshold, offline_keys_to) == (1, 1, None)
     offline = None if plain else OfflineKeys(folder, offline_keys, threshold)
-    initialise(Settings(data), offline)
+    initialise(Settings(data, artifacts=artifacts), offline)
     names = ["offline.pem"] if plain else [f"offline-{i + 1}.pem" for i in range(offline_keys)]
     files = {
         "data": str(data),
@@ -213,6 +223,7 @@ def _serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     database: Database = None,
+    artifacts: Artifacts = None,
     trainings: Trainings = 1,
     tick: Tick = 1.0,
     credential_seconds: Credentials = 3_600.0,
@@ -244,11 +255,10 @@ def _serve(
         tuple(worker_reads or ()),
         trust_pipelines,
     )
-    serving = (connections, workers)
     serve(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
-            *serving,
+            connections=connections, servers=workers, artifacts=artifacts,
         )
     )  # fmt: skip
 

@@ -15,7 +15,6 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher, for_administrators
 from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.database.documents import Document, as_document
-from cloud_hub.errors import NotFound
 from cloud_hub.registry.release_page import to_html
 from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -40,10 +39,7 @@ def metadata(request: Request, member: Member, name: str) -> Response:
         member: a device or an administrator; strangers need not know which models there are.
         name: of the file.
     """
-    file = hub_of(request).repository.metadata / name
-    if not name.endswith(".json") or "/" in name or not file.is_file():
-        raise NotFound(f"metadata {name}: not found")
-    raw = file.read_bytes()
+    raw = hub_of(request).repository.files.raw(name)
     return content_response(request, raw, headers={"Cache-Control": "no-cache"})
 
 
