@@ -49,6 +49,7 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
@@ -125,6 +126,7 @@ class Hub:
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self.refusals = RefusedReleases(engine, audit, registry, plans, fleet, self.monitoring)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self._open_batches()
@@ -150,7 +152,10 @@ class Hub:
             features_of=lambda model, version: self.features.reference(model, version),
             personalised=lambda plan: self.personalise.in_plan(plan),
             sessions_of=lambda model: self.feature_sets.sessions_of(model),
-            objection=lambda model, version: objection(self.experiments.store, model, version),
+            objection=lambda model, version: (
+                objection(self.experiments.store, model, version)
+                or self.refusals.objection(model, version)
+            ),
         )  # fmt: skip
 
     def _open_batches(self) -> None:
@@ -309,6 +314,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
     return {
         "renewal": watch.tick,
         "plans": hub.plans.tick,
+        "refusals": hub.refusals.tick,
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,

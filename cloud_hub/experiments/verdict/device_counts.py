@@ -20,8 +20,9 @@ STATES: tuple[State, ...] = ("pending", "unreachable", "failed", "regressed", "h
 class Member:
     """A device that the plan gives a candidate.
 
-    ``silent`` seconds since it was heard of, ``unreachable_after`` that many; ``failed`` to activate the candidate or took it back;
-    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure.
+    ``silent`` seconds since it was heard of, and ``unreachable_after`` so many; ``failed`` to
+    activate the candidate or took it back; ``failures`` (wrong labels and errors) of how many
+    requests, where 0 means no exposure.
     """
 
     device: str
