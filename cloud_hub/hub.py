@@ -42,6 +42,7 @@ from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
+from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -105,7 +106,8 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.blobs = BlobStore(stores.blobs)
+        self.stores, self.blobs = stores, BlobStore(stores.blobs)
+        self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
@@ -332,6 +334,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "datasets": hub.datasets.clean,
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
+        "health": hub.readiness.tick,
     }
 
 

@@ -35,16 +35,22 @@ class Loop:
         self, parts: Mapping[str, Callable[[float], object]], seconds: float, lock: Path
     ) -> None:
         self._parts = parts
-        self._seconds = seconds
+        self.seconds = seconds
         self._lock_path = lock
         self._lock: IO[bytes] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hub-loop", daemon=True)
         self.errors: dict[str, str] = {}
+        self.ticked_at = time.monotonic()
+
+    @property
+    def leads(self) -> bool:
+        """Return whether this process is the one that loops."""
+        return self._lock is not None
 
     def start(self) -> None:
         """Begin, unless ``seconds`` is 0."""
-        if self._seconds > 0:
+        if self.seconds > 0:
             self._thread.start()
 
     def stop(self) -> None:
@@ -73,9 +79,10 @@ class Loop:
         self.errors[name] = repr(error)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stop.wait(self.seconds):
             if self._leads():
                 self.tick(time.time())
+                self.ticked_at = time.monotonic()
 
     def _leads(self) -> bool:
         """Take the lock, unless another process of the hub has it."""
