@@ -34,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _doctor(hub: HubAddress, database: Database = None) -> Result:
-    """Examine a hub, its data (--data) and its answers (--hub); exit status 1 unless all is well."""
+    """Examine a hub from inside (--data) and outside; exit status 1 unless all is well."""
     checks: list[Check] = []
     if hub.data is not None:
         checks += _inside(hub.data, database)
