@@ -30,6 +30,10 @@ from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.monitoring import routes as monitor_routes
+from cloud_hub.observability import routes as observability_routes
+from cloud_hub.observability.metrics import HubMetrics
+from cloud_hub.observability.request_ids import CURRENT
+from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
@@ -72,7 +76,7 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
-        health, docs,
+        health, docs, observability_routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
@@ -81,6 +85,8 @@ def create_app(hub: Hub) -> FastAPI:
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
     app.add_middleware(_Signature)
+    app.state.metrics = HubMetrics()
+    app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
 
 
@@ -141,4 +147,5 @@ def _translate_errors(app: FastAPI) -> None:
     def broken(request: Request, error: Exception) -> SafeJSONResponse:
         # The path only: a query may hold what somebody does not want in a log.
         log.exception("%s %s failed", request.method, request.scope["path"])
-        return SafeJSONResponse({"error": "the hub failed on this request; its log says why"}, 500)
+        reason = f"the hub failed on this request; its log says why (request {CURRENT.get()})"
+        return SafeJSONResponse({"error": reason}, 500)

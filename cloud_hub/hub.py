@@ -43,6 +43,7 @@ from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
+from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -50,6 +51,7 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
@@ -106,7 +108,8 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.blobs = BlobStore(stores.blobs)
+        self.stores, self.blobs = stores, BlobStore(stores.blobs)
+        self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
@@ -127,6 +130,7 @@ class Hub:
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self.refusals = RefusedReleases(engine, audit, registry, plans, fleet, self.monitoring)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self._open_batches()
@@ -157,7 +161,10 @@ class Hub:
             features_of=lambda model, version: self.features.reference(model, version),
             personalised=lambda plan: self.personalise.in_plan(plan),
             sessions_of=lambda model: self.feature_sets.sessions_of(model),
-            objection=lambda model, version: objection(self.experiments.store, model, version),
+            objection=lambda model, version: (
+                objection(self.experiments.store, model, version)
+                or self.refusals.objection(model, version)
+            ),
         )  # fmt: skip
 
     def _open_batches(self) -> None:
@@ -329,6 +336,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
     return {
         "renewal": watch.tick,
         "plans": hub.plans.tick,
+        "refusals": hub.refusals.tick,
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
@@ -346,6 +354,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "datasets": hub.datasets.clean,
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
+        "health": hub.readiness.tick,
     }
 
 

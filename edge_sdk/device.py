@@ -452,6 +452,8 @@ class EdgeDevice(DeviceState, DeviceCalls):
         if background:
             self._repeaters = [Repeater("edge-fold", self._fold)]
             if self._link is not None:
+                # Without a thread the application syncs when it likes, and nobody misses it.
+                self._link.interval = self._watch.thrift.interval
                 self._repeaters.append(Repeater("edge-sync", self._sync_again))
         for repeater in self._repeaters:
             repeater.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,7 +22,7 @@ def health(request: Request, stranger: Stranger) -> Any:
     An administrator is told of ``loop``, the error of each part of it that fails, of ``worker``,
     the process that answers, of ``leader``, what it knows of the one that loops, and of ``keys``:
     ``ok``, ``renew in N days`` or ``expired``, with ``clock`` where nothing is signed because of
-    it, and the roles that are due.
+    it, and the roles that are due; and of ``checks``, those of ``/readyz``, with what to do.
     """
     hub = hub_of(request)
     answer: dict[str, Any] = {"ok": True}
@@ -36,4 +37,5 @@ def health(request: Request, stranger: Stranger) -> Any:
         "keys": status.summary,
         "clock": status.clock or "ok",
         "due": due,
+        "checks": [asdict(check) for check in hub.readiness.checks()],
     }

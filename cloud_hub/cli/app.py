@@ -14,6 +14,7 @@ from cloud_hub.cli import (
     administration,
     calendars,
     devices,
+    doctor,
     experiments,
     fleet,
     freshness,
@@ -35,7 +36,7 @@ NAME: Final = "edge-hub"
 GROUPS: Final = (
     server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy,
     datasets, features, batch, triggers, calendars, runs, pipelines, freshness, administration,
-    keys,
+    doctor, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

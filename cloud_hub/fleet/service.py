@@ -218,6 +218,7 @@ class Fleet:
                 "attributes": {**checkin.attributes, **fixed},
                 "waiting": checkin.waiting,
                 "sharing": checkin.sharing,
+                "interval": checkin.interval,
             }
             for name, state in checkin.models.items():
                 row = {

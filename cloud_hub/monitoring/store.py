@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from cloud_hub.statistics.detectors.concept import ErrorDetector
 
 if TYPE_CHECKING:
     from cloud_hub.monitoring.findings import Finding, FleetWindow
+
+REFUSED: Final = "refused"
+"""Kind of the alarm on a version that devices refuse; the name is the version."""
 
 
 @dataclass
@@ -191,6 +194,8 @@ class MonitoringStore:
     ) -> bool:
         """Raise an alarm that windows do not show; return False if it is open already.
 
+        The evidence of a refused version that is open is replaced by the newer one.
+
         Args:
             model: name of the model.
             version: of that model.
@@ -199,9 +204,11 @@ class MonitoringStore:
             now: Unix seconds.
         """
         kind = signal.partition(":")[0]
+        # As part of the open transaction if there is one: what led to it may be decided in it.
         with transaction(self._engine) as db:
             named = {"model": model, "version": version}
-            return _latch(db, named, (signal, kind), evidence, int(now), now)
+            renew = kind == REFUSED  # which grows, device by device
+            return _latch(db, named, (signal, kind), evidence, int(now), now, renew=renew)
 
     def acknowledge(self, model: str, signal: str, actor: str, now: float) -> int:
         """Acknowledge the open alarms of a signal.
@@ -378,6 +385,7 @@ def _latch(
     now: float,
     *,
     expected: str | None = None,
+    renew: bool = False,
 ) -> bool:
     a = alarms.c
     here = (a.model == named["model"]) & (a.version == named["version"])
@@ -387,7 +395,8 @@ def _latch(
         ended = {"acknowledged_at": now, "acknowledged_by": "calendar: unlike the last such day"}
         db.execute(update(alarms).where(here, a.expected.is_not(None)).values(**ended))
     # The latch: while an alarm is open, no second one of its signal is added.
-    if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
+    again = {"seen_at": now, **({"evidence": dict(evidence)} if renew else {})}
+    if db.execute(update(alarms).where(here).values(**again)).rowcount:
         return False
     row = {"signal": signal[0], "kind": signal[1], "evidence": dict(evidence), "expected": expected}
     db.execute(insert(alarms).values(**named, **row, raised_at=now, seen_at=now, start=start))

@@ -77,6 +77,7 @@ class FleetLink:
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self.models: dict[str, ModelLink] = {}
+        self.interval: Callable[[], float] | None = None
         self.events = LocalEvents(clock)
         self._clock, self._windows = clock, parse_windows(config.update_windows)
         attributes = {} if how.attributes is None else how.attributes
@@ -172,6 +173,7 @@ class FleetLink:
             waiting=self.outbox.waiting(),
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},
+            interval=self.interval() if self.interval is not None else None,
         )
 
     def status(self) -> dict[str, Any]:
