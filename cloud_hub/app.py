@@ -56,6 +56,7 @@ def create_app(hub: Hub) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
         hub.loop.start()
+        hub.fleet.sightings.start()
         try:
             yield
         finally:

@@ -94,6 +94,7 @@ def device(request: Request) -> EnrolledDevice:
         hub.limits.admit_stranger(address_of(request))
         raise
     hub.limits.admit_device(record.device)
+    hub.fleet.sightings.note(record.device)
     return record
 
 
