@@ -49,6 +49,11 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.polls.documents import SignedDocuments
+from cloud_hub.polls.lookups import CredentialLookups
+from cloud_hub.polls.pace import Pace
+from cloud_hub.polls.shedding import Load
+from cloud_hub.polls.waiters import Waiters
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
@@ -115,6 +120,7 @@ class Hub:
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
+        self._open_polls()
         self.telemetry = telemetry = Telemetry(
             engine, registry, claims, self.flags.raise_, MadePriors()
         )
@@ -152,6 +158,13 @@ class Hub:
             sessions_of=lambda model: self.feature_sets.sessions_of(model),
             objection=lambda model, version: objection(self.experiments.store, model, version),
         )  # fmt: skip
+
+    def _open_polls(self) -> None:
+        """What a whole fleet asks again and again, answered from memory."""
+        self.documents = documents = SignedDocuments(self.repository.files)
+        self.pace, self.load = Pace(self.settings.sync_seconds), Load()
+        self.waiters = Waiters(documents.timestamp)
+        self.credentials = CredentialLookups(self.fleet.look_up)
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""

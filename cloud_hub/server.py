@@ -13,7 +13,7 @@ from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import check_initialised, open_hub
+from cloud_hub.hub import Hub, check_initialised, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -44,7 +44,20 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, hub).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that has devices wait for news, and answers them before it ends."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End as uvicorn does, which waits for every request."""
+        self._hub.waiters.release()
+        await super().shutdown(sockets)
 
 
 @contextmanager

@@ -87,6 +87,8 @@ class Settings:
         proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
             between them.
         workers: rights of the processes that train, convert and evaluate.
+        sync_seconds: from one sync of a device to the next, unless its application wants it more
+            rarely; 0: each keeps its own.
     """
 
     data: Path
@@ -99,6 +101,7 @@ class Settings:
     rates: RateSettings = RateSettings()
     proxy: str = "127.0.0.1"
     workers: WorkerSettings = WorkerSettings()
+    sync_seconds: float = 0.0
 
     @property
     def database_url(self) -> str:

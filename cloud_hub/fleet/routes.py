@@ -43,5 +43,6 @@ async def check_in(request: Request, device: Device) -> Response:
     """Note how a device says it is."""
     checkin = await message(request, CheckIn)
     check_small(checkin, "CheckIn")
-    await run_in_threadpool(hub_of(request).fleet.check_in, device, checkin)
-    return Response(status_code=204)
+    hub = hub_of(request)
+    await run_in_threadpool(hub.fleet.check_in, device, checkin)
+    return Response(status_code=204, headers=hub.pace.told())

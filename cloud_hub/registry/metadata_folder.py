@@ -20,9 +20,10 @@ from typing import Any, Final
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata
 
-from cloud_hub.errors import HubFault
+from cloud_hub.errors import HubFault, NotFound
 from edge_sdk.system.files import fsync_directory, write_atomic
 
+TIMESTAMP: Final = "timestamp.json"
 PENDING: Final = "pending.json"
 """Beside the folder: a change of several files that is under way, by name with their content."""
 
@@ -37,10 +38,32 @@ class MetadataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._pending = path.parent / PENDING
+        self._timestamp = path / TIMESTAMP
+        self._known: tuple[tuple[int, int, int], bytes] | None = None
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name."""
         return (self.path / name).exists()
+
+    def raw(self, name: str) -> bytes:
+        """Return a file; raises NotFound."""
+        path = self.path / name
+        if not name.endswith(".json") or "/" in name or not path.is_file():
+            raise NotFound(f"metadata {name}: not found")
+        return path.read_bytes()
+
+    def timestamp(self) -> bytes:
+        """Return the newest timestamp, read anew only when it is another one; raises NotFound."""
+        try:
+            # Each is a file of its own that took the other's place, by whichever process.
+            at = self._timestamp.stat()
+        except OSError as error:
+            raise NotFound(f"metadata {TIMESTAMP}: not found") from error
+        stamp = (at.st_ino, at.st_mtime_ns, at.st_size)
+        known = self._known
+        if known is None or known[0] != stamp:
+            self._known = known = (stamp, self.raw(TIMESTAMP))
+        return known[1]
 
     def newest(self, role: str) -> Metadata[Any]:
         """Return the newest metadata of a role with versions in its name; raises HubFault."""
