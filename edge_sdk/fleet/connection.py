@@ -121,6 +121,7 @@ class FleetLink:
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, self.models,
             describe=self.describe, heartbeat=config.heartbeat_seconds, clock=clock,
+            spread=hooks.spread,
         )  # fmt: skip
         self._shared = Shared(
             self.identity.device, self.attributes, self.share, self.store, self.client,

@@ -117,9 +117,7 @@ def test_large_metadata_is_compressed_for_whoever_takes_that(both: Any) -> None:
     _, token = new_device(hub)
     name = f"{hub.repository.files.version('releases')}.releases.json"
     asked = bearer(token, Accept_Encoding="zstd")
-    answers = [
-        asyncio.run(ask(a, f"/v1/metadata/{name}", asked)) for a in (general, fast, general)
-    ]
+    answers = [asyncio.run(ask(a, f"/v1/metadata/{name}", asked)) for a in (general, fast, general)]
     assert answers[0] == answers[1] == answers[2]
     assert answers[1].headers["content-encoding"] == "zstd"
     raw = hub.repository.files.raw(name)
@@ -200,9 +198,7 @@ def test_a_device_that_was_revoked_while_it_waited_is_refused(both: Any) -> None
 
     async def wait() -> Answered:
         _, task = await _waiting(hub, fast, token)
-        await asyncio.to_thread(
-            hub.fleet.identities.revoke, device, reason="stolen", actor="ann"
-        )
+        await asyncio.to_thread(hub.fleet.identities.revoke, device, reason="stolen", actor="ann")
         hub.waiters.release()
         answered: Answered = await task
         return answered

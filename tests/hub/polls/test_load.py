@@ -1,4 +1,4 @@
-"""What a hub does with more than it can: who is let in, when others come again, who comes rarely."""
+"""A hub with more to do than it can: who is let in, when others come again, who comes rarely."""
 
 from __future__ import annotations
 
