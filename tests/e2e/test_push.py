@@ -11,7 +11,7 @@ from edge_sdk import EdgeDevice
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
-from tests.servers import HubProcess, Proxy
+from tests.servers import HubProcess
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ WAITING = replace(PATIENT, sync_seconds=86_400.0, push=True)
 
 
 def test_a_push_reaches_a_connected_device_at_once_and_a_rollback_too(
-    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path
+    hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
     publish("pushed")
     with EdgeDevice(
@@ -35,16 +35,3 @@ def test_a_push_reaches_a_connected_device_at_once_and_a_rollback_too(
         wait_for(lambda: device.predict(rows(1)[0]).version == "1.1", "the way back")
         # The application is in charge meanwhile: its own sync does not wait for the thread's.
         assert device.sync().errors == {}
-
-
-def test_a_device_that_waits_is_closed_at_once_and_its_hub_ends_at_once(
-    publish: Publish, hub: HubProcess, tmp_path: Path
-) -> None:
-    publish("ended")
-    device = EdgeDevice(
-        tmp_path / "d", hub=hub.url, token=hub.token("ended"), model="ended", config=WAITING
-    )
-    seen = device.status()["hub_answered"]
-    device.close()
-    assert seen is not None
-    assert device.stalled() is None
