@@ -50,9 +50,9 @@ from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.polls.documents import SignedDocuments
-from cloud_hub.polls.lookups import CredentialLookups
 from cloud_hub.polls.pace import Pace
 from cloud_hub.polls.shedding import Load
+from cloud_hub.polls.together import Together
 from cloud_hub.polls.waiters import Waiters
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
@@ -164,7 +164,8 @@ class Hub:
         self.documents = documents = SignedDocuments(self.repository.files)
         self.pace, self.load = Pace(self.settings.sync_seconds), Load()
         self.waiters = Waiters(documents.timestamp)
-        self.credentials = CredentialLookups(self.fleet.look_up)
+        self.credentials = Together(self.fleet.look_up)
+        self.checkins = Together(self.fleet.check_in_all)
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""

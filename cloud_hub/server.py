@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from cloud_hub.api.connections import impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
@@ -42,8 +43,10 @@ def serve(settings: Settings) -> None:
         print(f"edge-hub serves {settings.data} at {url}", flush=True)
         # Without a configuration of its own, uvicorn logs as the process does.
         config = uvicorn.Config(
-            create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
-        )
+            create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy,
+            http=impatient_protocol(),
+        )  # fmt: skip
+        take_all_handles()
         _Server(config, hub).run(sockets=[listener])
 
 

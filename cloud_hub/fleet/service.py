@@ -6,7 +6,7 @@ import functools
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -272,30 +272,30 @@ class Fleet:
             Conflict: another protocol.
             Invalid: it speaks of a model that is none of the device's.
         """
-        if checkin.protocol != PROTOCOL:
-            raise Conflict(f"protocol: expected {PROTOCOL}, got {checkin.protocol}")
-        for name in checkin.models:
-            device.check_model(name)
+        check_checkin(device, checkin)
+        self.check_in_all([(device, checkin)])
+
+    def check_in_all(self, said: Sequence[tuple[EnrolledDevice, CheckIn]]) -> list[None]:
+        """Note how several devices say they are, in one transaction.
+
+        Args:
+            said: by each, checked by :func:`check_checkin`; of one device the last counts.
+        """
         t, d = identities.c, devices.c
+        names = {device.device for device, _ in said}
         with self._engine.begin() as db:
-            fixed = db.execute(select(t.attributes).where(t.device == device.device)).scalar() or {}
-            whole = {
-                "seen_at": time.time(),
-                "attributes": {**checkin.attributes, **fixed},
-                "waiting": checkin.waiting,
-                "sharing": checkin.sharing,
-            }
-            for name, state in checkin.models.items():
-                row = {
-                    "version": state.version,
-                    "plan": state.plan,
-                    "pack": state.pack,
-                    "phase": state.phase,
-                    "failed": list(state.failed),
-                    "software": {**checkin.software, **state.runs_on},
-                }
-                of_model = (d.device == device.device) & (d.model == name)
-                db.execute(update(devices).where(of_model).values(**whole, **row))
+            query = select(t.device, t.attributes).where(t.device.in_(names))
+            fixed = {row.device: row.attributes for row in db.execute(query)}
+            # In one order in every process: two that write the same devices wait, and never for
+            # each other.
+            rows = sorted(
+                (row for each in said for row in _reported(*each, fixed)),
+                key=lambda row: (row["of_device"], row["of_model"]),
+            )
+            if rows:
+                of_model = (d.device == bindparam("of_device")) & (d.model == bindparam("of_model"))
+                db.execute(update(devices).where(of_model), rows)
+        return [None] * len(said)
 
     def forget(self, device: str, *, reason: str, actor: str) -> None:
         """Delete a device, its identity and everything that it alone sent.
@@ -348,6 +348,42 @@ class Fleet:
     def participants(self, model: str) -> list[DeviceRecord]:
         """Return the devices of a model that experiments are about: all but replayed histories."""
         return [record for record in self.devices(model) if not is_replay(record.device)]
+
+
+def check_checkin(device: EnrolledDevice, checkin: CheckIn) -> None:
+    """Refuse a check-in that is none of this device's.
+
+    Raises:
+        Conflict: another protocol.
+        Invalid: it speaks of a model that is none of the device's.
+    """
+    if checkin.protocol != PROTOCOL:
+        raise Conflict(f"protocol: expected {PROTOCOL}, got {checkin.protocol}")
+    for name in checkin.models:
+        device.check_model(name)
+
+
+def _reported(
+    device: EnrolledDevice, checkin: CheckIn, fixed: Mapping[str, Mapping[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """The columns of a check-in, for each model; ``fixed`` are attributes by device."""
+    whole = {
+        "of_device": device.device,
+        "seen_at": time.time(),
+        "attributes": {**checkin.attributes, **(fixed.get(device.device) or {})},
+        "waiting": checkin.waiting,
+        "sharing": checkin.sharing,
+    }
+    for name, state in checkin.models.items():
+        yield whole | {
+            "of_model": name,
+            "version": state.version,
+            "plan": state.plan,
+            "pack": state.pack,
+            "phase": state.phase,
+            "failed": list(state.failed),
+            "software": {**checkin.software, **state.runs_on},
+        }
 
 
 def check_one_more(known: IdentityRecord, grant: Grant) -> None:

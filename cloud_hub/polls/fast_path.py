@@ -98,7 +98,7 @@ class PollFastPath:
 
     async def _found(self, token: str) -> EnrolledDevice | None:
         try:
-            return await self._hub.credentials.find(token)
+            return await self._hub.credentials.ask(token)
         except SQLAlchemyError:
             return None  # the general way says why
 

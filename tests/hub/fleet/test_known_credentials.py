@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-
 import pytest
 
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import IdentityStopped, Unauthenticated
 from cloud_hub.fleet.known_credentials import SECONDS, KnownCredentials
 from cloud_hub.hub import Hub
-from cloud_hub.polls.lookups import CredentialLookups
 from edge_sdk.hub.device_key import DeviceKey
 from tests.clock import Clock
 from tests.simulated_device import MemoryChain
@@ -112,28 +108,3 @@ def test_many_credentials_are_looked_up_at_once_and_wrong_ones_are_nobodys(
     inner.fleet.known.clear()
     found = inner.fleet.look_up([credential, "noise", credential])
     assert [each and each.device for each in found] == [device[1], None, device[1]]
-
-
-def test_those_who_ask_while_a_query_runs_share_the_next() -> None:
-    batches: list[list[str]] = []
-    go_on = threading.Event()
-
-    def look_up(credentials: object) -> list[EnrolledDevice | None]:
-        batches.append(list(credentials))  # type: ignore[call-overload]
-        go_on.wait(60)
-        return [ONE if name == "a" else None for name in batches[-1]]
-
-    async def all_at_once() -> list[EnrolledDevice | None]:
-        lookups = CredentialLookups(look_up)
-        first = asyncio.create_task(lookups.find("a"))
-        while not batches:
-            await asyncio.sleep(0)
-        others = [asyncio.create_task(lookups.find(name)) for name in ("b", "c", "b", "a")]
-        others.append(asyncio.create_task(lookups.find("d")))
-        await asyncio.sleep(0)
-        others[-1].cancel()  # whoever hangs up takes no answer from the others
-        go_on.set()
-        return await asyncio.gather(first, *others[:-1])
-
-    assert asyncio.run(all_at_once()) == [ONE, None, None, None, ONE]
-    assert batches == [["a"], ["b", "c", "a", "d"]]
