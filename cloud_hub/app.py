@@ -40,6 +40,9 @@ from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
+from cloud_hub.polls import routes as poll_routes
+from cloud_hub.polls.fast_path import PollFastPath
+from cloud_hub.polls.shedding import Shedding
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
@@ -62,6 +65,7 @@ def create_app(hub: Hub) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
         hub.loop.start()
+        hub.fleet.sightings.start()
         try:
             yield
         finally:
@@ -72,7 +76,8 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
+        fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
+        feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
@@ -84,6 +89,8 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(RequestLimits)
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
+    app.add_middleware(PollFastPath, hub=hub)
+    app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
     app.state.metrics = HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)

@@ -52,6 +52,11 @@ from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.refusals.service import RefusedReleases
+from cloud_hub.polls.documents import SignedDocuments
+from cloud_hub.polls.pace import Pace
+from cloud_hub.polls.shedding import Load
+from cloud_hub.polls.together import Together
+from cloud_hub.polls.waiters import Waiters
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
@@ -120,6 +125,7 @@ class Hub:
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
+        self._open_polls()
         self.telemetry = telemetry = Telemetry(
             engine, registry, claims, self.flags.raise_, MadePriors()
         )
@@ -166,6 +172,14 @@ class Hub:
                 or self.refusals.objection(model, version)
             ),
         )  # fmt: skip
+
+    def _open_polls(self) -> None:
+        """What a whole fleet asks again and again, answered from memory."""
+        self.documents = documents = SignedDocuments(self.repository.files)
+        self.pace, self.load = Pace(self.settings.sync_seconds), Load()
+        self.waiters = Waiters(documents.timestamp)
+        self.credentials = Together(self.fleet.look_up)
+        self.checkins = Together(self.fleet.check_in_all)
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
@@ -229,6 +243,7 @@ class Hub:
         self.forms.stop()
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
+        self.fleet.sightings.stop()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 

@@ -12,11 +12,12 @@ from typing import Final
 
 import uvicorn
 
+from cloud_hub.api.connections import impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import check_initialised, open_hub
+from cloud_hub.hub import Hub, check_initialised, open_hub
 from cloud_hub.processes.metrics_folder import share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
 from cloud_hub.settings import Settings
@@ -81,9 +82,24 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
     ready()
     # Without a configuration of its own, uvicorn logs as the process does.
     config = uvicorn.Config(
-        create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+        create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy,
+        http=impatient_protocol(),
+    )  # fmt: skip
+    take_all_handles()
+    _Server(config, hub).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that has devices wait for news, and answers them before it ends."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End as uvicorn does, which waits for every request."""
+        self._hub.waiters.release()
+        await super().shutdown(sockets)
 
 
 def _announce(settings: Settings, url: str, note_url: Callable[[str], None]) -> None:

@@ -91,6 +91,8 @@ class Settings:
         workers: rights of the processes that train, convert and evaluate.
         connections: to PostgreSQL that a process keeps open; under load as many again.
         servers: processes that serve the address; more than one needs PostgreSQL.
+        sync_seconds: from one sync of a device to the next, unless its application wants it more
+            rarely; 0: each keeps its own.
     """
 
     data: Path
@@ -106,6 +108,7 @@ class Settings:
     connections: int = 10
     servers: int = 1
     artifacts: str | None = None
+    sync_seconds: float = 0.0
 
     @property
     def database_url(self) -> str:

@@ -71,6 +71,14 @@ Proxy = Annotated[
         help="Reverse proxies whose X-Forwarded-For says where a request comes from.",
     ),
 ]
+SyncSeconds = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(3_600, zero=True),
+        metavar="SECONDS",
+        help="Time between two syncs of a device, unless its own is longer; 0: its own.",
+    ),
+]
 DeviceRate = Annotated[float, _rate("Requests of one device a second; 0: no limit.")]
 AddressRate = Annotated[
     float, _rate("Requests without a credential, of one address a second; 0: no limit.")
@@ -228,6 +236,7 @@ def _serve(
     tick: Tick = 1.0,
     credential_seconds: Credentials = 3_600.0,
     proxy: Proxy = "127.0.0.1",
+    sync_seconds: SyncSeconds = 0.0,
     device_rate: DeviceRate = 50.0,
     address_rate: AddressRate = 50.0,
     failure_rate: FailureRate = 0.5,
@@ -259,6 +268,7 @@ def _serve(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
+            sync_seconds=sync_seconds,
         )
     )  # fmt: skip
 
