@@ -13,7 +13,8 @@
     │   └── GateRefused  the offline gate refuses; carries its table
     ├── TooLarge       above a limit; 413
     ├── TooSlow        a body that drips; 408
-    └── TooManyRequests  above a rate; 429, with the seconds to wait
+    ├── TooManyRequests  above a rate; 429, with the seconds to wait
+    └── Unavailable    the hub cannot do it now, and can later; 503, with the seconds to wait
 """
 
 from __future__ import annotations
@@ -151,6 +152,21 @@ class TooManyRequests(HubFault):
     status = 429
 
     def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say when to come again, in whole seconds."""
+        return {"Retry-After": str(max(1, math.ceil(self.seconds)))}
+
+
+class Unavailable(HubFault):
+    """What the hub needs is away, such as its database; ask again in ``seconds``."""
+
+    status = 503
+
+    def __init__(self, message: str, seconds: float = 2.0) -> None:
         super().__init__(message)
         self.seconds = seconds
 

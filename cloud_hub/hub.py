@@ -215,6 +215,7 @@ class Hub:
         self.batches.stop()
         self.forms.stop()
         self.feature_sets.wait(STOP_SECONDS)
+        self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 

@@ -18,7 +18,7 @@ from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.intake.ingest import Ingest
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.shared_tensors import StoredTensors
 from cloud_hub.telemetry.tables import (
@@ -90,6 +90,20 @@ class Telemetry:
             upload: messages; refused ones are named in the reply.
         """
         return self._ingest.take(device, upload)
+
+    async def ingest_async(self, device: EnrolledDevice, upload: Upload, size: int) -> UploadReply:
+        """As :meth:`ingest`, in an event loop.
+
+        Args:
+            device: that sent it.
+            upload: few messages: opening them keeps other requests waiting.
+            size: bytes as which they came.
+        """
+        return await self._ingest.take_async(device, upload, size)
+
+    def close(self) -> None:
+        """Store what waits, and take no more."""
+        self._ingest.stop()
 
     def clean(self, now: float) -> None:
         """Roll up and delete old reports as the policies say, every :data:`CLEAN_SECONDS`."""
