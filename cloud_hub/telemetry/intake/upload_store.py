@@ -32,6 +32,7 @@ from cloud_hub.telemetry.personal_reports import check_report
 from cloud_hub.telemetry.sender import read_senders
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
 from cloud_hub.telemetry.storing import Stored, rejection
+from cloud_hub.telemetry.window_sums import WindowAdditions
 from edge_sdk.contract.messages import FeedbackReport, Rejection, Windowed, WindowReport
 
 if TYPE_CHECKING:
@@ -80,9 +81,13 @@ class UploadStore:
         registry: knows the policies.
         exposures: takes what a message says of an experiment, in the same transaction.
         priors: of which devices may report sums over units.
+        part: of the sums of windows; no other writer has the same at the same time.
     """
 
-    def __init__(self, registry: Registry, exposures: ExposureSink, priors: KnownPriors) -> None:
+    def __init__(
+        self, registry: Registry, exposures: ExposureSink, priors: KnownPriors, *, part: int = 0
+    ) -> None:
+        self._part = part
         self._registry = registry
         self._exposures = exposures
         self._priors = priors
@@ -148,7 +153,8 @@ class UploadStore:
         db = work.db
         names = [(*each.name, each.received.message.kind, work.now) for each in accepted]
         new = insert_new(db, tables.messages, MESSAGE_COLUMNS, names)
-        reports, labels, groups = [], [], GroupAdditions()
+        reports, labels = [], []
+        groups, windows = GroupAdditions(), WindowAdditions(self._part)
         for each in accepted:
             if each.name not in new:
                 continue
@@ -159,13 +165,16 @@ class UploadStore:
                 each.exposures.record(body)
             if isinstance(body, WindowReport) and received.histograms is not None:
                 reports.append(report_row(device, body))
+                windows.add_report(device, body, received.histograms)
                 if body.groups and layout is not None:
                     groups.add_predictions(body, received.histograms.groups, layout.profile)
             elif isinstance(body, FeedbackReport):
                 labels.append(feedback_row(device, body))
+                windows.add_labels(body)
                 groups.add_labels(body)
             elif type(body) in STORES:
                 STORES[type(body)](db, device, body)
+        windows.write(db)
         insert_rows(db, tables.reports, REPORT_COLUMNS, reports)
         insert_rows(db, tables.feedback, FEEDBACK_COLUMNS, labels)
         groups.write(db)

@@ -11,6 +11,7 @@ from alembic import op
 
 revision = "0019"
 down_revision = "0018"
+oldest = "0018"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 KEY = ("model", "version", "experiment", "arm")
