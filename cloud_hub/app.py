@@ -48,6 +48,7 @@ from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
 from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
+from cloud_hub.telemetry.intake.fast_path import UploadFastPath
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.version import PROTOCOL
@@ -89,6 +90,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(RequestLimits)
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
+    app.add_middleware(UploadFastPath, hub=hub)
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)

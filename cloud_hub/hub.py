@@ -244,6 +244,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 

@@ -14,6 +14,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, message, raw_body
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.telemetry.envelope import open_upload
+from cloud_hub.telemetry.intake.fast_path import taken
 from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
@@ -42,10 +43,7 @@ Since = Annotated[float | None, Query(ge=0, le=LATEST)]
 async def messages(request: Request, device: Device) -> Document:
     """Take the messages of a device."""
     raw = await raw_body(request, UPLOAD_BYTES)
-    opened = await run_in_threadpool(open_upload, raw)
-    ingest = hub_of(request).telemetry.ingest
-    reply = await run_in_threadpool(ingest, device, opened.upload)
-    return _plain(replace(reply, rejected=(*opened.unreadable, *reply.rejected)))
+    return _plain(await taken(hub_of(request).telemetry, device, raw))
 
 
 @router.post("/models/{model}/telemetry/import")
