@@ -18,7 +18,6 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
-from cloud_hub.client.errors import HEADER
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
@@ -27,6 +26,8 @@ from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
+from cloud_hub.inference import routes as inference_routes
+from cloud_hub.inference.micro_batches import MicroBatches
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.personalise import ranking_routes
@@ -41,7 +42,7 @@ from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.version import PROTOCOL
+from edge_sdk.contract.version import HUB_HEADER, PROTOCOL
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -55,10 +56,12 @@ def create_app(hub: Hub) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
+        app.state.cascade = cascade = MicroBatches(hub.serving)
         hub.loop.start()
         try:
             yield
         finally:
+            cascade.close()
             hub.close()
 
     app = FastAPI(
@@ -66,7 +69,8 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
+        inference_routes, fleet_routes, registry_routes, dataset_routes, plan_routes,
+        policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
@@ -94,7 +98,7 @@ class _Signature:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sign(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER.encode(), b"%d" % PROTOCOL)]
+                message["headers"] = [*message["headers"], (HUB_HEADER.encode(), b"%d" % PROTOCOL)]
             await send(message)
 
         await self._app(scope, receive, sign)
