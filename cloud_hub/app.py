@@ -69,14 +69,13 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        inference_routes, fleet_routes, registry_routes, dataset_routes, plan_routes,
-        policy_routes, feature_routes,
+        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
         health, docs,
     )  # fmt: skip
-    for part in parts:
+    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
