@@ -19,7 +19,6 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
-from cloud_hub.client.errors import HEADER
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
@@ -29,6 +28,8 @@ from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
+from cloud_hub.inference import routes as inference_routes
+from cloud_hub.inference.micro_batches import MicroBatches
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.observability import routes as observability_routes
 from cloud_hub.observability.metrics import HubMetrics
@@ -51,7 +52,7 @@ from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.telemetry.intake.fast_path import UploadFastPath
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.version import PROTOCOL
+from edge_sdk.contract.version import HUB_HEADER, PROTOCOL
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -65,11 +66,13 @@ def create_app(hub: Hub) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
+        app.state.cascade = cascade = MicroBatches(hub.serving)
         hub.loop.start()
         hub.fleet.sightings.start()
         try:
             yield
         finally:
+            cascade.close()
             hub.close()
 
     app = FastAPI(
@@ -84,7 +87,7 @@ def create_app(hub: Hub) -> FastAPI:
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
         health, docs, observability_routes,
     )  # fmt: skip
-    for part in parts:
+    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
@@ -111,7 +114,7 @@ class _Signature:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sign(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER.encode(), b"%d" % PROTOCOL)]
+                message["headers"] = [*message["headers"], (HUB_HEADER.encode(), b"%d" % PROTOCOL)]
             await send(message)
 
         await self._app(scope, receive, sign)

@@ -114,17 +114,6 @@ def known_device(hub: Hub, token: str) -> EnrolledDevice | None:
     return record
 
 
-def known_device(hub: Hub, token: str) -> EnrolledDevice | None:
-    """Return the device of a credential that is in memory; ``None`` says nothing about it.
-
-    It asks no database, so an event loop may call it; :func:`device` says why one is refused.
-
-    Raises:
-        TooManyRequests: the device asks too often.
-    """
-    return None
-
-
 def member(request: Request) -> None:
     """Let devices and administrators pass; raises as :func:`device` does."""
     if not is_admin(hub_of(request), bearer(request)):

@@ -25,7 +25,6 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -190,8 +189,14 @@ def insert_or_add(
 
 def _insert(db: Connection, table: Table) -> Any:
     """Return an insert with ``on_conflict``, which each database has in its own dialect."""
-    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    return make(table)
+    # Not above: of PostgreSQL's dialect all drivers come along.
+    if db.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 @dataclass

@@ -4,6 +4,8 @@ Invariants:
 
 * An upgrade is one transaction: a process that is killed within it leaves the schema as it was.
 * Of two processes that upgrade at once, one waits for the other and then has nothing to do.
+* A hub whose database is at its own schema learns so without Alembic, which is loaded where there
+  is something to apply: revisions have numbers, and a file's name begins with its own.
 * A hub opens a new database or one at its own schema, and changes no other: :func:`upgrade` is a
   command of its own, so that somebody can make a backup before it.
 * It also opens one at a newer schema that says that it serves this hub: old and new workers use one
@@ -16,12 +18,8 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, column, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 
@@ -36,6 +34,9 @@ from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.settings import Settings
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 log = logging.getLogger(__name__)
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -49,6 +50,7 @@ LOCK_KEY: Final = 0x6564_6765
 """Names the advisory lock of upgrades in PostgreSQL; any number that others do not use."""
 
 _adopted = table("schema_version", column("version"))
+_applied = table("alembic_version", column("version_num"))
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def open_engine(settings: Settings) -> Engine:
 def inspect_schema(engine: Engine) -> MigrationStatus:
     """Read which revision a database is at; raises Conflict if none leads from it to the head."""
     with engine.connect() as db:
-        current = MigrationContext.configure(db).get_current_revision()
+        applied = inspect(db).has_table(_applied.name)
+        current = db.execute(select(_applied.c.version_num)).scalar() if applied else None
         if current is None:
             _check_adoptable(db)
         oldest = None if current is None else oldest_served(db, current)
@@ -145,11 +148,15 @@ def inspect_schema(engine: Engine) -> MigrationStatus:
 
 def apply_revisions(db: Connection) -> None:
     """Apply every pending revision on an open transaction."""
+    from alembic import command
+
     command.upgrade(alembic_config(db), "head")
 
 
 def alembic_config(db: Connection | None = None) -> Config:
     """Return Alembic's configuration for the revisions of this package."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
@@ -157,9 +164,14 @@ def alembic_config(db: Connection | None = None) -> Config:
     return config
 
 
+def list_revisions() -> list[str]:
+    """Return every revision of this package, oldest first."""
+    files = (MIGRATIONS / "versions").glob("r[0-9]*_*.py")
+    return sorted(file.name[1:].partition("_")[0] for file in files)
+
+
 def _status(current: str | None, oldest: str | None = None) -> MigrationStatus:
-    script = ScriptDirectory.from_config(alembic_config())
-    revisions = [revision.revision for revision in script.walk_revisions()][::-1]
+    revisions = list_revisions()
     if current is not None and current not in revisions:
         if oldest in revisions:  # a newer hub's, which still serves this one
             return MigrationStatus(current, revisions[-1], ())
@@ -173,6 +185,8 @@ def _status(current: str | None, oldest: str | None = None) -> MigrationStatus:
 
 def _oldest_by_revision() -> dict[str, str]:
     """Return the oldest revision whose hub each revision of this package serves."""
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory.from_config(alembic_config())
     return {
         revision.revision: getattr(revision.module, "oldest", revision.revision)

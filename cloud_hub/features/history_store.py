@@ -15,12 +15,11 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Engine, delete, func, select
 
 from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.database.locks import exclusive
+from cloud_hub.deferred.libraries import pa, pc
 from cloud_hub.errors import Conflict
 from cloud_hub.features.declaration import FeatureSet, VersionedSet, digest_of, parse_set
 from cloud_hub.features.intake import TIME

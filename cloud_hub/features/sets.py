@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.features.declaration import (
     FeatureSet,

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
+from cloud_hub.deferred.libraries import ndtri, stdtrit
 from cloud_hub.experiments.verdict.evidence import of_all_devices
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
