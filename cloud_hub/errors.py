@@ -13,7 +13,8 @@
     │   └── GateRefused  the offline gate refuses; carries its table
     ├── TooLarge       above a limit; 413
     ├── TooSlow        a body that drips; 408
-    └── TooManyRequests  above a rate; 429, with the seconds to wait
+    ├── TooManyRequests  above a rate; 429, with the seconds to wait
+    └── EngineUnavailable  what computes elsewhere cannot be reached; 503
 """
 
 from __future__ import annotations
@@ -158,3 +159,9 @@ class TooManyRequests(HubFault):
     def headers(self) -> Mapping[str, str]:
         """Say when to come again, in whole seconds."""
         return {"Retry-After": str(max(1, math.ceil(self.seconds)))}
+
+
+class EngineUnavailable(HubFault):
+    """The engine that computes elsewhere cannot be reached, or went away: wait and try again."""
+
+    status = 503

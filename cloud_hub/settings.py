@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,20 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class EngineSettings:
+    """Where heavy work is computed.
+
+    Attributes:
+        kind: ``local`` on this machine, or ``ray`` on the nodes of a Ray cluster.
+        address: of the cluster, as ``ray.init`` takes it: ``HOST:6379`` where this machine is one
+            of its nodes, ``ray://HOST:10001`` where it is not.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    address: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -87,6 +102,7 @@ class Settings:
         proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
             between them.
         workers: rights of the processes that train, convert and evaluate.
+        engine: where heavy work is computed.
     """
 
     data: Path
@@ -99,6 +115,7 @@ class Settings:
     rates: RateSettings = RateSettings()
     proxy: str = "127.0.0.1"
     workers: WorkerSettings = WorkerSettings()
+    engine: EngineSettings = EngineSettings()
 
     @property
     def database_url(self) -> str:
