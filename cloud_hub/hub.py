@@ -24,7 +24,7 @@ from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
-from cloud_hub.engine.opening import open_engine
+from cloud_hub.engine.opening import engine_of
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
@@ -105,7 +105,7 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.heavy = open_engine(settings.engine)
+        self.heavy = engine_of(settings.engine)
         self.blobs = BlobStore(stores.blobs)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
@@ -167,7 +167,7 @@ class Hub:
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
             catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
-        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
+        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations, self.heavy)
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+TRIES: Final = 5
 STORE_BYTES: Final = 80 << 20
 ROOT: Final = Path(__file__).parents[1]
 PATIENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A loaded machine takes its time; with less, a raylet gives up and takes the cluster along.
-    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_raylet_start_wait_time_s": "60",
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
 }
@@ -34,8 +35,14 @@ class RayNodes:
         self.address: str = cluster.address
 
     def add(self) -> None:
-        """Start the second node."""
-        self.second = self._cluster.add_node(**_node())
+        """Start the second node; on a loaded machine the first raylets give up."""
+        for tries in range(TRIES):
+            try:
+                self.second = self._cluster.add_node(**_node())
+                return
+            except Exception:
+                if tries == TRIES - 1:
+                    raise
 
     def kill_second(self) -> None:
         """End the second node at once, with all that runs on it."""
@@ -51,13 +58,24 @@ def two_nodes() -> Iterator[RayNodes]:
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**_node(), "include_dashboard": False})
-    nodes = RayNodes(cluster)
-    try:
+    with contextlib.ExitStack() as stack:
+        nodes = RayNodes(_head(Cluster, stack))
         nodes.add()
         yield nodes
-    finally:
-        cluster.shutdown()
+
+
+def _head(make: Any, stack: contextlib.ExitStack) -> Any:
+    for tries in range(TRIES):
+        cluster = make()
+        stack.callback(cluster.shutdown)
+        try:
+            cluster.add_node(**_node(), include_dashboard=False)
+            return cluster
+        except Exception:
+            if tries == TRIES - 1:
+                raise
+            stack.pop_all().close()
+    raise AssertionError
 
 
 def _node() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from cloud_hub.batch.sources.extract import remove_extracted
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.database.engine import connect
-from cloud_hub.engine.opening import open_engine
+from cloud_hub.engine.opening import engine_of
 from cloud_hub.errors import EngineUnavailable, HubFault
 from cloud_hub.features.entities import StoredEntities
 from cloud_hub.settings import Settings
@@ -85,7 +85,7 @@ def _computed(task: BatchTask, tell: Callable[[BatchProgress], None]) -> BatchOu
         release = Release.open(task.release, verify=False)
         answering = Answering(release, task.job, model_threads(store))
         entities = StoredEntities(Path(task.data), Path(task.work))
-        engine = open_engine(task.engine)
+        engine = engine_of(task.engine)
         return compute(task, answering, store, entities, tell, engine if engine.elsewhere else None)
 
 

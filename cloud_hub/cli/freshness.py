@@ -132,11 +132,11 @@ def _freshness(
 def _engine(kind: Literal["local", "ray"], address: str, processes: int) -> Engine | None:
     """The engine that trains side by side; ``None``: one after the other, in this process."""
     from cloud_hub.engine.local import LocalEngine
-    from cloud_hub.engine.opening import open_engine
+    from cloud_hub.engine.opening import engine_of
     from cloud_hub.settings import EngineSettings
 
     if kind == "ray":
-        return open_engine(EngineSettings(kind, address))
+        return engine_of(EngineSettings(kind, address))
     return LocalEngine(processes, processes=True) if processes > 1 else None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cloud_hub.engine.engine import Engine
 
 
-def open_engine(settings: EngineSettings, slots: int = 1) -> Engine:
+def engine_of(settings: EngineSettings, slots: int = 1) -> Engine:
     """Return an engine; nothing is reached yet.
 
     Args:
