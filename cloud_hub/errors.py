@@ -15,7 +15,8 @@
     ├── TooSlow        a body that drips; 408
     ├── TooManyRequests  above a rate; 429, with the seconds to wait
     └── Unavailable    the hub cannot do it now, and can later; 503, with the seconds to wait
-        └── LeadershipLost  background work of a worker that leads no more
+        ├── LeadershipLost  background work of a worker that leads no more
+        └── EngineUnavailable  what computes elsewhere cannot be reached
 """
 
 from __future__ import annotations
@@ -179,3 +180,7 @@ class Unavailable(HubFault):
 
 class LeadershipLost(Unavailable):
     """Another worker leads by now; what this one was about to write is not written."""
+
+
+class EngineUnavailable(Unavailable):
+    """The engine that computes elsewhere cannot be reached, or went away: wait and try again."""

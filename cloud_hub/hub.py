@@ -25,6 +25,7 @@ from cloud_hub.database.leader import open_leadership
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
+from cloud_hub.engine.opening import engine_of
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
@@ -115,6 +116,7 @@ class Hub:
         self.workers = workers = Workers(data, settings.workers)
         self.stores, self.blobs = stores, BlobStore(stores.blobs)
         self.readiness = Readiness(self)
+        self.heavy = engine_of(settings.engine)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
@@ -191,9 +193,9 @@ class Hub:
         self.generations = Generations(catalogue, stores)
         self.batches = Batches(
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
-            catalogue, self.generations, stores, BatchWorkers(data),
+            catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
-        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations)
+        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations, self.heavy)
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )

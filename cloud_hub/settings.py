@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,20 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class EngineSettings:
+    """Where heavy work is computed.
+
+    Attributes:
+        kind: ``local`` on this machine, or ``ray`` on the nodes of a Ray cluster.
+        address: of the cluster, as ``ray.init`` takes it: ``HOST:6379`` where this machine is one
+            of its nodes, ``ray://HOST:10001`` where it is not.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    address: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -93,6 +108,7 @@ class Settings:
         servers: processes that serve the address; more than one needs PostgreSQL.
         sync_seconds: from one sync of a device to the next, unless its application wants it more
             rarely; 0: each keeps its own.
+        engine: where heavy work is computed.
     """
 
     data: Path
@@ -109,6 +125,7 @@ class Settings:
     servers: int = 1
     artifacts: str | None = None
     sync_seconds: float = 0.0
+    engine: EngineSettings = EngineSettings()
 
     @property
     def database_url(self) -> str:

@@ -83,7 +83,10 @@ def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None
         ("cloud_hub.forms", set()),
         (
             "cloud_hub.isolation",
-            {"cloud_hub.features", "cloud_hub.personalise", "cloud_hub.runs"},
+            {
+                *("cloud_hub.engine", "cloud_hub.features"),
+                *("cloud_hub.personalise", "cloud_hub.runs"),
+            },
         ),
         ("cloud_hub.flags", {"cloud_hub.fleet"}),
     ],

@@ -97,6 +97,7 @@ class Batches:
         self._workers = workers
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
+        self._waits: dict[int, str] = {}
         self._repaired = False
 
     def tick(self, now: float) -> None:
@@ -331,7 +332,11 @@ class Batches:
                 self._catalogue.note(
                     record.id, partitions=progress.parts, done=progress.done, rows=progress.rows
                 )
+            if progress.waits != self._waits.get(record.id, ""):
+                self._waits[record.id] = progress.waits
+                self._catalogue.note(record.id, reason=progress.waits)
             return
+        self._waits.pop(record.id, None)
         outcome = self._workers.outcome(record.id)
         if outcome is None:
             self._go_on(record, now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
 from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
 
@@ -249,11 +250,13 @@ def _serve(
     trust_pipelines: TrustPipelines = False,
     workers: Servers = 1,
     connections: Connections = 10,
+    engine: EngineKind = "local",
+    ray_address: RayAddress = "",
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
-    from cloud_hub.settings import RateSettings, Settings, WorkerSettings
+    from cloud_hub.settings import EngineSettings, RateSettings, Settings, WorkerSettings
 
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
@@ -269,6 +272,7 @@ def _serve(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
             sync_seconds=sync_seconds,
+            engine=EngineSettings(engine, ray_address),
         )
     )  # fmt: skip
 
