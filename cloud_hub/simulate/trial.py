@@ -124,7 +124,8 @@ class SimulatedTrial:
         self._numbers = {arm.name: number for number, arm in enumerate(spec.tried, 1)}
         self.status, self.stage, self.step, self.winner = "running", 0, 0, ""
         self.looks: Looks = {}
-        self.failed: dict[int, set[int]] = {}
+        self._failed: dict[int, set[int]] = {}
+        self._took: dict[int, NDArray[np.bool_]] = {}
         self._slots = population.slots(salt)
         self._sums = _StepSums(len(population))
         self._labels = StepLabels(spec.labels, late, len(population))
@@ -227,7 +228,8 @@ class SimulatedTrial:
         sums = self._sums
         places = np.flatnonzero((self.arm == number) & (sums.requests > 0))
         exposed = self._named(places)
-        failed = self._named(np.array(sorted(self.failed.get(number, ())), dtype=np.intp))
+        failed = self._named(np.array(sorted(self._failed.get(number, ())), dtype=np.intp))
+        took = self._took.get(number)
         return ArmEvidence(
             outcomes={m: self._rows(places, *self._columns(m)) for m in ("errors", "latency")},
             failures=self._panel.failures(number, self.population.names),
@@ -235,7 +237,7 @@ class SimulatedTrial:
             exposed=exposed,
             failed=failed if number else frozenset(),
             predictions=int(sums.requests[places].sum(dtype=np.int64)),
-            activated=exposed if number else frozenset(),
+            activated=frozenset() if took is None else self._named(np.flatnonzero(took)),
         )
 
     def _columns(self, measure: str) -> tuple[Floats, Floats, Floats]:

@@ -195,9 +195,8 @@ class World:
         if len(bad):
             refused = self._refused.setdefault(kind, np.zeros(len(self._on), dtype=np.bool_))
             refused[bad] = True
-            if self.trial is not None:
-                number = self.trial.versions.index(self.versions[kind].version)
-                self.trial.failed.setdefault(number, set()).update(bad.tolist())
+        if self.trial is not None:
+            self.trial.installed(self.versions[kind].version, good, bad)
 
     # ------------------------------------------------------------------ what the hub does
 
