@@ -33,6 +33,7 @@ from cloud_hub.experiments.record import (
 from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
+from cloud_hub.experiments.verdict.moves import end_of, move_of
 from cloud_hub.registry.per_model import for_each
 
 if TYPE_CHECKING:
@@ -310,23 +311,22 @@ class Experiments:
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
             return
         snapshot, _, decision = seen
-        # A paused experiment is still looked at, so that the report shows what came in meanwhile.
+        move = move_of(record.status, decision)
         if over := personalised.no_longer_tried(record.spec, self._plans.current(record.model)):
             self.stop(id_, actor=ACTOR, reason=over)
-        elif record.status == "paused":
-            self._decisions.note(record, record.reason, decision, now)
-        elif decision.action == "abort":
-            self._abort(record, decision)
-        elif decision.action == "drop":
-            self._drop(record, decision.arms, ACTOR, decision.reason, decision.figures)
-        elif decision.action == "pause":
-            self._pause(record, ACTOR, decision.reason, decision.figures)
-        elif record.status == "waiting" or decision.action == "wait":
-            waiting = record.status == "waiting"
+        elif move == "note":
+            # A paused experiment is still looked at, so that the report shows what came meanwhile.
+            running = record.status == "running"
             self._decisions.note(
-                record, record.reason if waiting else decision.reason, decision, now
+                record, decision.reason if running else record.reason, decision, now
             )
-        elif decision.action == "conclude":
+        elif move == "abort":
+            self._abort(record, decision)
+        elif move == "drop":
+            self._drop(record, decision.arms, ACTOR, decision.reason, decision.figures)
+        elif move == "pause":
+            self._pause(record, ACTOR, decision.reason, decision.figures)
+        elif move == "conclude":
             self._conclude(record, snapshot.spec, decision)
         else:
             self._advance(record, snapshot, decision, now)
@@ -370,12 +370,13 @@ class Experiments:
         self, record: ExperimentRecord, spec: ExperimentSpec, decision: GateDecision
     ) -> None:
         figures, reason, winner = decision.figures, decision.reason, decision.winner
-        if winner is not None and spec.promotes and spec.approval:
+        end = end_of(spec, winner)
+        if end == "wait for approval":
             state = replace(record.state, winner=winner)
             waits = f"{reason}; waits for: edge-hub experiments promote {record.id}"
             self.store.note(record, status="waiting", reason=waits, figures=figures, state=state)
             self._decisions.log(record, ACTOR, "waits for approval", reason, figures)
-        elif winner is not None and spec.promotes:
+        elif end == "promote":
             self.store.note(record, figures=figures, state=replace(record.state, winner=winner))
             # Noted first: promote() reads the winner from the record.
             self.promote(record.id, actor=ACTOR, reason=reason)
