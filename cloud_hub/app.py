@@ -152,7 +152,8 @@ def _translate_errors(app: FastAPI) -> None:
         away = unavailable(error)
         if away is None:
             return broken(request, error)
-        log.warning("%s %s: %s", request.method, request.scope["path"], error.args[0])
+        reason = str(error.args[0]).partition("\n")[0]
+        log.warning("%s %s: %s", request.method, request.scope["path"], reason)
         return SafeJSONResponse(away.as_json(), away.status, headers=dict(away.headers))
 
     @app.exception_handler(Exception)

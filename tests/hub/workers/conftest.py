@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -20,8 +21,16 @@ class Team(HubProcess):
         """What the administrator is told by whichever worker answers."""
         token = (self.data / "admin.token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}", "Connection": "close"}
-        answer = requests.get(f"{self.url}/v1/health", headers=headers, timeout=PATIENCE)
-        return dict(answer.json())
+
+        def answer() -> requests.Response | None:
+            # A worker that is killed takes the connections with it that it has not answered.
+            with contextlib.suppress(requests.ConnectionError):
+                return requests.get(f"{self.url}/v1/health", headers=headers, timeout=PATIENCE)
+            return None
+
+        answered = wait_for(answer, "an answer")
+        assert answered is not None
+        return dict(answered.json())
 
     def workers(self, count: int = 2) -> set[int]:
         """Process ids of ``count`` workers that answer."""

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import connect
 from cloud_hub.database.leader import TermLeadership
@@ -26,16 +28,23 @@ if __name__ == "__main__":
         for _ in sys.stdin:
             asked.release()
 
+    def written() -> str:
+        """Try until the database answers: a session may have been ended."""
+        with leadership.fence():
+            while True:
+                try:
+                    Audit(engine).record("holder", "wrote", None)
+                except LeadershipLost:
+                    return "refused"
+                except OperationalError:
+                    continue
+                return "wrote"
+
     threading.Thread(target=listen, daemon=True).start()
     led = False
     while True:
         if asked.acquire(blocking=False):
-            with leadership.fence():
-                try:
-                    Audit(engine).record("holder", "wrote", None)
-                    print("wrote", flush=True)
-                except LeadershipLost:
-                    print("refused", flush=True)
+            print(written(), flush=True)
         if leadership.take() is not led:
             led = not led
             print(f"leads {leadership.status().term}" if led else "follows", flush=True)

@@ -126,8 +126,8 @@ def test_a_plan_that_a_worker_left_unpublished_is_published_by_the_leader(
 
 def test_a_policy_and_a_revoked_device_hold_in_every_worker(workers: Workers) -> None:
     first, second = workers
-    first.registry.set_policy("demo", "reporting: {window: 2m}", actor="test")
-    assert second.registry.policy("demo").reporting.window_seconds == 120
+    first.registry.set_policy("demo", "reporting: {requests_per_second: 1}", actor="test")
+    assert second.registry.policy("demo").reporting.requests_per_second == 1
     token = first.fleet.new_token("demo", uses=1, seconds=60, actor="test")
     name, credential = credentialed(second, token)
     assert first.fleet.authenticate(credential).device == name

@@ -26,7 +26,10 @@ from cloud_hub.settings import Settings
 from tests.postgres import Cluster
 from tests.waiting import wait_for
 
-LEASE = 2.0
+LEASE = 20.0
+"""Long enough for a loaded machine to renew it; where it has to be over, its time is set back."""
+
+OVER = text("UPDATE leadership SET renewed_at = renewed_at - 100")
 CUT = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
     "AND pid <> pg_backend_pid() AND query LIKE '%leadership%' AND state = 'idle'"
@@ -109,6 +112,9 @@ def test_a_leader_that_hangs_is_replaced_and_writes_nothing_when_it_wakes_up(
     holder.write()
     assert holder.says() == "wrote"
     holder.send(signal.SIGSTOP)
+    assert not other.take()
+    with engine.begin() as db:
+        db.execute(OVER)
     wait_for(other.take, "the lead")
     holder.write()
     holder.send(signal.SIGCONT)
@@ -135,7 +141,7 @@ def test_a_leader_that_is_cut_off_from_the_database_is_followed_by_another(
 def test_the_last_transaction_of_a_term_ends_before_the_next_term_begins(
     other: TermLeadership, engine: Engine
 ) -> None:
-    first = TermLeadership(engine, lease=60.0)
+    first = TermLeadership(engine, lease=LEASE)
     assert first.take()
     audit, opened, go_on, said = Audit(engine), threading.Event(), threading.Event(), []
 
@@ -175,6 +181,8 @@ def test_a_worker_whose_clock_is_off_says_so_and_leaves_the_lead_to_others(
     status = off.status()
     assert re.search(r"clock is \+(59|60)\.\d s off the database's", status.problem)
     assert (first, status.leads) == (False, False)
+    with engine.begin() as db:
+        db.execute(OVER)
     wait_for(off.take, "the lead of the only worker that is there")
     assert re.search(r"clock is \+(59|60)\.\d s", off.status().problem)
     off.close()
