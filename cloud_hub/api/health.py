@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from cloud_hub.api.auth import Stranger, hub_of, is_admin, optional_bearer
+from cloud_hub.database.documents import as_document
+from cloud_hub.database.engine import process_name
 from cloud_hub.registry.keys.status import warning
 
 router = APIRouter(prefix="/v1")
@@ -17,7 +19,8 @@ router = APIRouter(prefix="/v1")
 def health(request: Request, stranger: Stranger) -> Any:
     """Answer that the hub is up: that is all that a stranger learns.
 
-    An administrator is told of ``loop``, the error of each part of it that fails, and of ``keys``:
+    An administrator is told of ``loop``, the error of each part of it that fails, of ``worker``,
+    the process that answers, of ``leader``, what it knows of the one that loops, and of ``keys``:
     ``ok``, ``renew in N days`` or ``expired``, with ``clock`` where nothing is signed because of
     it, and the roles that are due; and of ``checks``, those of ``/readyz``, with what to do.
     """
@@ -29,6 +32,8 @@ def health(request: Request, stranger: Stranger) -> Any:
     due = {role.role: text for role in status.roles if (text := warning(role))}
     return answer | {
         "loop": hub.loop.errors,
+        "worker": process_name(),
+        "leader": as_document(hub.loop.leadership.status()),
         "keys": status.summary,
         "clock": status.clock or "ok",
         "due": due,

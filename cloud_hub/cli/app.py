@@ -26,6 +26,7 @@ from cloud_hub.cli import (
     releases,
     runs,
     server,
+    simulate,
     triggers,
 )
 from cloud_hub.cli.data import batch, datasets, features, personalise
@@ -34,7 +35,7 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy,
+    server, releases, plans, experiments, simulate, personalise, devices, fleet, monitoring, policy,
     datasets, features, batch, triggers, calendars, runs, pipelines, freshness, administration,
     doctor, keys,
 )  # fmt: skip

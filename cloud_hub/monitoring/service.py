@@ -9,7 +9,6 @@ show.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +75,6 @@ class Monitoring:
         self._sums = GroupSums(engine)
         self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
-        self._lock = threading.Lock()  # answers come while the loop evaluates
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate the windows that closed since the last tick; return the alarms that were raised.
@@ -95,7 +93,7 @@ class Monitoring:
         if version is None or 0 <= now - self._looked.get(model, 0.0) < wait:
             return []
         self._looked[model] = now
-        with self._lock:
+        with self._store.alone():
             return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
@@ -221,7 +219,7 @@ class Monitoring:
         if not open_:
             self._expect_signal(model, version, signal)
             raise NotFound(f"{model}: {signal!r} has no open alarm")
-        with self._lock:
+        with self._store.alone():
             if rebase:
                 self._rebase(model, version, signal)
             if open_[0].kind == "concept":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
 from cloud_hub.statistics.detectors.concept import ErrorDetector
 
@@ -121,6 +123,13 @@ class MonitoringStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context that one thread of all workers enters at a time.
+
+        Answers come while the loop evaluates.
+        """
+        return exclusive(self._engine, "monitoring")
+
     def state(self, model: str, version: str) -> MonitoringState:
         """Return where monitoring of a version goes on: at the beginning if it is new."""
         query = select(states).where(states.c.model == model, states.c.version == version)
@@ -150,7 +159,7 @@ class MonitoringStore:
             now: time of the evaluation, Unix seconds.
         """
         named = {"model": model, "version": version}
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put_state(db, named, state)
             rows = [
                 {**named, **as_document(finding), "start": start, "end": end}
@@ -216,7 +225,7 @@ class MonitoringStore:
         change = update(alarms).where(
             alarms.c.model == model, alarms.c.signal == signal, alarms.c.acknowledged_at.is_(None)
         )
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             done = db.execute(change.values(acknowledged_at=now, acknowledged_by=actor))
         return int(done.rowcount)
 
@@ -235,7 +244,7 @@ class MonitoringStore:
         """
         a = alarms.c
         open_ = (a.model == model) & a.acknowledged_at.is_(None) & a.expected.is_not(None)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             done = db.execute(
                 update(alarms).where(open_).values(acknowledged_at=now, acknowledged_by=day)
             )
@@ -318,7 +327,7 @@ class MonitoringStore:
         here &= baselines.c.name == name
         named = {"model": model, "version": version, "name": name}
         rows = window.histograms[name].tolist()
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(delete(baselines).where(here))
             pairs = zip(window.devices, rows, strict=True)
             db.execute(insert(baselines), [{**named, "device": d, "counts": c} for d, c in pairs])
@@ -335,7 +344,7 @@ class MonitoringStore:
 
     def forget(self, before: float) -> None:
         """Delete figures of windows that began before a time in Unix seconds."""
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(delete(figures).where(figures.c.start < before))
 
 

@@ -122,6 +122,7 @@ class FleetLink:
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, self.models,
             describe=self.describe, heartbeat=config.heartbeat_seconds, clock=clock,
+            spread=hooks.spread,
         )  # fmt: skip
         self._shared = Shared(
             self.identity.device, self.attributes, self.share, self.store, self.client,
@@ -173,8 +174,13 @@ class FleetLink:
             waiting=self.outbox.waiting(),
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},
-            interval=self.interval() if self.interval is not None else None,
+            interval=self._interval(),
         )
+
+    def _interval(self) -> float | None:
+        """Seconds between two contacts as they are kept; the hub may have asked for more."""
+        own = None if self.interval is None else self.interval()
+        return None if own is None else max(own, self.client.advice.next_sync)
 
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""

@@ -1,7 +1,7 @@
 """How often a device contacts its hub, as it says: silence is measured by that.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0020
+Revises: 0019
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
-oldest = "0018"
+revision = "0020"
+down_revision = "0019"
+oldest = "0019"
 
 
 def upgrade() -> None:
