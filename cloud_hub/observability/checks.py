@@ -88,8 +88,21 @@ def judge_clock(problem: str | None) -> HealthCheck:
     return HealthCheck("clock", "fail", f"{problem}; nothing is signed", todo)
 
 
+def judge_engine(problem: str) -> HealthCheck:
+    """Judge the engine of heavy work by what it says of itself; empty is nothing."""
+    if not problem:
+        return HealthCheck("engine", "ok", "takes heavy work")
+    todo = "start it, or serve with --engine local; what waits is done then"
+    return HealthCheck("engine", "warn", problem, todo)
+
+
 def judge_loop(
-    seconds: float, *, leads: bool, since_tick: float, errors: Mapping[str, str]
+    seconds: float,
+    *,
+    leads: bool,
+    since_tick: float,
+    errors: Mapping[str, str],
+    nobody: str | None = None,
 ) -> HealthCheck:
     """Judge the background work of a process.
 
@@ -98,9 +111,12 @@ def judge_loop(
         leads: it is the one of the hub that does.
         since_tick: seconds since its last round ended.
         errors: of parts that fail, by name.
+        nobody: why this process cannot tell who does it, or do it; ``None`` if all is well.
     """
     if seconds <= 0:
         return HealthCheck("loop", "ok", "off in this process, as --tick 0 says")
+    if not leads and nobody:
+        return HealthCheck("loop", "warn", nobody, "see that the database answers")
     if not leads:
         return HealthCheck(
             "loop", "ok", "another process of this hub runs it, or this one is about to"

@@ -16,6 +16,7 @@ from cloud_hub.observability.checks import (
     disk_room,
     judge_clock,
     judge_disk,
+    judge_engine,
     judge_keys,
     judge_loop,
 )
@@ -92,6 +93,7 @@ class Readiness:
             "loop": (0.0, self._loop),
             "keys": (KEPT_SECONDS, lambda: judge_keys(self._hub.keys.status())),
             "clock": (KEPT_SECONDS, lambda: judge_clock(self._hub.keys.status().clock)),
+            "engine": (KEPT_SECONDS, lambda: judge_engine(self._hub.heavy.problem())),
             "disk": (KEPT_SECONDS, lambda: judge_disk(*disk_room(self._hub.settings.data))),
         }
 
@@ -108,7 +110,10 @@ class Readiness:
     def _loop(self) -> HealthCheck:
         loop = self._hub.loop
         since = time.monotonic() - loop.ticked_at
-        return judge_loop(loop.seconds, leads=loop.leads, since_tick=since, errors=loop.errors)
+        nobody = loop.leadership.status().problem
+        return judge_loop(
+            loop.seconds, leads=loop.leads, since_tick=since, errors=loop.errors, nobody=nobody
+        )
 
 
 TODO: Final = {

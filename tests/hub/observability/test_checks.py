@@ -66,7 +66,7 @@ def states(hub: Hub) -> dict[str, State]:
 
 def test_a_hub_in_order_passes_every_check(inner: Hub) -> None:
     found = states(inner)
-    assert set(found) == {"database", "artifacts", "loop", "keys", "clock", "disk"}
+    assert set(found) == {"database", "artifacts", "loop", "keys", "clock", "disk", "engine"}
     assert {name for name, state in found.items() if state == "fail"} == set()
 
 
