@@ -16,14 +16,26 @@ from cloud_hub.cli.shared.registration import ADMINISTER, command
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cloud_hub.observability.checks import Check
+    from cloud_hub.observability.checks import HealthCheck
 
 TIMEOUT: Final = 15.0
 """Seconds for an answer of the hub."""
 
 Database = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="SQLAlchemy URL; default: SQLite inside the folder."),
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_DATABASE_URL",
+        help="SQLAlchemy URL; default: SQLite inside the folder.",
+    ),
+]
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_ARTIFACTS_URL",
+        help="Bucket of the artifacts; default: the folder.",
+    ),
 ]
 
 
@@ -33,11 +45,11 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "doctor", panel=ADMINISTER, example=example)(_doctor)
 
 
-def _doctor(hub: HubAddress, database: Database = None) -> Result:
+def _doctor(hub: HubAddress, database: Database = None, artifacts: Artifacts = None) -> Result:
     """Examine a hub from inside (--data) and outside; exit status 1 unless all is well."""
-    checks: list[Check] = []
+    checks: list[HealthCheck] = []
     if hub.data is not None:
-        checks += _inside(hub.data, database)
+        checks += _inside(hub.data, database, artifacts)
     # The folder of no hub was never served either: one reason is enough.
     if hub.data is None or checks[0].state == "ok":
         checks += _outside(hub)
@@ -45,15 +57,16 @@ def _doctor(hub: HubAddress, database: Database = None) -> Result:
     return Result(plain, _view, status=int(any(check.state != "ok" for check in checks)))
 
 
-def _inside(data: Path, database: str | None) -> Iterator[Check]:
+def _inside(data: Path, database: str | None, artifacts: str | None) -> Iterator[HealthCheck]:
     from cloud_hub.hub import open_keys
     from cloud_hub.observability.doctor import examine_data
     from cloud_hub.settings import Settings
 
-    return examine_data(Settings(data, database), lambda: open_keys(data))
+    settings = Settings(data, database, artifacts=artifacts)
+    return examine_data(settings, lambda: open_keys(data, database, artifacts))
 
 
-def _outside(hub: HubAddress) -> Iterator[Check]:
+def _outside(hub: HubAddress) -> Iterator[HealthCheck]:
     from cloud_hub.errors import HubFault
     from cloud_hub.observability.doctor import examine_answers, silent
 

@@ -287,11 +287,8 @@ class EvidenceLoader:
         spec = snapshot.spec
         # A candidate that serves nobody has no devices of a control arm to be worse than.
         serves = spec.strategy not in ("shadow", "interleave")
-        return count(
-            members,
-            (failures, requests) if serves else (0, 0),
-            alpha=spec.guardrails.alpha,
-        )
+        control = (failures, requests) if serves else (0, 0)
+        return count(members, control, alpha=spec.guardrails.alpha)
 
     def last_event(self, record: ExperimentRecord) -> int:
         """The newest event, for an acknowledgement."""
