@@ -48,8 +48,8 @@ def says(
     assert reply.accepted == 1
 
 
-def refuses(device: Device, **more: float) -> None:
-    says(device, "failed", step="probe", **more)
+def refuses(device: Device, age: float = 0) -> None:
+    says(device, "failed", step="probe", age=age)
 
 
 def serves(hub: Hub) -> str:
