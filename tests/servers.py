@@ -28,13 +28,21 @@ class HubProcess:
     it is away, somebody else may be given the one it had.
     """
 
-    def __init__(self, folder: Path, *, tick: float = 0.2, database: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tick: float = 0.2,
+        database: str | None = None,
+        artifacts: str | None = None,
+    ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
         self._options += ["--database", database] if database is not None else []
+        self._options += ["--artifacts", artifacts] if artifacts is not None else []
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
-        initialise(Settings(self.data, database))
+        initialise(Settings(self.data, database, artifacts=artifacts))
         self.start()
 
     def start(self) -> None:

@@ -233,19 +233,10 @@ def _serve(
     )
     serve(
         Settings(
-            data,
-            database,
-            host,
-            port,
-            tick,
-            trainings,
-            credential_seconds,
-            rates,
-            proxy,
-            workers,
-            artifacts,
+            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers,
+            artifacts=artifacts,
         )
-    )
+    )  # fmt: skip
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
