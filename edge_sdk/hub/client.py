@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import (
@@ -44,12 +45,12 @@ from edge_sdk.errors import (
     IdentityRefused,
 )
 from edge_sdk.hub.address import checked_bundle, checked_url
-from edge_sdk.hub.deadlines import Body, Late, Watch, reading, watch_answer
+from edge_sdk.hub.answers import OK, is_delimited
+from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.redirects import REDIRECT, follow, may_be_elsewhere
 from edge_sdk.hub.transfers import Transfers
-from edge_sdk.hub.transport import OK, is_delimited, new_session
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -378,8 +379,24 @@ class HubClient:
         try:
             session: requests.Session = self._local.session
         except AttributeError:
-            session = self._local.session = new_session()
+            session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
         return session
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that a watch may shut down, also those to a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

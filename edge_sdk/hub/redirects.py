@@ -12,18 +12,19 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import requests
-
 from edge_sdk.errors import HubError, HubUnreachable
+from edge_sdk.hub.answers import OK
 from edge_sdk.hub.deadlines import reading
-from edge_sdk.hub.transport import OK
+
+if TYPE_CHECKING:
+    import requests
 
 REDIRECT: Final = 307
 PATHS: Final = ("/v1/targets/", "/v1/forms/")
-Ask = Callable[[str, str, dict[str, Any]], requests.Response]
+Ask = Callable[[str, str, dict[str, Any]], "requests.Response"]
 """Sends a GET of a URL, which an error names in other words, with options."""
 
 HEADERS: Final = ("Range", "If-Range", "Accept-Encoding")
@@ -61,12 +62,9 @@ def without_credentials(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name: value for name, value in (headers or {}).items() if name in HEADERS}
 
 
-class NoCredentials(requests.auth.AuthBase):
-    """Keeps the library from looking for a password of the other place in the user's files."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Leave the request as it is."""
-        return request
+def no_credentials(request: Any) -> Any:
+    """Keep the library from looking for a password of the other place in the user's files."""
+    return request
 
 
 def follow(
@@ -91,7 +89,7 @@ def follow(
     # Without the rest of the address, which gives access.
     where = f"{hub}{path} (at {urlsplit(location).netloc:.80})"
     asked = {
-        **options, "headers": without_credentials(options["headers"]), "auth": NoCredentials()
+        **options, "headers": without_credentials(options["headers"]), "auth": no_credentials
     }  # fmt: skip
     response = ask(location, where, asked)
     status = int(response.status_code)
