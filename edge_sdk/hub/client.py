@@ -48,6 +48,7 @@ from edge_sdk.hub.address import checked_bundle, checked_url
 from edge_sdk.hub.answers import OK, is_delimited
 from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
+from edge_sdk.hub.news import HubAdvice, advice_of
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.redirects import REDIRECT, follow, may_be_elsewhere
 from edge_sdk.hub.transfers import Transfers
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
+NEWS_PATH: Final = "/v1/metadata/timestamp.json"
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
 
@@ -67,6 +69,9 @@ CLOUD_CALLS: Final = 8
 
 class HubClient:
     """One hub, as one device sees it. Safe from several threads.
+
+    Attributes:
+        advice: what the hub said with the last answer to a poll.
 
     Args:
         url: of the hub, without a path (``https://hub:8000``).
@@ -96,6 +101,7 @@ class HubClient:
         self._verify = checked_bundle(verify)
         self._credentials: Credentials | None = None
         self._pause = Pause()
+        self.advice = HubAdvice()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
         self._interrupted = threading.Event()
@@ -151,6 +157,10 @@ class HubClient:
     def _exchange(self, request: CredentialRequest) -> CredentialReply:
         return self._post("/v1/credentials", request, CredentialReply, own=False)
 
+    def alive(self) -> None:
+        """Say that this device is there, and no more."""
+        _read(self._send("POST", "/v1/alive"), SMALL_BYTES)
+
     def checkin(self, checkin: CheckIn) -> None:
         """Send the device's check-in."""
         response = self._send("POST", "/v1/checkin", data=encode(checkin))
@@ -170,12 +180,21 @@ class HubClient:
             call.cancel()
             raise HubUnreachable(f"/v1/predict: no answer within {deadline} s") from None
 
-    def changed(self, etag: str | None) -> str | None:
-        """Return the ETag of the newest metadata, ``None`` if unchanged: the one cheap question."""
+    def changed(self, etag: str | None, wait: int = 0) -> str | None:
+        """Return the ETag of the newest metadata, ``None`` if unchanged: the one cheap question.
+
+        Args:
+            etag: of what is here.
+            wait: seconds for which the hub may keep an answer back that there is nothing new.
+        """
         headers = {"If-None-Match": etag} if etag else {}
-        path = "/v1/metadata/timestamp.json"
-        response = self._send("GET", path, headers=headers)
+        options: dict[str, Any] = {}
+        if wait:
+            headers["Prefer"] = f"wait={wait}"
+            options["timeout"] = wait + self._timeout
+        response = self._send("GET", NEWS_PATH, headers=headers, **options)
         _read(response, SMALL_BYTES)
+        self.advice = advice_of(response.headers)
         return None if response.status_code == 304 else response.headers.get("ETag", "")
 
     def stream(self, url: str) -> Iterator[bytes]:
