@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edge_sdk.model.release import Release
+from tests.buckets import BucketServer, running_server
 from tests.edge.builders import make_release
 
 if TYPE_CHECKING:  # a hub is only imported where a test asks for one: a device has none installed
@@ -128,6 +129,12 @@ def proxy(hub: HubProcess) -> Iterator[Proxy]:
     proxy = Proxy(hub.url)
     yield proxy
     proxy.close()
+
+
+@pytest.fixture(scope="session")
+def buckets() -> Iterator[BucketServer]:
+    """A server for buckets, if one is installed."""
+    yield from running_server()
 
 
 Publish = Callable[..., Release]

@@ -37,7 +37,7 @@ from cloud_hub.registry.remembered_files import RememberedFiles
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata
 
-    from cloud_hub.storage.bucket import Bucket, Tag
+    from cloud_hub.storage.bucket import BucketClient, Tag
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class BucketMetadata:
 
     def __init__(
         self,
-        bucket: Bucket,
+        bucket: BucketClient,
         lock: Callable[[], AbstractContextManager[None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

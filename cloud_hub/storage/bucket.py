@@ -72,7 +72,7 @@ class Tag:
         return {name: value for name, value in pairs.items() if value is not None}
 
 
-class Bucket:
+class BucketClient:
     """The objects below one folder of a hub's place in a bucket.
 
     Args:

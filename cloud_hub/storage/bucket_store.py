@@ -19,7 +19,7 @@ from cloud_hub.storage.artifact_store import CHUNK, Source, check_name, chunks_o
 from cloud_hub.storage.bucket import PART
 
 if TYPE_CHECKING:
-    from cloud_hub.storage.bucket import Bucket
+    from cloud_hub.storage.bucket import BucketClient
 
 ADDRESS_SECONDS: Final = 900.0
 """Life of the address that a device is sent to; a download that began goes on beyond it."""
@@ -31,11 +31,15 @@ class BucketStore:
     Args:
         bucket: holds them.
         public: devices may be sent to them.
+        at_the_hub: folders of files that are so small that a second request would cost more.
     """
 
-    def __init__(self, bucket: Bucket, *, public: bool = False) -> None:
+    def __init__(
+        self, bucket: BucketClient, *, public: bool = False, at_the_hub: tuple[str, ...] = ()
+    ) -> None:
         self._bucket = bucket
         self._public = public
+        self._at_the_hub = at_the_hub
 
     def put(self, name: str, source: Source, *, sha256: str | None = None) -> None:
         """Upload content, in parts if it is large.
@@ -102,7 +106,9 @@ class BucketStore:
 
     def public_address(self, name: str) -> str | None:
         """Return a signed URL of the bucket, where devices may be sent there."""
-        return self._bucket.signed_url(check_name(name), ADDRESS_SECONDS) if self._public else None
+        if not self._public or name.startswith(self._at_the_hub):
+            return None
+        return self._bucket.signed_url(check_name(name), ADDRESS_SECONDS)
 
     @contextlib.contextmanager
     def local_file(self, name: str) -> Iterator[Path]:

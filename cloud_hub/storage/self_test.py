@@ -11,13 +11,13 @@ from cloud_hub.errors import Conflict, HubFault, NotFound, Unavailable
 from cloud_hub.storage.artifact_store import CHUNK
 
 if TYPE_CHECKING:
-    from cloud_hub.storage.bucket import Bucket
+    from cloud_hub.storage.bucket import BucketClient
 
 CONTENT: Final = b"what an edge-hub wrote to see whether it may"
 
 
 @dataclass(frozen=True)
-class Step:
+class BucketCheck:
     """One thing that a bucket must do.
 
     Attributes:
@@ -28,10 +28,10 @@ class Step:
 
     name: str
     needs: str
-    does: Callable[[Bucket, str], object]
+    does: Callable[[BucketClient, str], object]
 
 
-def self_test(bucket: Bucket) -> None:
+def self_test(bucket: BucketClient) -> None:
     """Write, read back, list and delete an object.
 
     Args:
@@ -50,33 +50,33 @@ def self_test(bucket: Bucket) -> None:
             raise _cannot(bucket, step, "it answered something else")
 
 
-def _cannot(bucket: Bucket, step: Step, why: str) -> Unavailable:
+def _cannot(bucket: BucketClient, step: BucketCheck, why: str) -> Unavailable:
     return Unavailable(
         f"artifacts: {bucket.address}: cannot {step.name} (it takes {step.needs}): {why}",
         seconds=30.0,
     )
 
 
-def _write(bucket: Bucket, name: str) -> object:
+def _write(bucket: BucketClient, name: str) -> object:
     return bucket.put(name, CONTENT, create=True)
 
 
-def _range(bucket: Bucket, name: str) -> object:
+def _range(bucket: BucketClient, name: str) -> object:
     return b"".join(bucket.stream(name, 5, 9, CHUNK)) == CONTENT[5:9]
 
 
-def _missing(bucket: Bucket, name: str) -> object:
+def _missing(bucket: BucketClient, name: str) -> object:
     # Without the right to list, S3 says "forbidden" of what is not there.
     return _raises(NotFound, bucket.size, f"{name}-none")
 
 
-def _replace(bucket: Bucket, name: str) -> object:
+def _replace(bucket: BucketClient, name: str) -> object:
     tag = bucket.get(name)[1]
     bucket.put(name, CONTENT + b"!", instead_of=tag)
     return _raises(Conflict, bucket.put, name, b"late", instead_of=tag)
 
 
-def _delete(bucket: Bucket, name: str) -> object:
+def _delete(bucket: BucketClient, name: str) -> object:
     bucket.delete(name)
     return _raises(NotFound, bucket.size, name)
 
@@ -91,16 +91,18 @@ def _raises(kind: type[HubFault], call: Callable[..., object], *given: Any, **na
 
 CONDITIONS: Final = "writes on a condition, If-None-Match and If-Match"
 STEPS: Final = (
-    Step("write an object", "s3:PutObject", _write),
-    Step(
+    BucketCheck("write an object", "s3:PutObject", _write),
+    BucketCheck(
         "keep what is there from being written over",
         CONDITIONS,
         lambda bucket, name: _raises(Conflict, _write, bucket, name),
     ),
-    Step("read an object", "s3:GetObject", lambda bucket, name: bucket.get(name)[0] == CONTENT),
-    Step("read a range", "s3:GetObject and ranges", _range),
-    Step("list objects", "s3:ListBucket", lambda bucket, name: name in bucket.list()),
-    Step("tell that an object is not there", "s3:ListBucket", _missing),
-    Step("replace an object only if nobody else did", CONDITIONS, _replace),
-    Step("delete an object", "s3:DeleteObject", _delete),
+    BucketCheck(
+        "read an object", "s3:GetObject", lambda bucket, name: bucket.get(name)[0] == CONTENT
+    ),
+    BucketCheck("read a range", "s3:GetObject and ranges", _range),
+    BucketCheck("list objects", "s3:ListBucket", lambda bucket, name: name in bucket.list()),
+    BucketCheck("tell that an object is not there", "s3:ListBucket", _missing),
+    BucketCheck("replace an object only if nobody else did", CONDITIONS, _replace),
+    BucketCheck("delete an object", "s3:DeleteObject", _delete),
 )

@@ -11,7 +11,7 @@ from cloud_hub.storage.artifact_store import ArtifactStore
 from cloud_hub.storage.folder_store import FolderStore
 
 if TYPE_CHECKING:
-    from cloud_hub.storage.bucket import Bucket
+    from cloud_hub.storage.bucket import BucketClient
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ArtifactStores:
     blobs: ArtifactStore
     targets: ArtifactStore
     forms: ArtifactStore
-    metadata: Bucket | None = None
+    metadata: BucketClient | None = None
 
 
 def open_stores(settings: Settings) -> ArtifactStores:
@@ -52,7 +52,7 @@ def _in_bucket(url: str) -> ArtifactStores:
 
     address = BucketAddress.parse(url)
     try:
-        from cloud_hub.storage.bucket import Bucket
+        from cloud_hub.storage.bucket import BucketClient
         from cloud_hub.storage.bucket_store import BucketStore
     except ImportError as error:
         raise Invalid(
@@ -60,8 +60,10 @@ def _in_bucket(url: str) -> ArtifactStores:
             'pip install "edge-deployment-sdk[hub,s3]"'
         ) from error
     return ArtifactStores(
-        BucketStore(Bucket(address, "blobs")),
-        BucketStore(Bucket(address, "targets"), public=address.redirects),
-        BucketStore(Bucket(address, "forms"), public=address.redirects),
-        Bucket(address, "metadata"),
+        BucketStore(BucketClient(address, "blobs")),
+        BucketStore(
+            BucketClient(address, "targets"), public=address.redirects, at_the_hub=("plans/",)
+        ),
+        BucketStore(BucketClient(address, "forms"), public=address.redirects),
+        BucketClient(address, "metadata"),
     )

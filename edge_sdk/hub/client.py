@@ -1,7 +1,8 @@
 """The conversation with the hub over HTTP: the only module that knows requests.
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
-with a limit, redirects are not followed, and a download resumes where it stopped. Every request has
+with a limit, a download resumes where it stopped, and it alone may be sent to another place
+(:mod:`edge_sdk.hub.redirects`). Every request has
 an end (:mod:`edge_sdk.hub.deadlines`), all of one sync together (:meth:`HubClient.conversation`).
 Connections are kept; one that the hub closed while a request was on its way costs no request: every
 request may be sent again, since the hub takes all as often as they come. Who asks,
@@ -44,10 +45,12 @@ from edge_sdk.errors import (
     IdentityRefused,
 )
 from edge_sdk.hub.address import checked_bundle, checked_url
+from edge_sdk.hub.answers import OK, is_delimited
 from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
 from edge_sdk.hub.news import HubAdvice, advice_of
 from edge_sdk.hub.pause import Pause, retry_after
+from edge_sdk.hub.redirects import REDIRECT, follow, may_be_elsewhere
 from edge_sdk.hub.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -56,7 +59,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
-_OK: Final = (200, 204, 206, 304)
 NEWS_PATH: Final = "/v1/metadata/timestamp.json"
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
@@ -341,17 +343,37 @@ class HubClient:
             "headers": headers,
             "timeout": timeout or self._timeout,
         }
+        response = self._delimited(method, url, url, options, watch)
+        if response.status_code == REDIRECT and may_be_elsewhere(method, path):
+            return follow(
+                self.url, path, response, options,
+                lambda at, where, asked: self._delimited("GET", at, where, asked, watch),
+            )  # fmt: skip
+        if response.status_code not in OK:
+            raise _refusal(url, response)
+        return response
+
+    def _delimited(
+        self, method: str, url: str, where: str, options: dict[str, Any], watch: Watch
+    ) -> requests.Response:
+        """Return an answer whose head is whole.
+
+        Args:
+            method: of the request.
+            url: that is asked.
+            where: the same for errors.
+            options: of the request.
+            watch: its end.
+        """
         try:
             response = self._ask(method, url, options)
         except requests.RequestException as error:
             if watch.over:
-                raise Late(url) from error
-            raise HubUnreachable(f"{url}: no answer; {why(error)}") from error
-        if not _is_delimited(response):
+                raise Late(where) from error
+            raise HubUnreachable(f"{where}: no answer; {why(error)}") from error
+        if not is_delimited(response):
             response.close()
-            raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
-        if response.status_code not in _OK:
-            raise _refusal(url, response)
+            raise HubUnreachable(f"{where}: the connection ended within the head of the answer")
         return response
 
     def _ask(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
@@ -394,17 +416,6 @@ class _Adapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOLS
         return manager
-
-
-def _is_delimited(response: requests.Response) -> bool:
-    """Return whether the answer says where its body ends.
-
-    The hub's always do. Where the head was cut they do not, and a body of nothing would pass for
-    the whole: as metadata it would be refused, and what was verified before thrown away.
-    """
-    lacks_body = response.status_code in (204, 304)
-    ends = ("Content-Length", "Transfer-Encoding")
-    return lacks_body or any(name in response.headers for name in ends)
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

@@ -18,7 +18,7 @@ from cloud_hub.registry.metadata_folder import MetadataFolder
 from cloud_hub.registry.metadata_store import PENDING, TIMESTAMP, MetadataStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.roles import PLANS
-from cloud_hub.storage.bucket import Bucket
+from cloud_hub.storage.bucket import BucketClient
 from cloud_hub.storage.bucket_address import BucketAddress
 from cloud_hub.storage.self_test import self_test
 from edge_sdk.contract.plan import Plan, ReleaseRef
@@ -42,12 +42,12 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         with lock:
             yield
 
-    return lambda: BucketMetadata(Bucket(address, "metadata"), locked)
+    return lambda: BucketMetadata(BucketClient(address, "metadata"), locked)
 
 
 @pytest.fixture
-def bucket(buckets: BucketServer) -> Bucket:
-    return Bucket(BucketAddress.parse(buckets.bucket()), "metadata")
+def bucket(buckets: BucketServer) -> BucketClient:
+    return BucketClient(BucketAddress.parse(buckets.bucket()), "metadata")
 
 
 def repository(opened: Open, folder: Path, name: str = "a") -> Repository:
@@ -129,7 +129,7 @@ def test_a_change_that_was_interrupted_is_completed_by_the_next_publisher(
         write(name, raw)
 
     write = first.files.write
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr(first.files, "write", killed)
         with first.locked():
             first.commit({"root": first.files.newest("root")})
@@ -150,7 +150,15 @@ def test_a_beginning_that_was_interrupted_is_begun_anew(opened: Open, tmp_path: 
         repository(opened, tmp_path, "b").initialise()
 
 
-NONE = ["", "none", PENDING, "lock", "../keys/online.pem", "1.root.json/x", "9" * 400 + ".root.json"]
+NONE = [
+    "",
+    "none",
+    PENDING,
+    "lock",
+    "../keys/online.pem",
+    "1.root.json/x",
+    "9" * 400 + ".root.json",
+]
 
 
 def test_a_name_that_is_none_is_not_found(opened: Open, first: Repository) -> None:
@@ -172,7 +180,7 @@ def documents(number: int) -> dict[str, bytes]:
 
 
 @pytest.mark.s3
-def test_a_publisher_that_lost_its_lock_changes_nothing(bucket: Bucket) -> None:
+def test_a_publisher_that_lost_its_lock_changes_nothing(bucket: BucketClient) -> None:
     stalled, other = (BucketMetadata(bucket, contextlib.nullcontext) for _ in range(2))
     with stalled.locked():  # and then its process stood still for longer than its lock lived
         with other.locked():
@@ -185,16 +193,16 @@ def test_a_publisher_that_lost_its_lock_changes_nothing(bucket: Bucket) -> None:
         with pytest.raises(Conflict, match=r"1\.snapshot\.json: somebody else published"):
             stalled.write("1.snapshot.json", late["2.snapshot.json"])
     assert bucket.get(TIMESTAMP)[0] == published
-    with pytest.raises(Conflict), stalled.locked():
-        bucket.put(PENDING, b"{}")  # what it left is forgotten, and stops nobody
+    with stalled.locked():
         other.write(TIMESTAMP, documents(3)[TIMESTAMP])
-        stalled.commit(late)
+        with pytest.raises(Conflict):
+            stalled.commit(late)  # and what it left is forgotten, and stops nobody
     with other.locked():
         assert PENDING not in list(bucket.list())
 
 
 @pytest.mark.s3
-def test_an_answer_that_was_lost_does_not_make_a_publisher_fail(bucket: Bucket) -> None:
+def test_an_answer_that_was_lost_does_not_make_a_publisher_fail(bucket: BucketClient) -> None:
     files = BucketMetadata(bucket, contextlib.nullcontext)
     made = documents(1)
     with files.locked():
@@ -206,6 +214,6 @@ def test_an_answer_that_was_lost_does_not_make_a_publisher_fail(bucket: Bucket) 
 
 
 @pytest.mark.s3
-def test_a_bucket_that_takes_everything_passes_its_test(bucket: Bucket) -> None:
+def test_a_bucket_that_takes_everything_passes_its_test(bucket: BucketClient) -> None:
     self_test(bucket)
     assert list(bucket.list()) == []

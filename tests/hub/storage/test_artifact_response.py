@@ -18,7 +18,7 @@ from cloud_hub.storage.folder_store import FolderStore
 CONTENT = bytes(range(100))
 
 
-class Bucket(FolderStore):
+class AddressedFolder(FolderStore):
     """A store from which anybody with the address may read."""
 
     def public_address(self, name: str) -> str | None:
@@ -82,7 +82,7 @@ def test_a_client_gets_what_it_asks_for(tmp_path: Path, case: str) -> None:
 
 
 def test_a_store_with_addresses_is_asked_directly(tmp_path: Path) -> None:
-    store = Bucket(tmp_path)
+    store = AddressedFolder(tmp_path)
     store.put("a/file", CONTENT)
     answer = get(store, "a/file", {"Range": "bytes=5-"})
     assert (answer.status, answer.headers["Location"]) == (307, "https://bucket/a/file?signed")

@@ -13,7 +13,7 @@ import pytest
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.storage.artifact_store import CHUNK, ArtifactStore, read
-from cloud_hub.storage.bucket import Bucket
+from cloud_hub.storage.bucket import BucketClient
 from cloud_hub.storage.bucket_address import BucketAddress
 from cloud_hub.storage.bucket_store import BucketStore
 from cloud_hub.storage.folder_store import FolderStore
@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE
 STORES: dict[str, Callable[[Path, str], ArtifactStore]] = {
     "folder": lambda folder, url: FolderStore(folder / "artifacts"),
     "memory": lambda folder, url: MemoryStore(),
-    "s3": lambda folder, url: BucketStore(Bucket(BucketAddress.parse(url), "artifacts")),
+    "s3": lambda folder, url: BucketStore(BucketClient(BucketAddress.parse(url), "artifacts")),
 }
 KINDS = [pytest.param(kind, marks=pytest.mark.s3 if kind == "s3" else ()) for kind in STORES]
 LARGE = bytes(range(256)) * (CHUNK // 256 * 2) + b"end"
