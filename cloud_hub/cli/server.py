@@ -229,21 +229,11 @@ def _serve(
         tuple(worker_reads or ()),
         trust_pipelines,
     )
-    serve(
-        Settings(
-            data,
-            database,
-            host,
-            port,
-            tick,
-            trainings,
-            credential_seconds,
-            rates,
-            proxy,
-            workers,
-            sync_seconds=sync_seconds,
-        )
-    )
+    settings = Settings(
+        data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers,
+        sync_seconds=sync_seconds,
+    )  # fmt: skip
+    serve(settings)
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
