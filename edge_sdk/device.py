@@ -454,6 +454,8 @@ class EdgeDevice(DeviceState, DeviceCalls):
             if self._link is not None:
                 from edge_sdk.fleet.sync_times import SyncTimes  # no part of a device without a hub
 
+                # Without a thread the application syncs when it likes, and nobody misses it.
+                self._link.interval = self._watch.thrift.interval
                 times = SyncTimes(self._link.syncer, self._sync_again, self._waits_for_news)
                 self._repeaters.append(Repeater("edge-sync", times.work))
         for repeater in self._repeaters:

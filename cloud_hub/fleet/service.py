@@ -373,6 +373,7 @@ def _reported(
         "attributes": {**checkin.attributes, **(fixed.get(device.device) or {})},
         "waiting": checkin.waiting,
         "sharing": checkin.sharing,
+        "interval": checkin.interval,
     }
     for name, state in checkin.models.items():
         yield whole | {
