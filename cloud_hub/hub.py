@@ -52,12 +52,12 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
-from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.polls.documents import SignedDocuments
 from cloud_hub.polls.pace import SyncPace
 from cloud_hub.polls.shedding import Load
 from cloud_hub.polls.together import Together
 from cloud_hub.polls.waiters import Waiters
+from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
