@@ -45,7 +45,7 @@ def both(serving: Hub) -> tuple[Hub, Any, Any]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
