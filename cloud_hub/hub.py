@@ -53,7 +53,7 @@ from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.polls.documents import SignedDocuments
-from cloud_hub.polls.pace import Pace
+from cloud_hub.polls.pace import SyncPace
 from cloud_hub.polls.shedding import Load
 from cloud_hub.polls.together import Together
 from cloud_hub.polls.waiters import Waiters
@@ -125,9 +125,7 @@ class Hub:
         self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = self._opened_plans()
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
-        life = settings.credential_seconds
-        self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
-        self._open_polls()
+        self.fleet = fleet = self._opened_fleet(audit)
         self.telemetry = telemetry = Telemetry(
             engine, registry, claims, self.flags.raise_, MadePriors()
         )
@@ -175,13 +173,16 @@ class Hub:
             ),
         )  # fmt: skip
 
-    def _open_polls(self) -> None:
-        """What a whole fleet asks again and again, answered from memory."""
+    def _opened_fleet(self, audit: Audit) -> Fleet:
+        """The fleet, with what all of it asks again and again, answered from memory."""
+        life, root = self.settings.credential_seconds, self.repository.root()
+        fleet = Fleet(self.engine, audit, root, credential_seconds=life)
         self.documents = documents = SignedDocuments(self.repository.files)
-        self.pace, self.load = Pace(self.settings.sync_seconds), Load()
+        self.pace, self.load = SyncPace(self.settings.sync_seconds), Load()
         self.waiters = Waiters(documents.timestamp)
-        self.credentials = Together(self.fleet.look_up)
-        self.checkins = Together(self.fleet.check_in_all)
+        self.credentials = Together(fleet.look_up)
+        self.checkins = Together(fleet.check_in_all)
+        return fleet
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""

@@ -82,7 +82,7 @@ def content_response(
 
 
 @dataclass(frozen=True, slots=True)
-class Forms:
+class SentForms:
     """A small document as it is sent: as it is, or compressed for whoever takes that.
 
     Attributes:
@@ -107,9 +107,9 @@ class Forms:
         return self.raw, f'"{self.digest}"', headers
 
 
-def forms_of(raw: bytes) -> Forms:
+def forms_of(raw: bytes) -> SentForms:
     """Return the forms of a document."""
-    return Forms(raw, hashlib.sha256(raw).hexdigest()[:32])
+    return SentForms(raw, hashlib.sha256(raw).hexdigest()[:32])
 
 
 @functools.lru_cache(maxsize=32)

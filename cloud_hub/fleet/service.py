@@ -283,9 +283,12 @@ class Fleet:
         """
         t, d = identities.c, devices.c
         names = {device.device for device, _ in said}
-        with self._engine.begin() as db:
+        # Read before the transaction: SQLite lets nobody write who began by reading, where another
+        # one has written since.
+        with self._engine.connect() as db:
             query = select(t.device, t.attributes).where(t.device.in_(names))
             fixed = {row.device: row.attributes for row in db.execute(query)}
+        with self._engine.begin() as db:
             # In one order in every process: two that write the same devices wait, and never for
             # each other.
             rows = sorted(

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from cloud_hub.api.artifact_response import JSON, Forms, forms_of
+from cloud_hub.api.artifact_response import JSON, SentForms, forms_of
 from cloud_hub.errors import HubFault
 
 TIMESTAMP: Final = "timestamp.json"
@@ -44,7 +44,7 @@ class MetadataSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class SentForm:
     """One form of a document: its body, its ETag as it is sent, and the headers of both answers."""
 
     body: bytes
@@ -58,10 +58,10 @@ class SignedDocument:
     """A document as it is and, where that is smaller, compressed."""
 
     raw: bytes
-    plain: Form
-    compressed: Form
+    plain: SentForm
+    compressed: SentForm
 
-    def form(self, accepts_zstd: bool) -> Form:
+    def form(self, accepts_zstd: bool) -> SentForm:
         """Return the form for who takes compressed answers, or does not."""
         return self.compressed if accepts_zstd else self.plain
 
@@ -129,11 +129,11 @@ def _document(raw: bytes) -> SignedDocument:
     return SignedDocument(raw, _form(forms, False), _form(forms, True))
 
 
-def _form(forms: Forms, accepts_zstd: bool) -> Form:
+def _form(forms: SentForms, accepts_zstd: bool) -> SentForm:
     body, etag, headers = forms.chosen(accepts_zstd)
     common = {**headers, "Cache-Control": CACHE_CONTROL, "ETag": etag}
     whole = {"Content-Length": str(len(body)), "Content-Type": JSON}
-    return Form(body, etag.encode(), encoded(common), encoded({**common, **whole}))
+    return SentForm(body, etag.encode(), encoded(common), encoded({**common, **whole}))
 
 
 def encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:

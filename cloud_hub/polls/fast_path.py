@@ -65,6 +65,10 @@ class PollFastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
         asked = _asked(scope) if scope["type"] == "http" else None
+        if asked is not None:
+            # For metrics; the seconds of who waits are no latency.
+            about = "metadata" if asked.name else "alive"
+            scope["edge_hub.group"] = "wait" if asked.wait else about
         answer = None if asked is None else await self._answer(asked)
         if answer is None:
             await self._app(scope, receive, send)

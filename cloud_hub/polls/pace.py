@@ -43,7 +43,7 @@ def next_interval(told: float, least: float, rate: float, welcome: float = WELCO
     return min(max(steady, least), max(least, LONGEST_SECONDS))
 
 
-class Pace:
+class SyncPace:
     """The interval that one process tells devices. For one thread, that of the event loop.
 
     Args:

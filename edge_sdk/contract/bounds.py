@@ -59,7 +59,7 @@ def check_small(state: Any, path: str) -> None:
     """
     for field in dataclasses.fields(state):
         value, where = getattr(state, field.name), f"{path}.{field.name}"
-        if isinstance(value, int):
+        if isinstance(value, int | float):
             fits = 0 <= value <= LARGEST_STATE
             require(fits, f"{where}: expected 0 to {LARGEST_STATE}, got {value}")
             continue

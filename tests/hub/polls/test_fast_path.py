@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.hub import Hub
-from cloud_hub.polls.pace import NEXT_SYNC, Pace
+from cloud_hub.polls.pace import NEXT_SYNC, SyncPace
 from cloud_hub.settings import Rate, RateSettings
 from edge_sdk.system.compression import zstd
 from tests.clock import Clock
@@ -45,7 +45,7 @@ def both(serving: Hub) -> tuple[Hub, Any, Any]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -147,7 +147,7 @@ def test_a_device_that_is_revoked_is_refused_by_its_next_request(both: Any) -> N
 
 def test_the_interval_of_the_hub_goes_with_every_poll_and_sign_of_life(both: Any) -> None:
     hub, fast, general = both
-    hub.pace = Pace(90.0, spread=lambda: 1.0)
+    hub.pace = SyncPace(90.0, spread=lambda: 1.0)
     _, token = new_device(hub)
     etag = asyncio.run(ask(fast, TIMESTAMP, bearer(token))).headers["etag"]
     for app in (fast, general):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloud_hub.polls.admission import CROWDED, MOST, admits, come_again, kind_of
-from cloud_hub.polls.pace import LONGEST_SECONDS, LOOK_SECONDS, Pace, next_interval
+from cloud_hub.polls.pace import LONGEST_SECONDS, LOOK_SECONDS, SyncPace, next_interval
 from cloud_hub.polls.shedding import Load, Shedding
 from cloud_hub.polls.waiters import ALL_AT_ONCE, LONGEST_SPREAD, spread_seconds
 from tests.clock import Clock
@@ -95,7 +95,7 @@ def test_devices_come_more_rarely_while_too_many_come_and_as_before_afterwards()
 
 def test_a_hub_without_an_opinion_says_nothing_until_too_many_come() -> None:
     clock = Clock(0.0)
-    pace = Pace(clock=clock, spread=lambda: 1.0)
+    pace = SyncPace(clock=clock, spread=lambda: 1.0)
     pace.came()
     assert pace.told() == {}
     for _ in range(30_000):

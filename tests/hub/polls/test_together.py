@@ -12,7 +12,7 @@ from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
 from cloud_hub.polls.together import Together
 from edge_sdk.contract.fleet import CheckIn, ReportedState
-from tests.simulated_device import enrolled
+from edge_sdk.hub.device_key import DeviceKey
 
 
 def test_those_who_come_while_work_is_under_way_are_done_together() -> None:
@@ -50,7 +50,8 @@ def test_check_ins_of_several_devices_are_noted_together(inner: Hub, order: int)
     token = inner.fleet.new_token("demo", "other", uses=2, seconds=60, actor="ann")
     said = []
     for number in range(2):
-        name = enrolled(inner, token)
+        request = DeviceKey.generate().enrolment(("demo", "other"), token)
+        name = inner.fleet.enrol(token, request).device
         states = {
             "demo": ReportedState("1.0", plan=number, failed=("a" * 64,)),
             "other": ReportedState("2.0", runs_on={"variant": "int8"}),
