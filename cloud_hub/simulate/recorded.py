@@ -115,7 +115,7 @@ def recorded_by(engine: Engine, model: str) -> list[RecordedWindow]:
         labels = {tuple(row[:3]): (int(row[3]), int(row[4])) for row in db.execute(told)}
         return [
             RecordedWindow(
-                device, start, version, int(n), int(failed),
+                device, float(start), version, int(n), int(failed),
                 *labels.get((device, start, version), (0, 0)), known[device],
             )
             for device, start, version, n, failed in db.execute(asked)

@@ -116,8 +116,9 @@ def test_load_is_the_arithmetic_of_the_fleet() -> None:
 
 def test_a_person_approves_what_won() -> None:
     spec = replace(canary(), approval=True)
-    assert simulate(fleet(), NOTHING, spec, seed=1).end.startswith("waiting")
-    done = simulate(fleet(approval="3h"), NOTHING, spec, seed=1)
+    waits = simulate(fleet(duration="36h"), NOTHING, spec, seed=1)
+    assert waits.end.startswith("waiting")
+    done = simulate(fleet(duration="40h", approval="3h"), NOTHING, spec, seed=1)
     assert done.events[-1].reason == "by a person"
     assert done.end.startswith("promoted")
 
