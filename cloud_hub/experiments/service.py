@@ -316,10 +316,8 @@ class Experiments:
             self.stop(id_, actor=ACTOR, reason=over)
         elif move == "note":
             # A paused experiment is still looked at, so that the report shows what came meanwhile.
-            running = record.status == "running"
-            self._decisions.note(
-                record, decision.reason if running else record.reason, decision, now
-            )
+            reason = decision.reason if record.status == "running" else record.reason
+            self._decisions.note(record, reason, decision, now)
         elif move == "abort":
             self._abort(record, decision)
         elif move == "drop":

@@ -33,9 +33,9 @@ class _Waiting:
 
     end: float
     index: Places
-    answers: NDArray[np.unsignedinteger]
-    right: NDArray[np.unsignedinteger]
-    wrong: NDArray[np.unsignedinteger]
+    answers: NDArray[np.integer]
+    right: NDArray[np.integer]
+    wrong: NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,13 @@ class StepLabels:
         answers = drawn.requests - drawn.errors
         kind = np.uint16 if answers.max(initial=0) < 1 << 16 else np.uint32
         right = drawn.labelled - drawn.wrong
-        columns = [each.astype(kind) for each in (answers, right, drawn.wrong)]
-        self.waiting.append(_Waiting(end, drawn.index, *columns))
-        self.totals.append((end, *(float(each.sum(dtype=np.int64)) for each in columns)))
+        self.waiting.append(
+            _Waiting(
+                end, drawn.index, answers.astype(kind), right.astype(kind), drawn.wrong.astype(kind)
+            )
+        )
+        n, good, bad = (float(x.sum(dtype=np.int64)) for x in (answers, right, drawn.wrong))
+        self.totals.append((end, n, good, bad))
 
     def look(self, now: float, rng: np.random.Generator) -> tuple[LabelSums, Settling]:
         """Return what counts now.

@@ -151,4 +151,4 @@ def histograms(
 
 def bins_of(log2_us: NDArray[np.floating], bins: int) -> NDArray[np.intp]:
     """Return the bins of times, as devices count them."""
-    return np.clip(np.floor(4 * log2_us), 0, bins - 1).astype(np.intp)
+    return np.asarray(np.clip(np.floor(4 * log2_us), 0, bins - 1), dtype=np.intp)

@@ -19,9 +19,9 @@ from cloud_hub.errors import Invalid
 from cloud_hub.simulate.scenario import (
     DAY,
     HOUR,
+    CohortQuality,
     FleetCohort,
     LateLabels,
-    Quality,
     Scenario,
     Shift,
     SimulatedVersion,
@@ -115,7 +115,7 @@ def recorded_by(engine: Engine, model: str) -> list[RecordedWindow]:
         labels = {tuple(row[:3]): (int(row[3]), int(row[4])) for row in db.execute(told)}
         return [
             RecordedWindow(
-                device, start, version, int(n), int(failed),
+                device, float(start), version, int(n), int(failed),
                 *labels.get((device, start, version), (0, 0)), known[device],
             )
             for device, start, version, n, failed in db.execute(asked)
@@ -124,7 +124,7 @@ def recorded_by(engine: Engine, model: str) -> list[RecordedWindow]:
 
 
 @dataclass
-class _Sums:
+class _RecordedSums:
     predictions: int = 0
     errors: int = 0
     labelled: int = 0
@@ -158,10 +158,12 @@ def with_recorded(
     begin = rows[0].start
     cohorts = _cohorts(rows)
     names = {cohort: _name(cohort) for cohort in cohorts}
-    sums: dict[tuple[str, Cohort], dict[int, _Sums]] = defaultdict(lambda: defaultdict(_Sums))
+    sums: dict[tuple[str, Cohort], dict[int, _RecordedSums]] = defaultdict(
+        lambda: defaultdict(_RecordedSums)
+    )
     for row in rows:
         sums[row.version, row.attributes][int((row.start - begin) // DAY)].add(row)
-    versions = {version: dict[str, dict[int, _Sums]]() for version, _ in sums}
+    versions = {version: dict[str, dict[int, _RecordedSums]]() for version, _ in sums}
     for (version, cohort), days in sums.items():
         versions[version][names[cohort]] = days
     measured = [_version(scenario, name, cohort_days) for name, cohort_days in versions.items()]
@@ -204,7 +206,7 @@ def _requests(rows: Iterable[RecordedWindow], cohort: Cohort, devices: int, last
 
 
 def _labels(rows: Iterable[RecordedWindow], scenario: Scenario) -> LateLabels:
-    sums = _Sums()
+    sums = _RecordedSums()
     for row in rows:
         sums.add(row)
     coverage = min(1.0, sums.labelled / max(sums.predictions, 1))
@@ -226,14 +228,14 @@ def _spread(rows: Iterable[RecordedWindow], declared: Spread) -> Spread:
 
 
 def _version(
-    scenario: Scenario, name: str, cohorts: Mapping[str, Mapping[int, _Sums]]
+    scenario: Scenario, name: str, cohorts: Mapping[str, Mapping[int, _RecordedSums]]
 ) -> SimulatedVersion:
     """A version as it was: its whole accuracy by cohort, and by how much each day differed."""
     declared = scenario.version(name) or SimulatedVersion(name)
-    found: dict[str, Quality] = {}
+    found: dict[str, CohortQuality] = {}
     changes: list[Shift] = []
     for cohort, days in cohorts.items():
-        whole = _Sums()
+        whole = _RecordedSums()
         for day in days.values():
             whole.predictions += day.predictions
             whole.errors += day.errors
@@ -241,12 +243,14 @@ def _version(
             whole.correct += day.correct
         accuracy = whole.correct / whole.labelled if whole.labelled else None
         errors = whole.errors / max(whole.errors + whole.predictions, 1)
-        found[cohort] = Quality(accuracy, errors)
+        found[cohort] = CohortQuality(accuracy, errors)
         changes += _by_day(cohort, days, accuracy)
     return replace(declared, cohorts=found, changes=tuple(changes))
 
 
-def _by_day(cohort: str, days: Mapping[int, _Sums], accuracy: float | None) -> Iterator[Shift]:
+def _by_day(
+    cohort: str, days: Mapping[int, _RecordedSums], accuracy: float | None
+) -> Iterator[Shift]:
     before = accuracy or 0.0
     for number, day in sorted(days.items()):
         if accuracy is None or day.labelled < ENOUGH_LABELS:

@@ -104,7 +104,7 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Quality:
+class CohortQuality:
     """Truth about a version in one cohort, where it differs from the version's own."""
 
     accuracy: float | None = None
@@ -134,18 +134,18 @@ class SimulatedVersion:
     error_rate: float = 0.0005
     latency_us: float = 100.0
     install_failures: float = 0.0
-    cohorts: Mapping[str, Quality] = field(default_factory=dict)
+    cohorts: Mapping[str, CohortQuality] = field(default_factory=dict)
     changes: tuple[Shift, ...] = ()
 
     def __post_init__(self) -> None:
         Version.parse(self.version)
-        Quality(self.accuracy, self.error_rate, self.latency_us, self.install_failures)
+        CohortQuality(self.accuracy, self.error_rate, self.latency_us, self.install_failures)
         at = self.released_seconds
         require(at is None or at >= 0, "released: expected 0 or more")
 
     def of(self, cohort: str) -> tuple[float, float, float, float]:
         """Return accuracy, error rate, microseconds and share of failed installs in a cohort."""
-        own = self.cohorts.get(cohort, Quality())
+        own = self.cohorts.get(cohort, CohortQuality())
         accuracy = self.accuracy if own.accuracy is None else own.accuracy
         errors = self.error_rate if own.error_rate is None else own.error_rate
         latency = self.latency_us if own.latency_us is None else own.latency_us

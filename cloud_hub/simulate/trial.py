@@ -163,6 +163,20 @@ class SimulatedTrial:
         numbers = range(len(self._numbers) + 1)
         self._panel.begin_step({number: order[self.arm[order] == number] for number in numbers})
 
+    def installed(self, version: str, took: Places, failed: Places) -> None:
+        """Take what devices say of activating a version.
+
+        Args:
+            version: of an arm.
+            took: places of the devices that activated it.
+            failed: of those that could not.
+        """
+        number = self.versions.index(version)
+        if number:  # what serves already cannot fail to
+            nobody = np.zeros(len(self.population), dtype=np.bool_)
+            self._took.setdefault(number, nobody)[took] = True
+            self._failed.setdefault(number, set()).update(failed.tolist())
+
     def told(
         self, arm: int, drawn: DrawnWindow, rates: TrueRates, end: float, rng: np.random.Generator
     ) -> None:

@@ -209,10 +209,10 @@ class World:
             self._say(seconds, "released", version.version, "", "by a run")
             self._due.append((seconds, version.version))
         if self.trial is None and self._due and (self._due[0][0] or 0.0) <= seconds:
-            _, version = self._due.pop(0)
-            spec = self._spec(version)
+            _, name = self._due.pop(0)
+            spec = self._spec(name)
             self._due = [d for d in self._due if d[1] not in {a.version for a in spec.tried}]
-            if version != self.versions[self.serving].version:
+            if name != self.versions[self.serving].version:
                 self._start(spec, seconds)
 
     def _spec(self, version: str) -> ExperimentSpec:

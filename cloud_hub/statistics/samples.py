@@ -119,20 +119,22 @@ def pair_up(control: Rows, candidate: Rows, *others: Rows) -> tuple[Sample, ...]
         *others: more tables of the same devices.
     """
     if isinstance(control, DeviceRows) and isinstance(candidate, DeviceRows):
-        index = np.union1d(control.index, candidate.index)
-        return tuple(_at(rows, control.names, index) for rows in (control, candidate, *others))
+        names = control.names
+        there = np.zeros(len(names), dtype=np.bool_)
+        there[control.index] = there[candidate.index] = True
+        return tuple(_at(rows, names, there) for rows in (control, candidate, *others))
     devices = sorted({*control, *candidate})
     return tuple(in_order(rows, devices) for rows in (control, candidate, *others))
 
 
-def _at(rows: Rows, names: Sequence[str], index: NDArray[np.intp]) -> Sample:
-    """Sample of the devices at some places of the fleet."""
+def _at(rows: Rows, names: Sequence[str], there: NDArray[np.bool_]) -> Sample:
+    """Sample of the devices of a fleet that are there, [names]."""
     if not isinstance(rows, DeviceRows):
-        return in_order(rows, [names[i] for i in index.tolist()])
-    columns = np.zeros((len(index), 3))
-    there = np.isin(rows.index, index, assume_unique=True)
-    columns[np.searchsorted(index, rows.index[there])] = rows.columns[there]
-    return Sample(*columns.T)
+        return in_order(rows, [names[i] for i in np.flatnonzero(there).tolist()])
+    # One column after the other over the whole fleet: quicker than looking places up.
+    whole = np.zeros((3, len(names)))
+    whole[:, rows.index] = rows.columns.T
+    return Sample(*whole[:, there])
 
 
 def in_order(rows: Rows, devices: Sequence[str]) -> Sample:

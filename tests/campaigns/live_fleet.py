@@ -29,6 +29,11 @@ from typing import Any, Final
 import numpy as np
 
 from cloud_hub.client import AdminClient
+from cloud_hub.experiments.verdict.spec import parse_experiment
+from cloud_hub.policy.schema.parse import parse_policy
+from cloud_hub.simulate.outcome import Simulated
+from cloud_hub.simulate.scenario import parse_scenario
+from cloud_hub.simulate.world import simulate
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, ReportedState
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
@@ -67,6 +72,39 @@ minimum_outcomes: 500
 outcomes: [{name: accuracy, metric: accuracy, minimum_effect: 0.02}]
 guardrails: {alpha: 0.0001}
 """
+
+
+SIMULATED: Final = """
+model: fleet
+serving: '1.0'
+devices: {devices}
+duration: 2m
+window: 2s
+poll: 2s
+requests: {hourly}
+online: {{share: 0.7}}
+labels: {{coverage: 1.0}}
+spread: {{requests: 0, wrong: 0, errors: 0, latency: 0}}
+cohorts:
+- {{name: eu, share: 0.4, attributes: {{region: eu}}}}
+- {{name: us, share: 0.3, attributes: {{region: us}}}}
+- {{name: asia, share: 0.2, attributes: {{region: asia}}}}
+- {{name: africa, share: 0.1, attributes: {{region: africa}}}}
+versions:
+- {{version: '1.0', accuracy: 0.95, error_rate: 0}}
+- version: '1.1'
+  accuracy: 0.95
+  error_rate: 0
+  released: 2s
+  cohorts: {{us: {{accuracy: 0.6}}}}
+"""
+"""The same fleet for ``edge-hub simulate``: a round of it is a window."""
+
+
+def simulated(count: int, requests: int, seed: int = 1) -> Simulated:
+    """The same story in compressed time, of as many devices."""
+    scenario = parse_scenario(SIMULATED.format(devices=count, hourly=requests * 1_800))
+    return simulate(scenario, parse_policy(""), parse_experiment(DECLARED), seed=seed)
 
 
 @dataclass
@@ -209,6 +247,12 @@ class Result:
             said.append(f"expected devices of {BAD} exposed")
         return said
 
+    def agrees(self, other: Simulated) -> list[str]:
+        """Say in what a simulation of the fleet differs; empty if it stops in the same step."""
+        trial, last = self.report["experiment"], self.report["timeline"][-1]
+        end = f"{trial['status']} at {last['step']}"
+        return [] if other.end == end else [f"simulated: {other.end}; it was {end}"]
+
 
 def run(count: int, folder: Path, *, requests: int, seed: int = 1) -> Result:
     """The whole story on a new hub."""
@@ -273,7 +317,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.report is not None:
             arguments.report.write_bytes((Path(folder) / "report.html").read_bytes())
     print(told(result))
-    wrong = result.wrong()
+    told_of = simulated(arguments.devices, arguments.requests, arguments.seed)
+    print(f"simulated: {told_of.end}")
+    wrong = result.wrong() + result.agrees(told_of)
     print("\n".join(wrong) or "as it should be")
     return 1 if wrong else 0
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.campaigns.live_fleet import Result, run, told
+from tests.campaigns.live_fleet import Result, run, simulated, told
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +33,10 @@ def test_the_judge_sees_exposure_elsewhere_and_another_end(result: Result) -> No
     experiment = {**result.report["experiment"], "status": "promoted"}
     passed = replace(result, report={**result.report, "experiment": experiment})
     assert "expected it taken back, it is promoted" in passed.wrong()[0]
+
+
+def test_a_simulation_of_the_same_fleet_stops_in_the_same_step(result: Result) -> None:
+    done = simulated(100, 500)
+    assert result.agrees(done) == []
+    assert {name for name, count in done.exposed["1.1"].items() if count} == {"eu", "us"}
+    assert result.agrees(replace(done, end="promoted at 50% of everybody"))

@@ -36,6 +36,7 @@ stages:
 steps: [0.3, 1.0]
 soak: 2h
 minimum_outcomes: 100
+minimum_devices: 1
 outcomes: [{name: accuracy, metric: accuracy, minimum_effect: 0.05}]
 """
 

@@ -47,9 +47,7 @@ def plain(of: ArmEvidence) -> ArmEvidence:
     )
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "heavy"), [(0.9, 0), (0.9, 5_000), (0.6, 0), (0.88, 0), (0.97, 3_000)]
-)
+@pytest.mark.parametrize(("accuracy", "heavy"), [(0.9, 0), (0.6, 5_000)])
 def test_a_decision_is_the_same_on_arrays(accuracy: float, heavy: int) -> None:
     spec = replace(canary(), minimum_devices=3)
     arms = {"control": arm(CONTROL, 0.9, 1), "candidate": arm(CANDIDATE, accuracy, 2, heavy)}

@@ -18,7 +18,7 @@ from cloud_hub.statistics.clustered import compare_totals
 from cloud_hub.statistics.samples import Floats, Sample
 from tests.hub.simulate.scenarios import fleet
 
-DEVICES, FLEETS, HOURS = 12, 400, 3.0
+DEVICES, FLEETS, HOURS = 12, 250, 2.0
 SCENARIO = fleet(
     devices=str(DEVICES), labels="{coverage: 0.4}", spread="{requests: 1, wrong: 0.8, errors: 1}",
     requests="8", versions="""
