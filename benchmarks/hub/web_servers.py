@@ -102,7 +102,7 @@ def _serve(kind: str, port: int) -> None:
     uvicorn.run(
         application, port=port, http=http, loop=loop, lifespan="off", log_level="critical",
         access_log=False,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
