@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
-	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
+	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -65,6 +65,9 @@ statistics: .venv/dev peers  ## error rates, power, detection, from fresh seeds;
 
 statistics-quick: .venv/dev  ## the hardest cells from a fixed seed, below five minutes; fails if a level is refuted
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics --quick --processes 2
+
+hub-load: .venv/dev  ## a real hub under load, on this machine alone; writes docs/SCALE.md
+	$(BIN)/python -m benchmarks.hub
 
 live-fleet: .venv/dev  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000

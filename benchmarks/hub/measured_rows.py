@@ -1,0 +1,129 @@
+"""Rows of the table in docs/SCALE.md: what was measured, and the goal beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Final
+
+import numpy as np
+
+from benchmarks.hub.generator import LoadResult, http_request, load
+from benchmarks.hub.served import IDLE_SECONDS, MODEL, ServedHub, cores
+
+CONNECTIONS: Final = 64
+
+
+@dataclass(frozen=True)
+class ScaleRow:
+    """One row.
+
+    Attributes:
+        name: that other runs know it by.
+        what: was measured.
+        goal: in words.
+        found: in words; empty where nobody has measured it yet.
+        met: whether the goal was; ``None`` where it says nothing.
+    """
+
+    name: str
+    what: str
+    goal: str
+    found: str = ""
+    met: bool | None = None
+
+
+def starting(hub: ServedHub) -> list[ScaleRow]:
+    """Return how soon a hub was ready, and what it takes when nobody asks it."""
+    time.sleep(IDLE_SECONDS)
+    ready, memory = hub.ready, hub.memory
+    return [
+        ScaleRow("ready", "ready after its start", "≤ 2 s", f"{ready:.1f} s", ready <= 2),
+        ScaleRow("memory", "idle memory", "≤ 110 MB", f"{memory:.0f} MB", memory <= 110),
+    ]
+
+
+def polls(hub: ServedHub, seconds: float) -> ScaleRow:
+    """Poll with what devices have already: 304."""
+    etag = _etag(hub)
+    requests = [
+        http_request("GET", "/v1/metadata/timestamp.json", t, headers=[f"If-None-Match: {etag}"])
+        for t in _tokens(hub)
+    ]
+    found, words = _loaded(hub, [cycle([r]).__next__ for r in requests], seconds, 304)
+    met = found.rate >= 3_000 and found.p99 <= 0.025
+    what = f"poll answered 304, authenticated, {CONNECTIONS} connections"
+    return ScaleRow("poll", what, "≥ 3,000/s, p99 ≤ 25 ms", words, met)
+
+
+def cascade(hub: ServedHub, seconds: float) -> ScaleRow:
+    """Ask for answers of the cloud line, each of its own row."""
+    rows = np.random.default_rng(0).normal(size=(256, 30)).round(3).tolist()
+    bodies = [json.dumps({"model": MODEL, "version": "1.0", "row": row}).encode() for row in rows]
+    makers = []
+    for number, token in enumerate(_tokens(hub)):
+        turn = bodies[number:] + bodies[:number]
+        makers.append(cycle([http_request("POST", "/v1/predict", token, b) for b in turn]).__next__)
+    found, words = _loaded(hub, makers, seconds, 200)
+    met = found.rate >= 1_500 and found.p99 <= 0.030
+    what = f"cascade answer (`/v1/predict`), MLP 30-64-32-2, {CONNECTIONS} connections"
+    return ScaleRow("cascade", what, "≥ 1,500/s, p99 ≤ 30 ms", words, met)
+
+
+def lone_cascade(hub: ServedHub, seconds: float) -> ScaleRow:
+    """Ask from one connection: nothing waits for company."""
+    row = np.random.default_rng(0).normal(size=30).round(3).tolist()
+    body = json.dumps({"model": MODEL, "version": "1.0", "row": row}).encode()
+    request = http_request("POST", "/v1/predict", hub.tokens[0], body)
+    _, words = _loaded(hub, [lambda: request], seconds, 200)
+    return ScaleRow("lone cascade", "the same from one connection", "", words)
+
+
+def generator_limit(seconds: float) -> ScaleRow:
+    """Load a server that says one thing, on the core of the hub."""
+    command = [sys.executable, "-m", "benchmarks.hub.constant_server"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        os.sched_setaffinity(server.pid, cores()[0])
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        request = http_request("GET", "/", "nobody")
+        found = load(port, [lambda: request] * CONNECTIONS, seconds)
+    finally:
+        server.terminate()
+        server.wait()
+    what = "the load generator beside a server that says one thing"
+    return ScaleRow("generator", what, "", _words(found))
+
+
+def _loaded(
+    hub: ServedHub, makers: Sequence[Callable[[], bytes]], seconds: float, status: int
+) -> tuple[LoadResult, str]:
+    """Load a hub; return what came back, in words too, with the processor time of the hub."""
+    before = hub.processor_seconds
+    found = load(hub.port, makers, seconds)
+    each = 1e3 * (hub.processor_seconds - before) / found.answers
+    found.check(status)
+    return found, f"{_words(found)}; {each:.2f} ms of processor time each"
+
+
+def _tokens(hub: ServedHub) -> list[str]:
+    return [hub.tokens[number % len(hub.tokens)] for number in range(CONNECTIONS)]
+
+
+def _etag(hub: ServedHub) -> str:
+    url = f"http://127.0.0.1:{hub.port}/v1/metadata/timestamp.json"
+    headers = {"Authorization": f"Bearer {hub.tokens[0]}"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+        return str(answer.headers["ETag"])
+
+
+def _words(found: LoadResult) -> str:
+    return f"{found.rate:,.0f}/s, p50 {1e3 * found.p50:.1f} ms, p99 {1e3 * found.p99:.1f} ms"

@@ -1,0 +1,122 @@
+"""A real hub on one core, with releases, plans and devices; the load comes from another core."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.models import converted, logistic_regression, perceptron
+from cloud_hub.hub import initialise, open_hub
+from cloud_hub.settings import Settings
+from edge_sdk.hub.device_key import DeviceKey
+
+MODEL: Final = "asking"
+CLOUD: Final = "answering"
+START_SECONDS: Final = 120.0
+IDLE_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class ServedHub:
+    """A hub process.
+
+    Attributes:
+        port: on the loopback address.
+        pid: of the process.
+        ready: seconds from its start to its first answer.
+        tokens: credentials of devices.
+    """
+
+    port: int
+    pid: int
+    ready: float
+    tokens: tuple[str, ...]
+
+    @property
+    def memory(self) -> float:
+        """Return the resident memory in MB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    @property
+    def processor_seconds(self) -> float:
+        """Return the processor time that it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cores() -> tuple[list[int], list[int]]:
+    """Return the core of the server, and those of the load; both the same where there is one."""
+    all_cores = sorted(os.sched_getaffinity(0))
+    return all_cores[:1], all_cores[1:] or all_cores
+
+
+def prepare(data: Path, devices: int) -> tuple[str, ...]:
+    """Make a hub whose model has a cloud line; return the credentials of its devices."""
+    settings = Settings(data, tick_seconds=0)
+    initialise(settings)
+    hub = open_hub(settings)
+    try:
+        for made, name in ((logistic_regression(), MODEL), (perceptron(), CLOUD)):
+            release = converted(made, name, data.parent)
+            hub.registry.publish(release, actor="benchmark", override="benchmark")
+            hub.plans.promote(name, release.manifest.version, actor="benchmark", reason="first")
+        hub.registry.set_policy(MODEL, f"cloud: {CLOUD}\n", actor="benchmark")
+        token = hub.fleet.new_token(MODEL, uses=devices, seconds=3_600, actor="benchmark")
+        tokens = []
+        for _ in range(devices):
+            key = DeviceKey.generate()
+            name = hub.fleet.enrol(token, key.enrolment((MODEL,), token)).device
+            asked = key.credential_request(name, 0, os.urandom(16).hex())
+            tokens.append(hub.fleet.identities.new_credential(asked).credential)
+        return tuple(tokens)
+    finally:
+        hub.close()
+
+
+@contextlib.contextmanager
+def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> Iterator[ServedHub]:
+    """Serve a hub on the first core until the block ends.
+
+    Args:
+        data: its folder.
+        tokens: credentials of its devices.
+        options: further ones of ``edge-hub serve``.
+    """
+    url = data / "hub.url"
+    url.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "cloud_hub.cli.main", "serve", str(data), "--port", "0"]
+    # One client stands for many devices here: no rate of one device is asked about.
+    command += ["--device-rate", "0", "--address-rate", "0", *options]
+    with (data.parent / "hub.log").open("ab") as log:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        os.sched_setaffinity(process.pid, cores()[0])
+    try:
+        port = _first_answer(url, process)
+        yield ServedHub(port, process.pid, time.perf_counter() - began, tuple(tokens))
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _first_answer(url: Path, process: subprocess.Popen[bytes]) -> int:
+    end = time.perf_counter() + START_SECONDS
+    while time.perf_counter() < end and process.poll() is None:
+        time.sleep(0.005)
+        if not url.exists():
+            continue
+        address = url.read_text().strip()
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"{address}/v1/health", timeout=START_SECONDS).read()
+            return int(address.rpartition(":")[2])
+    raise RuntimeError(f"expected a hub that answers, its log is {url.parent.parent / 'hub.log'}")
