@@ -7,8 +7,8 @@ Invariants:
 * One that cannot be stored costs no other: then each is stored by itself, and of the one that fails
   each message.
 
-SQLite has one writer, so it has one thread here. While it waits for the disk other uploads arrive,
-and go into its next transaction: one wait for the disk is for all of them.
+Each way to store has a thread; SQLite has one writer, so it has one. While it waits for the disk
+other uploads arrive, and go into its next transaction: one wait for the disk is for all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 
-from cloud_hub.database.engine import is_sqlite
 from cloud_hub.errors import Unavailable
 from cloud_hub.telemetry.storing import Stored, rejection
 
@@ -85,12 +84,14 @@ class UploadWriter:
 
     Args:
         engine: of the database.
-        store: stores uploads in a transaction that it is given.
+        stores: each stores uploads in a transaction that it is given, one after the other.
         limits: of what waits.
     """
 
-    def __init__(self, engine: Engine, store: Store, limits: WriterLimits | None = None) -> None:
-        self._engine, self._store = engine, store
+    def __init__(
+        self, engine: Engine, stores: Sequence[Store], limits: WriterLimits | None = None
+    ) -> None:
+        self._engine, self._stores = engine, stores
         self._limits = limits or WriterLimits()
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
@@ -145,15 +146,16 @@ class UploadWriter:
             raise Unavailable(reason, AGAIN_SECONDS)
 
     def _start(self) -> None:
-        for i in range(1 if is_sqlite(self._engine) else 2):
+        for store in self._stores:
             # A daemon: a hub that does not end in time must not be kept by its database.
-            thread = threading.Thread(target=self._run, name=f"uploads-{i}", daemon=True)
+            thread = threading.Thread(target=self._run, args=(store,), name="uploads", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _run(self) -> None:
+    def _run(self, store: Store) -> None:
+        work = _StoringWork(self._engine, store)
         while taken := self._take():
-            outcomes = self._outcomes([waiting.upload for waiting in taken])
+            outcomes = work.outcomes([waiting.upload for waiting in taken])
             _tell(list(zip(taken, outcomes, strict=True)))
 
     def _take(self) -> list[_Waiting]:
@@ -169,7 +171,19 @@ class UploadWriter:
                 self._bytes -= taken[-1].size
             return taken
 
-    def _outcomes(self, uploads: Sequence[OpenedMessages]) -> Sequence[Outcome]:
+
+class _StoringWork:
+    """One thread's way to store: together, or each alone.
+
+    Args:
+        engine: of the database.
+        store: stores uploads in a transaction that it is given.
+    """
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine, self._store = engine, store
+
+    def outcomes(self, uploads: Sequence[OpenedMessages]) -> Sequence[Outcome]:
         """Store uploads together, or each alone where that fails; nothing is raised."""
         try:
             return self._committed(uploads)
