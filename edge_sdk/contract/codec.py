@@ -65,7 +65,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        scalars = _SCALARS >= {*map(type, value)}
+        scalars = {*map(type, value)} <= _SCALARS
         return list(value) if scalars else [to_plain(item) for item in value]
     return value
 
@@ -172,6 +172,8 @@ def _refuse_constant(text: str) -> float:
 
 
 def _parse(annotation: Any, plain: Any, path: str) -> Any:
+    if annotation in _SCALARS:  # most of what is parsed
+        return _parse_scalar(annotation, plain, path)
     origin = typing.get_origin(annotation)
     if dataclasses.is_dataclass(annotation):
         return _parse_dataclass(annotation, plain, path)
