@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -131,7 +132,8 @@ class Telemetry:
         names = [f.name for f in (*profile.features, *profile.outputs)]
         sums: dict[int, HistogramCounts] = {}
         observations: Counter[int] = Counter()
-        for row in (*self._summed(model, since, version), *self._older(reports, model, since)):
+        rows = chain(self._summed(model, since, version), self._older(reports, model, since))
+        for row in rows:
             if row["version"] != version or not row["observations"]:
                 continue
             start, counts = row["start"], histograms_of(row["body"])
