@@ -70,7 +70,7 @@ class WriterLimits:
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _WaitingUpload:
     """An upload that waits, and who waits for it: a thread, or a task of an event loop."""
 
     upload: OpenedMessages
@@ -93,7 +93,7 @@ class UploadWriter:
     ) -> None:
         self._engine, self._stores = engine, stores
         self._limits = limits or WriterLimits()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_WaitingUpload] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
@@ -110,14 +110,14 @@ class UploadWriter:
             Unavailable: too much waits, or the database cannot be used; nothing is stored.
         """
         future: Future[Stored] = Future()
-        self._append(_Waiting(upload, size, future))
+        self._append(_WaitingUpload(upload, size, future))
         return future.result()
 
     async def put_async(self, upload: OpenedMessages, size: int) -> Stored:
         """As :meth:`put`, in an event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Stored] = loop.create_future()
-        self._append(_Waiting(upload, size, future, loop))
+        self._append(_WaitingUpload(upload, size, future, loop))
         return await future
 
     def stop(self) -> None:
@@ -128,7 +128,7 @@ class UploadWriter:
         for thread in self._threads:
             thread.join(STOP_SECONDS)
 
-    def _append(self, waiting: _Waiting) -> None:
+    def _append(self, waiting: _WaitingUpload) -> None:
         with self._changed:
             self._check_room(waiting.size)
             self._waiting.append(waiting)
@@ -158,12 +158,12 @@ class UploadWriter:
             outcomes = work.outcomes([waiting.upload for waiting in taken])
             _tell(list(zip(taken, outcomes, strict=True)))
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_WaitingUpload]:
         """Wait for uploads, and take those of the next transaction; none when it is over."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
-            taken: list[_Waiting] = []
+            taken: list[_WaitingUpload] = []
             messages = 0
             while self._waiting and messages < self._limits.messages:
                 taken.append(self._waiting.popleft())
@@ -238,9 +238,9 @@ def _unavailable(error: BaseException) -> Unavailable:
     return made
 
 
-def _tell(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
+def _tell(outcomes: Sequence[tuple[_WaitingUpload, Outcome]]) -> None:
     """Wake whoever waits; an event loop once for all of its tasks."""
-    loops: dict[Any, list[tuple[_Waiting, Outcome]]] = defaultdict(list)
+    loops: dict[Any, list[tuple[_WaitingUpload, Outcome]]] = defaultdict(list)
     for waiting, outcome in outcomes:
         loops[waiting.loop].append((waiting, outcome))
     for loop, theirs in loops.items():
@@ -250,7 +250,7 @@ def _tell(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
             loop.call_soon_threadsafe(_settle, theirs)
 
 
-def _settle(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
+def _settle(outcomes: Sequence[tuple[_WaitingUpload, Outcome]]) -> None:
     for waiting, outcome in outcomes:
         future = waiting.future
         if future.done():  # whoever asked has hung up
