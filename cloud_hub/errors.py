@@ -15,6 +15,8 @@
     ├── TooSlow        a body that drips; 408
     ├── TooManyRequests  above a rate; 429, with the seconds to wait
     └── Unavailable    the hub cannot do it now, and can later; 503, with the seconds to wait
+        ├── LeadershipLost  background work of a worker that leads no more
+        └── EngineUnavailable  what computes elsewhere cannot be reached
 """
 
 from __future__ import annotations
@@ -174,3 +176,11 @@ class Unavailable(HubFault):
     def headers(self) -> Mapping[str, str]:
         """Say when to come again, in whole seconds."""
         return {"Retry-After": str(max(1, math.ceil(self.seconds)))}
+
+
+class LeadershipLost(Unavailable):
+    """Another worker leads by now; what this one was about to write is not written."""
+
+
+class EngineUnavailable(Unavailable):
+    """The engine that computes elsewhere cannot be reached, or went away: wait and try again."""

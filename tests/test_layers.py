@@ -83,7 +83,10 @@ def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None
         ("cloud_hub.forms", set()),
         (
             "cloud_hub.isolation",
-            {"cloud_hub.features", "cloud_hub.personalise", "cloud_hub.runs"},
+            {
+                *("cloud_hub.engine", "cloud_hub.features"),
+                *("cloud_hub.personalise", "cloud_hub.runs"),
+            },
         ),
         ("cloud_hub.flags", {"cloud_hub.fleet"}),
     ],
@@ -130,6 +133,12 @@ LIGHT = {
     ],
     "import converters": ["onnx", "sklearn", "skl2onnx", "onnxruntime"],
     "import cloud_hub.client": ["fastapi", "sklearn", "onnx", "skl2onnx", "sqlalchemy"],
+    # All of a hub that serves: tests/hub/test_serve.py looks at one that does.
+    "import cloud_hub.server": [
+        *("scipy", "pandas", "pyarrow", "sqlite_utils", "alembic", "psycopg", "obstore"),
+        *("onnxruntime", "onnx", "sklearn", "skl2onnx", "converters", "requests", "jinja2"),
+        *("ray", "sqlalchemy.dialects.postgresql"),
+    ],
 }
 
 

@@ -1,7 +1,7 @@
 """Computes a generation: reads its source, answers its parts, completes it.
 
 Each step finds what an earlier process has finished, so a kill costs the part under way. Parts
-know nothing of each other: :func:`compute_part` is all that another engine would have to spread.
+know nothing of each other: an engine may have them answered elsewhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cloud_hub.batch.cores import cores
 from cloud_hub.batch.sources.extract import extract, remove_extracted
 from cloud_hub.batch.sources.parts import Part, files_of, parts_of, read_part
 from cloud_hub.batch.sources.readers import csv_batches, sql_batches
+from cloud_hub.batch.spreading.answers import spread_parts
 from cloud_hub.batch.stores.store import Stamp
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask, Parts
 from cloud_hub.errors import Invalid
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from cloud_hub.batch.sources.entity_source import EntitySource
     from cloud_hub.batch.stores.store import Store
+    from cloud_hub.engine.engine import Engine
 
 
 def compute(
@@ -36,6 +38,7 @@ def compute(
     store: Store,
     entities: EntitySource,
     tell: Callable[[BatchProgress], None] = lambda progress: None,
+    engine: Engine | None = None,
 ) -> BatchOutcome:
     """Compute what is missing of a generation, until it can be read whole.
 
@@ -45,8 +48,10 @@ def compute(
         store: of its rows.
         entities: the feature store.
         tell: called as it goes on.
+        engine: has parts answered elsewhere; ``None``: here.
 
     Raises:
+        EngineUnavailable: the engine cannot be reached; what is done stays.
         Invalid: source, rows or answers are of no use; says which.
         HubFault: a disk or database does not take it.
     """
@@ -55,7 +60,11 @@ def compute(
     done = dict(store.done(place))
     parts = _parts(task, answering, entities, lambda rows: tell(BatchProgress(0, 0, rows)))
     missing = [part for part in parts if part.number not in done]
-    for part, count in computed(missing, store, lambda p: compute_part(task, p, answering, store)):
+    if engine is not None:
+        counted = spread_parts(engine, task, missing, answering, store, model_threads(store))
+    else:
+        counted = computed(missing, store, lambda p: compute_part(task, p, answering, store))
+    for part, count in counted:
         done[part.number] = count
         tell(BatchProgress(len(parts), len(done), sum(done.values())))
     rows = sum(done.values())

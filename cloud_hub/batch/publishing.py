@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tuf.api.metadata import TargetFile
 
-from cloud_hub.batch.shares import LABEL, Share, loaded, spooled
-from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.batch.shares import LABEL, Share, spooled
+from cloud_hub.batch.spreading.packs import PackOrder, write_shares
+from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
 from cloud_hub.registry.per_model import for_each
@@ -38,7 +39,7 @@ from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.errors import PackError, reason_of
 from edge_sdk.packs.delta import write_delta
-from edge_sdk.packs.entity_predictions import ITEMS, SCORES, write_entity_predictions
+from edge_sdk.packs.entity_predictions import ITEMS, SCORES
 from edge_sdk.system.files import sha256_file
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from cloud_hub.batch.generations import Generation, Generations
     from cloud_hub.database.audit import Audit
+    from cloud_hub.engine.engine import Engine
     from cloud_hub.policy.schema.batch import BatchJob
     from cloud_hub.registry.service import Registry
     from edge_sdk.contract.manifest import Manifest
@@ -54,6 +56,9 @@ log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
 TRY_AGAIN_SECONDS: Final = 600.0
+AWAY_SECONDS: Final = 10.0
+"""Seconds after which an engine that cannot be reached is tried again."""
+
 LARGEST_DELTA: Final = 128 << 20
 """Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
 
@@ -106,14 +111,22 @@ class DevicePacks:
         audit: where what is published or refused is noted.
         registry: policies, releases and the signed repository.
         generations: answers.
+        engine: that builds packs.
     """
 
-    def __init__(self, audit: Audit, registry: Registry, generations: Generations) -> None:
+    def __init__(
+        self, audit: Audit, registry: Registry, generations: Generations, engine: Engine
+    ) -> None:
+        self._engine = engine
         self._audit = audit
         self._registry = registry
         self._repository = registry.repository
         self._generations = generations
         self._refused: dict[str, _Refusal] = {}
+
+    def build_with(self, engine: Engine) -> None:
+        """Build packs by another engine from now on; they are the same."""
+        self._engine = engine
 
     def tick(self, now: float) -> None:
         """Publish what is new, and take back what the policies want no more."""
@@ -194,6 +207,9 @@ class DevicePacks:
         except OSError as error:  # room may be made
             reason = f"trouble with the disk; {reason_of(error)}"
             self._refuse(model, due, _Refusal(due.attempt, reason, now + TRY_AGAIN_SECONDS))
+        except EngineUnavailable as error:
+            again = _Refusal(due.attempt, str(error), now + AWAY_SECONDS)
+            self._refuse(model, due, again)
         except (Invalid, PackError, ContractError) as error:
             self._refuse(model, due, _Refusal(due.attempt, str(error)))
 
@@ -218,10 +234,12 @@ class DevicePacks:
                 most=due.job.pack_entries,
             )  # fmt: skip
             made: dict[str, EntityShare] = {}
-            for value, share in sorted(shares.items()):
-                path = folder / "new.pack"
-                self._write(path, model, due, manifest, share, value)
-                share.file.unlink()
+            path, ordered = folder / "new.pack", sorted(shares.items())
+            orders = [
+                (_order(model, due, manifest, share, value), share.file) for value, share in ordered
+            ]
+            written = write_shares(self._engine, path, orders)
+            for (value, share), _ in zip(ordered, written, strict=True):
                 base = before.shares.get(value) if before is not None else None
                 made[value] = self._stored(model, path, share, base)
         index = EntityIndex(
@@ -237,29 +255,6 @@ class DevicePacks:
         }  # fmt: skip
         self._audit.record(ACTOR, "entities", model, detail)
         log.info("%s %s: generation %d published in %d packs", model, name, record.id, len(made))
-
-    def _write(
-        self, path: Path, model: str, due: _Due, manifest: Manifest, share: Share, value: str
-    ) -> None:
-        job, generation, signature = due.job, due.generation, manifest.signature
-        record, layout = generation.record, generation.layout
-        keys, values = loaded(share, layout, names_of(generation, signature.classes))
-        about = EntityPackInfo(
-            record.job,
-            record.id,
-            record.computed_at or 0.0,
-            classes=() if layout.top else signature.classes,
-            threshold=signature.threshold,
-            top=layout.top,
-            share=None if due.attribute is None else value,
-            default=job.default,
-            default_items=job.default_items,
-        )
-        write_entity_predictions(
-            path, about, keys, values, model=model, version=record.version,
-            manifest=record.digest, answered_by=f"{record.line} {record.version}",
-            expires=int(record.valid_until or 0),
-        )  # fmt: skip
 
     def _stored(
         self, model: str, path: Path, share: Share, base: EntityShare | None
@@ -323,6 +318,28 @@ class DevicePacks:
             for path, target in listed.items()
             if path.startswith(prefix)
         }
+
+
+def _order(model: str, due: _Due, manifest: Manifest, share: Share, value: str) -> PackOrder:
+    """Return what the pack of a share says."""
+    job, record, signature = due.job, due.generation.record, manifest.signature
+    layout = due.generation.layout
+    about = EntityPackInfo(
+        record.job,
+        record.id,
+        record.computed_at or 0.0,
+        classes=() if layout.top else signature.classes,
+        threshold=signature.threshold,
+        top=layout.top,
+        share=None if due.attribute is None else value,
+        default=job.default,
+        default_items=job.default_items,
+    )
+    return PackOrder(
+        model, record.version, record.digest, f"{record.line} {record.version}", about,
+        int(record.valid_until or 0), layout, tuple(names_of(due.generation, signature.classes)),
+        share.width, share.plain,
+    )  # fmt: skip
 
 
 def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:

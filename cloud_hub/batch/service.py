@@ -97,6 +97,7 @@ class Batches:
         self._workers = workers
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
+        self._waits: dict[int, str] = {}
         self._repaired = False
 
     def tick(self, now: float) -> None:
@@ -104,7 +105,10 @@ class Batches:
         if not self._repaired:
             self._repair()
             self._repaired = True
-        for record in self._catalogue.everywhere("running"):
+        running = {record.id: record for record in self._catalogue.everywhere("running")}
+        for id_ in self._workers.end_others(running):
+            self._discard(self._catalogue.get(id_))  # cancelled in another process of the hub
+        for record in running.values():
             self._look(record, now)
         for_each(self._registry.models(), lambda model: self._ask(model, now))
         self._begin(now)
@@ -159,8 +163,7 @@ class Batches:
             Invalid: the model that serves does not fit the job.
         """
         job, now = self.job(model, name), time.time()
-        active = self._catalogue.of(model, name, "waiting", "running")
-        if active:
+        if active := self._catalogue.of(model, name, "waiting", "running"):
             raise Conflict(
                 f"{model} {name}: generation {active[-1].id} is {active[-1].status}; wait for it, "
                 f"or end it with edge-hub batch cancel {active[-1].id}"
@@ -329,7 +332,11 @@ class Batches:
                 self._catalogue.note(
                     record.id, partitions=progress.parts, done=progress.done, rows=progress.rows
                 )
+            if progress.waits != self._waits.get(record.id, ""):
+                self._waits[record.id] = progress.waits
+                self._catalogue.note(record.id, reason=progress.waits)
             return
+        self._waits.pop(record.id, None)
         outcome = self._workers.outcome(record.id)
         if outcome is None:
             self._go_on(record, now)

@@ -14,6 +14,7 @@ from typing import IO, Literal, TypeVar
 
 from cloud_hub.batch.sources.parts import Part
 from cloud_hub.policy.schema.batch import BatchJob
+from cloud_hub.settings import EngineSettings
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.system.files import write_atomic
@@ -39,6 +40,7 @@ class BatchTask:
         database: SQLAlchemy URL of the hub's database, where that is PostgreSQL; it may hold a
             password, so a task is handed over by a pipe.
         source: SQLAlchemy URL of the source's database, if it has one.
+        engine: where parts are answered.
     """
 
     id: int
@@ -52,6 +54,7 @@ class BatchTask:
     work: str
     database: str | None = None
     source: str | None = None
+    engine: EngineSettings = EngineSettings()
 
     @property
     def place(self) -> PurePosixPath:
@@ -68,11 +71,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """Parts in all (0: the source is being read), those that are whole, and the rows so far."""
+    """Parts in all (0: the source is being read), those that are whole, and the rows so far.
+
+    ``waits`` says in words what it waits for; empty while it goes on.
+    """
 
     parts: int
     done: int
     rows: int
+    waits: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,8 @@ from cloud_hub.batch.sources.extract import remove_extracted
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.database.engine import connect
-from cloud_hub.errors import HubFault
+from cloud_hub.engine.opening import engine_of
+from cloud_hub.errors import EngineUnavailable, HubFault
 from cloud_hub.features.entities import StoredEntities
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import decode
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 BUSY: Final = 3
 TELL_SECONDS: Final = 0.5
+AGAIN_SECONDS: Final = 5.0
+"""Seconds after which an engine that was not there is tried again."""
 
 
 def main() -> int:
@@ -53,24 +56,37 @@ def main() -> int:
 def outcome_of(task: BatchTask) -> BatchOutcome:
     """Compute a generation as far as it can be; whatever is wrong becomes a reason in words."""
     work, told = Path(task.work), [0.0]
+    last = BatchProgress(0, 0, 0)
 
     def tell(progress: BatchProgress) -> None:
+        nonlocal last
+        last = progress
         # Every part would be a file synced for nothing: who looks, looks once a second.
         if time.monotonic() - told[0] >= TELL_SECONDS:
             files.save(work, progress)
             told[0] = time.monotonic()
 
     try:
-        with _database(task) as engine:
-            store = open_store(task.job.output, Path(task.data), engine)
-            release = Release.open(task.release, verify=False)
-            answering = Answering(release, task.job, model_threads(store))
-            entities = StoredEntities(Path(task.data), work)
-            return compute(task, answering, store, entities, tell)
+        while True:
+            try:
+                return _computed(task, tell)
+            except EngineUnavailable as error:  # what is done stays done
+                files.save(work, replace(last, waits=str(error)[:1_000]))
+                time.sleep(AGAIN_SECONDS)
     except (HubFault, EdgeError, OSError, MemoryError) as error:
         # What is left of the source is of no use any more, and a full disk takes no outcome.
         remove_extracted(work)
         return BatchOutcome("failed", str(error)[:1_000] or repr(error))
+
+
+def _computed(task: BatchTask, tell: Callable[[BatchProgress], None]) -> BatchOutcome:
+    with _database(task) as database:
+        store = open_store(task.job.output, Path(task.data), database)
+        release = Release.open(task.release, verify=False)
+        answering = Answering(release, task.job, model_threads(store))
+        entities = StoredEntities(Path(task.data), Path(task.work))
+        engine = engine_of(task.engine)
+        return compute(task, answering, store, entities, tell, engine if engine.elsewhere else None)
 
 
 @contextlib.contextmanager

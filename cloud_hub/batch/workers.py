@@ -7,7 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cloud_hub.batch import task as files
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
 from cloud_hub.errors import HubFault
+from cloud_hub.settings import EngineSettings
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.system.files import make_folder, write_atomic
@@ -34,10 +35,15 @@ class BatchWorkers:
     """Workers of one hub; their work folders are below ``data/batch``.
 
     A worker outlives a hub that is killed, and goes on; the lock of its folder says that it does.
+
+    Args:
+        data: the hub's folder.
+        engine: where parts are answered.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, engine: EngineSettings = EngineSettings()) -> None:
         self._folder = data / "batch"
+        self._engine = engine
         self._running: dict[int, Popen[bytes]] = {}
         self._deaths: dict[int, tuple[int, int]] = {}
 
@@ -64,7 +70,7 @@ class BatchWorkers:
         Raises:
             HubFault: the disk does not take it, or there is no room for a process.
         """
-        work = Path(task.work)
+        work, task = Path(task.work), replace(task, engine=self._engine)
         public = replace(task, database=None, source=None)  # those may hold passwords
         try:
             make_folder(work)
@@ -120,6 +126,13 @@ class BatchWorkers:
         if process is not None:
             process.kill()
             process.wait(STOP_SECONDS)
+
+    def end_others(self, ids: Container[int]) -> list[int]:
+        """End the workers of this hub whose generation is none of ``ids``; return theirs."""
+        others = [id_ for id_ in self._running if id_ not in ids]
+        for id_ in others:
+            self.end(id_)
+        return others
 
     def remove(self, id_: int) -> None:
         """Remove a work folder."""

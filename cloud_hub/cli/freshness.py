@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, progress
 from cloud_hub.cli.shared.registration import RETRAIN, command
 
 if TYPE_CHECKING:
-    from cloud_hub.freshness.analysis import LabelledHistory, Train
+    from cloud_hub.engine.engine import Engine
+    from cloud_hub.freshness.analysis import FreshnessQuestion, Known, LabelledHistory, Train
 
 Rows = Annotated[
     Path | None,
@@ -63,6 +65,12 @@ Worthwhile = Annotated[
 Seed = Annotated[
     int, typer.Option(parser=types.whole(0), metavar="NUMBER", help="Of the random numbers.")
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 64), metavar="NUMBER", help="Trainings side by side on this machine."
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Report to write: .html, .png or .svg.")
 ]
@@ -88,6 +96,9 @@ def _freshness(
     worthwhile: Worthwhile = 0.005,
     seed: Seed = 0,
     out: Out = None,
+    processes: Processes = 1,
+    engine: EngineKind = "local",
+    ray_address: RayAddress = "",
 ) -> Result:
     """Measure on a model's history whether more frequent retraining pays."""
     from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
@@ -99,12 +110,16 @@ def _freshness(
     schedules = [parse_duration(part) for part in every.split(",")]
     if entry is None:
         entry, path = _policy_entry(hub, model, path)
-    other = _function(alternative, path) if alternative else None
+    train, other = _function(entry, path), _function(alternative, path) if alternative else None
+    history = _history(hub, model, rows, label, time)
+    question = FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed)
+    where = _engine(engine, ray_address, processes)
     report = freshness(
-        _function(entry, path),
-        _history(hub, model, rows, label, time),
-        FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed),
+        train,
+        history,
+        question,
         alternative=other,
+        known=_known(where, (entry, alternative), path, history, question),
         progress=progress,
     )
     if out:
@@ -112,6 +127,36 @@ def _freshness(
     gains = [f"  {gain.text()}" for gain in (*report.gains, *report.iteration)]
     text = "\n".join([report.verdict.text, *gains, reading(report)])
     return Result(report.as_json(), lambda _: text)
+
+
+def _engine(kind: Literal["local", "ray"], address: str, processes: int) -> Engine | None:
+    """The engine that trains side by side; ``None``: one after the other, in this process."""
+    from cloud_hub.engine.local import LocalEngine
+    from cloud_hub.engine.opening import engine_of
+    from cloud_hub.settings import EngineSettings
+
+    if kind == "ray":
+        return engine_of(EngineSettings(kind, address))
+    return LocalEngine(processes, processes=True) if processes > 1 else None
+
+
+def _known(
+    engine: Engine | None,
+    entries: tuple[str, str | None],
+    path: str | None,
+    history: LabelledHistory,
+    question: FreshnessQuestion,
+) -> tuple[Known, Known]:
+    """What both trainings came to, where an engine trains."""
+    from cloud_hub.freshness.spreading import spread_losses
+
+    if engine is None:
+        return {}, {}
+    first, second = (
+        spread_losses(engine, entry, path, history, question, progress) if entry else {}
+        for entry in entries
+    )
+    return first, second
 
 
 def _policy_entry(hub: HubAddress, model: str, path: str | None) -> tuple[str, str | None]:

@@ -27,9 +27,12 @@ def begin_writing(db: Connection) -> None:
     On PostgreSQL rows are locked, and this does nothing.
 
     Args:
-        db: a transaction in which nothing was done yet.
+        db: a transaction in which nothing was read yet.
     """
-    if db.dialect.name == "sqlite":
+    if db.dialect.name != "sqlite":
+        return
+    driver: Any = db.connection.dbapi_connection
+    if not driver.in_transaction:  # one that has written has the lock
         db.exec_driver_sql("BEGIN IMMEDIATE")
 
 

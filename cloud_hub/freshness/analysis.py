@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
@@ -28,6 +29,21 @@ FEWEST_ROWS: Final = 20
 
 RECENT_BLOCKS: Final = 12
 """Into how many parts the recent stretch is cut for the intervals of the curve of ages."""
+
+
+WRONG: Final = "share of wrong answers"
+
+
+@dataclass(frozen=True)
+class JudgedLosses:
+    """Losses of rows [N], and what they measure; empty where there was no row."""
+
+    losses: NDArray[np.float64]
+    measure: str
+
+
+Known = Mapping[PlannedTraining, JudgedLosses]
+"""Losses of trainings that were done elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,7 @@ def freshness(
     question: FreshnessQuestion,
     *,
     alternative: Train | None = None,
+    known: tuple[Known, Known] = ({}, {}),
     progress: Callable[[str], None] = lambda line: None,
 ) -> Freshness:
     """Measure what retraining more often would have been worth.
@@ -147,6 +164,7 @@ def freshness(
         history: labelled rows.
         question: the schedules to compare, and by what.
         alternative: another way to train: iterating on the model instead of on the data.
+        known: losses of trainings that were done elsewhere, by ``train`` and by ``alternative``.
         progress: called with a line for each training.
 
     Raises:
@@ -154,7 +172,7 @@ def freshness(
         HubFault: a training failed; says on which window.
     """
     planned = plan(history.times, question.every, delay=question.delay)
-    scorer = _Scorer(train, history, planned, question.seed, progress)
+    scorer = WindowScorer(train, history, planned, question.seed, progress, known[0])
     losses = {name: scorer.losses(trainings) for name, trainings in planned.schedules.items()}
     ordered = sorted(losses, reverse=True)
     pairs = list(combinations(ordered, 2))
@@ -167,7 +185,7 @@ def freshness(
     ages = tuple((age, scorer.aged(training, question.alpha)) for age, training in planned.ages)
     iteration: tuple[Gain, ...] = ()
     if alternative is not None:
-        other = _Scorer(alternative, history, planned, question.seed, progress)
+        other = WindowScorer(alternative, history, planned, question.seed, progress, known[1])
         iteration = _iteration(scorer, other, planned, losses, ordered[-1], question.alpha)
     return Freshness(
         measure=scorer.measure,
@@ -188,8 +206,8 @@ def label(seconds: float) -> str:
 
 
 def _iteration(
-    scorer: _Scorer,
-    other: _Scorer,
+    scorer: WindowScorer,
+    other: WindowScorer,
     planned: TrainingPlan,
     losses: Mapping[float, NDArray[np.float64]],
     often: float,
@@ -209,8 +227,17 @@ def _iteration(
     )
 
 
-class _Scorer:
-    """Trains each window once, and scores rows of the stretch."""
+class WindowScorer:
+    """Trains each window once, and scores rows of the stretch.
+
+    Args:
+        train: a model's training.
+        history: labelled rows.
+        planned: the windows.
+        seed: of every training.
+        progress: called with a line for each training.
+        known: losses of trainings that were done elsewhere.
+    """
 
     def __init__(
         self,
@@ -219,7 +246,9 @@ class _Scorer:
         planned: TrainingPlan,
         seed: int,
         progress: Callable[[str], None],
+        known: Known = {},  # noqa: B006 (nobody writes to it)
     ) -> None:
+        self._known = known
         self._train = train
         self._history = history
         self._plan = planned
@@ -228,12 +257,12 @@ class _Scorer:
         self._models: dict[RowWindow, Any] = {}
         inside = planned.stretch.of(history.times)
         self._blocks = _block_of(history.times[inside], planned.stretch.begin, planned.block)
-        self.measure = "share of wrong answers"
+        self.measure = WRONG
 
     @property
     def trained(self) -> int:
         """Number of models trained."""
-        return len(self._models)
+        return len(self._models) or len({training.on for training in self._known})
 
     def losses(self, trainings: Sequence[PlannedTraining]) -> NDArray[np.float64]:
         """Loss of each row of the stretch, by the model that served then, [rows]."""
@@ -251,18 +280,28 @@ class _Scorer:
         return block_mean(self._loss(training), _block_of(times, recent.begin, block), alpha)
 
     def _loss(self, training: PlannedTraining) -> NDArray[np.float64]:
+        judged = self._known.get(training) or self.judge(training)
+        self.measure = judged.measure or self.measure
+        return judged.losses
+
+    def judge(self, training: PlannedTraining) -> JudgedLosses:
+        """Train, unless the window is trained on already, and answer the rows that it judges.
+
+        Raises:
+            Invalid: too few rows.
+            HubFault: the training failed.
+        """
         judged = self._history.rows(training.judged)
         if not len(judged):
-            return np.empty(0)
+            return JudgedLosses(np.empty(0), "")
         model = self._model(training.on)
         answers = np.asarray(model.predict(judged.X)).ravel()
         # As texts: labels that were stored may be texts where the model learned numbers.
         if hasattr(model, "classes_"):
             wrong: NDArray[np.bool_] = answers.astype(str) != judged.y.astype(str)
-            return wrong.astype(np.float64)
-        self.measure = "mean absolute error"
+            return JudgedLosses(wrong.astype(np.float64), WRONG)
         errors: NDArray[np.float64] = np.abs(answers.astype(np.float64) - judged.y)
-        return errors
+        return JudgedLosses(errors, "mean absolute error")
 
     def _model(self, window: RowWindow) -> Any:
         if window not in self._models:
@@ -280,6 +319,9 @@ class _Scorer:
             parent="0.0", window=(window.begin, window.end), fresh=rows, history=None, state=None,
             seed=self._seed,
         )  # fmt: skip
+        # Anew for each: of trainings side by side none is before another.
+        random.seed(self._seed)
+        np.random.seed(self._seed % (1 << 32))
         try:
             returned = self._train(context)
         except Exception as error:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from cloud_hub.database.bulk import begin_writing
 from cloud_hub.database.documents import Document
+from cloud_hub.database.engine import transaction
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.ranking_rows import ranking_sums
@@ -80,7 +81,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
     Returns:
         Number of rows that were added to a sum.
     """
-    with engine.begin() as db:
+    with transaction(engine) as db:
         begin_writing(db)
         for table, column, days in (
             (reports, reports.c.start, retention.sum_days),
@@ -116,7 +117,7 @@ def forget_names(engine: Engine, now: float) -> None:
 
     A message that is sent again after that counts twice.
     """
-    with engine.begin() as db:
+    with transaction(engine) as db:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
         db.execute(delete(ledgers).where(ledgers.c.day < now - LEDGER_DAYS * DAY))
 
@@ -149,7 +150,7 @@ def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
         # experiment may be NULL, which equals nothing in SQL.
         here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
     # One transaction: a hub that dies here has either the rows or their sum, never both.
-    with engine.begin() as db:
+    with transaction(engine) as db:
         # Sums of windows are read, and written back: nobody may add to them in between.
         begin_writing(db)
         whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))

@@ -15,6 +15,7 @@ from cloud_hub.errors import Unavailable
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.hub import Hub
 from cloud_hub.personalise.claims import MadePriors
+from cloud_hub.telemetry.intake.ingest import Ingest
 from cloud_hub.telemetry.intake.opening import OpenedMessages
 from cloud_hub.telemetry.intake.writer import UploadWriter, WriterLimits
 from cloud_hub.telemetry.service import Telemetry
@@ -116,7 +117,8 @@ def test_one_that_cannot_be_stored_costs_no_other(inner: Hub, recorder: Recorder
 def test_a_message_that_comes_to_two_workers_at_once_counts_once(serving: Hub) -> None:
     fleet = Simulated(serving, devices=2)
     claims = ExperimentClaims(serving.engine)
-    other = Telemetry(serving.engine, serving.registry, claims, serving.flags.raise_, MadePriors())
+    ingest = Ingest(serving.engine, serving.registry, claims, serving.flags.raise_, MadePriors())
+    other = Telemetry(serving.engine, serving.registry, ingest)
     device = EnrolledDevice(fleet.names[0], ("demo",))
     body = to_plain(fleet.report_of(0))
     sent = [Upload((Message("b1", n, "window", body),)) for n in range(1, 9)]

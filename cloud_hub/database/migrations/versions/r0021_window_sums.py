@@ -1,7 +1,7 @@
 """Sums of windows over all devices, added up as reports come in.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0021
+Revises: 0020
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
-oldest = "0018"
+revision = "0021"
+down_revision = "0020"
+oldest = "0020"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 KEY = ("model", "version", "experiment", "arm")

@@ -1,0 +1,1 @@
+"""Batch work that an engine spreads: what travels to nodes, and what is computed there."""

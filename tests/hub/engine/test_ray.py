@@ -1,0 +1,169 @@
+"""A real Ray cluster of two nodes: what it computes is what is computed here, to the byte."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud_hub.batch.task import BatchOutcome, BatchTask
+from cloud_hub.batch.worker import outcome_of
+from cloud_hub.engine import ray_engine
+from cloud_hub.engine.engine import IsolatedLimits, SpreadTask
+from cloud_hub.engine.ray_engine import RayEngine
+from cloud_hub.errors import HubFault
+from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
+from cloud_hub.freshness.spreading import spread_losses
+from cloud_hub.hub import Hub
+from cloud_hub.policy.schema import BatchJob, BatchSource
+from cloud_hub.settings import EngineSettings
+from tests.edge.builders import make_release
+from tests.hub.batch.shop import computed as run_job
+from tests.hub.batch.shop import declare, job, users
+from tests.hub.freshness.test_freshness import DAY, drifting, train
+from tests.ray_cluster import RayNodes, two_nodes
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+ECHO = "cloud_hub.engine.probe:echo"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayNodes]:
+    if importlib.util.find_spec("ray") is None:  # not imported: it reads its settings then
+        pytest.skip("needs Ray: pip install 'edge-deployment-sdk[ray]'")
+    with two_nodes() as nodes:
+        yield nodes
+
+
+def test_results_come_in_the_order_of_the_items(cluster: RayNodes) -> None:
+    items = [str(i).encode() for i in range(12)]
+    engine = RayEngine(cluster.address)
+    assert engine.problem() == ""
+    assert list(engine.spread(SpreadTask(ECHO, b"no "), items)) == [b"no " + i for i in items]
+
+
+def test_what_a_task_says_is_raised_here(cluster: RayNodes) -> None:
+    with pytest.raises(HubFault, match="expected a function of cloud_hub, got os:getcwd"):
+        list(RayEngine(cluster.address).spread(SpreadTask("os:getcwd", b""), [b""]))
+
+
+def test_a_node_with_other_versions_is_named(
+    cluster: RayNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "code_versions", lambda: {"numpy": "0.1"})
+    with pytest.raises(HubFault, match=r"expected the versions of the hub, got numpy .* 0\.1"):
+        list(RayEngine(cluster.address).spread(SpreadTask(ECHO, b""), [b""]))
+
+
+def test_code_of_users_runs_in_an_isolated_process_with_its_limits(cluster: RayNodes) -> None:
+    engine = RayEngine(cluster.address)
+    isolated = IsolatedLimits(seconds=300, memory_mb=4_000)
+    assert list(engine.spread(SpreadTask(ECHO, b"a", isolated), [b"b"])) == [b"ab"]
+    with pytest.raises(HubFault, match="used .* MB of memory, the policy allows 1 MB"):
+        list(engine.spread(SpreadTask(ECHO, b"a", IsolatedLimits(300, 1)), [b"b"]))
+
+
+def test_cancelled_work_ends(cluster: RayNodes) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b""
+
+    spread = RayEngine(cluster.address).spread(SpreadTask(ECHO, b""), endless())
+    results = iter(spread)
+    next(results)
+    threading.Timer(0.0, spread.cancel).start()
+    with pytest.raises(HubFault, match="cancelled"):
+        for _ in results:
+            pass
+
+
+def test_a_batch_job_in_sql_has_the_same_rows_in_the_same_order(
+    cluster: RayNodes, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet", 20_000)
+    here = computed(tmp_path / "here", path, "sql", EngineSettings())
+    assert computed(tmp_path / "ray", path, "sql", ray_of(cluster)) == here
+
+
+def test_a_pack_that_nodes_build_is_the_same_to_the_byte(
+    cluster: RayNodes, serving: Hub, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet", 2_000)
+    declare(serving, job(f"{{parquet: {path}}}", "entities: region, attributes: [region]"))
+    assert run_job(serving).status == "whole"
+    serving.entity_packs.tick(time.time())
+    here = serving.entity_packs.index("demo")
+    assert here is not None
+    assert set(here.shares) == {"eu", "us"}
+    serving.repository.publish_entities("demo", b"")
+    serving.entity_packs.build_with(RayEngine(cluster.address))
+    serving.entity_packs.tick(time.time())
+    assert serving.entity_packs.status("demo").refused == ""
+    assert serving.entity_packs.index("demo") == here
+
+
+def ray_of(cluster: RayNodes) -> EngineSettings:
+    return EngineSettings("ray", cluster.address)
+
+
+def computed(
+    folder: Path, source: Path, output: str, engine: EngineSettings
+) -> list[tuple[str, object]]:
+    """Compute a generation; return its files, or the rows of its database."""
+    job = BatchJob(
+        BatchSource(parquet=str(source)), entity="user", output=output, partition_rows=1_000,  # type: ignore[arg-type]
+        attributes=("region",),
+    )  # fmt: skip
+    work = folder / "batch" / "1"
+    work.mkdir(parents=True)
+    release = make_release(folder / "made")
+    task = BatchTask(
+        1, "demo", "users", job, 0.0, "demo 1.0", str(release.folder), str(folder), str(work),
+        engine=engine,
+    )  # fmt: skip
+    outcome = outcome_of(task)
+    assert isinstance(outcome, BatchOutcome)
+    assert (outcome.status, outcome.rows, outcome.parts) == ("whole", 20_000, 20), outcome.reason
+    if output == "parquet":
+        files = sorted(folder.rglob("part-*.parquet"))
+        return [(path.name, path.read_bytes()) for path in files]
+    import sqlite3
+
+    with sqlite3.connect(folder / "predictions/demo/users/predictions-1.db") as db:
+        rows = [("rows", row) for row in db.execute("SELECT rowid, * FROM rows")]
+    db.close()
+    return rows
+
+
+def test_freshness_is_the_same_as_in_this_process(cluster: RayNodes) -> None:
+    history, question = drifting(0.5, days=60, a_day=40), FreshnessQuestion((15 * DAY, 5 * DAY))
+    entry = "tests.hub.freshness.test_freshness:train"
+    known = spread_losses(
+        RayEngine(cluster.address), entry, str(Path(__file__).parents[3]), history, question
+    )
+    here = freshness(train, history, question)
+    assert freshness(train, history, question, known=(known, {})).as_json() == here.as_json()
+    assert np.isfinite(here.schedules["never"].mean)
+
+
+def test_a_node_that_is_killed_in_the_middle_changes_no_byte(
+    cluster: RayNodes, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet", 20_000)
+    here = computed(tmp_path / "here", path, "parquet", EngineSettings())
+
+    def kill() -> None:
+        wait_for(lambda: list((tmp_path / "ray").rglob("part-*.parquet")), "the first part")
+        cluster.kill_second()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    there = computed(tmp_path / "ray", path, "parquet", ray_of(cluster))
+    killer.join()
+    assert there == here
