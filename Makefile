@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
-	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
+	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -101,6 +101,9 @@ lost-writes: .venv/dev  ## a device's power ends and what was not synced is lost
 
 hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, migrates
 	$(BIN)/python -m tests.campaigns.hub_kills --kills 200
+
+report-kills: .venv/dev  ## 50 kills of a hub that stores reports
+	$(BIN)/python -m tests.campaigns.report_kills --kills 50
 
 batch-kills: .venv/dev  ## 300 kills of batch jobs: of their workers, of the hub that starts them
 	$(BIN)/python -m tests.campaigns.batch_kills --kills 300

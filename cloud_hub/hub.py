@@ -80,6 +80,7 @@ from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
+from cloud_hub.telemetry.intake.ingest import Ingest
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
@@ -126,9 +127,8 @@ class Hub:
         self.plans = plans = self._opened_plans()
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         self.fleet = fleet = self._opened_fleet(audit)
-        self.telemetry = telemetry = Telemetry(
-            engine, registry, claims, self.flags.raise_, MadePriors()
-        )
+        ingest = Ingest(engine, registry, claims, self.flags.raise_, MadePriors())
+        self.telemetry = telemetry = Telemetry(engine, registry, ingest)
         self.validation = DatasetValidation(datasets, registry, telemetry)
         self.serving = InferenceService(registry, plans)
         self.features = Features(data, audit, registry, plans)

@@ -27,9 +27,12 @@ def begin_writing(db: Connection) -> None:
     On PostgreSQL rows are locked, and this does nothing.
 
     Args:
-        db: a transaction in which nothing was done yet.
+        db: a transaction in which nothing was read yet.
     """
-    if db.dialect.name == "sqlite":
+    if db.dialect.name != "sqlite":
+        return
+    driver: Any = db.connection.dbapi_connection
+    if not driver.in_transaction:  # one that has written has the lock
         db.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -158,7 +161,7 @@ def _select_sqlite(table: Table, key: Columns, wanted: Columns) -> str:
     )
     # A cross join keeps its order: each key is looked up, and not each row of the table.
     return (
-        f'SELECT {_listed(wanted, "t.")} FROM json_each(?) AS k '
+        f"SELECT {_listed(wanted, 't.')} FROM json_each(?) AS k "
         f'CROSS JOIN "{table.name}" AS t ON {same}'
     )
 
@@ -173,7 +176,7 @@ def _select_postgresql(table: Table, key: Columns, wanted: Columns, lock: bool) 
     )
     order = f" ORDER BY {_listed(key, 't.')} FOR UPDATE OF t" if lock else ""
     return (
-        f'SELECT {columns} FROM unnest({arrays}) AS k ({_listed(key)}) '
+        f"SELECT {columns} FROM unnest({arrays}) AS k ({_listed(key)}) "
         f'JOIN "{table.name}" AS t ON {same}{order}'
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
+from operator import add
 from typing import Final
 
 from cloud_hub.errors import Implausible
@@ -65,8 +66,13 @@ class Ledger:
     compared: int = 0
     sessions: int = 0
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Return the counts, in the order of :data:`COUNTS`."""
+        return self.requests, self.labels, self.rewards, self.compared, self.sessions
+
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Ledger(*map(add, self.numbers, other.numbers))
 
 
 COUNTS: Final = tuple(each.name for each in fields(Ledger))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from cloud_hub.database.bulk import begin_writing
 from cloud_hub.database.documents import Document
 from cloud_hub.database.engine import transaction
 from cloud_hub.policy.schema.retention import Retention
@@ -81,6 +82,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
         Number of rows that were added to a sum.
     """
     with transaction(engine) as db:
+        begin_writing(db)
         for table, column, days in (
             (reports, reports.c.start, retention.sum_days),
             (feedback, feedback.c.start, retention.sum_days),
@@ -149,6 +151,8 @@ def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
         here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
     # One transaction: a hub that dies here has either the rows or their sum, never both.
     with transaction(engine) as db:
+        # Sums of windows are read, and written back: nobody may add to them in between.
+        begin_writing(db)
         whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))
         if not whole:
             return 0
@@ -159,7 +163,11 @@ def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
         if table is reports:
             _add_totals(db, [row for row in whole if not row["summed"]])
         db.execute(delete(table).where(t.id.in_([row["id"] for row in (*whole, *sums)])))
-        named = {name: group[name] for name in SCOPE} | {"device": ROLLED, "start": hour, "summed": 1}
+        named = {name: group[name] for name in SCOPE} | {
+            "device": ROLLED,
+            "start": hour,
+            "summed": 1,
+        }
         db.execute(insert(table).values(**named, **merge([*whole, *sums], hour)))
     return len(whole)
 
@@ -169,9 +177,7 @@ def _scope(group: RowMapping) -> tuple[str, str, str, str]:
     return group["model"], group["version"], group["experiment"] or "", group["arm"]
 
 
-def _add_older(
-    db: Connection, table: Table, key: WindowSumKey, rows: Sequence[RowMapping]
-) -> None:
+def _add_older(db: Connection, table: Table, key: WindowSumKey, rows: Sequence[RowMapping]) -> None:
     """Add rows of an older hub to the sums of windows: from here on they are among the summed."""
     if not rows:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +19,6 @@ from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.intake.ingest import Ingest
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.shared_tensors import StoredTensors
 from cloud_hub.telemetry.tables import (
@@ -36,8 +36,7 @@ from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice
-    from cloud_hub.telemetry.personal_reports import KnownPriors
-    from cloud_hub.telemetry.sink import ExposureSink, FlagSink
+    from cloud_hub.telemetry.intake.ingest import Ingest
     from edge_sdk.contract.manifest import Signature
     from edge_sdk.contract.messages import Upload, UploadReply
 
@@ -67,19 +66,18 @@ class DeviceEvent:
 
 
 class Telemetry:
-    """Reports, outcomes, samples, votes and events of all models."""
+    """Reports, outcomes, samples, votes and events of all models.
 
-    def __init__(
-        self,
-        engine: Engine,
-        registry: Registry,
-        exposures: ExposureSink,
-        flag: FlagSink,
-        priors: KnownPriors,
-    ) -> None:
+    Args:
+        engine: of the database.
+        registry: knows the releases.
+        ingest: takes uploads in.
+    """
+
+    def __init__(self, engine: Engine, registry: Registry, ingest: Ingest) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry, exposures, flag, priors)
+        self._ingest = ingest
         self.tensors = StoredTensors(engine, registry)
         self._cleaned = 0.0
 
@@ -131,7 +129,8 @@ class Telemetry:
         names = [f.name for f in (*profile.features, *profile.outputs)]
         sums: dict[int, HistogramCounts] = {}
         observations: Counter[int] = Counter()
-        for row in (*self._summed(model, since, version), *self._older(reports, model, since)):
+        rows = chain(self._summed(model, since, version), self._older(reports, model, since))
+        for row in rows:
             if row["version"] != version or not row["observations"]:
                 continue
             start, counts = row["start"], histograms_of(row["body"])

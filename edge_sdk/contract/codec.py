@@ -25,13 +25,15 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.errors import require as require  # policies of the hub take it from here
 from edge_sdk.contract.limits import LARGEST_INTEGER
 
 T = TypeVar("T")
+
+_SCALARS: Final = frozenset({int, float, str, bool})
 
 
 def encode(value: Any) -> bytes:
@@ -54,15 +56,23 @@ def encode(value: Any) -> bytes:
 
 def to_plain(value: Any) -> Any:
     """Dicts, lists and scalars ready for JSON; fields that are ``None`` are left out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if dataclasses.is_dataclass(kind):
+        fields = ((name, getattr(value, name)) for name in _names(kind))
         return {name: to_plain(item) for name, item in fields if item is not None}
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        scalars = {int, float, str} >= {*map(type, value)}
+        scalars = {*map(type, value)} <= _SCALARS
         return list(value) if scalars else [to_plain(item) for item in value]
     return value
+
+
+@functools.cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
@@ -162,6 +172,8 @@ def _refuse_constant(text: str) -> float:
 
 
 def _parse(annotation: Any, plain: Any, path: str) -> Any:
+    if annotation in _SCALARS:  # most of what is parsed
+        return _parse_scalar(annotation, plain, path)
     origin = typing.get_origin(annotation)
     if dataclasses.is_dataclass(annotation):
         return _parse_dataclass(annotation, plain, path)

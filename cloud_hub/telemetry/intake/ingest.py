@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine, select
 
+from cloud_hub.database.engine import is_sqlite
 from cloud_hub.telemetry import tables
 from cloud_hub.telemetry.intake.opening import OpenedMessages, Opener
 from cloud_hub.telemetry.intake.upload_store import UploadStore
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from cloud_hub.telemetry.personal_reports import KnownPriors
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
     from cloud_hub.telemetry.storing import Stored
+
+WRITERS: Final = 2
+"""Transactions at once where the database takes several: one waits for the disk, one works."""
 
 
 class Ingest:
@@ -46,7 +51,10 @@ class Ingest:
         self._engine = engine
         self._flag = flag
         self._opener = Opener(registry)
-        self._writer = UploadWriter(engine, UploadStore(registry, exposures, priors).store)
+        # SQLite has one writer. Elsewhere others have their own parts, in other processes too.
+        parts = [0] if is_sqlite(engine) else [1 + secrets.randbits(31) for _ in range(WRITERS)]
+        stores = [UploadStore(registry, exposures, priors, part=part).store for part in parts]
+        self._writer = UploadWriter(engine, stores)
 
     def take(self, device: EnrolledDevice, upload: Upload) -> UploadReply:
         """Take every message of ``upload`` that is new and makes sense.

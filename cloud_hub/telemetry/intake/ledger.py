@@ -7,7 +7,6 @@ A row a device, model and day, since each model's policy declares a rate;
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloud_hub.database.bulk import insert_adding, insert_new, rows_by_key
@@ -88,7 +87,7 @@ class Ledgers:
 
     def write(self) -> None:
         """Add what was taken to the ledgers."""
-        counts = ((key, astuple(more)) for key, more in sorted(self._more.items()))
+        counts = ((key, more.numbers) for key, more in sorted(self._more.items()))
         rows = [(*key, *more) for key, more in counts if any(more)]
         insert_adding(self._db, ledgers, (*KEY, *COUNTS), rows, adds=COUNTS)
 
@@ -97,7 +96,7 @@ def _locked(db: Connection, keys: Sequence[LedgerKey]) -> dict[LedgerKey, Ledger
     have = dict.fromkeys(keys, Ledger())
     if db.dialect.name != "sqlite":  # there is one writer, and a row that is missing is none
         there = {LedgerKey(*row) for row in rows_by_key(db, ledgers, KEY, KEY, keys)}
-        none = astuple(Ledger())
+        none = Ledger().numbers
         missing = [(*key, *none) for key in keys if key not in there]
         # Whoever inserts a row first has it; all insert in one order, and lock only then.
         insert_new(db, ledgers, (*KEY, *COUNTS), missing)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, insert, select
 
 from cloud_hub.telemetry import tables
-from cloud_hub.telemetry.personal_reports import store_report
 from cloud_hub.telemetry.ranking_rows import store_rankings
 from cloud_hub.telemetry.sharing_limits import size_of
 from edge_sdk.contract.codec import to_plain
@@ -26,7 +25,6 @@ from edge_sdk.contract.messages import (
     WindowReport,
 )
 from edge_sdk.contract.personal.ranking_report import RankingReport
-from edge_sdk.contract.personal.report import PersonalReport
 
 if TYPE_CHECKING:
     from edge_sdk.contract.window import Window
@@ -128,6 +126,5 @@ STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
     TensorSample: _store_tensors,
     KeyVotes: _store_votes,
     UpdateEvent: _store_event,
-    PersonalReport: store_report,
     RankingReport: store_rankings,
 }

@@ -20,20 +20,21 @@ from cloud_hub.database.bulk import begin_writing, insert_new, insert_rows, rows
 from cloud_hub.errors import Implausible, Invalid
 from cloud_hub.telemetry import tables
 from cloud_hub.telemetry.groups import GroupAdditions
+from cloud_hub.telemetry.intake import rows
 from cloud_hub.telemetry.intake.ledger import LedgerKey, Ledgers
 from cloud_hub.telemetry.intake.rows import (
     FEEDBACK_COLUMNS,
     REPORT_COLUMNS,
-    STORES,
     feedback_row,
     report_row,
 )
-from cloud_hub.telemetry.personal_reports import check_report
+from cloud_hub.telemetry.personal_reports import check_report, store_report
 from cloud_hub.telemetry.sender import read_senders
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
 from cloud_hub.telemetry.storing import Stored, rejection
 from cloud_hub.telemetry.window_sums import WindowAdditions
 from edge_sdk.contract.messages import FeedbackReport, Rejection, Windowed, WindowReport
+from edge_sdk.contract.personal.report import PersonalReport
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 NAME: Final = ("device", "boot", "sequence")
 MESSAGE_COLUMNS: Final = (*NAME, "kind", "at")
+STORES: Final = {**rows.STORES, PersonalReport: store_report}
+"""How bodies are stored that go one by one."""
 
 
 @dataclass

@@ -7,8 +7,8 @@ Invariants:
 * One that cannot be stored costs no other: then each is stored by itself, and of the one that fails
   each message.
 
-SQLite has one writer, so it has one thread here. While it waits for the disk other uploads arrive,
-and go into its next transaction: one wait for the disk is for all of them.
+Each way to store has a thread; SQLite has one writer, so it has one. While it waits for the disk
+other uploads arrive, and go into its next transaction: one wait for the disk is for all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 
-from cloud_hub.database.engine import is_sqlite
 from cloud_hub.errors import Unavailable
 from cloud_hub.telemetry.storing import Stored, rejection
 
@@ -71,7 +70,7 @@ class WriterLimits:
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _WaitingUpload:
     """An upload that waits, and who waits for it: a thread, or a task of an event loop."""
 
     upload: OpenedMessages
@@ -85,14 +84,16 @@ class UploadWriter:
 
     Args:
         engine: of the database.
-        store: stores uploads in a transaction that it is given.
+        stores: each stores uploads in a transaction that it is given, one after the other.
         limits: of what waits.
     """
 
-    def __init__(self, engine: Engine, store: Store, limits: WriterLimits | None = None) -> None:
-        self._engine, self._store = engine, store
+    def __init__(
+        self, engine: Engine, stores: Sequence[Store], limits: WriterLimits | None = None
+    ) -> None:
+        self._engine, self._stores = engine, stores
         self._limits = limits or WriterLimits()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_WaitingUpload] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
@@ -109,14 +110,14 @@ class UploadWriter:
             Unavailable: too much waits, or the database cannot be used; nothing is stored.
         """
         future: Future[Stored] = Future()
-        self._append(_Waiting(upload, size, future))
+        self._append(_WaitingUpload(upload, size, future))
         return future.result()
 
     async def put_async(self, upload: OpenedMessages, size: int) -> Stored:
         """As :meth:`put`, in an event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Stored] = loop.create_future()
-        self._append(_Waiting(upload, size, future, loop))
+        self._append(_WaitingUpload(upload, size, future, loop))
         return await future
 
     def stop(self) -> None:
@@ -127,7 +128,7 @@ class UploadWriter:
         for thread in self._threads:
             thread.join(STOP_SECONDS)
 
-    def _append(self, waiting: _Waiting) -> None:
+    def _append(self, waiting: _WaitingUpload) -> None:
         with self._changed:
             self._check_room(waiting.size)
             self._waiting.append(waiting)
@@ -145,23 +146,24 @@ class UploadWriter:
             raise Unavailable(reason, AGAIN_SECONDS)
 
     def _start(self) -> None:
-        for i in range(1 if is_sqlite(self._engine) else 2):
+        for store in self._stores:
             # A daemon: a hub that does not end in time must not be kept by its database.
-            thread = threading.Thread(target=self._run, name=f"uploads-{i}", daemon=True)
+            thread = threading.Thread(target=self._run, args=(store,), name="uploads", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _run(self) -> None:
+    def _run(self, store: Store) -> None:
+        work = _StoringWork(self._engine, store)
         while taken := self._take():
-            outcomes = self._outcomes([waiting.upload for waiting in taken])
+            outcomes = work.outcomes([waiting.upload for waiting in taken])
             _tell(list(zip(taken, outcomes, strict=True)))
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[_WaitingUpload]:
         """Wait for uploads, and take those of the next transaction; none when it is over."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
-            taken: list[_Waiting] = []
+            taken: list[_WaitingUpload] = []
             messages = 0
             while self._waiting and messages < self._limits.messages:
                 taken.append(self._waiting.popleft())
@@ -169,7 +171,19 @@ class UploadWriter:
                 self._bytes -= taken[-1].size
             return taken
 
-    def _outcomes(self, uploads: Sequence[OpenedMessages]) -> Sequence[Outcome]:
+
+class _StoringWork:
+    """One thread's way to store: together, or each alone.
+
+    Args:
+        engine: of the database.
+        store: stores uploads in a transaction that it is given.
+    """
+
+    def __init__(self, engine: Engine, store: Store) -> None:
+        self._engine, self._store = engine, store
+
+    def outcomes(self, uploads: Sequence[OpenedMessages]) -> Sequence[Outcome]:
         """Store uploads together, or each alone where that fails; nothing is raised."""
         try:
             return self._committed(uploads)
@@ -224,9 +238,9 @@ def _unavailable(error: BaseException) -> Unavailable:
     return made
 
 
-def _tell(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
+def _tell(outcomes: Sequence[tuple[_WaitingUpload, Outcome]]) -> None:
     """Wake whoever waits; an event loop once for all of its tasks."""
-    loops: dict[Any, list[tuple[_Waiting, Outcome]]] = defaultdict(list)
+    loops: dict[Any, list[tuple[_WaitingUpload, Outcome]]] = defaultdict(list)
     for waiting, outcome in outcomes:
         loops[waiting.loop].append((waiting, outcome))
     for loop, theirs in loops.items():
@@ -236,7 +250,7 @@ def _tell(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
             loop.call_soon_threadsafe(_settle, theirs)
 
 
-def _settle(outcomes: Sequence[tuple[_Waiting, Outcome]]) -> None:
+def _settle(outcomes: Sequence[tuple[_WaitingUpload, Outcome]]) -> None:
     for waiting, outcome in outcomes:
         future = waiting.future
         if future.done():  # whoever asked has hung up

@@ -1,0 +1,93 @@
+"""The quick way of an upload and the general one: the same answers, refusals included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cloud_hub.api import auth
+from cloud_hub.app import create_app
+from cloud_hub.database.records import EnrolledDevice
+from cloud_hub.errors import Unavailable
+from cloud_hub.hub import Hub
+from cloud_hub.telemetry.intake import fast_path
+from edge_sdk.contract.codec import to_plain
+from tests.hub.telemetry.reporting_fleet import Simulated
+from tests.simulated_device import credentialed
+
+
+@pytest.fixture
+def device(serving: Hub) -> tuple[EnrolledDevice, str]:
+    token = serving.fleet.new_token("demo", uses=1, seconds=60, actor="test")
+    name, credential = credentialed(serving, token)
+    return EnrolledDevice(name, ("demo",)), credential
+
+
+@pytest.fixture
+def client(serving: Hub) -> Iterator[TestClient]:
+    with TestClient(create_app(serving), raise_server_exceptions=False) as client:
+        yield client
+
+
+def messages(hub: Hub, first: int) -> list[dict[str, Any]]:
+    body = to_plain(Simulated(hub, devices=1).report_of(0))
+    return [
+        {"boot": "b1", "sequence": first, "kind": "window", "body": body},
+        {"boot": "b1", "sequence": first + 1, "kind": "window", "body": {"nonsense": True}},
+        {"boot": "b1", "sequence": first + 2, "kind": "window", "body": {**body, "profile": "0"}},
+        {"boot": "b1"},
+    ]
+
+
+def test_both_ways_give_the_same_answers(
+    serving: Hub, client: TestClient, device: tuple[EnrolledDevice, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    known, credential = device
+    headers = {"Authorization": f"Bearer {credential}"}
+    bodies = [
+        lambda first: json.dumps({"messages": messages(serving, first)}),
+        lambda first: json.dumps({"messages": []}),
+        lambda first: json.dumps({"messages": 5}),
+        lambda first: "no JSON",
+        lambda first: json.dumps({"messages": messages(serving, first)[:1]}) + " " * 70_000,
+    ]
+    ways = []
+    for first, recognised in ((1, None), (101, known)):
+        monkeypatch.setattr(fast_path, "known_device", lambda *_, found=recognised: found)
+        asked = [
+            client.post("/v1/messages", content=body(first), headers=headers) for body in bodies
+        ]
+        replies = [(a.status_code, a.headers["content-type"], a.json()) for a in asked]
+        text = json.dumps(replies).replace(f'"sequence": {first + 1}', '"sequence": 2')
+        ways.append(text.replace(f'"sequence": {first + 2}', '"sequence": 3'))
+    assert ways[0] == ways[1]
+    assert '"accepted": 1' in ways[0]
+    assert serving.telemetry.predictions_by_device("demo") == {known.device: 200}
+
+
+def test_a_full_queue_is_told_with_when_to_come_again(
+    serving: Hub, client: TestClient, device: tuple[EnrolledDevice, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    known, credential = device
+
+    async def full(*_: object) -> None:
+        raise Unavailable("full", 5.0)
+
+    monkeypatch.setattr(serving.telemetry, "ingest_async", full)
+    body = json.dumps({"messages": messages(serving, 1)[:1]})
+    headers = {"Authorization": f"Bearer {credential}"}
+    for recognised in (None, known):
+        monkeypatch.setattr(fast_path, "known_device", lambda *_, found=recognised: found)
+        reply = client.post("/v1/messages", content=body, headers=headers)
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+        assert reply.json() == {"error": "full"}
+
+
+def test_nobody_is_known_before_somebody_was_looked_up(serving: Hub) -> None:
+    assert auth.known_device(serving, "nobody's") is None
