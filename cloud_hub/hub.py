@@ -105,7 +105,6 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.heavy = engine_of(settings.engine)
         self.blobs = BlobStore(stores.blobs)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
@@ -158,6 +157,7 @@ class Hub:
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
+        self.heavy = engine_of(self.settings.engine)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
@@ -180,7 +180,7 @@ class Hub:
         rows = RunRows(store, steps, registry, self.datasets, self.validation)
         training = TrainingRunner(
             self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers,
-            self.feature_sets,
+            self.feature_sets, self.heavy,
         )  # fmt: skip
         days = RunDays(registry, self.telemetry, marks)
         changes = RunChanges(registry, self.pipelines, gate, days)

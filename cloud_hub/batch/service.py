@@ -325,16 +325,13 @@ class Batches:
     def _look(self, record: GenerationRecord, now: float) -> None:
         if self._workers.busy(record.id):
             progress = self._workers.progress(record.id)
-            known = (record.partitions, record.done, record.rows)
-            if (progress.parts, progress.done, progress.rows) != known:
-                self._catalogue.note(
-                    record.id, partitions=progress.parts, done=progress.done, rows=progress.rows
-                )
+            counts = {"partitions": progress.parts, "done": progress.done, "rows": progress.rows}
+            if any(getattr(record, name) != count for name, count in counts.items()):
+                self._catalogue.note(record.id, **counts)
             if progress.waits != self._waits.get(record.id, ""):
                 self._waits[record.id] = progress.waits
                 self._catalogue.note(record.id, reason=progress.waits)
             return
-        self._waits.pop(record.id, None)
         outcome = self._workers.outcome(record.id)
         if outcome is None:
             self._go_on(record, now)

@@ -217,27 +217,14 @@ def _serve(
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
     workers = WorkerSettings(
-        worker_user,
-        worker_network,
-        tuple(worker_env or ()),
-        tuple(worker_reads or ()),
+        worker_user, worker_network, tuple(worker_env or ()), tuple(worker_reads or ()),
         trust_pipelines,
-    )
-    serve(
-        Settings(
-            data,
-            database,
-            host,
-            port,
-            tick,
-            trainings,
-            credential_seconds,
-            rates,
-            proxy,
-            workers,
-            EngineSettings(engine, ray_address),
-        )
-    )
+    )  # fmt: skip
+    settings = Settings(
+        data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers,
+        EngineSettings(engine, ray_address),
+    )  # fmt: skip
+    serve(settings)
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
