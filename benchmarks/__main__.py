@@ -14,7 +14,6 @@ from benchmarks import (
     batch,
     entities,
     features,
-    hub,
     large,
     loop,
     many_models,
@@ -28,6 +27,7 @@ from benchmarks import (
     watching,
     ways,
 )  # fmt: skip
+from benchmarks.hub import in_process
 from benchmarks.models import MODELS, release_of
 from benchmarks.packs_elsewhere import measuring as packs_elsewhere
 from benchmarks.report import to_markdown
@@ -165,7 +165,7 @@ def _parts(
     if SESSIONS in only:
         parts[SESSIONS] = session_features.measure(effort, functools.partial(_tell, SESSIONS))
     if HUB in only:
-        parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
+        parts[HUB] = in_process.measure(folder, effort, functools.partial(_tell, HUB))
     if LOOP in only:
         parts[LOOP] = loop.measure(folder, effort, functools.partial(_tell, LOOP))
     if VALIDATION in only:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,8 +19,8 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
-from cloud_hub.client.errors import HEADER
 from cloud_hub.database.engine import is_sqlite
+from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
@@ -27,21 +28,31 @@ from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
+from cloud_hub.inference import routes as inference_routes
+from cloud_hub.inference.micro_batches import MicroBatches
 from cloud_hub.monitoring import routes as monitor_routes
+from cloud_hub.observability import routes as observability_routes
+from cloud_hub.observability.metrics import HubMetrics
+from cloud_hub.observability.request_ids import CURRENT
+from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
+from cloud_hub.polls import routes as poll_routes
+from cloud_hub.polls.fast_path import PollFastPath
+from cloud_hub.polls.shedding import Shedding
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
 from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
+from cloud_hub.telemetry.intake.fast_path import UploadFastPath
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.version import PROTOCOL
+from edge_sdk.contract.version import HUB_HEADER, PROTOCOL
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -55,10 +66,13 @@ def create_app(hub: Hub) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
+        app.state.cascade = cascade = MicroBatches(hub.serving)
         hub.loop.start()
+        hub.fleet.sightings.start()
         try:
             yield
         finally:
+            cascade.close()
             hub.close()
 
     app = FastAPI(
@@ -66,19 +80,25 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse,
     )  # fmt: skip
     parts = (
-        fleet_routes, registry_routes, dataset_routes, plan_routes, policy_routes, feature_routes,
+        fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
+        feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
-        health, docs,
+        health, docs, observability_routes,
     )  # fmt: skip
-    for part in parts:
+    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
+    app.add_middleware(UploadFastPath, hub=hub)
+    app.add_middleware(PollFastPath, hub=hub)
+    app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
+    app.state.metrics = HubMetrics()
+    app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
 
 
@@ -94,7 +114,7 @@ class _Signature:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sign(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (HEADER.encode(), b"%d" % PROTOCOL)]
+                message["headers"] = [*message["headers"], (HUB_HEADER.encode(), b"%d" % PROTOCOL)]
             await send(message)
 
         await self._app(scope, receive, sign)
@@ -127,8 +147,17 @@ def _translate_errors(app: FastAPI) -> None:
         text = f"{request.method} {request.scope['path']}: {error.detail}"
         return SafeJSONResponse({"error": text}, error.status_code)
 
+    @app.exception_handler(SQLAlchemyError)
+    def without_database(request: Request, error: SQLAlchemyError) -> SafeJSONResponse:
+        away = unavailable(error)
+        if away is None:
+            return broken(request, error)
+        log.warning("%s %s: %s", request.method, request.scope["path"], error.args[0])
+        return SafeJSONResponse(away.as_json(), away.status, headers=dict(away.headers))
+
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> SafeJSONResponse:
         # The path only: a query may hold what somebody does not want in a log.
         log.exception("%s %s failed", request.method, request.scope["path"])
-        return SafeJSONResponse({"error": "the hub failed on this request; its log says why"}, 500)
+        reason = f"the hub failed on this request; its log says why (request {CURRENT.get()})"
+        return SafeJSONResponse({"error": reason}, 500)

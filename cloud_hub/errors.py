@@ -14,7 +14,9 @@
     ├── TooLarge       above a limit; 413
     ├── TooSlow        a body that drips; 408
     ├── TooManyRequests  above a rate; 429, with the seconds to wait
-    └── EngineUnavailable  what computes elsewhere cannot be reached; 503
+    └── Unavailable    the hub cannot do it now, and can later; 503, with the seconds to wait
+        ├── LeadershipLost  background work of a worker that leads no more
+        └── EngineUnavailable  what computes elsewhere cannot be reached
 """
 
 from __future__ import annotations
@@ -161,7 +163,24 @@ class TooManyRequests(HubFault):
         return {"Retry-After": str(max(1, math.ceil(self.seconds)))}
 
 
-class EngineUnavailable(HubFault):
-    """The engine that computes elsewhere cannot be reached, or went away: wait and try again."""
+class Unavailable(HubFault):
+    """What the hub needs is away, such as its database; ask again in ``seconds``."""
 
     status = 503
+
+    def __init__(self, message: str, seconds: float = 2.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say when to come again, in whole seconds."""
+        return {"Retry-After": str(max(1, math.ceil(self.seconds)))}
+
+
+class LeadershipLost(Unavailable):
+    """Another worker leads by now; what this one was about to write is not written."""
+
+
+class EngineUnavailable(Unavailable):
+    """The engine that computes elsewhere cannot be reached, or went away: wait and try again."""

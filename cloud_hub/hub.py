@@ -21,6 +21,7 @@ from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import is_sqlite
+from cloud_hub.database.leader import open_leadership
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
@@ -43,6 +44,7 @@ from cloud_hub.inference.service import InferenceService
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
+from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -50,10 +52,16 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.polls.documents import SignedDocuments
+from cloud_hub.polls.pace import Pace
+from cloud_hub.polls.shedding import Load
+from cloud_hub.polls.together import Together
+from cloud_hub.polls.waiters import Waiters
+from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
-from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.opening import open_repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
@@ -70,6 +78,7 @@ from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
+from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
@@ -78,7 +87,7 @@ from cloud_hub.triggers.store import Firing, TriggerStore
 
 if TYPE_CHECKING:
     from cloud_hub.registry.key_folder import OfflineKeys
-    from cloud_hub.storage.artifact_store import ArtifactStore
+    from cloud_hub.registry.repository import Repository
     from cloud_hub.storage.stores import ArtifactStores
 
 log = logging.getLogger(__name__)
@@ -105,7 +114,8 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.blobs = BlobStore(stores.blobs)
+        self.stores, self.blobs = stores, BlobStore(stores.blobs)
+        self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
@@ -116,6 +126,7 @@ class Hub:
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         life = settings.credential_seconds
         self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
+        self._open_polls()
         self.telemetry = telemetry = Telemetry(
             engine, registry, claims, self.flags.raise_, MadePriors()
         )
@@ -126,6 +137,7 @@ class Hub:
         self.priors = AutomaticPriors(self.personalise, registry, plans, datasets)
         self.learning = Learning(engine, registry, plans, self.personalise)
         self.monitoring = Monitoring(engine, audit, registry, datasets, plans, fleet)
+        self.refusals = RefusedReleases(engine, audit, registry, plans, fleet, self.monitoring)
         self._open_feature_sets(stores)
         self.packs = Packs(data, audit, registry, datasets, plans, telemetry, self.serving)
         self._open_batches()
@@ -142,7 +154,12 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
-        self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
+        self.loop = self._opened_loop()
+
+    def _opened_loop(self) -> Loop:
+        leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
+        seconds = self.settings.tick_seconds
+        return Loop(_parts(self), seconds, leadership, ended=self._end_workers)
 
     def _opened_plans(self) -> Plans:
         """Plans, which ask other services for what goes with a version."""
@@ -151,8 +168,19 @@ class Hub:
             features_of=lambda model, version: self.features.reference(model, version),
             personalised=lambda plan: self.personalise.in_plan(plan),
             sessions_of=lambda model: self.feature_sets.sessions_of(model),
-            objection=lambda model, version: objection(self.experiments.store, model, version),
+            objection=lambda model, version: (
+                objection(self.experiments.store, model, version)
+                or self.refusals.objection(model, version)
+            ),
         )  # fmt: skip
+
+    def _open_polls(self) -> None:
+        """What a whole fleet asks again and again, answered from memory."""
+        self.documents = documents = SignedDocuments(self.repository.files)
+        self.pace, self.load = Pace(self.settings.sync_seconds), Load()
+        self.waiters = Waiters(documents.timestamp)
+        self.credentials = Together(self.fleet.look_up)
+        self.checkins = Together(self.fleet.check_in_all)
 
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
@@ -213,12 +241,19 @@ class Hub:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
-        self.runs.stop()
-        self.batches.stop()
+        self._end_workers()
         self.forms.stop()
         self.feature_sets.wait(STOP_SECONDS)
+        self.repository.files.close()
+        self.fleet.sightings.stop()
+        self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
+
+    def _end_workers(self) -> None:
+        """End what the loop has begun; whoever leads next begins it once more."""
+        self.runs.stop()
+        self.batches.stop()
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
@@ -234,9 +269,12 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
         Conflict: the folder holds a hub already, or there are keys where new ones would lie.
         Invalid: a threshold that the keys cannot reach.
     """
-    repository = _repository(settings.data, open_stores(settings).targets)
+    stores = open_stores(settings)
+    if stores.metadata is not None:
+        self_test(stores.metadata)
+    repository = open_repository(settings, stores)
     if repository.is_complete:
-        raise Conflict(f"{settings.data}: holds a repository already")
+        raise Conflict(f"{repository.files.place}: holds a repository already")
     signers = offline.make() if offline else []
     private_folder(settings.data)
     private_folder(settings.data / "keys")
@@ -248,19 +286,21 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
 
 def check_initialised(settings: Settings) -> None:
     """Raise NotFound unless the folder of the settings holds a hub."""
-    if not _repository(settings.data, open_stores(settings).targets).is_complete:
+    if not open_repository(settings, open_stores(settings)).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 
 
-def open_keys(data: Path) -> Keys:
-    """Return the keys of the hub in a folder, be it served or not; raises NotFound."""
-    settings = Settings(data)
+def open_keys(data: Path, database: str | None = None, artifacts: str | None = None) -> Keys:
+    """Return the keys of the hub in a folder, be it served or not; raises NotFound.
+
+    Args:
+        data: the folder.
+        database: URL of its tables, where they are elsewhere.
+        artifacts: URL of its bucket, if it has one.
+    """
+    settings = Settings(data, database, artifacts=artifacts)
     check_initialised(settings)
-    return Keys(_repository(data, open_stores(settings).targets))
-
-
-def _repository(data: Path, targets: ArtifactStore) -> Repository:
-    return Repository(data / "repository", data / "keys", targets)
+    return Keys(open_repository(settings, open_stores(settings)))
 
 
 def open_hub(settings: Settings) -> Hub:
@@ -275,9 +315,12 @@ def open_hub(settings: Settings) -> Hub:
     check_initialised(settings)
     make_private(settings.data)
     stores = open_stores(settings)
-    repository = _able_to_sign(_repository(settings.data, stores.targets))
+    if stores.metadata is not None:
+        self_test(stores.metadata)
+    repository = _able_to_sign(open_repository(settings, stores))
     hub = Hub(settings, open_engine(settings), repository, stores)
     _republish_all(hub)
+    repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
 
@@ -311,6 +354,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
     return {
         "renewal": watch.tick,
         "plans": hub.plans.tick,
+        "refusals": hub.refusals.tick,
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
         "runs": hub.runs.tick,
@@ -328,6 +372,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "datasets": hub.datasets.clean,
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
+        "health": hub.readiness.tick,
     }
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
 
 import uvicorn
 
+from cloud_hub.api.connections import impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import check_initialised, open_hub
+from cloud_hub.hub import Hub, check_initialised, open_hub
+from cloud_hub.processes.metrics_folder import share_metrics
+from cloud_hub.processes.supervisor import Ready, Supervisor
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
+
+BACKLOG: Final = 2_048
+"""Connections that wait to be accepted."""
 
 
 def serve(settings: Settings) -> None:
@@ -23,28 +32,85 @@ def serve(settings: Settings) -> None:
 
     Raises:
         Conflict: another process serves the folder, or its database has to be upgraded first.
-        HubFault: the port is taken, or the folder holds no hub.
+        HubFault: the port is taken, the folder holds no hub, or its database takes one process.
     """
-    check_initialised(settings)
+    many, server = settings.servers > 1, settings.on_server
+    if not many:  # else each worker does: nothing may start a thread before it is forked
+        check_initialised(settings)
     check_usable(settings.data / ADMIN_FILE)
-    with (
-        _private_files(),
-        sole_server(settings.data) as note_url,
-        _listen(settings) as listener,
-    ):
-        # Before the URL is written: whoever waits for it finds a hub that works.
-        hub = open_hub(settings)
-        hub.workers.check()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        note_url(url)
-        write_atomic(settings.data / "hub.url", url.encode())
-        print(f"edge-hub serves {settings.data} at {url}", flush=True)
-        # Without a configuration of its own, uvicorn logs as the process does.
-        config = uvicorn.Config(
-            create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
+    if many and not server:
+        raise HubFault(
+            f"--workers {settings.servers}: SQLite takes one process; give --database "
+            "postgresql+psycopg://HOST/NAME, or leave --workers out"
         )
-        uvicorn.Server(config).run(sockets=[listener])
+    with _private_files(), sole_server(settings.data, shared=server) as note_url:
+        if many:
+            _serve_together(settings, note_url)
+            return
+        with _listen(settings) as listener:
+            where = _url(settings, listener)
+            _serve_on(settings, listener, lambda: _announce(settings, where, note_url))
+
+
+def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None:
+    """Serve by several processes, which the kernel spreads connections over.
+
+    Each opens a listener of its own on the same port. So one that is being started gets nothing
+    yet, and one that ends gets nothing any more.
+    """
+    with _listen(settings):  # else a second hub on this port would take half of the requests
+        pass
+    with _reserved(settings) as reserved:
+        where = _url(settings, reserved)
+        same = replace(settings, port=reserved.getsockname()[1])
+        share_metrics(settings.data / "metrics")
+
+        def work(_: int, ready: Ready) -> None:
+            with _listen(same, together=True) as listener:
+                _serve_on(same, listener, ready)
+
+        announce = functools.partial(_announce, settings, where, note_url)
+        Supervisor(settings.servers, work, announce).run()
+
+
+def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Open the hub and serve it on a socket until a signal ends this process."""
+    # Before anybody is told: whoever waits for that finds a hub that works.
+    hub = open_hub(settings)
+    hub.workers.check()
+    listener.listen(BACKLOG)
+    ready()
+    # Without a configuration of its own, uvicorn logs as the process does.
+    config = uvicorn.Config(
+        create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy,
+        http=impatient_protocol(),
+    )  # fmt: skip
+    take_all_handles()
+    _Server(config, hub).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that has devices wait for news, and answers them before it ends."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End as uvicorn does, which waits for every request."""
+        self._hub.waiters.release()
+        await super().shutdown(sockets)
+
+
+def _announce(settings: Settings, url: str, note_url: Callable[[str], None]) -> None:
+    note_url(url)
+    write_atomic(settings.data / "hub.url", url.encode())
+    print(f"edge-hub serves {settings.data} at {url}", flush=True)
+
+
+def _url(settings: Settings, bound: socket.socket) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{bound.getsockname()[1]}"
 
 
 @contextmanager
@@ -57,21 +123,58 @@ def _private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _reserved(settings: Settings) -> socket.socket:
+    """Return a socket that holds a port for workers, and listens to nobody."""
+    family, address = _address(settings)
+    reserved = socket.socket(family)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with _told(settings):
+        reserved.bind(address)
+    return reserved
+
+
+def _listen(settings: Settings, *, together: bool = False) -> socket.socket:
     """Return a socket that listens.
 
-    It is made here and not by uvicorn, which would end the process where the port is taken. A name
-    such as ``localhost`` may have an IPv4 and an IPv6 address: the first is what people type.
+    It is made here and not by uvicorn, which would end the process where the port is taken.
+
+    Args:
+        settings: say where.
+        together: other processes of this hub listen there too.
     """
-    where = (settings.host, settings.port)
-    try:
-        addresses = socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
-        listener = socket.create_server(address[:2], family=family)
+    family, address = _address(settings)
+    with _told(settings):
+        if not together:
+            listener = socket.create_server(address, family=family)
+        else:  # it listens once its hub is open: what comes before goes to another worker
+            listener = socket.socket(family)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(address)
         # asyncio sets this on sockets that it makes itself. Without it the second packet of an
         # answer waits for the acknowledgement of the first, which clients delay by 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
+
+
+def _address(settings: Settings) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Return where to listen.
+
+    A name such as ``localhost`` may have an IPv4 and an IPv6 address: the first is what people
+    type.
+    """
+    where = (settings.host, settings.port)
+    with _told(settings):
+        addresses = socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
+        return family, (str(address[0]), int(address[1]))
+
+
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """Say in one sentence why nobody can listen there; raises HubFault."""
+    try:
+        yield
     except OSError as error:
         reason = f"{settings.host}:{settings.port}: cannot listen; {error.strerror}"
         raise HubFault(reason) from error

@@ -93,6 +93,8 @@ class Settings:
     Attributes:
         data: folder of everything that the hub stores.
         database: SQLAlchemy URL of the tables; default SQLite inside ``data``.
+        artifacts: URL of a bucket for artifacts and signed metadata; default folders inside
+            ``data``.
         host: address to listen on.
         port: to listen on; 0 chooses a free one.
         tick_seconds: from one tick of the loop to the next; 0 switches it off in this process.
@@ -102,6 +104,10 @@ class Settings:
         proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
             between them.
         workers: rights of the processes that train, convert and evaluate.
+        connections: to PostgreSQL that a process keeps open; under load as many again.
+        servers: processes that serve the address; more than one needs PostgreSQL.
+        sync_seconds: from one sync of a device to the next, unless its application wants it more
+            rarely; 0: each keeps its own.
         engine: where heavy work is computed.
     """
 
@@ -115,9 +121,18 @@ class Settings:
     rates: RateSettings = RateSettings()
     proxy: str = "127.0.0.1"
     workers: WorkerSettings = WorkerSettings()
+    connections: int = 10
+    servers: int = 1
+    artifacts: str | None = None
+    sync_seconds: float = 0.0
     engine: EngineSettings = EngineSettings()
 
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the tables."""
         return self.database or f"sqlite:///{self.data / 'hub.db'}"
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the tables are on a database server, which takes many processes."""
+        return not self.database_url.startswith("sqlite")

@@ -26,6 +26,11 @@ class DeviceConfig:
     sync_seconds: float = 60.0
     """Seconds between two background syncs; each is jittered by up to a fifth."""
 
+    push: bool = False
+    """Wait at the hub for news between two syncs, so that a new plan is here within a second of its
+    publication. It costs a connection that is kept open, so a device on a battery or a metered
+    network polls all the same; so does one whose hub, or a proxy before it, lets nobody wait."""
+
     retry_seconds: float = 5.0
     """First upper bound of the seconds after a failed sync; doubles up to ``retry_max_seconds``."""
 

@@ -452,7 +452,12 @@ class EdgeDevice(DeviceState, DeviceCalls):
         if background:
             self._repeaters = [Repeater("edge-fold", self._fold)]
             if self._link is not None:
-                self._repeaters.append(Repeater("edge-sync", self._sync_again))
+                from edge_sdk.fleet.sync_times import SyncTimes  # no part of a device without a hub
+
+                # Without a thread the application syncs when it likes, and nobody misses it.
+                self._link.interval = self._watch.thrift.interval
+                times = SyncTimes(self._link.syncer, self._sync_again, self._waits_for_news)
+                self._repeaters.append(Repeater("edge-sync", times.work))
         for repeater in self._repeaters:
             repeater.start()
         if background and self._link is not None:
@@ -483,6 +488,9 @@ class EdgeDevice(DeviceState, DeviceCalls):
         finally:  # what went wrong with one model is told, too
             self._watch.look()
         return self._watch.thrift.fold_seconds()
+
+    def _waits_for_news(self) -> bool:
+        return self._config.push and not self._watch.thrift.reasons
 
     def _sync_again(self) -> float:
         """Run one round of the sync thread; return the seconds until the next."""

@@ -33,9 +33,17 @@ class Cluster:
         if self._user is not None:
             shutil.chown(folder, self._user)
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, for the first time or after :meth:`stop`."""
         quick = "-c fsync=off -c listen_addresses='' -c max_connections=200"
-        log, options = str(folder / "log"), f"-k {folder} {quick}"
+        log, options = str(self._folder / "log"), f"-k {self._folder} {quick}"
         self._run("pg_ctl", "-w", "-t", "300", "-l", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        """End the server as a shutdown of its machine does: its sessions are cut off."""
+        self._run("pg_ctl", "-w", "-m", "fast", "stop")
 
     def _run(self, program: str, *options: str) -> None:
         subprocess.run(

@@ -28,10 +28,13 @@ class HubProcess:
     it is away, somebody else may be given the one it had.
     """
 
-    def __init__(self, folder: Path, *, tick: float = 0.2, database: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, tick: float = 0.2, database: str | None = None, workers: int = 1
+    ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
         self._options += ["--database", database] if database is not None else []
+        self._options += ["--workers", str(workers)] if workers > 1 else []
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
         initialise(Settings(self.data, database))

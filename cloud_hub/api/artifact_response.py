@@ -6,6 +6,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Request, Response
@@ -65,13 +66,9 @@ def content_response(
         raw: the content.
         headers: of the answer, besides its own.
     """
-    own = {"Accept-Ranges": "bytes", "Vary": "Accept-Encoding", **(headers or {})}
-    etag = hashlib.sha256(raw).hexdigest()[:32]
-    if len(raw) >= COMPRESSED_BYTES and "zstd" in request.headers.get("Accept-Encoding", ""):
-        # Another content with a name of its own: a range is one of what is sent.
-        raw, etag = _compressed(raw), f"{etag}-zstd"
-        own["Content-Encoding"] = "zstd"
-    own["ETag"] = etag = f'"{etag}"'
+    accepts_zstd = "zstd" in request.headers.get("Accept-Encoding", "")
+    raw, etag, form = forms_of(raw).chosen(accepts_zstd)
+    own = {**form, **(headers or {}), "ETag": etag}
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=304, headers=own)
     # Without If-Range nobody knows of what the client has a part.
@@ -82,6 +79,37 @@ def content_response(
     start, stop = span
     own["Content-Range"] = f"bytes {start}-{stop - 1}/{len(raw)}"
     return Response(raw[start:stop], 206, own, JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """A small document as it is sent: as it is, or compressed for whoever takes that.
+
+    Attributes:
+        raw: the content.
+        digest: of it, as far as an ETag needs.
+    """
+
+    raw: bytes
+    digest: str
+
+    def chosen(self, accepts_zstd: bool) -> tuple[bytes, str, dict[str, str]]:
+        """Return body, ETag and headers of an answer, but for those of the moment.
+
+        Args:
+            accepts_zstd: who asks takes compressed answers.
+        """
+        headers = {"Accept-Ranges": "bytes", "Vary": "Accept-Encoding"}
+        if accepts_zstd and len(self.raw) >= COMPRESSED_BYTES:
+            # Another content with a name of its own: a range is one of what is sent.
+            headers["Content-Encoding"] = "zstd"
+            return _compressed(self.raw), f'"{self.digest}-zstd"', headers
+        return self.raw, f'"{self.digest}"', headers
+
+
+def forms_of(raw: bytes) -> Forms:
+    """Return the forms of a document."""
+    return Forms(raw, hashlib.sha256(raw).hexdigest()[:32])
 
 
 @functools.lru_cache(maxsize=32)

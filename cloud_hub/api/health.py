@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from cloud_hub.api.auth import Stranger, hub_of, is_admin, optional_bearer
+from cloud_hub.database.documents import as_document
+from cloud_hub.database.engine import process_name
 from cloud_hub.registry.keys.status import warning
 
 router = APIRouter(prefix="/v1")
@@ -16,9 +19,10 @@ router = APIRouter(prefix="/v1")
 def health(request: Request, stranger: Stranger) -> Any:
     """Answer that the hub is up: that is all that a stranger learns.
 
-    An administrator is told of ``loop``, the error of each part of it that fails, and of ``keys``:
+    An administrator is told of ``loop``, the error of each part of it that fails, of ``worker``,
+    the process that answers, of ``leader``, what it knows of the one that loops, and of ``keys``:
     ``ok``, ``renew in N days`` or ``expired``, with ``clock`` where nothing is signed because of
-    it, and the roles that are due.
+    it, and the roles that are due; and of ``checks``, those of ``/readyz``, with what to do.
     """
     hub = hub_of(request)
     answer: dict[str, Any] = {"ok": True}
@@ -28,7 +32,10 @@ def health(request: Request, stranger: Stranger) -> Any:
     due = {role.role: text for role in status.roles if (text := warning(role))}
     return answer | {
         "loop": hub.loop.errors,
+        "worker": process_name(),
+        "leader": as_document(hub.loop.leadership.status()),
         "keys": status.summary,
         "clock": status.clock or "ok",
         "due": due,
+        "checks": [asdict(check) for check in hub.readiness.checks()],
     }

@@ -1,4 +1,4 @@
-"""Tokens of administrators and pipelines: each a secret in a file of the hub's data.
+"""Tokens of administrators, pipelines, readers of metrics: each a secret in a file of the data.
 
 The file is read at each request: a token that is replaced or removed there is void at once.
 """
@@ -15,11 +15,14 @@ from edge_sdk.system.files import write_atomic
 
 ADMIN_FILE: Final = "admin.token"
 PIPELINE_FILE: Final = "pipeline.token"
+METRICS_FILE: Final = "metrics.token"
+"""Of who reads metrics and the reasons of ``/readyz``; a hub of before has none until its owner
+writes one."""
 
 
 def new_tokens(data: Path) -> None:
     """Write the tokens of a new hub into its folder, readable by the owner only."""
-    for name in (ADMIN_FILE, PIPELINE_FILE):
+    for name in (ADMIN_FILE, PIPELINE_FILE, METRICS_FILE):
         # The prefix tells people and secret scanners what it is, and it is no ``-``, which a
         # command line would take for an option.
         token = f"{name.removesuffix('.token')}_{secrets.token_urlsafe(32)}"

@@ -9,18 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.batch.layout import Attribute, Layout, best, values_of
 from cloud_hub.batch.rows import record_batch
 from cloud_hub.batch.sources.wanted import names_of, wanted
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 
 if TYPE_CHECKING:
     from cloud_hub.policy.schema.batch import BatchJob
@@ -50,6 +49,8 @@ class Answering:
     """
 
     def __init__(self, release: Release, job: BatchJob, threads: int = 1) -> None:
+        from edge_sdk.model.session import Model  # brings the runtime
+
         manifest = release.manifest
         self.wanted = wanted(job, manifest.signature)
         attributes = tuple(Attribute(name, "string") for name in job.attributes)

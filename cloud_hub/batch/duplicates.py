@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+from cloud_hub.deferred.libraries import pa
 
 MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 MIXER: Final = np.uint64(0xFF51AFD7ED558CCD)
@@ -25,7 +26,7 @@ MOST_SUSPECTS: Final = 100_000
 """Hashes whose texts are compared; where more recur, some of these texts surely do."""
 
 
-Read = Callable[[], Iterable[pa.Array]]
+Read = Callable[[], "Iterable[pa.Array]"]
 """Gives some texts, as arrays without null."""
 
 

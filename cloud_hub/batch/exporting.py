@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
-
 from cloud_hub.batch.stores.sql_text import iso
 from cloud_hub.batch.stores.sqlite_store import SqliteStore
 from cloud_hub.batch.stores.store import Stamp
+from cloud_hub.deferred.libraries import csv, pa, pq
 
 if TYPE_CHECKING:
     from cloud_hub.batch.generations import Generation

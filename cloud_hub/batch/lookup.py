@@ -10,13 +10,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-
 from cloud_hub.batch.answering import Answering
 from cloud_hub.batch.entity_answer import EntityAnswer, precomputed
 from cloud_hub.batch.generations import RECENT_SECONDS
 from cloud_hub.batch.layout import ENTITY, prediction_of
 from cloud_hub.batch.sources.wanted import batch_of
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.text.spelling import listed
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
-from cloud_hub.batch.layout import ENTITY, EntityAnswers, Layout, Number, Value
+from cloud_hub.batch.layout import ENTITY, EntityAnswers, Layout, Value
+from cloud_hub.deferred.libraries import pa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-TYPES: Final[dict[Number, pa.DataType]] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-}
-
 
 def schema_of(layout: Layout) -> pa.Schema:
     """Return the schema of the table's record batches; only attributes and lists have nulls."""
     optional, pairs = layout.optional, zip(layout.columns, layout.dtypes, strict=True)
-    return pa.schema([pa.field(n, TYPES[dtype], nullable=n in optional) for n, dtype in pairs])
+    fields = [pa.field(n, pa.type_for_alias(t), nullable=n in optional) for n, t in pairs]
+    return pa.schema(fields)
 
 
 def record_batch(
@@ -59,7 +53,7 @@ def _column(value: Value, part: NDArray[Any]) -> pa.Array:
         texts = [text or None for text in part.tolist()] if value.many else part.tolist()
         return pa.array(texts, pa.string())
     numbers = np.ascontiguousarray(part).astype(value.dtype, copy=False)
-    return pa.array(numbers, TYPES[value.dtype], from_pandas=value.many)
+    return pa.array(numbers, pa.type_for_alias(value.dtype), from_pandas=value.many)
 
 
 def columns_of(layout: Layout, values: Sequence[Value]) -> list[str]:

@@ -105,7 +105,10 @@ class Batches:
         if not self._repaired:
             self._repair()
             self._repaired = True
-        for record in self._catalogue.everywhere("running"):
+        running = {record.id: record for record in self._catalogue.everywhere("running")}
+        for id_ in self._workers.end_others(running):
+            self._discard(self._catalogue.get(id_))  # cancelled in another process of the hub
+        for record in running.values():
             self._look(record, now)
         for_each(self._registry.models(), lambda model: self._ask(model, now))
         self._begin(now)
@@ -160,8 +163,7 @@ class Batches:
             Invalid: the model that serves does not fit the job.
         """
         job, now = self.job(model, name), time.time()
-        active = self._catalogue.of(model, name, "waiting", "running")
-        if active:
+        if active := self._catalogue.of(model, name, "waiting", "running"):
             raise Conflict(
                 f"{model} {name}: generation {active[-1].id} is {active[-1].status}; wait for it, "
                 f"or end it with edge-hub batch cancel {active[-1].id}"

@@ -7,7 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -126,6 +126,13 @@ class BatchWorkers:
         if process is not None:
             process.kill()
             process.wait(STOP_SECONDS)
+
+    def end_others(self, ids: Container[int]) -> list[int]:
+        """End the workers of this hub whose generation is none of ``ids``; return theirs."""
+        others = [id_ for id_ in self._running if id_ not in ids]
+        for id_ in others:
+            self.end(id_)
+        return others
 
     def remove(self, id_: int) -> None:
         """Remove a work folder."""

@@ -31,16 +31,23 @@ def _audit(
 
 
 def _health(hub: HubAddress) -> Result:
-    """Show how the hub is; exit status 1 if its loop fails or its keys need somebody."""
+    """Show how the hub is; exit status 1 if something fails or needs somebody soon."""
     health = hub.client().get("health")
     well = not health["loop"] and health["keys"] == "ok" and health["clock"] == "ok"
+    well = well and all(check["state"] == "ok" for check in health.get("checks", ()))
     return Result(health, _health_text, status=0 if well else 1)
 
 
 def _health_text(health: dict[str, Any]) -> str:
     lines = [f"loop: {part}: {error}" for part, error in health["loop"].items()] or ["loop: ok"]
     clock = [] if health["clock"] == "ok" else [f"clock: {health['clock']}; nothing is signed"]
-    return "\n".join([*lines, f"keys: {health['keys']}", *health["due"].values(), *clock])
+    # The others are told above, in more words.
+    checks = [
+        f"{c['name']}: {c['says']}; {c['todo']}"
+        for c in health.get("checks", ())
+        if c["state"] != "ok" and c["name"] not in ("loop", "keys", "clock")
+    ]
+    return "\n".join([*lines, f"keys: {health['keys']}", *health["due"].values(), *clock, *checks])
 
 
 def _audit_table(entries: list[dict[str, Any]]) -> TextTable:

@@ -14,6 +14,7 @@ from cloud_hub.cli import (
     administration,
     calendars,
     devices,
+    doctor,
     experiments,
     fleet,
     freshness,
@@ -25,6 +26,7 @@ from cloud_hub.cli import (
     releases,
     runs,
     server,
+    simulate,
     triggers,
 )
 from cloud_hub.cli.data import batch, datasets, features, personalise
@@ -33,9 +35,9 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, personalise, devices, fleet, monitoring, policy,
+    server, releases, plans, experiments, simulate, personalise, devices, fleet, monitoring, policy,
     datasets, features, batch, triggers, calendars, runs, pipelines, freshness, administration,
-    keys,
+    doctor, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

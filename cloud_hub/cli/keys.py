@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -233,7 +234,8 @@ def _confirm_clock(data: DataFolder) -> Result:
 def _keys(data: Path) -> Keys:
     from cloud_hub.hub import open_keys
 
-    return open_keys(data)
+    # As serve has them: where the signed metadata is in a bucket, so it is for its owner.
+    return open_keys(data, os.environ.get("HUB_DATABASE_URL"), os.environ.get("HUB_ARTIFACTS_URL"))
 
 
 def _signers(paths: list[Path] | None) -> dict[str, Signer]:

@@ -26,7 +26,20 @@ DataFolder = Annotated[
 ]
 Database = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="SQLAlchemy URL; default: SQLite inside the folder."),
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_DATABASE_URL",
+        help="SQLAlchemy URL; default: SQLite inside the folder.",
+    ),
+]
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="HUB_ARTIFACTS_URL",
+        help="Bucket for artifacts and signed metadata, such as s3://bucket/prefix; "
+        "default: folders inside.",
+    ),
 ]
 Port = Annotated[
     int, typer.Option(parser=types.whole(0, 65_535), metavar="PORT", help="0 chooses a free one.")
@@ -59,12 +72,37 @@ Proxy = Annotated[
         help="Reverse proxies whose X-Forwarded-For says where a request comes from.",
     ),
 ]
+SyncSeconds = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(3_600, zero=True),
+        metavar="SECONDS",
+        help="Time between two syncs of a device, unless its own is longer; 0: its own.",
+    ),
+]
 DeviceRate = Annotated[float, _rate("Requests of one device a second; 0: no limit.")]
 AddressRate = Annotated[
     float, _rate("Requests without a credential, of one address a second; 0: no limit.")
 ]
 FailureRate = Annotated[
     float, _rate("Wrong tokens and signatures, of one address a second; 0: no limit.")
+]
+Servers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        parser=types.whole(1, 64),
+        metavar="NUMBER",
+        help="Processes that serve the address; more than one needs PostgreSQL.",
+    ),
+]
+Connections = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 1_000),
+        metavar="NUMBER",
+        help="Connections to PostgreSQL that a process keeps; under load as many again.",
+    ),
 ]
 WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
@@ -138,6 +176,7 @@ def add_commands(app: typer.Typer) -> None:
     text = "Bring the hub's database to the tables of this version."
     database = group(app, "db", text, panel=ADMINISTER)
     command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
+    command(database, "status", example="edge-hub db status hub-data")(_status)
     command(database, "check", example="edge-hub db check hub-data")(_check)
 
 
@@ -146,6 +185,7 @@ def _init(
     offline_keys: OfflineCount = 1,
     threshold: OfflineThreshold = 1,
     offline_keys_to: OfflineFolder = None,
+    artifacts: Artifacts = None,
 ) -> Result:
     """Make a new hub: keys, signed repository, administrator's token."""
     from cloud_hub.hub import initialise
@@ -155,7 +195,7 @@ def _init(
     folder = offline_keys_to or data / "keys"
     plain = (offline_keys, threshold, offline_keys_to) == (1, 1, None)
     offline = None if plain else OfflineKeys(folder, offline_keys, threshold)
-    initialise(Settings(data), offline)
+    initialise(Settings(data, artifacts=artifacts), offline)
     names = ["offline.pem"] if plain else [f"offline-{i + 1}.pem" for i in range(offline_keys)]
     files = {
         "data": str(data),
@@ -192,10 +232,12 @@ def _serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     database: Database = None,
+    artifacts: Artifacts = None,
     trainings: Trainings = 1,
     tick: Tick = 1.0,
     credential_seconds: Credentials = 3_600.0,
     proxy: Proxy = "127.0.0.1",
+    sync_seconds: SyncSeconds = 0.0,
     device_rate: DeviceRate = 50.0,
     address_rate: AddressRate = 50.0,
     failure_rate: FailureRate = 0.5,
@@ -206,6 +248,8 @@ def _serve(
     worker_env: WorkerEnv = None,
     worker_reads: WorkerReads = None,
     trust_pipelines: TrustPipelines = False,
+    workers: Servers = 1,
+    connections: Connections = 10,
     engine: EngineKind = "local",
     ray_address: RayAddress = "",
 ) -> None:
@@ -216,19 +260,24 @@ def _serve(
 
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
-    workers = WorkerSettings(
+    rights = WorkerSettings(
         worker_user, worker_network, tuple(worker_env or ()), tuple(worker_reads or ()),
         trust_pipelines,
     )  # fmt: skip
-    settings = Settings(
-        data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers,
-        EngineSettings(engine, ray_address),
+    serve(
+        Settings(
+            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
+            connections=connections, servers=workers, artifacts=artifacts,
+            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
+        )
     )  # fmt: skip
-    serve(settings)
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
-    """Migrate the database to the newest tables; back it up and stop the hub before."""
+    """Migrate the database to the newest tables; back it up before.
+
+    Stop the hub before, too, where the database is SQLite.
+    """
     from cloud_hub.database.migrate import upgrade
 
     status = upgrade(_settings(data, database))
@@ -251,6 +300,26 @@ def _check(data: DataFolder, database: Database = None) -> Result:
         else "the newest"
     )
     return Result(status, lambda _: text, status=int(pending))
+
+
+def _status(data: DataFolder, database: Database = None) -> Result:
+    """Say at which tables the database is, which hubs may use it, and who leads."""
+    from cloud_hub.database.inspection import inspect_database
+
+    return Result(_plain(inspect_database(_settings(data, database))), _status_text)
+
+
+def _status_text(status: dict[str, Any]) -> str:
+    pending = ", ".join(status["pending"]) or "none"
+    served = status["oldest"] or "none"
+    text = (
+        f"database: {status['kind']}, at {status['current'] or 'no revision'}; this hub's newest "
+        f"is {status['head']}\n  to apply: {pending}\n  hubs it serves: {served} and newer"
+    )
+    for process in status["processes"]:
+        leads = f" leads, term {status['term']}" if process == status["leader"] else ""
+        text += f"\n  connected: {process}{leads}"
+    return text
 
 
 def _settings(data: Path, database: str | None) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final, Literal
 
+from cloud_hub.observability.request_ids import add_request_id
 from edge_sdk.cli.logs import log_handler
 
 OURS: Final = ("edge_sdk", "converters", "cloud_hub", "uvicorn")
@@ -17,11 +18,14 @@ def configure_logging(level: str, form: Literal["text", "json"]) -> None:
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``text``, or ``json`` for one object a line with ``time`` (ISO), ``level``,
-            ``logger``, ``message``, and ``error`` with the traceback where there is one.
+            ``logger``, ``message``, ``request`` with the id of the request in which it was logged,
+            and ``error`` with the traceback, where there is one.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
-    root.handlers[:] = [log_handler(form)]
+    handler = log_handler(form)
+    handler.addFilter(add_request_id)
+    root.handlers[:] = [handler]
     # Libraries tell their steps at INFO (alembic, tuf): an operator did not ask for those.
     root.setLevel(max(number, logging.WARNING))
     for name in OURS:

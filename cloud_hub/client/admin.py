@@ -83,6 +83,11 @@ class AdminClient:
         """Return the JSON of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).json()
 
+    def health(self) -> tuple[Mapping[str, Any], str | None]:
+        """Return how the hub says it is, and its ``Date``, the time there; raises HubFault."""
+        response = self._call("GET", "health", {})
+        return response.json(), response.headers.get("Date")
+
     def fetch(self, path: str, **query: Any) -> bytes:
         """Return the bytes of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).content

@@ -1,7 +1,7 @@
 """Failures between a client and its hub, as one sentence: what was tried, and what to do.
 
-Every response of a hub carries the header :data:`HEADER`; by it a client tells a hub from a proxy,
-a login page, or another service at that address.
+Every response of a hub carries :data:`HUB_HEADER`; by it a client tells a hub from a proxy, a login
+page, or another service at that address.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import requests
 
 from cloud_hub.errors import Invalid
+from edge_sdk.contract.version import HUB_HEADER
 
-HEADER: Final = "Edge-Hub"
 SCHEMES: Final = ("http://", "https://")
 ADVICE: Final = "is the hub running, and the address right?"
 
@@ -102,7 +102,7 @@ def refused(hub: str, response: requests.Response) -> str:
 
 def is_of_a_hub(response: requests.Response) -> bool:
     """Tell whether a hub gave this response."""
-    return HEADER in response.headers
+    return HUB_HEADER in response.headers
 
 
 def foreign(hub: str, response: requests.Response) -> str:

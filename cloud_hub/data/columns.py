@@ -21,16 +21,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from cloud_hub.data.library_errors import first_line
+from cloud_hub.deferred.libraries import pa, pc
 from cloud_hub.errors import Invalid
 
 ColumnKind = Literal["boolean", "integer", "number", "text", "category", "time"]
 
-TIME: Final = pa.timestamp("us", tz="UTC")
-CATEGORY: Final = pa.dictionary(pa.int32(), pa.string())
 MOST_COLUMNS: Final = 20_000
 NAME_LENGTH: Final = 500
 """Characters of a column's name."""
@@ -195,4 +192,4 @@ def _time(array: pa.Array) -> pa.Array:
         raise TypeError
     # Nanoseconds of pandas are cut: no sensor's clock is that good. The year 300,000 is refused.
     cut = pc.CastOptions(pa.timestamp("us", tz=array.type.tz), allow_time_truncate=True)
-    return pc.cast(array, options=cut).cast(TIME)
+    return pc.cast(array, options=cut).cast(pa.timestamp("us", tz="UTC"))

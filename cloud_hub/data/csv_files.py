@@ -9,24 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-
 from cloud_hub.data.library_errors import first_line
+from cloud_hub.deferred.libraries import csv, pa, pc
 from cloud_hub.errors import Invalid
 
 MISSING: Final = ["", "NaN", "nan"]
 BLOCK: Final = 4 << 20
 """Bytes that are parsed at once; no line may be longer."""
 
-LADDER: Final = (
-    pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us"), pa.timestamp("us", "UTC"),
-    pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.string(),
-)  # fmt: skip
-"""Types that a column may have, in the order in which they are tried."""
-
-NUMERIC: Final = (pa.int64(), pa.float64())
 OTHER_SEPARATORS: Final = ";\t|"
 
 
@@ -79,15 +69,24 @@ def stream_csv(
 def _types(file: BinaryIO, name: str) -> dict[str, pa.DataType]:
     """Return the first type of the ladder that takes all values of a column."""
     steps: dict[str, int] = {}
+    ladder = _ladder()
     names = _header(file, name)
     texts = dict.fromkeys(names, pa.string())
     for batch in _open(file, texts):
         for column, values in zip(batch.schema.names, batch.columns, strict=True):
             step = steps.get(column, 0)
-            while not _takes(LADDER[step], values):
+            while not _takes(ladder[step], values):
                 step += 1
             steps[column] = step
-    return {column: LADDER[steps.get(column, 1)] for column in names}
+    return {column: ladder[steps.get(column, 1)] for column in names}
+
+
+def _ladder() -> tuple[pa.DataType, ...]:
+    """Return the types that a column may have, in the order in which they are tried."""
+    return (
+        pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us"), pa.timestamp("us", "UTC"),
+        pa.timestamp("ns"), pa.timestamp("ns", "UTC"), pa.string(),
+    )  # fmt: skip
 
 
 def _header(file: BinaryIO, name: str) -> list[str]:
@@ -107,7 +106,7 @@ def _takes(type_: pa.DataType, values: pa.Array) -> bool:
         if pa.types.is_boolean(type_):
             known = pc.is_in(pc.utf8_lower(values), pa.array(["true", "false", None]))
             return bool(pc.all(known).as_py() in (True, None))
-        if type_ in NUMERIC and _has_leading_zeros(values):
+        if type_ in (pa.int64(), pa.float64()) and _has_leading_zeros(values):
             return False
         values.cast(type_)
     except pa.ArrowException:
@@ -122,11 +121,11 @@ def _has_leading_zeros(values: pa.Array) -> bool:
 
 def _open(file: BinaryIO, types: dict[str, pa.DataType]) -> Any:
     # The reader must not close a file that is not its own.
-    return pyarrow.csv.open_csv(
+    return csv.open_csv(
         pa.PythonFile(_Unclosed(file), mode="r"),
-        read_options=pyarrow.csv.ReadOptions(block_size=BLOCK, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
+        read_options=csv.ReadOptions(block_size=BLOCK, use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
             column_types=types,
             null_values=MISSING,
             strings_can_be_null=True,

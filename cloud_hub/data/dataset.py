@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import (
@@ -25,6 +24,7 @@ from cloud_hub.data.columns import (
 from cloud_hub.data.fingerprint import fingerprint
 from cloud_hub.data.parquet_files import parquet_bytes
 from cloud_hub.data.reading import MOST_BYTES, Source, read_table
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 
 Role = Literal["label", "time", "device"]

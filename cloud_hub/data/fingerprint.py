@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from cloud_hub.data.columns import kind_of
+from cloud_hub.deferred.libraries import pa, pc
 
 PREFIX = b"rows-v1\0"
 

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from cloud_hub.data.columns import TEXTS, kind_of, numbers_of, texts_of
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.dtypes import STRING
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 
 DTYPE_KINDS: Final = "biufU"

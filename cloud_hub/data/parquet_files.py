@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
-
 from cloud_hub.data.library_errors import first_line
+from cloud_hub.deferred.libraries import pa, pc, pq
 from cloud_hub.errors import Invalid
 
 ROWS_AT_ONCE: Final = 65_536
@@ -19,7 +16,7 @@ ROWS_AT_ONCE: Final = 65_536
 
 def write_parquet(table: pa.Table, to: BinaryIO | Path) -> None:
     """Write a table; the same one has the same bytes with the same library."""
-    pyarrow.parquet.write_table(table, to, compression="zstd", row_group_size=1 << 20)
+    pq.write_table(table, to, compression="zstd", row_group_size=1 << 20)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -78,7 +75,7 @@ def stream_parquet(
         texts = [f.name for f in schema if pa.types.is_string(f.type) or _is_large(f.type)]
         # As dictionaries: a long text that stands in every row is read once, and seen to be long
         # before it is copied into each.
-        reader = pyarrow.parquet.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
+        reader = pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
         wanted = columns if columns is not None else schema.names
         absent = [each for each in wanted if each not in schema.names]
         if absent:
@@ -93,7 +90,7 @@ def stream_parquet(
 
 def _schema(file: BinaryIO, name: str) -> pa.Schema:
     try:
-        return pyarrow.parquet.read_schema(file)
+        return pq.read_schema(file)
     except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
         raise Invalid(f"{name}: expected Parquet; {first_line(error)}") from error
     finally:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-import pyarrow as pa
 
 from cloud_hub.data.columns import plain_table
 from cloud_hub.data.csv_files import read_csv, stream_csv
 from cloud_hub.data.library_errors import first_line
 from cloud_hub.data.npz import read_npz, table_of
 from cloud_hub.data.parquet_files import ROWS_AT_ONCE, read_parquet, stream_parquet
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.limits import MODEL_BYTES
 

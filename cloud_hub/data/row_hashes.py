@@ -14,11 +14,10 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, array_of, kind_of
+from cloud_hub.deferred.libraries import pa, pc
 
 Hashes = NDArray[np.uint64]
 

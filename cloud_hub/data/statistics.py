@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import NUMBERS, ColumnKind, array_of, kind_of, numbers_of, seconds_of
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.row_hashes import RowScan, scanned
+from cloud_hub.deferred.libraries import pa, pc
 from edge_sdk.model.values import category
 
 BINS: Final = 32

@@ -6,11 +6,10 @@ import io
 from typing import Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
 from cloud_hub.data.columns import NUMBERS, kind_of, texts_of
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.deferred.libraries import csv, pa
 from cloud_hub.errors import Invalid
 from edge_sdk.model.release import save_arrays
 
@@ -33,7 +32,7 @@ def written(data: Dataset, format_: Format) -> bytes:
     if format_ == "csv":
         buffer = io.BytesIO()
         plain = [_decoded(column) for column in data.table.columns]
-        pyarrow.csv.write_csv(pa.table(plain, names=data.table.column_names), buffer)
+        csv.write_csv(pa.table(plain, names=data.table.column_names), buffer)
         return buffer.getvalue()
     return save_arrays(arrays_of(data))
 

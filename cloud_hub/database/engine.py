@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +25,6 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -39,9 +42,21 @@ the clock in 2038; SQLite's has 64, and numbers rows by itself under that name o
 """
 
 
+CONNECT_SECONDS: Final = 5
+"""Longest wait for a connection to PostgreSQL, in whole seconds."""
+
+POOL_SECONDS: Final = 5.0
+"""Longest wait for a connection of the pool; then the request is answered 503."""
+
+RECYCLE_SECONDS: Final = 1_800
+"""Age at which a connection is closed, before firewalls forget it."""
+
+
 def connect(settings: Settings) -> Engine:
     """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
-    engine = create_engine(settings.database_url)
+    url = make_url(settings.database_url)
+    server = url.get_backend_name() == "postgresql"
+    engine = create_engine(url, **_server_options(settings) if server else {})
     if is_sqlite(engine):
         if (file := engine.url.database) and file != ":memory:":
             with contextlib.suppress(OSError):  # SQLite says better what is wrong with a place
@@ -50,6 +65,37 @@ def connect(settings: Settings) -> Engine:
     elif engine.driver == "psycopg":
         event.listen(engine, "connect", _prepare_postgresql)
     return engine
+
+
+def process_name() -> str:
+    """Return a name of this process, which no other one has, now or later."""
+    return _name_of(os.getpid())  # a forked worker is another process
+
+
+@functools.lru_cache(1)
+def _name_of(pid: int) -> str:
+    return f"edge-hub {socket.gethostname()[:24]} {pid} {secrets.token_hex(4)}"
+
+
+def _server_options(settings: Settings) -> dict[str, Any]:
+    """Return what ``create_engine`` is told of a PostgreSQL.
+
+    Connections are not asked before each use whether they live, which would cost every request a
+    round trip: the first that finds its own dead lets the pool open all of them anew.
+    """
+    words = {
+        # By this name a worker's sessions are found, and ended where it hangs as the leader.
+        "application_name": process_name(),
+        "connect_timeout": CONNECT_SECONDS,
+        # A machine that vanished says nothing: without these a read from it waits for hours.
+        "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }  # fmt: skip
+    size = settings.connections
+    return {
+        "connect_args": words, "pool_size": size, "max_overflow": size,
+        "pool_timeout": POOL_SECONDS, "pool_recycle": RECYCLE_SECONDS,
+    }  # fmt: skip
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -143,8 +189,14 @@ def insert_or_add(
 
 def _insert(db: Connection, table: Table) -> Any:
     """Return an insert with ``on_conflict``, which each database has in its own dialect."""
-    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    return make(table)
+    # Not above: of PostgreSQL's dialect all drivers come along.
+    if db.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 @dataclass
@@ -157,6 +209,24 @@ class _Open:
 
 
 _open: ContextVar[_Open | None] = ContextVar("open transaction", default=None)
+
+Fence = Callable[[Connection], object]
+"""Called in each transaction as it begins; raises to have nothing of it happen."""
+
+_fence: ContextVar[tuple[Engine, Fence] | None] = ContextVar("fence", default=None)
+
+
+@contextlib.contextmanager
+def fenced(engine: Engine, check: Fence) -> Iterator[None]:
+    """Let each transaction that begins within the block be checked first.
+
+    A thread that is started within it is fenced where it runs in a copy of the context.
+    """
+    token = _fence.set((engine, check))
+    try:
+        yield
+    finally:
+        _fence.reset(token)
 
 
 @contextlib.contextmanager
@@ -171,6 +241,9 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield outer.db
         return
     with engine.begin() as db:
+        fence = _fence.get()
+        if fence is not None and fence[0] is engine:
+            fence[1](db)
         opened = _Open(engine, db)
         token = _open.set(opened)
         try:

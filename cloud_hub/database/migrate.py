@@ -4,28 +4,38 @@ Invariants:
 
 * An upgrade is one transaction: a process that is killed within it leaves the schema as it was.
 * Of two processes that upgrade at once, one waits for the other and then has nothing to do.
+* A hub whose database is at its own schema learns so without Alembic, which is loaded where there
+  is something to apply: revisions have numbers, and a file's name begins with its own.
 * A hub opens a new database or one at its own schema, and changes no other: :func:`upgrade` is a
   command of its own, so that somebody can make a backup before it.
+* It also opens one at a newer schema that says that it serves this hub: old and new workers use one
+  PostgreSQL side by side while they are replaced (:mod:`cloud_hub.database.schema_support`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, column, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 
 from cloud_hub.database.engine import connect, database_errors, is_sqlite
+from cloud_hub.database.schema_support import (
+    FIRST,
+    check_no_older_hub,
+    note_support,
+    oldest_served,
+)
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.settings import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +43,14 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 ADOPTED_SCHEMA: Final = 4
 """The number in ``schema_version`` of the databases that revision 0001 takes over."""
 
+LOCK_WAIT_SECONDS: Final = 10
+"""Longest wait of an upgrade for a table that a hub uses; then nothing is changed."""
+
 LOCK_KEY: Final = 0x6564_6765
 """Names the advisory lock of upgrades in PostgreSQL; any number that others do not use."""
 
 _adopted = table("schema_version", column("version"))
+_applied = table("alembic_version", column("version_num"))
 
 
 @dataclass(frozen=True)
@@ -77,15 +91,18 @@ def upgrade(settings: Settings) -> MigrationStatus:
     """Apply what is pending, all of it or nothing; return the status afterwards.
 
     Raises:
-        Conflict: a hub serves the data folder; else as :func:`check`.
+        Conflict: a hub serves the data folder, or uses what a revision drops; else as
+            :func:`check`.
         HubFault: there is no database to be reached.
     """
     _require_data(settings)
-    with sole_server(settings.data), database_errors(settings):
+    # Hubs of a server may go on: what they cannot go on with is found below.
+    alone = contextlib.nullcontext() if settings.on_server else sole_server(settings.data)
+    with alone, database_errors(settings):
         engine = connect(settings)
         try:
             before = inspect_schema(engine)
-            after = _upgrade(engine)
+            after = _upgrade(engine) if before.pending else before
         finally:
             engine.dispose()
     if before.pending:
@@ -121,19 +138,25 @@ def open_engine(settings: Settings) -> Engine:
 def inspect_schema(engine: Engine) -> MigrationStatus:
     """Read which revision a database is at; raises Conflict if none leads from it to the head."""
     with engine.connect() as db:
-        current = MigrationContext.configure(db).get_current_revision()
+        applied = inspect(db).has_table(_applied.name)
+        current = db.execute(select(_applied.c.version_num)).scalar() if applied else None
         if current is None:
             _check_adoptable(db)
-    return _status(current)
+        oldest = None if current is None else oldest_served(db, current)
+    return _status(current, oldest)
 
 
 def apply_revisions(db: Connection) -> None:
     """Apply every pending revision on an open transaction."""
+    from alembic import command
+
     command.upgrade(alembic_config(db), "head")
 
 
 def alembic_config(db: Connection | None = None) -> Config:
     """Return Alembic's configuration for the revisions of this package."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
@@ -141,10 +164,17 @@ def alembic_config(db: Connection | None = None) -> Config:
     return config
 
 
-def _status(current: str | None) -> MigrationStatus:
-    script = ScriptDirectory.from_config(alembic_config())
-    revisions = [revision.revision for revision in script.walk_revisions()][::-1]
+def list_revisions() -> list[str]:
+    """Return every revision of this package, oldest first."""
+    files = (MIGRATIONS / "versions").glob("r[0-9]*_*.py")
+    return sorted(file.name[1:].partition("_")[0] for file in files)
+
+
+def _status(current: str | None, oldest: str | None = None) -> MigrationStatus:
+    revisions = list_revisions()
     if current is not None and current not in revisions:
+        if oldest in revisions:  # a newer hub's, which still serves this one
+            return MigrationStatus(current, revisions[-1], ())
         raise Conflict(
             f"database: its schema {current} is unknown here, the newest is {revisions[-1]}; a "
             "newer edge-hub made it, install that version"
@@ -153,7 +183,20 @@ def _status(current: str | None) -> MigrationStatus:
     return MigrationStatus(current, revisions[-1], tuple(revisions[begin:]))
 
 
+def _oldest_by_revision() -> dict[str, str]:
+    """Return the oldest revision whose hub each revision of this package serves."""
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(alembic_config())
+    return {
+        revision.revision: getattr(revision.module, "oldest", revision.revision)
+        for revision in script.walk_revisions()
+        if revision.revision >= FIRST
+    }
+
+
 def _upgrade(engine: Engine) -> MigrationStatus:
+    before = inspect_schema(engine)
     with engine.connect() as db:
         if is_sqlite(engine):
             _begin_at_statements(db)
@@ -161,7 +204,13 @@ def _upgrade(engine: Engine) -> MigrationStatus:
             if not is_sqlite(engine):
                 # Released at the end of the transaction, however it ends.
                 db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+                # What waits for a table keeps every other user of it waiting too.
+                db.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            oldest = _oldest_by_revision()
+            pending = before.pending
+            check_no_older_hub(db, before.current, {r: oldest[r] for r in pending if r in oldest})
             apply_revisions(db)
+            note_support(db, oldest)
         if is_sqlite(engine):
             db.invalidate()  # its mode was changed: the pool must not hand it out again
     return inspect_schema(engine)

@@ -49,6 +49,8 @@ class DeviceRecord:
         sharing: it may share rows.
         software: versions of its operating system and SDK; runtime, variant and provider of what
             serves.
+        interval: seconds from one contact of the device to the next, as it said; ``None`` if it did
+            not.
         standing: ``active``, ``pending``, ``revoked`` or ``cloned``; only active ones take part.
         reason: why it is not active.
         enrolled_by: what it joined with: ``token:ID`` or ``serial:SN``.
@@ -70,6 +72,7 @@ class DeviceRecord:
     waiting: int
     sharing: bool
     software: dict[str, str]
+    interval: float | None = None
     standing: str = "active"
     reason: str | None = None
     enrolled_by: str = ""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow.compute as pc
 
 from cloud_hub.data.columns import NUMBERS, array_of, kind_of
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.fit import columns_for
 from cloud_hub.datasets.records import ANSWERED, LABELLED, TRAIN
+from cloud_hub.deferred.libraries import pc
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.contract.manifest import Label

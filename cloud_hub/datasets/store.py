@@ -81,7 +81,7 @@ class DatasetStore:
             parent = None if before is None else before.number
             number = (parent or 0) + 1
             try:
-                with self._engine.begin() as db:
+                with transaction(self._engine) as db:
                     db.execute(
                         insert(dataset_versions).values(
                             model=model, name=name, number=number, parent=parent, **values

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.engine.engine import Engine, Spread, SpreadTask
+from cloud_hub.engine.engine import Engine, SpreadTask, SpreadWork
 from cloud_hub.engine.folders import (
     ENDED,
     FOLDER,
@@ -51,7 +51,7 @@ class RemoteProcess:
         self._work = work
         self._log = log
         self._killed = threading.Event()
-        self._spread: Spread | None = None
+        self._spread: SpreadWork | None = None
         self._end = FolderEnd("", 0, "it was ended", "on a node of the cluster")
         self._thread = threading.Thread(target=self._run, name="remote-run", daemon=True)
         self._thread.start()

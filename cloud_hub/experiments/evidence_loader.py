@@ -48,6 +48,7 @@ from cloud_hub.experiments.verdict.spec import (
     cohort_name,
     judged_by_labels,
 )
+from cloud_hub.fleet.health import late_after
 from cloud_hub.statistics.allocation import (
     Allocation,
     check_allocation,
@@ -265,6 +266,7 @@ class EvidenceLoader:
         failed = frozenset[str]().union(*ever.values())
         sums = sums_by_device(self._rows.sums(snapshot.record.id, 0))
         members, failures, requests = [], 0, 0
+        declared = snapshot.spec.unreachable_seconds
         for device, record in snapshot.devices.items():
             for arm in arms_of(snapshot.plan, device, record.attributes):
                 mine = sums.get((device, arm), ExposureSums())
@@ -279,6 +281,7 @@ class EvidenceLoader:
                         failed=device in failed,
                         failures=_failures(mine),
                         requests=_requests(mine),
+                        unreachable_after=declared or late_after(record.interval),
                     )
                 )
         spec = snapshot.spec
@@ -287,7 +290,6 @@ class EvidenceLoader:
         return count(
             members,
             (failures, requests) if serves else (0, 0),
-            unreachable_after=spec.unreachable_seconds,
             alpha=spec.guardrails.alpha,
         )
 

@@ -9,7 +9,6 @@ that it was made on.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import personalised, schedule
 from cloud_hub.experiments.decision_log import DecisionLog
@@ -33,6 +33,7 @@ from cloud_hub.experiments.record import (
 from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
+from cloud_hub.experiments.verdict.moves import end_of, move_of
 from cloud_hub.registry.per_model import for_each
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _atomic(
 
     @functools.wraps(method)
     def alone(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.lock, transaction(self._engine):
+        with exclusive(self._engine, "experiments"), transaction(self._engine):
             return method(self, *args, **kwargs)
 
     return alone
@@ -79,8 +80,6 @@ class Experiments:
         telemetry: Telemetry,
         claims: ExperimentClaims,
     ) -> None:
-        # Reentrant: a look that concludes promotes, which takes the lock again.
-        self.lock = threading.RLock()
         self._engine = engine
         self._registry = registry
         self._plans = plans
@@ -312,23 +311,22 @@ class Experiments:
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
             return
         snapshot, _, decision = seen
-        # A paused experiment is still looked at, so that the report shows what came in meanwhile.
+        move = move_of(record.status, decision)
         if over := personalised.no_longer_tried(record.spec, self._plans.current(record.model)):
             self.stop(id_, actor=ACTOR, reason=over)
-        elif record.status == "paused":
-            self._decisions.note(record, record.reason, decision, now)
-        elif decision.action == "abort":
-            self._abort(record, decision)
-        elif decision.action == "drop":
-            self._drop(record, decision.arms, ACTOR, decision.reason, decision.figures)
-        elif decision.action == "pause":
-            self._pause(record, ACTOR, decision.reason, decision.figures)
-        elif record.status == "waiting" or decision.action == "wait":
-            waiting = record.status == "waiting"
+        elif move == "note":
+            # A paused experiment is still looked at, so that the report shows what came meanwhile.
+            running = record.status == "running"
             self._decisions.note(
-                record, record.reason if waiting else decision.reason, decision, now
+                record, decision.reason if running else record.reason, decision, now
             )
-        elif decision.action == "conclude":
+        elif move == "abort":
+            self._abort(record, decision)
+        elif move == "drop":
+            self._drop(record, decision.arms, ACTOR, decision.reason, decision.figures)
+        elif move == "pause":
+            self._pause(record, ACTOR, decision.reason, decision.figures)
+        elif move == "conclude":
             self._conclude(record, snapshot.spec, decision)
         else:
             self._advance(record, snapshot, decision, now)
@@ -372,12 +370,13 @@ class Experiments:
         self, record: ExperimentRecord, spec: ExperimentSpec, decision: GateDecision
     ) -> None:
         figures, reason, winner = decision.figures, decision.reason, decision.winner
-        if winner is not None and spec.promotes and spec.approval:
+        end = end_of(spec, winner)
+        if end == "wait for approval":
             state = replace(record.state, winner=winner)
             waits = f"{reason}; waits for: edge-hub experiments promote {record.id}"
             self.store.note(record, status="waiting", reason=waits, figures=figures, state=state)
             self._decisions.log(record, ACTOR, "waits for approval", reason, figures)
-        elif winner is not None and spec.promotes:
+        elif end == "promote":
             self.store.note(record, figures=figures, state=replace(record.state, winner=winner))
             # Noted first: promote() reads the winner from the record.
             self.promote(record.id, actor=ACTOR, reason=reason)

@@ -11,14 +11,15 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Engine, delete, func, select
 
 from cloud_hub.database.engine import insert_if_new, transaction
+from cloud_hub.database.locks import exclusive
+from cloud_hub.deferred.libraries import pa, pc
 from cloud_hub.errors import Conflict
 from cloud_hub.features.declaration import FeatureSet, VersionedSet, digest_of, parse_set
 from cloud_hub.features.intake import TIME
@@ -94,6 +95,10 @@ class FeatureHistory:
     def __init__(self, engine: Engine, files: ArtifactStore) -> None:
         self._engine = engine
         self._files = files
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context that one thread of all workers enters at a time, to declare a set."""
+        return exclusive(self._engine, "feature sets")
 
     def sets(self) -> list[VersionedSet]:
         """Return the newest version of every set, by name."""

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from cloud_hub.deferred.libraries import pa, pc
 from cloud_hub.errors import Invalid
-from cloud_hub.features.moments import MICRO, TIMESTAMP, micros_of
+from cloud_hub.features.moments import MICRO, micros_of, moment_type
 from cloud_hub.text.spelling import did_you_mean
 from edge_sdk.contract.dtypes import STRING
 
@@ -28,18 +27,16 @@ _WRITTEN: Final = "@written"
 AHEAD_SECONDS: Final = 300.0
 """A clock may be off by so much; a row that is further ahead would hide all that come before it."""
 
-ARROW: Final = {
-    "float32": pa.float32(), "float64": pa.float64(),
-    "int8": pa.int8(), "uint8": pa.uint8(), "int16": pa.int16(), "int32": pa.int32(),
-    "int64": pa.int64(), "bool": pa.bool_(), STRING: pa.string(),
-}  # fmt: skip
-"""Types of the columns that are kept."""
+
+def arrow_type(dtype: str) -> pa.DataType:
+    """Return the type of a column that is kept, by the name of its features' dtype."""
+    return pa.type_for_alias(dtype)
 
 
 def schema_of(declared: FeatureSet) -> pa.Schema:
     """Return the schema in which rows of a set are kept."""
-    fields = [(feature.name, ARROW[feature.dtype]) for feature in declared.features]
-    return pa.schema([("@" + ENTITY, pa.string()), ("@" + TIME, TIMESTAMP), *fields])
+    fields = [(feature.name, arrow_type(feature.dtype)) for feature in declared.features]
+    return pa.schema([("@" + ENTITY, pa.string()), ("@" + TIME, moment_type()), *fields])
 
 
 def taken(rows: pa.Table, declared: FeatureSet, *, now: float, at: float | None = None) -> pa.Table:
@@ -66,7 +63,7 @@ def taken(rows: pa.Table, declared: FeatureSet, *, now: float, at: float | None 
     _check_ahead(times, declared, now)
     columns = [_column(rows[feature.name], feature) for feature in declared.features]
     table = pa.Table.from_arrays(
-        [entities, pa.array(times).cast(TIMESTAMP), *columns], schema=schema_of(declared)
+        [entities, pa.array(times).cast(moment_type()), *columns], schema=schema_of(declared)
     )
     order = [("@" + TIME, "ascending"), ("@" + ENTITY, "ascending")]
     if declared.created in rows.column_names:
@@ -129,7 +126,7 @@ def _check_ahead(
 
 
 def _column(column: pa.ChunkedArray, feature: Feature) -> pa.ChunkedArray:
-    wanted, column = ARROW[feature.dtype], _without_categories(column)
+    wanted, column = arrow_type(feature.dtype), _without_categories(column)
     if pa.types.is_decimal(column.type):  # sums and averages of databases
         whole = pa.types.is_integer(wanted)
         column = _cast(column, pa.int64() if whole else pa.float64(), feature, safe=whole)

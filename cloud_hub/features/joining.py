@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from cloud_hub.features.intake import entities_of
 from cloud_hub.features.moments import MICRO, micros_of

@@ -9,16 +9,19 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cloud_hub.deferred.libraries import pa, pc
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.limits import LATEST
 
 MICRO: Final = 1_000_000
-TIMESTAMP: Final = pa.timestamp("us", "UTC")
 _ZONE: Final = r"[T ].*(?:Z|[+-]\d\d(?::?\d\d)?)$"
+
+
+def moment_type() -> pa.DataType:
+    """Return the type of columns of moments."""
+    return pa.timestamp("us", "UTC")
 
 
 def micros_of(

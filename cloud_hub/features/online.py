@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.features.joining import AGE, join
-from cloud_hub.features.moments import MICRO, TIMESTAMP
+from cloud_hub.features.moments import MICRO, moment_type
 from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.set_history import SetHistory, entity_names
 from cloud_hub.features.table import FeatureTable
@@ -30,7 +30,7 @@ def newest_rows(histories: Sequence[SetHistory], entities: Sequence[str], now: f
     (entity,) = {history.declared.entity for history in histories}
     moments = np.full(len(entities), int(now * MICRO), np.int64)
     asked = pa.table(
-        {entity: pa.array(entities, pa.string()), _NOW: pa.array(moments).cast(TIMESTAMP)}
+        {entity: pa.array(entities, pa.string()), _NOW: pa.array(moments).cast(moment_type())}
     )
     return join(asked, histories, _NOW, ages=True)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+from cloud_hub.deferred.libraries import pa
 
 NONE: Final = -1
 _LARGEST: Final = 1 << 62

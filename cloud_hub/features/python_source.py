@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from cloud_hub.features.declaration import FeatureSource
 from cloud_hub.features.row_files import LARGEST, read_rows, write_parquet

@@ -8,12 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from cloud_hub.data.csv_files import read_csv
 from cloud_hub.data.parquet_files import read_parquet
+from cloud_hub.deferred.libraries import pa, pc, pq
 from cloud_hub.errors import Invalid
 
 PARQUET: Final = b"PAR1"

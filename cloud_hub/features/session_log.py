@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
-from cloud_hub.features.intake import ARROW, entities_of
+from cloud_hub.features.intake import arrow_type, entities_of
 from cloud_hub.features.moments import MICRO, micros_of
 from cloud_hub.features.point_in_time import JoinedRows, SetCoverage
 from cloud_hub.text.spelling import did_you_mean
@@ -69,7 +69,7 @@ def session_features(
             raise Invalid(f"events of {log.names[start]!r:.60}: {error}") from error
     for feature in declared.features:
         values = [_plain(row[feature.name], feature.dtype) for row in rows]
-        labels = labels.append_column(feature.name, pa.array(values, ARROW[feature.dtype]))
+        labels = labels.append_column(feature.name, pa.array(values, arrow_type(feature.dtype)))
     return JoinedRows(labels, (SetCoverage(of.ref, len(rows), without, 0),))
 
 

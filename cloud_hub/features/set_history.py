@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cloud_hub.deferred.libraries import pa, pq
 from cloud_hub.errors import HubFault
-from cloud_hub.features.intake import ARROW, ENTITY, TIME
+from cloud_hub.features.intake import ENTITY, TIME, arrow_type
 from cloud_hub.features.point_in_time import EntityTimes
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def features_in(file: Path, declared: FeatureSet) -> pa.Table:
     columns = {
         feature.name: table[feature.name]
         if feature.name in table.column_names
-        else pa.repeat(pa.scalar(feature.filler, ARROW[feature.dtype]), table.num_rows)
+        else pa.repeat(pa.scalar(feature.filler, arrow_type(feature.dtype)), table.num_rows)
         for feature in declared.features
     }
     return pa.table(columns)
@@ -143,7 +142,7 @@ def features_in(file: Path, declared: FeatureSet) -> pa.Table:
 
 def defaults_of(declared: FeatureSet) -> pa.Table:
     """Return one row: what an entity has that has no row yet."""
-    return pa.table({f.name: pa.array([f.filler], ARROW[f.dtype]) for f in declared.features})
+    return pa.table({f.name: pa.array([f.filler], arrow_type(f.dtype)) for f in declared.features})
 
 
 def _read(file: Path, names: Sequence[str]) -> pa.Table:

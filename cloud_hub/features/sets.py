@@ -7,6 +7,7 @@ given out when it is over.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import threading
@@ -16,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.features.declaration import (
     FeatureSet,
@@ -124,7 +124,6 @@ class FeatureSets:
         self.sessions = sessions
         self._audit = audit
         self._workers = workers
-        self._declaring = threading.Lock()
         self._asked: dict[str, float] = {}
         self._failed: dict[str, tuple[float, Exception]] = {}
         self._thread = threading.Thread()
@@ -137,7 +136,7 @@ class FeatureSets:
             Conflict: it contradicts the rows that are kept, or another set.
         """
         declared = parse_set(text)
-        with self._declaring:  # two that contradict each other could both be alone
+        with self.history.alone():  # two that contradict each other could both be alone
             before = self.history.versions(declared.name)
             for each in before:
                 check_change(each, declared)
@@ -349,7 +348,11 @@ class FeatureSets:
         for_each(sets, lambda name: self.history.forget(sets[name], now))
         due = [name for name, each in sets.items() if self._is_due(each, now)]
         if due and not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._compute, args=(due, now), daemon=True)
+            # In this context: what it writes is refused once another worker leads.
+            words = (self._compute, due, now)
+            self._thread = threading.Thread(
+                target=contextvars.copy_context().run, args=words, daemon=True
+            )
             self._thread.start()
         models = sorted({model for each in sets.values() for model in each.declared.models})
         try:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import pyarrow as pa
 from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.features.declaration import FeatureSource
 

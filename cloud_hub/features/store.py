@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import sqlite_utils
-
+from cloud_hub.deferred.libraries import sqlite_utils
 from cloud_hub.errors import HubFault
 from cloud_hub.features.table import FeatureTable, Value
 from edge_sdk.contract.pack import COMPUTED_AT, STALE_AT

@@ -160,6 +160,7 @@ def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
         failed=serving is not None and any(name.startswith(serving) for name in record.failed),
         seen_at=record.seen_at,
         now=now,
+        interval=record.interval,
     )
 
 

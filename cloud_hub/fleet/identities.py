@@ -10,9 +10,11 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import transaction
+from cloud_hub.database.engine import afterwards, transaction
 from cloud_hub.errors import Conflict, HubFault, IdentityStopped, NotFound, Unauthenticated
 from cloud_hub.fleet.credential_chain import ANYWHERE, ChainPosition
 from cloud_hub.fleet.grants import Grant
@@ -71,12 +73,21 @@ class Identities:
         engine: of the hub's database.
         audit: where alarms and decisions are noted.
         seconds: life of a credential.
+        changed: called with the name of a device whose credential or standing is another one now,
+            once that is on disk.
     """
 
-    def __init__(self, engine: Engine, audit: Audit, seconds: float = CREDENTIAL_SECONDS) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        audit: Audit,
+        seconds: float = CREDENTIAL_SECONDS,
+        changed: Callable[[str], object] = lambda device: None,
+    ) -> None:
         self._engine = engine
         self._audit = audit
         self.seconds = seconds
+        self._changed = changed
 
     def add(self, db: Connection, device: str, public_key: str, grant: Grant) -> IdentityRecord:
         """Add the identity of a new device, as part of a transaction.
@@ -158,6 +169,7 @@ class Identities:
         with self._engine.begin() as db:
             if db.execute(_unmoved(row).values(**values)).rowcount != 1:
                 return None
+        self._changed(request.device)
         return CredentialReply(credential, self.seconds)
 
     def _stop_copies(self, row: RowMapping, request: CredentialRequest) -> HubFault:
@@ -174,6 +186,7 @@ class Identities:
                 return Conflict(f"device {device}: asks for several credentials at once")
             detail = {"asked": request.generation, "expected": row["generation"]}
             self._audit.record(device, "cloned", None, detail)
+            afterwards(self._engine, functools.partial(self._changed, device))
         log.warning("device %s: %s; it is stopped", device, reason)
         return _stopped("cloned", device)
 
@@ -219,6 +232,7 @@ class Identities:
     def _change(self, db: Connection, device: str, values: dict[str, Any]) -> None:
         change = update(identities).where(identities.c.device == device)
         db.execute(change.values(changed_at=time.time(), **values))
+        afterwards(self._engine, functools.partial(self._changed, device))
 
     def is_current(self, given_at: float, now: float) -> bool:
         """Return whether a credential of ``given_at`` is valid; both in Unix seconds."""

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.auth import Device, Stranger, hub_of, optional_bearer
 from cloud_hub.api.request_body import message
 from cloud_hub.fleet import admin_routes
+from cloud_hub.fleet.service import check_checkin
 from edge_sdk.contract.bounds import check_small
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, CredentialRequest, EnrolRequest
@@ -43,5 +44,7 @@ async def check_in(request: Request, device: Device) -> Response:
     """Note how a device says it is."""
     checkin = await message(request, CheckIn)
     check_small(checkin, "CheckIn")
-    await run_in_threadpool(hub_of(request).fleet.check_in, device, checkin)
-    return Response(status_code=204)
+    check_checkin(device, checkin)
+    hub = hub_of(request)
+    await hub.checkins.ask((device, checkin))
+    return Response(status_code=204, headers=hub.pace.told())

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import metadata, transaction
+from cloud_hub.database.engine import afterwards, metadata, transaction
 from cloud_hub.database.records import DeviceRecord, EnrolledDevice
 from cloud_hub.errors import Conflict, Unauthenticated
 from cloud_hub.fleet.grants import Grant
@@ -23,9 +35,11 @@ from cloud_hub.fleet.identities import (
     check_signature,
     refuse_stopped,
 )
+from cloud_hub.fleet.known_credentials import KnownCredentials
 from cloud_hub.fleet.replayed import ReplayedDevices, is_replay
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.fleet.serials import RegisteredSerials
+from cloud_hub.fleet.sightings import Sightings
 from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.fleet.tokens import EnrolmentTokens, TokenTerms
 from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest, enrolment_bytes
@@ -35,6 +49,24 @@ from edge_sdk.contract.version import PROTOCOL
 log = logging.getLogger(__name__)
 
 OF_THE_IDENTITY: Final = ("standing", "reason", "enrolled_by", "vouched_by", "serial")
+
+BY_CREDENTIAL: Final = (
+    select(
+        identities.c.credential, identities.c.device, identities.c.standing,
+        identities.c.credential_at, devices.c.model,
+    )
+    .join(devices, devices.c.device == identities.c.device)
+    .where(identities.c.credential.in_(bindparam("digests", expanding=True)))
+    .order_by(devices.c.device, devices.c.model)
+)  # fmt: skip
+
+
+class StoredCredential(NamedTuple):
+    """A credential in the database: whose, since when (Unix seconds), and the device's standing."""
+
+    device: EnrolledDevice
+    given_at: float
+    standing: str
 
 
 class Fleet:
@@ -60,7 +92,9 @@ class Fleet:
         self._root = root
         self.tokens = EnrolmentTokens(engine, audit)
         self.serials = RegisteredSerials(engine, audit)
-        self.identities = Identities(engine, audit, credential_seconds)
+        self.known = KnownCredentials()
+        self.sightings = Sightings(engine)
+        self.identities = Identities(engine, audit, credential_seconds, self.known.forget)
         self.replayed = ReplayedDevices(engine, self.identities, audit)
 
     def new_token(self, *models: str, uses: int, seconds: float, actor: str) -> str:
@@ -129,6 +163,7 @@ class Fleet:
             check_one_more(known, grant)
             check_number(known, len(models) + len(more))
             self._enter(db, known, grant, request)
+            afterwards(self._engine, functools.partial(self.known.forget, known.device))
             return known, tuple(sorted((*models, *more)))
 
     def _join_first(
@@ -182,22 +217,53 @@ class Fleet:
             Unauthenticated: nobody has it, or it expired.
             IdentityStopped: the device was stopped.
         """
-        t, d = identities.c, devices.c
-        query = (
-            select(t.device, t.standing, t.credential_at, d.model)
-            .join(devices, d.device == t.device)
-            .where(t.credential == digest(credential))
-            .order_by(d.model)
-        )
-        with self._engine.connect() as db:
-            rows = db.execute(query).all()
-        if not rows or not self.identities.is_current(rows[0].credential_at, time.time()):
+        device = self.recognise(credential)
+        if device is not None:
+            return device
+        found = self._look_up([credential]).get(digest(credential))
+        if found is None or not self.identities.is_current(found.given_at, time.time()):
             reason = "device credential: unknown or expired; ask for a new one"
             raise Unauthenticated(reason, guess=False)
-        device = rows[0].device
-        if rows[0].standing != "active":
-            refuse_stopped(self.identities.get(device))
-        return EnrolledDevice(device, tuple(row.model for row in rows))
+        if found.standing != "active":
+            refuse_stopped(self.identities.get(found.device.device))
+        return found.device
+
+    def recognise(self, credential: str) -> EnrolledDevice | None:
+        """Return the device of a credential that was looked up a moment ago.
+
+        It asks no database, so an event loop may call it. ``None`` says nothing about the
+        credential: :meth:`authenticate` does.
+        """
+        known = self.known.get(digest(credential))
+        if known is None or not self.identities.is_current(known.given_at, time.time()):
+            return None
+        return known.device
+
+    def look_up(self, credentials: Sequence[str]) -> list[EnrolledDevice | None]:
+        """Look several credentials up at once: of each the device, ``None`` where it is not valid.
+
+        What asks so says nothing to whoever shows a wrong one; :meth:`authenticate` says why.
+        """
+        self._look_up(credentials)
+        return [self.recognise(credential) for credential in credentials]
+
+    def _look_up(self, credentials: Sequence[str]) -> dict[str, StoredCredential]:
+        """Read credentials from the database, by digest; those that are valid are known then."""
+        changes, now = self.known.changes, time.time()
+        digests = [digest(credential) for credential in credentials]
+        with self._engine.connect() as db:
+            rows = db.execute(BY_CREDENTIAL, {"digests": digests}).all()
+        found: dict[str, StoredCredential] = {}
+        for row in rows:
+            models = (row.model,)
+            if row.credential in found:
+                models = (*found[row.credential].device.models, row.model)
+            device = EnrolledDevice(row.device, models)
+            found[row.credential] = StoredCredential(device, row.credential_at, row.standing)
+        for key, each in found.items():
+            if each.standing == "active" and self.identities.is_current(each.given_at, now):
+                self.known.learn(key, each.device, each.given_at, changes)
+        return found
 
     def check_in(self, device: EnrolledDevice, checkin: CheckIn) -> None:
         """Note how a device says it is; attributes that the hub fixed stay.
@@ -206,30 +272,30 @@ class Fleet:
             Conflict: another protocol.
             Invalid: it speaks of a model that is none of the device's.
         """
-        if checkin.protocol != PROTOCOL:
-            raise Conflict(f"protocol: expected {PROTOCOL}, got {checkin.protocol}")
-        for name in checkin.models:
-            device.check_model(name)
+        check_checkin(device, checkin)
+        self.check_in_all([(device, checkin)])
+
+    def check_in_all(self, said: Sequence[tuple[EnrolledDevice, CheckIn]]) -> list[None]:
+        """Note how several devices say they are, in one transaction.
+
+        Args:
+            said: by each, checked by :func:`check_checkin`; of one device the last counts.
+        """
         t, d = identities.c, devices.c
+        names = {device.device for device, _ in said}
         with self._engine.begin() as db:
-            fixed = db.execute(select(t.attributes).where(t.device == device.device)).scalar() or {}
-            whole = {
-                "seen_at": time.time(),
-                "attributes": {**checkin.attributes, **fixed},
-                "waiting": checkin.waiting,
-                "sharing": checkin.sharing,
-            }
-            for name, state in checkin.models.items():
-                row = {
-                    "version": state.version,
-                    "plan": state.plan,
-                    "pack": state.pack,
-                    "phase": state.phase,
-                    "failed": list(state.failed),
-                    "software": {**checkin.software, **state.runs_on},
-                }
-                of_model = (d.device == device.device) & (d.model == name)
-                db.execute(update(devices).where(of_model).values(**whole, **row))
+            query = select(t.device, t.attributes).where(t.device.in_(names))
+            fixed = {row.device: row.attributes for row in db.execute(query)}
+            # In one order in every process: two that write the same devices wait, and never for
+            # each other.
+            rows = sorted(
+                (row for each in said for row in _reported(*each, fixed)),
+                key=lambda row: (row["of_device"], row["of_model"]),
+            )
+            if rows:
+                of_model = (d.device == bindparam("of_device")) & (d.model == bindparam("of_model"))
+                db.execute(update(devices).where(of_model), rows)
+        return [None] * len(said)
 
     def forget(self, device: str, *, reason: str, actor: str) -> None:
         """Delete a device, its identity and everything that it alone sent.
@@ -247,6 +313,8 @@ class Fleet:
                 if "device" in table.c:
                     db.execute(delete(table).where(table.c.device == device))
             self._audit.record(actor, "forget", None, {"device": device, "reason": reason})
+        self.known.forget(device)
+        self.sightings.forget(device)
         log.info("device %s was forgotten", device)
 
     def devices(
@@ -259,6 +327,8 @@ class Fleet:
             since: when they were last heard of, or later, in Unix seconds; default ever.
             limit: at most so many, those that were heard of last.
         """
+        if since is not None or limit is not None:
+            self.sightings.flush()  # the database chooses by it
         query = _devices()
         if model is not None:
             query = query.where(devices.c.model == model)
@@ -267,12 +337,54 @@ class Fleet:
         if limit is not None:
             query = query.order_by(devices.c.seen_at.desc()).limit(limit)
         with self._engine.connect() as db:
-            records = [_record(row) for row in db.execute(query).mappings()]
+            rows = db.execute(query).mappings().all()
+        newest = self.sightings.newest
+        records = [
+            replace(record, seen_at=newest(record.device, record.seen_at))
+            for record in map(_record, rows)
+        ]
         return sorted(records, key=lambda record: record.enrolled_at)
 
     def participants(self, model: str) -> list[DeviceRecord]:
         """Return the devices of a model that experiments are about: all but replayed histories."""
         return [record for record in self.devices(model) if not is_replay(record.device)]
+
+
+def check_checkin(device: EnrolledDevice, checkin: CheckIn) -> None:
+    """Refuse a check-in that is none of this device's.
+
+    Raises:
+        Conflict: another protocol.
+        Invalid: it speaks of a model that is none of the device's.
+    """
+    if checkin.protocol != PROTOCOL:
+        raise Conflict(f"protocol: expected {PROTOCOL}, got {checkin.protocol}")
+    for name in checkin.models:
+        device.check_model(name)
+
+
+def _reported(
+    device: EnrolledDevice, checkin: CheckIn, fixed: Mapping[str, Mapping[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """The columns of a check-in, for each model; ``fixed`` are attributes by device."""
+    whole = {
+        "of_device": device.device,
+        "seen_at": time.time(),
+        "attributes": {**checkin.attributes, **(fixed.get(device.device) or {})},
+        "waiting": checkin.waiting,
+        "sharing": checkin.sharing,
+        "interval": checkin.interval,
+    }
+    for name, state in checkin.models.items():
+        yield whole | {
+            "of_model": name,
+            "version": state.version,
+            "plan": state.plan,
+            "pack": state.pack,
+            "phase": state.phase,
+            "failed": list(state.failed),
+            "software": {**checkin.software, **state.runs_on},
+        }
 
 
 def check_one_more(known: IdentityRecord, grant: Grant) -> None:

@@ -46,6 +46,7 @@ devices = Table(
     Column("waiting", Integer, nullable=False, default=0),
     Column("sharing", Boolean, nullable=False, default=False),
     Column("software", JSON, nullable=False),
+    Column("interval", Float),
 )
 
 enrolment_tokens = Table(

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import tempfile
 import threading
@@ -98,7 +99,11 @@ class Forms:
         if seen == self._seen and now - self._looked < SECONDS:
             return
         self._seen, self._looked = seen, now
-        self._thread = threading.Thread(target=self._run, name="hub-forms", daemon=True)
+        # In this context: what it writes is refused once another worker leads.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._run,), name="hub-forms", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,30 +1,56 @@
-"""Answers of a model's cloud line, through the device's own runtime."""
+"""Answers of a model's cloud line, through the device's own runtime.
+
+Rows that wait at the same time are answered by one run of the model. Each is checked by itself
+first, so that one that does not fit costs no other its answer; a row's answer in company is the one
+that it has alone, within what the certificate of a release states (docs/CASCADE.md).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.plans.service import Plans
-from cloud_hub.registry.service import Registry
+from cloud_hub.errors import HubFault, Invalid
+from cloud_hub.inference.lines import CloudLines
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
-from edge_sdk.contract.manifest import Manifest, Role
+from edge_sdk.contract.manifest import Manifest, Role, Signature
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
+
+if TYPE_CHECKING:
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
+    from edge_sdk.model.session import Model
+
+MOST_LOADED: Final = 8
+"""Models in memory; beyond it the one loaded first goes, and is loaded again when it is asked."""
+
+Answer = CloudReply | HubFault
+"""What one row gets: its answer, or why it has none."""
+
+
+class _Loaded(NamedTuple):
+    """A release in memory, and the inputs that it takes."""
+
+    model: Model
+    schema: InputSchema
 
 
 class InferenceService:
-    """Answers rows with the cloud line of a model; loaded releases stay in memory."""
+    """Answers rows with the cloud line of a model; loaded releases stay in memory.
+
+    Args:
+        registry: versions and policies.
+        plans: what serves.
+    """
 
     def __init__(self, registry: Registry, plans: Plans) -> None:
-        self._registry = registry
-        self._plans = plans
-        self._loaded: dict[str, tuple[Release, Model, InputSchema]] = {}
+        self._lines = CloudLines(registry, plans)
+        self._loaded: dict[str, _Loaded] = {}
 
     def predict(self, request: CloudRequest) -> CloudReply:
         """Answer one row for a device.
@@ -36,21 +62,43 @@ class InferenceService:
             NotFound: the model has no cloud line, or the version is unknown.
             Invalid: the row does not fit.
         """
-        model = request.model
-        cloud = self.cloud_release(model)
-        if cloud is None:
-            raise NotFound(f"{model}: its policy names no cloud model that serves")
-        asking = self._registry.release(model, request.version).manifest
-        answers = self.answers(cloud, [list(request.row)], asking)
-        return _reply(answers, asking, cloud.manifest.version)
+        (answer,) = self.predict_together([request])
+        if isinstance(answer, HubFault):
+            raise answer
+        return answer
+
+    def predict_together(self, requests: Sequence[CloudRequest]) -> list[Answer]:
+        """Answer rows for devices of one model by as few runs as their versions allow.
+
+        Args:
+            requests: of one model.
+
+        Returns:
+            An answer for each, in order; a refusal takes nothing from the others.
+        """
+        answers: dict[int, Answer] = {}
+        versions: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            versions.setdefault(request.version, []).append(place)
+        for places in versions.values():
+            try:
+                found = self._of_one_version([requests[place] for place in places])
+            except HubFault as error:
+                found = [error] * len(places)
+            answers.update(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(requests))]
+
+    def is_at_hand(self, requests: Sequence[CloudRequest]) -> bool:
+        """Return whether rows can be answered from memory: no database, no file, no loading."""
+        for model in {request.model for request in requests}:
+            release = self._lines.recent(model)
+            if release is None or release.digest not in self._loaded:
+                return False
+        return all(self._lines.known(r.model, r.version) is not None for r in requests)
 
     def cloud_release(self, model: str) -> Release | None:
         """Return the release of the cloud line that serves ``model``, if there is one."""
-        cloud = self._registry.policy(model).cloud
-        plan = self._plans.current(cloud) if cloud else None
-        if cloud is None or plan is None:
-            return None
-        return self._registry.release(cloud, plan.serving.version)
+        return self._lines.serving(model)
 
     def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
         """Return a release's outputs, named and ordered as the asking release has them.
@@ -67,11 +115,46 @@ class InferenceService:
             Invalid: the rows do not fit, the model fails on them, or the two models have different
                 classes.
         """
-        _, model, schema = self._load(release)
         try:
-            outputs = model.run(schema.batch(rows))
+            feed = self._load(release).schema.batch(rows)
         except InputError as error:
             raise Invalid(f"row: {error}") from error
+        return self._run(release, feed, asking)
+
+    def _of_one_version(self, requests: Sequence[CloudRequest]) -> list[Answer]:
+        """Answer rows for devices that run the same version; raises HubFault for all of them."""
+        release = self._lines.line(requests[0].model)
+        asking = self._lines.asking(requests[0].model, requests[0].version)
+        schema = self._load(release).schema
+        answers: list[Answer | None] = [None] * len(requests)
+        feeds: dict[int, Feed] = {}
+        for place, request in enumerate(requests):
+            try:
+                feeds[place] = schema.batch([list(request.row)])
+            except InputError as error:
+                answers[place] = Invalid(f"row: {error}")
+        found = self._together(release, [*feeds.values()], asking)
+        for place, answer in zip(feeds, found, strict=True):
+            answers[place] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _together(self, release: Release, feeds: list[Feed], asking: Manifest) -> list[Answer]:
+        """Answer checked rows by one run; where that fails, each by one of its own."""
+        signature = release.manifest.signature
+        if len(feeds) == 1 or (feeds and _rows_come_first(signature)):
+            try:
+                outputs = self._run(release, _joined(feeds), asking)
+                return _replies(outputs, len(feeds), asking, release.manifest.version)
+            except Invalid as error:
+                if len(feeds) == 1:
+                    return [error]
+        # One row may be what the model fails on: only that one is refused.
+        return [answer for feed in feeds for answer in self._together(release, [feed], asking)]
+
+    def _run(self, release: Release, feed: Feed, asking: Manifest) -> Feed:
+        """Return the outputs of a run as the asking release has them; raises Invalid."""
+        try:
+            outputs = self._load(release).model.run(feed)
         except ReleaseError as error:
             # The model's fault, or the row's: the device goes on with its own answer either way.
             name = f"{release.manifest.model} {release.manifest.version}"
@@ -90,14 +173,31 @@ class InferenceService:
             answers[probabilities.name] = answers[probabilities.name][:, order]
         return answers
 
-    def _load(self, release: Release) -> tuple[Release, Model, InputSchema]:
+    def _load(self, release: Release) -> _Loaded:
         # By digest: a version that is promoted again is the model that is loaded already.
         loaded = self._loaded.get(release.digest)
         if loaded is None:
+            from edge_sdk.model.session import Model  # brings the runtime
+
             missing = release.manifest.training.get("missing") == "allowed"
             schema = InputSchema(release.manifest.signature, missing=missing)
-            loaded = self._loaded[release.digest] = (release, Model.load(release), schema)
+            loaded = self._loaded[release.digest] = _Loaded(Model.load(release), schema)
+            for digest in list(self._loaded)[:-MOST_LOADED]:
+                self._loaded.pop(digest, None)
         return loaded
+
+
+def _rows_come_first(signature: Signature) -> bool:
+    """Return whether the first axis of every tensor counts the rows, so that they can be joined."""
+    axes = {spec.batch for spec in signature.inputs} | {spec.batch for spec in signature.outputs}
+    return signature.batched and axes == {0}
+
+
+def _joined(feeds: list[Feed]) -> Feed:
+    """Return rows, each a batch of one, as one batch; a tensor's first axis counts the rows."""
+    if len(feeds) == 1:
+        return feeds[0]
+    return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
 
 
 def _class_order(theirs: Manifest, ours: Manifest) -> NDArray[np.int64]:
@@ -110,15 +210,18 @@ def _class_order(theirs: Manifest, ours: Manifest) -> NDArray[np.int64]:
     return np.array([positions[label] for label in ours.signature.classes], dtype=np.int64)
 
 
-def _reply(answers: Feed, asking: Manifest, version: str) -> CloudReply:
-    probabilities, value = (
-        asking.signature.output("probabilities"),
-        asking.signature.output("value"),
-    )
+def _replies(answers: Feed, count: int, asking: Manifest, version: str) -> list[Answer]:
+    """Return the reply to each of ``count`` rows; raises Invalid where the model has none."""
+    signature = asking.signature
+    probabilities, value = signature.output("probabilities"), signature.output("value")
     if probabilities and probabilities.name in answers:
-        scores = answers[probabilities.name][0]
-        label = asking.signature.classes[int(scores.argmax())]
-        return CloudReply(version, label, tuple(float(p) for p in scores))
+        scores = answers[probabilities.name]
+        labels = scores.argmax(axis=1).tolist()
+        return [
+            CloudReply(version, signature.classes[label], tuple(row))
+            for label, row in zip(labels, scores.astype(np.float64).tolist(), strict=True)
+        ]
     if value and value.name in answers:
-        return CloudReply(version, value=float(answers[value.name].ravel()[0]))
+        values = answers[value.name].reshape(count, -1)[:, 0]
+        return [CloudReply(version, value=float(each)) for each in values]
     raise Invalid(f"{asking.model}: has neither probabilities nor a value")

@@ -23,7 +23,6 @@ from cloud_hub.statistics.detectors.output_shift import (
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 
 NO_ROWS: Final = "no held-out rows; edge-hub data add MODEL holdout FILE gives the hub some"
 
@@ -71,6 +70,8 @@ def explain_drift(
 
 
 def _outputs(release: Release, rows: Mapping[str, Any]) -> tuple[str | None, NDArray[np.float64]]:
+    from edge_sdk.model.session import Model  # brings the runtime
+
     signature = release.manifest.signature
     missing = release.manifest.training.get("missing") == "allowed"
     # The device's own runtime: an output here is the output that a device would give.

@@ -10,8 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scipy.special import ndtri
-
+from cloud_hub.deferred.libraries import ndtri
 from cloud_hub.monitoring.figures import MeanErrorFigures
 from cloud_hub.monitoring.findings import Finding
 from cloud_hub.monitoring.store import MeanError

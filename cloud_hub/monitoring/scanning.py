@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
+from cloud_hub.deferred.libraries import hypergeom
 from cloud_hub.monitoring.figures import ChangedCohort, ChangedDevice, DevicesFigures
 from cloud_hub.monitoring.findings import Finding, FleetWindow
 from cloud_hub.statistics.detectors.contrasts import Readings, matters, names, readings

@@ -9,7 +9,6 @@ show.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from cloud_hub.monitoring import groups, labels, mean_error
 from cloud_hub.monitoring.past import DAY
 from cloud_hub.monitoring.rare_days import BACK, RareDays
 from cloud_hub.monitoring.signals import in_order, why_none
-from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
+from cloud_hub.monitoring.store import REFUSED, Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
@@ -76,7 +75,6 @@ class Monitoring:
         self._sums = GroupSums(engine)
         self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
-        self._lock = threading.Lock()  # answers come while the loop evaluates
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate the windows that closed since the last tick; return the alarms that were raised.
@@ -95,7 +93,7 @@ class Monitoring:
         if version is None or 0 <= now - self._looked.get(model, 0.0) < wait:
             return []
         self._looked[model] = now
-        with self._lock:
+        with self._store.alone():
             return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
@@ -113,7 +111,7 @@ class Monitoring:
 
     def raise_alarm(
         self, model: str, version: str, signal: str, evidence: Mapping[str, Any], now: float
-    ) -> None:
+    ) -> bool:
         """Raise an alarm that another part of the hub has found; one that is open stays one.
 
         Args:
@@ -122,11 +120,16 @@ class Monitoring:
             signal: ``KIND:NAME``, such as ``skew:orders``.
             evidence: plain JSON.
             now: Unix seconds.
+
+        Returns:
+            Whether it is a new one.
         """
-        if self._store.raise_alarm(model, version, signal, evidence, now):
-            detail = {"signal": signal, "version": version, "evidence": dict(evidence)}
-            self._audit.record("hub", "alarm", model, detail)
-            log.info("%s %s: alarm raised, %s", model, version, signal)
+        if not self._store.raise_alarm(model, version, signal, evidence, now):
+            return False
+        detail = {"signal": signal, "version": version, "evidence": dict(evidence)}
+        self._audit.record("hub", "alarm", model, detail)
+        log.info("%s %s: alarm raised, %s", model, version, signal)
+        return True
 
     def _watcher(self, model: str, version: str, now: float) -> Watcher:
         release = self._registry.release(model, version)
@@ -145,7 +148,7 @@ class Monitoring:
         return plan.serving.version if plan is not None else None
 
     def alarms(self, model: str, since: float = 0.0, *, open_only: bool = True) -> list[Alarm]:
-        """Return the alarms of the serving version, oldest first.
+        """Return the alarms of the serving version, and of refused ones, oldest first.
 
         Args:
             model: name of the model.
@@ -156,7 +159,9 @@ class Monitoring:
         version = self.serving(model)
         if version is None:
             return []
-        return self._store.alarms(model, version=version, since=since, open_only=open_only)
+        found = self._store.alarms(model, since=since, open_only=open_only)
+        # A version that devices refused does not serve any more, and that is what it is about.
+        return [alarm for alarm in found if alarm.version == version or alarm.kind == REFUSED]
 
     def status(self, model: str) -> MonitoringStatus:
         """Return open alarms, and every signal as the newest window has it; raises NotFound."""
@@ -214,7 +219,7 @@ class Monitoring:
         if not open_:
             self._expect_signal(model, version, signal)
             raise NotFound(f"{model}: {signal!r} has no open alarm")
-        with self._lock:
+        with self._store.alone():
             if rebase:
                 self._rebase(model, version, signal)
             if open_[0].kind == "concept":

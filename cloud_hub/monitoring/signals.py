@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from cloud_hub.monitoring.store import FigureRecord
+from cloud_hub.monitoring.store import REFUSED, FigureRecord
 from cloud_hub.text.spelling import did_you_mean, listed
 
 BY_NAME: Final = ("drift", "domain", "devices", "outlier")
@@ -24,7 +24,7 @@ def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> s
         groups: groups that it declares, such as ``sex=f``.
     """
     kind, _, name = signal.partition(":")
-    if signal in ALONE or signal.startswith((*GROUPS, SKEW)):
+    if signal in ALONE or signal.startswith((*GROUPS, SKEW, f"{REFUSED}:")):
         return ""
     if (kind == "concept" and name in groups) or (kind == "drift" and _group_of(name) in groups):
         return ""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
+from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
 from cloud_hub.statistics.detectors.concept import ErrorDetector
 
 if TYPE_CHECKING:
     from cloud_hub.monitoring.findings import Finding, FleetWindow
+
+REFUSED: Final = "refused"
+"""Kind of the alarm on a version that devices refuse; the name is the version."""
 
 
 @dataclass
@@ -117,6 +123,13 @@ class MonitoringStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context that one thread of all workers enters at a time.
+
+        Answers come while the loop evaluates.
+        """
+        return exclusive(self._engine, "monitoring")
+
     def state(self, model: str, version: str) -> MonitoringState:
         """Return where monitoring of a version goes on: at the beginning if it is new."""
         query = select(states).where(states.c.model == model, states.c.version == version)
@@ -146,7 +159,7 @@ class MonitoringStore:
             now: time of the evaluation, Unix seconds.
         """
         named = {"model": model, "version": version}
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put_state(db, named, state)
             rows = [
                 {**named, **as_document(finding), "start": start, "end": end}
@@ -181,6 +194,8 @@ class MonitoringStore:
     ) -> bool:
         """Raise an alarm that windows do not show; return False if it is open already.
 
+        The evidence of a refused version that is open is replaced by the newer one.
+
         Args:
             model: name of the model.
             version: of that model.
@@ -189,9 +204,11 @@ class MonitoringStore:
             now: Unix seconds.
         """
         kind = signal.partition(":")[0]
-        with self._engine.begin() as db:
+        # As part of the open transaction if there is one: what led to it may be decided in it.
+        with transaction(self._engine) as db:
             named = {"model": model, "version": version}
-            return _latch(db, named, (signal, kind), evidence, int(now), now)
+            renew = kind == REFUSED  # which grows, device by device
+            return _latch(db, named, (signal, kind), evidence, int(now), now, renew=renew)
 
     def acknowledge(self, model: str, signal: str, actor: str, now: float) -> int:
         """Acknowledge the open alarms of a signal.
@@ -208,7 +225,7 @@ class MonitoringStore:
         change = update(alarms).where(
             alarms.c.model == model, alarms.c.signal == signal, alarms.c.acknowledged_at.is_(None)
         )
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             done = db.execute(change.values(acknowledged_at=now, acknowledged_by=actor))
         return int(done.rowcount)
 
@@ -227,7 +244,7 @@ class MonitoringStore:
         """
         a = alarms.c
         open_ = (a.model == model) & a.acknowledged_at.is_(None) & a.expected.is_not(None)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             done = db.execute(
                 update(alarms).where(open_).values(acknowledged_at=now, acknowledged_by=day)
             )
@@ -310,7 +327,7 @@ class MonitoringStore:
         here &= baselines.c.name == name
         named = {"model": model, "version": version, "name": name}
         rows = window.histograms[name].tolist()
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(delete(baselines).where(here))
             pairs = zip(window.devices, rows, strict=True)
             db.execute(insert(baselines), [{**named, "device": d, "counts": c} for d, c in pairs])
@@ -327,7 +344,7 @@ class MonitoringStore:
 
     def forget(self, before: float) -> None:
         """Delete figures of windows that began before a time in Unix seconds."""
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(delete(figures).where(figures.c.start < before))
 
 
@@ -368,6 +385,7 @@ def _latch(
     now: float,
     *,
     expected: str | None = None,
+    renew: bool = False,
 ) -> bool:
     a = alarms.c
     here = (a.model == named["model"]) & (a.version == named["version"])
@@ -377,7 +395,8 @@ def _latch(
         ended = {"acknowledged_at": now, "acknowledged_by": "calendar: unlike the last such day"}
         db.execute(update(alarms).where(here, a.expected.is_not(None)).values(**ended))
     # The latch: while an alarm is open, no second one of its signal is added.
-    if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
+    again = {"seen_at": now, **({"evidence": dict(evidence)} if renew else {})}
+    if db.execute(update(alarms).where(here).values(**again)).rowcount:
         return False
     row = {"signal": signal[0], "kind": signal[1], "evidence": dict(evidence), "expected": expected}
     db.execute(insert(alarms).values(**named, **row, raised_at=now, seen_at=now, start=start))

@@ -10,8 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import sqlite_utils
-
+from cloud_hub.deferred.libraries import sqlite_utils
 from cloud_hub.errors import Invalid
 from edge_sdk.model.release import Feed
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import sqlite_utils
 from numpy.typing import NDArray
 
 from cloud_hub.data.fit import columns_for, rows_for
 from cloud_hub.datasets.records import CATALOGUE
+from cloud_hub.deferred.libraries import sqlite_utils
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.packs.predictions import Answer, Predictions, Row, answer_each
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack

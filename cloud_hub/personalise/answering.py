@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from cloud_hub.data.fit import columns_for
 from cloud_hub.errors import Invalid
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 from edge_sdk.personalise.basis import bases_of, vectors
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def answered(release: Release, data: Dataset, basis: Basis) -> AnsweredRows:
         Invalid: rows are not of this model, or no label is one of its answers.
         InputError: a value is none that the model takes.
     """
+    from edge_sdk.model.session import Model  # brings the runtime
+
     manifest = release.manifest
     model, schema = Model.load(release), InputSchema.of(manifest)
     phi, scores = [], []

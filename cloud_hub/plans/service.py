@@ -1,7 +1,7 @@
 """Plans: every change makes the next serial, is signed, published and audited with its evidence.
 
 A plan is stored before it is published: one that a kill or a full disk left unpublished goes out
-when the hub starts, and in its loop.
+when the hub starts, and in its loop, whichever worker stored it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import afterwards, reading, transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.plans.error_bound import largest_error
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.tables import models
 from edge_sdk.contract.personal.session_features import SessionFeatures
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 from edge_sdk.contract.serving_terms import Reporting
@@ -86,7 +88,8 @@ class Plans:
         self._engine = engine
         self._audit = audit
         self._registry = registry
-        self._unpublished: set[str] = set()
+        # Serial of the plan that devices see, as far as this worker has looked.
+        self._published: dict[str, int] = {}
         self._features_of = features_of
         self._personalised = personalised
         self._sessions_of = sessions_of
@@ -292,17 +295,28 @@ class Plans:
 
     def tick(self, now: float) -> None:
         """Publish what could not be published when it was decided: a full disk, say."""
-        for_each(sorted(self._unpublished), self.republish)
+        newest = select(func.max(plans.c.serial)).where(plans.c.model == models.c.model)
+        with reading(self._engine) as db:
+            # One look into an index for each model, however many plans it has had.
+            rows = db.execute(select(models.c.model, newest.scalar_subquery())).all()
+        seen = self._published
+        for_each(
+            sorted(m for m, serial in rows if serial and serial != seen.get(m)), self.republish
+        )
 
     def republish(self, model: str) -> None:
         """Publish the newest plan, unless devices see it already."""
-        # Noted before: what raises below leaves the model here, for the loop to try again.
-        self._unpublished.add(model)
-        plan = self.current(model)
-        if plan is not None and not self._registry.repository.has_plan(plan):
-            self._registry.repository.publish_plan(plan)
-            log.info("%s: plan %d signed and published", model, plan.serial)
-        self._unpublished.discard(model)
+        # Forgotten before: what raises below is tried again by the loop.
+        self._published.pop(model, None)
+        # One at a time, and read within: else an older plan could be published over a newer one.
+        with exclusive(self._engine, "plans"):
+            plan = self.current(model)
+            if plan is None:
+                return
+            if not self._registry.repository.has_plan(plan):
+                self._registry.repository.publish_plan(plan)
+                log.info("%s: plan %d signed and published", model, plan.serial)
+        self._published[model] = plan.serial
 
     def _require(self, model: str) -> Plan:
         plan = self.current(model)

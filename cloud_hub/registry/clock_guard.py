@@ -115,6 +115,8 @@ class ClockGuard:
 
     def note(self, now: float) -> None:
         """Remember that the clock is right, or is taken to be."""
+        # Where the metadata is in a bucket, nothing else is in this folder.
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path, encode(self.machine(now)))
 
     def _last(self, newest: float) -> ClockNote | None:

@@ -1,30 +1,30 @@
 """Signed metadata as files in a folder; each appears whole, and sets of files may be one change.
 
-Invariants:
-
-* Every root that was ever in force stays: a device of any age follows the chain from its own.
-* What :meth:`MetadataFolder.commit` writes is in force as a whole: a process that is killed within
-  it leaves a note of the rest, which the next one that takes the lock completes first.
+:mod:`cloud_hub.registry.metadata_store` says what holds for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata
 
-from cloud_hub.errors import HubFault
+from cloud_hub.errors import NotFound
+from cloud_hub.registry.metadata_store import (
+    METADATA_NAME,
+    PENDING,
+    TIMESTAMP,
+    as_note,
+    noted,
+    parsed,
+)
 from edge_sdk.system.files import fsync_directory, write_atomic
-
-PENDING: Final = "pending.json"
-"""Beside the folder: a change of several files that is under way, by name with their content."""
 
 
 class MetadataFolder:
@@ -32,15 +32,48 @@ class MetadataFolder:
 
     Args:
         path: of the folder; its lock and the note of a change under way lie beside it.
+        lock: over the workers of the hub on other machines, if there can be any.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self.path = path
+        self._lock = lock
         self._pending = path.parent / PENDING
+        self._timestamp = path / TIMESTAMP
+        self._known: tuple[tuple[int, int, int], bytes] | None = None
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.path)
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name."""
         return (self.path / name).exists()
+
+    def raw(self, name: str) -> bytes:
+        """Return a file; raises NotFound."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            if METADATA_NAME.fullmatch(name):
+                return (self.path / name).read_bytes()
+        raise NotFound(f"metadata {name:.200}: not found")
+
+    def timestamp(self) -> bytes:
+        """Return the newest timestamp, read anew only when it is another one; raises NotFound."""
+        try:
+            # Each is a file of its own that took the other's place, by whichever process.
+            at = self._timestamp.stat()
+        except OSError as error:
+            raise NotFound(f"metadata {TIMESTAMP}: not found") from error
+        stamp = (at.st_ino, at.st_mtime_ns, at.st_size)
+        known = self._known
+        if known is None or known[0] != stamp:
+            self._known = known = (stamp, self.raw(TIMESTAMP))
+        return known[1]
 
     def newest(self, role: str) -> Metadata[Any]:
         """Return the newest metadata of a role with versions in its name; raises HubFault."""
@@ -48,14 +81,7 @@ class MetadataFolder:
 
     def read(self, name: str) -> Metadata[Any]:
         """Return metadata on disk; raises HubFault if it is missing or damaged."""
-        path = self.path / name
-        try:
-            return Metadata.from_bytes(path.read_bytes())
-        except (OSError, RepositoryError) as error:
-            raise HubFault(
-                f"{path}: expected signed metadata, it is missing or damaged; restore the folder "
-                "of the hub from a backup"
-            ) from error
+        return parsed(self, name)
 
     def version(self, role: str) -> int:
         """Return the newest version of ``role`` on disk, 0 if there is none."""
@@ -66,6 +92,7 @@ class MetadataFolder:
 
     def write(self, name: str, raw: bytes) -> None:
         """Write one file."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path / name, raw)
 
     def commit(self, files: Mapping[str, bytes]) -> None:
@@ -74,8 +101,7 @@ class MetadataFolder:
         Args:
             files: content by name. Devices see the change with the last one.
         """
-        note = json.dumps({name: raw.decode() for name, raw in files.items()})
-        write_atomic(self._pending, note.encode())
+        write_atomic(self._pending, as_note(files))
         self.complete()
 
     def complete(self) -> None:
@@ -85,15 +111,9 @@ class MetadataFolder:
             HubFault: the note of it is damaged.
         """
         try:
-            note = json.loads(self._pending.read_text())
-            files = {name: text.encode() for name, text in note.items()}
+            files = noted(str(self._pending), self._pending.read_bytes())
         except FileNotFoundError:
             return
-        except (ValueError, AttributeError) as error:
-            raise HubFault(
-                f"{self._pending}: expected a change of keys that was interrupted, it is damaged; "
-                "restore the folder of the hub from a backup"
-            ) from error
         for name, raw in files.items():
             self.write(name, raw)
         self._pending.unlink()
@@ -106,7 +126,14 @@ class MetadataFolder:
         try:
             # A lock of the system ends with its process, however that ends; a file would stay.
             fcntl.flock(handle, fcntl.LOCK_EX)
-            self.complete()
-            yield
+            with self._lock():
+                self.complete()
+                yield
         finally:
             os.close(handle)
+
+    def watch(self) -> None:
+        """Do nothing: a look at the disk costs nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,4 +1,5 @@
-"""The signed repository: metadata and targets as plain files that any web server could serve.
+"""The signed repository: metadata and targets as plain files that any web server could serve, in a
+folder or in a bucket.
 
 Roles and keys: ``root`` and ``targets`` (offline keys; targets only delegates), ``releases``
 (publisher's key), ``plans``, ``snapshot``, ``timestamp`` (online key). Invariants:
@@ -28,6 +29,7 @@ from cloud_hub.registry import roles
 from cloud_hub.registry.clock_guard import ClockGuard
 from cloud_hub.registry.key_folder import KeyFolder, new_key
 from cloud_hub.registry.metadata_folder import MetadataFolder
+from cloud_hub.registry.metadata_store import TIMESTAMP, MetadataStore
 from cloud_hub.registry.roles import DAY, LONG, PLANS, RELEASES, VALIDITY, WEEK, YEAR
 from cloud_hub.registry.signing import parse_releases, sha256_of
 from cloud_hub.storage.artifact_store import ArtifactStore, read
@@ -36,17 +38,17 @@ from edge_sdk.contract.entity_index import index_in_force
 from edge_sdk.contract.plan import Plan
 from edge_sdk.update.verified import SIGNED_AT
 
-TIMESTAMP: Final = "timestamp.json"
 HOUR: Final = datetime.timedelta(hours=1)
 
 
 class Repository:
-    """Signed metadata in a folder, the targets that it lists, and the keys that sign.
+    """Signed metadata, the targets that it lists, and the keys that sign.
 
     Args:
-        folder: holds ``metadata``, and ``targets`` unless they are elsewhere.
+        folder: holds ``metadata`` and ``targets``, unless they are elsewhere.
         keys: folder of the private keys that are here.
         targets: where the targets are; default the folder ``targets``.
+        metadata: where the metadata is; default the folder ``metadata``.
         clock: Unix seconds.
     """
 
@@ -55,20 +57,16 @@ class Repository:
         folder: Path,
         keys: Path,
         targets: ArtifactStore | None = None,
+        metadata: MetadataStore | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.files = MetadataFolder(folder / "metadata")
+        self.files: MetadataStore = metadata or MetadataFolder(folder / "metadata")
         self.targets = targets or FolderStore(folder / "targets")
         self.keys = KeyFolder(keys)
         self.clock = clock
         self.guard = ClockGuard(folder / "clock.json")
         self._look_again = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-
-    @property
-    def metadata(self) -> Path:
-        """Folder of the metadata."""
-        return self.files.path
 
     @property
     def is_complete(self) -> bool:
@@ -86,8 +84,7 @@ class Repository:
             Conflict: there is a repository already.
         """
         if self.is_complete:
-            raise Conflict(f"{self.metadata.parent}: holds a repository already")
-        self.metadata.mkdir(parents=True, exist_ok=True)
+            raise Conflict(f"{self.files.place}: holds a repository already")
         folder = self.keys.path
         offline = offline or [new_key(folder / "offline.pem", replace=True)]
         releases, online = (
@@ -113,7 +110,7 @@ class Repository:
         An older one would do too, and would let keys that were stolen since speak once more.
         """
         version = max(1, self.files.version("root"))
-        return (self.metadata / f"{version}.root.json").read_text()
+        return self.files.raw(f"{version}.root.json").decode()
 
     def releases(self) -> Metadata[Targets]:
         """Return the newest ``releases`` metadata."""

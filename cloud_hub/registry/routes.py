@@ -15,7 +15,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher, for_administrators
 from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.database.documents import Document, as_document
-from cloud_hub.errors import NotFound
+from cloud_hub.polls.documents import CACHE_CONTROL
 from cloud_hub.registry.release_page import to_html
 from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -40,11 +40,11 @@ def metadata(request: Request, member: Member, name: str) -> Response:
         member: a device or an administrator; strangers need not know which models there are.
         name: of the file.
     """
-    file = hub_of(request).repository.metadata / name
-    if not name.endswith(".json") or "/" in name or not file.is_file():
-        raise NotFound(f"metadata {name}: not found")
-    raw = file.read_bytes()
-    return content_response(request, raw, headers={"Cache-Control": "no-cache"})
+    hub = hub_of(request)
+    raw = hub.documents.get(name)
+    return content_response(
+        request, raw, headers={"Cache-Control": CACHE_CONTROL, **hub.pace.told()}
+    )
 
 
 @router.get("/targets/{path:path}")

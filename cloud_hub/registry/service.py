@@ -276,7 +276,7 @@ class Registry:
         """
         policy = parse_policy(text)
         self.ensure_model(model)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(update(models).where(models.c.model == model).values(policy=text))
         self._audit.record(actor, "policy", model, {"policy": text, "override": override})
         return policy
@@ -341,7 +341,7 @@ class Registry:
             "actor": actor,
             "override": override,
         }
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(insert(versions).values(**row))
 
     def ensure_model(self, model: str) -> None:
@@ -351,7 +351,7 @@ class Registry:
         except ContractError as error:
             raise Invalid(str(error)) from error
         try:
-            with self._engine.begin() as db:
+            with transaction(self._engine) as db:
                 db.execute(insert(models).values(model=model, policy=""))
         except IntegrityError:  # it is there already
             return

@@ -30,7 +30,6 @@ from edge_sdk.contract.label_sets import LabelSet
 from edge_sdk.contract.manifest import Label
 from edge_sdk.model.release import Feed, Release, save_arrays
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def evaluate_apart(
 
 def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     """Return the losses of a release on labelled rows, through the device's own runtime."""
+    from edge_sdk.model.session import Model  # brings the runtime
+
     signature = release.manifest.signature
     outputs = Model.load(release).run(_batch(release, data))
     labels = data.labels
@@ -148,6 +149,8 @@ def _sets(given: NDArray[np.bool_], classes: Sequence[Label]) -> list[LabelSet]:
 
 def _in_turns(releases: list[Release], data: Dataset) -> tuple[float, float]:
     """Median seconds that each release takes for one row, measured in turns."""
+    from edge_sdk.model.session import Model  # brings the runtime
+
     models = [Model.load(release) for release in releases]
     first = data.take(np.arange(1))
     feeds = [_batch(release, first) for release in releases]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from sqlalchemy import Engine, func, insert, select
 
 from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import gate_uses
 from cloud_hub.statistics.reuse import Wear
@@ -18,6 +20,13 @@ class GateUses:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context that one thread of all workers enters at a time.
+
+        Two candidates would both be the next use.
+        """
+        return exclusive(self._engine, "gate")
 
     def wear(
         self,

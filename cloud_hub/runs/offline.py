@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -95,8 +94,6 @@ class OfflineGate:
         self._plans = plans
         self._telemetry = telemetry
         self._uses = uses
-        # Two candidates at once would both be the next use of the same rows.
-        self._lock = threading.Lock()
 
     def __call__(self, model: str, candidate: Release) -> list[Check]:
         """Return the gate's table for a version that is published by hand.
@@ -248,7 +245,7 @@ class OfflineGate:
         # earlier use since the oldest of them has seen.
         data = {name: each.fingerprint() if name == HIDDEN else "" for name, each in rows.items()}
         seen = {name: (0.0, math.inf) if name == HIDDEN else span for name in rows}
-        with self._lock:
+        with self._uses.alone():
             wear = {
                 name: self._uses.wear(
                     model, name, data=data[name], since=seen[name][0], until=seen[name][1]

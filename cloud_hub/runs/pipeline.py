@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import requests
-
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound, Unauthenticated
 from cloud_hub.isolation.handback import printable
 from cloud_hub.runs import jobs
@@ -67,6 +65,8 @@ def call(
     Raises:
         HubFault: the pipeline cannot be reached, or refuses.
     """
+    import requests
+
     assert policy.webhook is not None
     token = secrets.token_urlsafe(32)
     base = f"{reach.rstrip('/')}/v1/runs/{job.run}"

@@ -24,8 +24,8 @@ from typing import Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, logsumexp
 
+from cloud_hub.deferred.libraries import gammaln, logsumexp
 from cloud_hub.statistics.clustered import mean_against
 from cloud_hub.statistics.samples import Floats, Sample
 from cloud_hub.statistics.sequential import log_e_value

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.special import ndtr, stdtr
+from cloud_hub.deferred.libraries import ndtr, stdtr
 
 if TYPE_CHECKING:
     from cloud_hub.statistics.sequential import SampleMoments

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from scipy.special import betaln
+
+from cloud_hub.deferred.libraries import betaln, csr_matrix
 
 if TYPE_CHECKING:
     from cloud_hub.statistics.samples import Floats

@@ -34,8 +34,8 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-from scipy.special import betainc, betaln, logsumexp
 
+from cloud_hub.deferred.libraries import betainc, betaln, logsumexp
 from cloud_hub.statistics.device_risks import (
     BAD_PERIODS,
     DRIFTS,

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
+from cloud_hub.deferred.libraries import ndtr, ndtri
 from cloud_hub.statistics.samples import Floats
 
 LOOKS: Final = 10

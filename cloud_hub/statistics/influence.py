@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from statistics import median_low
 from typing import Final
 
+import numpy as np
+
+from cloud_hub.statistics.samples import Floats
+
 MULTIPLE: Final = 10.0
 """Times the median device's number of outcomes."""
 
@@ -24,3 +28,12 @@ def device_factors(totals: Mapping[str, float]) -> dict[str, float]:
     # The lower of two in the middle: of two devices neither lifts its own bound.
     most = MULTIPLE * median_low(there) if there else 0.0
     return {d: most / total if total > most else 1.0 for d, total in totals.items()}
+
+
+def factors_of(totals: Floats) -> Floats:
+    """Return the same as :func:`device_factors` of totals in an array, [devices]."""
+    there = totals[totals > 0]
+    if not len(there):
+        return np.ones_like(totals)
+    most = MULTIPLE * np.partition(there, (len(there) - 1) // 2)[(len(there) - 1) // 2]
+    return np.asarray(np.divide(most, totals, out=np.ones_like(totals), where=totals > most))

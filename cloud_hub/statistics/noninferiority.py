@@ -28,8 +28,8 @@ from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, betaincinv, gammaln, ndtri, stdtr, xlogy
 
+from cloud_hub.deferred.libraries import bdtr, betaincinv, gammaln, ndtri, stdtr, xlogy
 from cloud_hub.statistics.samples import Floats
 
 SPENT: Final = 0.1

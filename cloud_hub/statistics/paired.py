@@ -20,9 +20,8 @@ from typing import Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import betaln, xlogy
 
+from cloud_hub.deferred.libraries import betaln, brentq, xlogy
 from cloud_hub.statistics.samples import Floats
 
 PRIOR: Final = 10.0

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from cloud_hub.deferred.libraries import ndtr, ndtri, stdtr, stdtrit
 
 if TYPE_CHECKING:
     from cloud_hub.statistics.samples import Contrast, Floats

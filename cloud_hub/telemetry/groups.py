@@ -6,11 +6,13 @@ questions about groups cost the same however many devices there are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
+from cloud_hub.database.bulk import insert_adding
 from cloud_hub.database.engine import insert_or_add
 from cloud_hub.errors import Invalid
 from cloud_hub.telemetry.tables import group_answers, group_sums
@@ -22,7 +24,8 @@ from edge_sdk.telemetry.histograms import HistogramCounts
 
 T = TypeVar("T")
 HOUR: Final = 3_600
-NO_LABELS: Final = {"labelled": 0, "correct": 0}
+GROUP: Final = ("model", "version", "by", "name")
+SUMS: Final = ("observations", "labelled", "correct")
 
 Counts = dict[str, dict[str, tuple[int, int]]]
 """By column and group: all, and those of them that count."""
@@ -50,64 +53,63 @@ def check_groups(groups: Mapping[str, Mapping[str, Any]], declared: Iterable[Gro
             raise Invalid(f"groups: {column} has no group {unknown[0]!r}"[:200])
 
 
-def add_predictions(
-    db: Connection,
-    report: WindowReport,
-    histograms: Mapping[str, Mapping[str, HistogramCounts]],
-    profile: ReferenceProfile,
-) -> None:
-    """Add the predictions of a report, in its transaction.
+class GroupAdditions:
+    """What the messages of one transaction add to the counts of groups.
 
-    Args:
-        db: of the transaction.
-        report: names the window, and has the observations of each group.
-        histograms: those of the groups' outputs, decoded.
-        profile: of the release; says which output is the label.
+    All of it is written at once, in one order: two transactions that wrote the same rows in
+    different ones would wait for each other for ever.
     """
-    label = next((i for i, o in enumerate(profile.outputs) if o.name == "label"), None)
-    names = profile.outputs[label].categories or () if label is not None else ()
-    sums, answers = [], []
-    for named, counts in _each(report.window, report.groups):
-        outputs = histograms[named["by"]][named["name"]]
-        sums.append(
-            {
-                **named,
-                "start": report.window.start,
-                "observations": counts.observations,
-                **NO_LABELS,
-            }
-        )
-        predictions = outputs.each[label].tolist() if label is not None else ()
-        answers += [
-            {**named, "answer": answer, "predictions": count}
-            for answer, count in zip(names, predictions, strict=False)
-            if count
-        ]
-    insert_or_add(db, group_sums, sums, ("observations",))
-    insert_or_add(db, group_answers, answers, ("predictions",))
 
+    def __init__(self) -> None:
+        self._sums: Counter[tuple[str | int, ...]] = Counter()
+        self._answers: Counter[tuple[str, ...]] = Counter()
 
-def add_labels(db: Connection, report: FeedbackReport) -> None:
-    """Add the late labels of a report, in its transaction."""
-    rows = [
-        {**named, "start": report.window.start, "observations": 0, "labelled": n, "correct": right}
-        for named, (n, right) in _each(report.window, report.groups)
-    ]
-    insert_or_add(db, group_sums, rows, ("labelled", "correct"))
+    def add_predictions(
+        self,
+        report: WindowReport,
+        histograms: Mapping[str, Mapping[str, HistogramCounts]],
+        profile: ReferenceProfile,
+    ) -> None:
+        """Add the predictions of a report.
+
+        Args:
+            report: names the window, and has the observations of each group.
+            histograms: those of the groups' outputs, decoded.
+            profile: of the release; says which output is the label.
+        """
+        label = next((i for i, o in enumerate(profile.outputs) if o.name == "label"), None)
+        names = profile.outputs[label].categories or () if label is not None else ()
+        start = report.window.start
+        for group, counts in _each(report.window, report.groups):
+            self._sums[*group, start, "observations"] += counts.observations
+            outputs = histograms[group[2]][group[3]]
+            predictions = outputs.each[label].tolist() if label is not None else ()
+            for answer, count in zip(names, predictions, strict=False):
+                self._answers[*group, answer] += count
+
+    def add_labels(self, report: FeedbackReport) -> None:
+        """Add the late labels of a report."""
+        for group, (labelled, right) in _each(report.window, report.groups):
+            self._sums[*group, report.window.start, "labelled"] += labelled
+            self._sums[*group, report.window.start, "correct"] += right
+
+    def write(self, db: Connection) -> None:
+        """Add all of it to the tables."""
+        keys = sorted({key[:-1] for key in self._sums})
+        sums = [(*key, *(self._sums[*key, name] for name in SUMS)) for key in keys]
+        insert_adding(db, group_sums, (*GROUP, "start", *SUMS), sums, adds=SUMS)
+        answers = [(*key, count) for key, count in sorted(self._answers.items()) if count]
+        columns = (*GROUP, "answer", "predictions")
+        insert_adding(db, group_answers, columns, answers, adds=("predictions",))
 
 
 def _each(
     window: Window, groups: Mapping[str, Mapping[str, T]]
-) -> Iterator[tuple[dict[str, Any], T]]:
-    """The key of every group, and its value.
-
-    In one order: two transactions that wrote the same rows in different ones would wait for each
-    other for ever.
-    """
-    for column, by_group in sorted(groups.items()):
-        for group, value in sorted(by_group.items()):
-            of = {"model": window.model, "version": window.version}
-            yield {**of, "by": column, "name": group}, value
+) -> Iterator[tuple[tuple[str, str, str, str], T]]:
+    """The key of every group, and its value."""
+    for column, by_group in groups.items():
+        for group, value in by_group.items():
+            yield (window.model, window.version, column, group), value
 
 
 class GroupSums:
@@ -185,4 +187,4 @@ def roll_up(db: Connection, model: str, *, cutoff: int, forget: float) -> None:
     rows = db.execute(select(group_sums).where(whole)).mappings().all()
     db.execute(delete(group_sums).where(whole))
     hours = [{**row, "start": row["start"] // HOUR * HOUR} for row in rows]
-    insert_or_add(db, group_sums, hours, ("observations", "labelled", "correct"))
+    insert_or_add(db, group_sums, hours, SUMS)

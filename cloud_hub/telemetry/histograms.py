@@ -15,7 +15,24 @@ from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
     from edge_sdk.contract.messages import WindowReport
-    from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+    from edge_sdk.contract.profile import ReferenceProfile
+
+
+@dataclass(frozen=True)
+class HistogramLayout:
+    """How many counts each histogram of a release's features and of its outputs has."""
+
+    features: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, profile: ReferenceProfile) -> HistogramLayout:
+        """Return that of a reference profile."""
+        features, outputs = (
+            tuple(feature.bins + 2 for feature in layout)
+            for layout in (profile.features, profile.outputs)
+        )
+        return cls(features, outputs)
 
 
 @dataclass(frozen=True)
@@ -39,29 +56,27 @@ class ReportHistograms:
         }
         return cls(decode_histograms(report.features), decode_histograms(report.outputs), groups)
 
-    def check(self, report: WindowReport, profile: ReferenceProfile) -> None:
-        """Refuse what is not in the layout of ``profile``, or does not add up.
+    def check(self, report: WindowReport, layout: HistogramLayout) -> None:
+        """Refuse what is not in the layout of a release, or does not add up.
 
         Raises:
             Invalid: it is not.
         """
-        for counts, layout in ((self.features, profile.features), (self.outputs, profile.outputs)):
+        for counts, sizes in ((self.features, layout.features), (self.outputs, layout.outputs)):
             # A window of few observations has none: its counts go into the next.
             if report.observations:
-                _check_layout(counts, layout)
+                _check_layout(counts, sizes)
             _check_sums("histograms", counts, report.observations)
         for column, groups in self.groups.items():
             for name, counts in groups.items():
-                _check_layout(counts, profile.outputs)
+                _check_layout(counts, layout.outputs)
                 observations = report.groups[column][name].observations
                 _check_sums(f"groups: {column}={name}", counts, observations)
 
 
-def _check_layout(counts: HistogramCounts, layout: Sequence[FeatureProfile]) -> None:
-    sizes = list(counts.sizes)
-    expected = [feature.bins + 2 for feature in layout]
-    if sizes != expected:
-        raise Invalid(f"histograms: expected {expected} counts, got {sizes}"[:200])
+def _check_layout(counts: HistogramCounts, sizes: tuple[int, ...]) -> None:
+    if counts.sizes != sizes:
+        raise Invalid(f"histograms: expected {list(sizes)} counts, got {list(counts.sizes)}"[:200])
 
 
 def _check_sums(what: str, counts: HistogramCounts, observations: int) -> None:

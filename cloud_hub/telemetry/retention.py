@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -26,10 +25,11 @@ from sqlalchemy import (
 )
 
 from cloud_hub.database.documents import Document
+from cloud_hub.database.engine import transaction
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
-from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ranking_rows import ranking_sums
+from cloud_hub.telemetry.summed_bodies import merged_bodies
 from cloud_hub.telemetry.tables import (
     ROLLED,
     feedback,
@@ -41,10 +41,10 @@ from cloud_hub.telemetry.tables import (
     tensor_samples,
     totals,
     votes,
+    window_sums,
 )
-from edge_sdk.contract.histograms import NO_HISTOGRAMS
-from edge_sdk.telemetry.histogram_codec import encode_histograms
-from edge_sdk.telemetry.resources import worst
+from cloud_hub.telemetry.window_sums import ERRORS, LABELS, WindowSumKey, add_sums
+from cloud_hub.telemetry.window_sums import roll_up as roll_up_windows
 
 HOUR: Final = 3_600
 DAY: Final = 86_400.0
@@ -80,10 +80,11 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
     Returns:
         Number of rows that were added to a sum.
     """
-    with engine.begin() as db:
+    with transaction(engine) as db:
         for table, column, days in (
             (reports, reports.c.start, retention.sum_days),
             (feedback, feedback.c.start, retention.sum_days),
+            (window_sums, window_sums.c.start, retention.sum_days),
             (ranking_sums, ranking_sums.c.day, retention.sum_days),
             (votes, votes.c.period, retention.vote_days),
             (samples, samples.c.taken, retention.sample_days),
@@ -93,6 +94,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
         # A whole hour, so that no hour is half rolled up.
         cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
+        roll_up_windows(db, model, cutoff=cutoff)
         roll_up_groups(db, model, cutoff=cutoff, forget=now - retention.sum_days * DAY)
     steps = _steps(engine, model, cutoff)
     return sum(itertools.islice(steps, STEPS))
@@ -113,7 +115,7 @@ def forget_names(engine: Engine, now: float) -> None:
 
     A message that is sent again after that counts twice.
     """
-    with engine.begin() as db:
+    with transaction(engine) as db:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
         db.execute(delete(ledgers).where(ledgers.c.day < now - LEDGER_DAYS * DAY))
 
@@ -146,18 +148,37 @@ def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
         # experiment may be NULL, which equals nothing in SQL.
         here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
     # One transaction: a hub that dies here has either the rows or their sum, never both.
-    with engine.begin() as db:
+    with transaction(engine) as db:
         whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))
         if not whole:
             return 0
         sums = _rows(db, select(table).where(here, t.device == ROLLED))
         merge = _merged_reports if table is reports else _merged_feedback
+        older = [row for row in (*whole, *sums) if not row["summed"]]
+        _add_older(db, table, WindowSumKey(*_scope(group), hour, hour + HOUR, 0), older)
         if table is reports:
-            _add_totals(db, whole)
+            _add_totals(db, [row for row in whole if not row["summed"]])
         db.execute(delete(table).where(t.id.in_([row["id"] for row in (*whole, *sums)])))
-        named = {name: group[name] for name in SCOPE} | {"device": ROLLED, "start": hour}
+        named = {name: group[name] for name in SCOPE} | {"device": ROLLED, "start": hour, "summed": 1}
         db.execute(insert(table).values(**named, **merge([*whole, *sums], hour)))
     return len(whole)
+
+
+def _scope(group: RowMapping) -> tuple[str, str, str, str]:
+    """Return the values of :data:`SCOPE` as ``window_sums`` has them."""
+    return group["model"], group["version"], group["experiment"] or "", group["arm"]
+
+
+def _add_older(
+    db: Connection, table: Table, key: WindowSumKey, rows: Sequence[RowMapping]
+) -> None:
+    """Add rows of an older hub to the sums of windows: from here on they are among the summed."""
+    if not rows:
+        return
+    names = ("observations",) if table is reports else (*LABELS, *ERRORS)
+    numbers = {name: sum(row[name] for row in rows) for name in names}
+    bodies = [row["body"] for row in rows] if table is reports else []
+    add_sums(db, {key: (numbers, bodies)})
 
 
 def _rows(db: Connection, query: Any) -> list[RowMapping]:
@@ -182,54 +203,6 @@ def _merged_reports(rows: Sequence[RowMapping], hour: int) -> Document:
         **{n: sum(row[n] for row in rows) for n in ("observations", "predictions", "failures")},
         "body": merged_bodies([row["body"] for row in rows]),
     }
-
-
-def merged_bodies(bodies: Sequence[Document]) -> dict[str, Any]:
-    """The sum of window reports as plain JSON; resources are the worst."""
-    merged: dict[str, Any] = {"features": _summed_histograms(bodies), "outputs": NO_HISTOGRAMS}
-    for name in ("predictions", "errors", "lost"):
-        merged[name] = dict(sum((Counter(body.get(name, {})) for body in bodies), Counter()))
-    for name in ("observations", "degraded", "defaulted", "stale", "units"):
-        merged[name] = sum(body.get(name, 0) for body in bodies)
-    sources = {source for body in bodies for source in body.get("latency", {})}
-    merged["latency"] = {
-        source: _summed([b["latency"][source] for b in bodies if source in b.get("latency", {})])
-        for source in sources
-    }
-    merged["resources"] = worst([body.get("resources", {}) for body in bodies])
-    for name in ("variant", "provider"):
-        # Of several at once the sum is nobody's.
-        values = {body.get(name) for body in bodies}
-        if len(values) == 1 and None not in values:
-            merged[name] = values.pop()
-    energy = merged_energy([body.get("energy") for body in bodies])
-    return merged if energy is None else {**merged, "energy": energy}
-
-
-def merged_energy(reports: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
-    """Return the sums of joules, predictions and seconds of devices that have a meter.
-
-    ``None`` if none has.
-    """
-    metered = [energy for energy in reports if energy is not None]
-    names = ("joules", "predictions", "seconds")
-    return {name: sum(each[name] for each in metered) for name in names} if metered else None
-
-
-def _summed(rows: Sequence[Any]) -> list[int]:
-    total: list[int] = np.sum(np.asarray(rows, dtype=np.int64), axis=0).tolist()
-    return total
-
-
-def _summed_histograms(bodies: Sequence[Document]) -> str:
-    """The sum of all, as a text; those of outputs stand after those of features."""
-    with_some = (histograms_of(body) for body in bodies if body.get("observations"))
-    total = next(with_some, None)
-    if total is None:
-        return NO_HISTOGRAMS
-    for histograms in with_some:
-        total.add(histograms)
-    return encode_histograms(total)
 
 
 def _merged_feedback(rows: Sequence[RowMapping], hour: int) -> Document:

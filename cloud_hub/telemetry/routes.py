@@ -1,4 +1,4 @@
-"""Messages from devices, merged reports for administrators, predictions for unsure devices."""
+"""Messages from devices, and merged reports for administrators."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.request_body import Limit, message, raw_body
+from cloud_hub.api.request_body import Limit, raw_body
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.telemetry.envelope import open_upload
+from cloud_hub.telemetry.intake.fast_path import taken
 from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import LARGEST_INTEGER as MOST
 from edge_sdk.contract.limits import UPLOAD_BYTES
 
@@ -42,10 +42,7 @@ Since = Annotated[float | None, Query(ge=0, le=LATEST)]
 async def messages(request: Request, device: Device) -> Document:
     """Take the messages of a device."""
     raw = await raw_body(request, UPLOAD_BYTES)
-    opened = await run_in_threadpool(open_upload, raw)
-    ingest = hub_of(request).telemetry.ingest
-    reply = await run_in_threadpool(ingest, device, opened.upload)
-    return _plain(replace(reply, rejected=(*opened.unreadable, *reply.rejected)))
+    return _plain(await taken(hub_of(request).telemetry, device, raw))
 
 
 @router.post("/models/{model}/telemetry/import")
@@ -63,15 +60,6 @@ async def import_messages(
     reply = await run_in_threadpool(hub.telemetry.ingest, device, replayed.upload)
     whole = replace(reply, rejected=(*opened.unreadable, *replayed.refused, *reply.rejected))
     return {"device": device.device, **_plain(whole)}
-
-
-@router.post("/predict")
-async def predict(request: Request, device: Device) -> Document:
-    """Predict for a device whose own model is unsure."""
-    rows = await message(request, CloudRequest)
-    device.check_model(rows.model)
-    reply = await run_in_threadpool(hub_of(request).serving.predict, rows)
-    return _plain(reply)
 
 
 @router.get("/models/{model}/telemetry")

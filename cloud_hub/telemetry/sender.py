@@ -1,13 +1,19 @@
-"""The device that sent an upload, read once in the transaction that stores it."""
+"""The devices that sent the uploads of one transaction, read once each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, select
-
+from cloud_hub.database.bulk import rows_by_key
 from cloud_hub.fleet.tables import devices
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+KEY: Final = ("device", "model")
 
 
 @dataclass(frozen=True)
@@ -27,17 +33,25 @@ class Sender:
     attributes: Mapping[str, str]
 
 
-def read_sender(db: Connection, device: str, model: str, *, lock: bool) -> Sender:
-    """Read the sender of an upload.
+def read_senders(
+    db: Connection, keys: Iterable[tuple[str, str]], *, lock: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Sender]:
+    """Read the senders of uploads.
 
     Args:
-        db: transaction that will store the upload.
-        device: its name.
-        model: of its models, the one that the messages speak of.
-        lock: of two uploads of it at once, one waits here.
+        db: transaction that will store the uploads.
+        keys: names of devices, and of their models the ones that the messages speak of.
+        lock: of them, those of which two uploads at once wait for each other here.
+
+    Returns:
+        A sender for each of ``keys``.
     """
-    query = select(devices.c.enrolled_at, devices.c.attributes).where(
-        (devices.c.device == device) & (devices.c.model == model)
-    )
-    row = db.execute(query.with_for_update() if lock else query).first()
-    return Sender(device, model, *(row or (None, {})))
+    first = sorted(set(lock))
+    others = sorted(set(keys) - set(first))
+    senders = {key: Sender(*key, None, {}) for key in (*first, *others)}
+    wanted = (*KEY, "enrolled_at", "attributes")
+    rows = rows_by_key(db, devices, KEY, wanted, first, lock=True)
+    rows += rows_by_key(db, devices, KEY, wanted, others)
+    for device, model, enrolled_at, attributes in rows:
+        senders[device, model] = Sender(device, model, enrolled_at, json.loads(attributes))
+    return senders

@@ -18,7 +18,7 @@ from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.intake.ingest import Ingest
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.shared_tensors import StoredTensors
 from cloud_hub.telemetry.tables import (
@@ -29,6 +29,7 @@ from cloud_hub.telemetry.tables import (
     samples,
     totals,
     votes,
+    window_sums,
 )
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 from edge_sdk.telemetry.histograms import HistogramCounts
@@ -91,6 +92,20 @@ class Telemetry:
         """
         return self._ingest.take(device, upload)
 
+    async def ingest_async(self, device: EnrolledDevice, upload: Upload, size: int) -> UploadReply:
+        """As :meth:`ingest`, in an event loop.
+
+        Args:
+            device: that sent it.
+            upload: few messages: opening them keeps other requests waiting.
+            size: bytes as which they came.
+        """
+        return await self._ingest.take_async(device, upload, size)
+
+    def close(self) -> None:
+        """Store what waits, and take no more."""
+        self._ingest.stop()
+
     def clean(self, now: float) -> None:
         """Roll up and delete old reports as the policies say, every :data:`CLEAN_SECONDS`."""
         if now - self._cleaned < CLEAN_SECONDS:
@@ -114,10 +129,11 @@ class Telemetry:
         """
         profile = self._registry.release(model, version).profile()
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        query = _since(reports, model, since).where(reports.c.version == version)
         sums: dict[int, HistogramCounts] = {}
         observations: Counter[int] = Counter()
-        for row in self._each(query.where(reports.c.observations > 0)):
+        for row in (*self._summed(model, since, version), *self._older(reports, model, since)):
+            if row["version"] != version or not row["observations"]:
+                continue
             start, counts = row["start"], histograms_of(row["body"])
             observations[start] += row["observations"]
             if start in sums:
@@ -173,9 +189,11 @@ class Telemetry:
             limit: the newest rows only.
         """
         sums = WindowSums()
-        for row in self._each(_since(reports, model, since)):
+        for row in self._summed(model, since):
+            sums.add_sum(row)
+        for row in self._older(reports, model, since):
             sums.add_report(row)
-        for row in self._each(_since(feedback, model, since)):
+        for row in self._older(feedback, model, since):
             sums.add_feedback(row)
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
@@ -251,11 +269,11 @@ class Telemetry:
         """Return the number of predictions that each device reported, over all versions, ever."""
         r, t = reports.c, totals.c
         # Rows that were rolled up have no device; what they had is in ``totals``.
-        recent = select(r.device, _sum(r.predictions).label("made"))
-        recent = recent.where(r.model == model, r.device != ROLLED).group_by(r.device)
-        rolled_up = select(t.device, t.predictions.label("made")).where(t.model == model)
+        older = select(r.device, _sum(r.predictions).label("made"))
+        older = older.where(r.model == model, r.summed == 0, r.device != ROLLED).group_by(r.device)
+        recent = select(t.device, t.predictions.label("made")).where(t.model == model)
         predictions: Counter[str] = Counter()
-        for query in (recent, rolled_up):
+        for query in (recent, older):
             for row in self._rows(query):
                 predictions[row["device"]] += row["made"]
         return dict(predictions)
@@ -282,6 +300,17 @@ class Telemetry:
         # Newest first for the limit, then back in order.
         rows = self._rows(query.order_by(events.c.id.desc()).limit(limit))
         return [DeviceEvent(**row) for row in reversed(rows)]
+
+    def _summed(self, model: str, since: float, version: str | None = None) -> Iterator[RowMapping]:
+        """Rows of sums of windows."""
+        query = _since(window_sums, model, since)
+        if version is not None:
+            query = query.where(window_sums.c.version == version)
+        return self._each(query)
+
+    def _older(self, table: Table, model: str, since: float) -> Iterator[RowMapping]:
+        """Rows of single devices that an older hub wrote; they are in no sum."""
+        return self._each(_since(table, model, since).where(table.c.summed == 0))
 
     def _rows(self, query: Select[Any]) -> list[RowMapping]:
         return list(self._each(query))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from cloud_hub.data.dataset import Dataset
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import NotFound
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.errors import ContractError

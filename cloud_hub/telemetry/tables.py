@@ -38,9 +38,16 @@ reports = Table(
     Column("predictions", Whole, nullable=False),
     Column("failures", Whole, nullable=False),
     Column("body", JSON, nullable=False),
-    Index("reports_by_window", "model", "version", "start"),
+    # 1: ``window_sums`` has it. 0: an older hub wrote it.
+    Column("summed", Integer, nullable=False, server_default=text("0")),
+    # With the device: one that reports a second time within a window is counted once.
+    Index("reports_by_window", "model", "version", "start", "device"),
     Index("reports_by_end", "end"),
-)
+    Index(
+        "reports_of_older_hubs", "model", "start",
+        sqlite_where=text("summed = 0"), postgresql_where=text("summed = 0"),
+    ),
+)  # fmt: skip
 
 feedback = Table(
     "feedback",
@@ -61,7 +68,37 @@ feedback = Table(
     Column("error_squares", Float, nullable=False, server_default=text("0")),
     Column("error_fourths", Float, nullable=False, server_default=text("0")),
     Column("body", JSON, nullable=False),
+    Column("summed", Integer, nullable=False, server_default=text("0")),
     Index("feedback_by_window", "model", "version", "start"),
+    Index(
+        "feedback_of_older_hubs", "model", "start",
+        sqlite_where=text("summed = 0"), postgresql_where=text("summed = 0"),
+    ),
+)  # fmt: skip
+
+window_sums = Table(
+    "window_sums",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    # Empty for none: a key has no NULL.
+    Column("experiment", String, primary_key=True),
+    Column("arm", String, primary_key=True),
+    Column("start", Whole, primary_key=True),
+    Column("end", Whole, primary_key=True),
+    # Each writer has rows of its own: of two that added to one, one would wait for the other.
+    Column("part", Whole, primary_key=True),
+    Column("devices", Whole, nullable=False),
+    Column("observations", Whole, nullable=False),
+    Column("labelled", Whole, nullable=False),
+    Column("correct", Whole, nullable=False),
+    Column("own_labelled", Whole, nullable=False),
+    Column("own_correct", Whole, nullable=False),
+    Column("measured", Whole, nullable=False),
+    Column("error_sum", Float, nullable=False),
+    Column("error_squares", Float, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("window_sums_by_start", "model", "start"),
 )
 
 group_sums = Table(

@@ -6,13 +6,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import RowMapping
 
-from cloud_hub.telemetry.retention import merged_energy
+from cloud_hub.telemetry.summed_bodies import merged_energy
 from cloud_hub.telemetry.tables import ROLLED
 from edge_sdk.contract.window import LATENCY_BINS
 from edge_sdk.telemetry.resources import worst
@@ -110,41 +110,57 @@ class _Sums:
     resources: Mapping[str, float] = field(default_factory=dict)
     energy: Mapping[str, float] | None = None
     devices: set[str] = field(default_factory=set)
+    more_devices: int = 0
 
 
 class WindowSums:
-    """Adds up rows of ``reports`` and ``feedback``, in any order."""
+    """Adds up rows of ``window_sums``, ``reports`` and ``feedback``, in any order."""
 
     def __init__(self) -> None:
         self._sums: dict[WindowKey, _Sums] = defaultdict(_Sums)
 
     def add_report(self, row: RowMapping) -> None:
         """Add a row of ``reports``."""
-        sums, body = self._sums[_key(row)], row["body"]
-        sums.predictions.update(body.get("predictions", {}))
-        sums.errors.update(body.get("errors", {}))
-        sums.lost.update(body.get("lost", {}))
-        for source, counts in body.get("latency", {}).items():
-            sums.latency[source] += np.asarray(counts)
-        sums.counts.update({name: body.get(name, 0) for name in COUNTS})
-        sums.resources = worst([sums.resources, body.get("resources", {})])
-        sums.energy = merged_energy([sums.energy, body.get("energy")])
+        sums = self._sums[_key(row)]
+        _add_body(sums, row["body"])
         # Rows that were rolled up do not say how many devices they are of.
         if row["device"] != ROLLED:
             sums.devices.add(row["device"])
 
+    def add_sum(self, row: RowMapping) -> None:
+        """Add a row of ``window_sums``."""
+        key = WindowKey(row["version"], row["experiment"] or None, row["arm"], row["start"])
+        sums = self._sums[key]
+        _add_body(sums, row["body"])
+        _add_labels(sums, row)
+        sums.more_devices += row["devices"]
+
     def add_feedback(self, row: RowMapping) -> None:
         """Add a row of ``feedback``."""
-        sums = self._sums[_key(row)]
-        for name in ("labelled", "correct", "own_labelled", "own_correct", "measured"):
-            sums.labels[name] += row[name]
-        sums.error_sum += row["error_sum"]
-        sums.error_squares += row["error_squares"]
+        _add_labels(self._sums[_key(row)], row)
 
     def windows(self) -> list[VersionWindow]:
         """Return the windows in order of time, version and arm."""
         ordered = sorted(self._sums.items(), key=lambda pair: _order(pair[0]))
         return [_window(key, sums) for key, sums in ordered]
+
+
+def _add_body(sums: _Sums, body: Mapping[str, Any]) -> None:
+    sums.predictions.update(body.get("predictions", {}))
+    sums.errors.update(body.get("errors", {}))
+    sums.lost.update(body.get("lost", {}))
+    for source, counts in body.get("latency", {}).items():
+        sums.latency[source] += np.asarray(counts)
+    sums.counts.update({name: body.get(name, 0) for name in COUNTS})
+    sums.resources = worst([sums.resources, body.get("resources", {})])
+    sums.energy = merged_energy([sums.energy, body.get("energy")])
+
+
+def _add_labels(sums: _Sums, row: RowMapping) -> None:
+    for name in ("labelled", "correct", "own_labelled", "own_correct", "measured"):
+        sums.labels[name] += row[name]
+    sums.error_sum += row["error_sum"]
+    sums.error_squares += row["error_squares"]
 
 
 def _key(row: RowMapping) -> WindowKey:
@@ -176,7 +192,7 @@ def _window(key: WindowKey, sums: _Sums) -> VersionWindow:
         rmse=math.sqrt(sums.error_squares / measured) if measured else None,
         resources=sums.resources,
         energy=sums.energy,
-        devices=len(sums.devices),
+        devices=len(sums.devices) + sums.more_devices,
     )
 
 

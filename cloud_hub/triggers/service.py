@@ -7,7 +7,6 @@ is looked at once a reporting window: sooner there is nothing new.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +94,6 @@ class Triggers:
         self._store = store
         self.on_fire = on_fire
         self._run_times = run_times
-        self._lock = threading.Lock()  # calls and hands come while the loop evaluates
         self._looked: dict[str, float] = {}
 
     def tick(self, now: float) -> list[Firing]:
@@ -116,7 +114,7 @@ class Triggers:
         # Not before the last look: a clock that was ahead would put it off by as much.
         if policy.rules and not 0 <= now - self._looked.get(model, 0.0) < wait:
             self._looked[model] = now  # before it: a rule that fails is not evaluated every tick
-            with self._lock:
+            with self._store.alone():
                 self._evaluate(model, policy, now)
 
     def status(self, model: str, now: float) -> list[RuleStatus]:
@@ -176,7 +174,7 @@ class Triggers:
         """
         rule = self._rule(model, trigger)
         plan = self._plans.current(model)
-        with self._lock:
+        with self._store.alone():
             state = self._store.state(model, trigger)
             if plan is None or not is_latched(rule, state, plan.serving.version):
                 raise Conflict(f"{model}: trigger {trigger!r} is armed")
@@ -204,7 +202,7 @@ class Triggers:
         if facts is None:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         firing = _firing(rule, facts, model, actor, HandEvidence(actor, reason))
-        with self._lock:
+        with self._store.alone():
             before = self._store.state(model, trigger)
             self._store.add_firing(firing, state_after_firing(now, facts.serving.version, before))
         self._handle()
@@ -246,7 +244,7 @@ class Triggers:
         # One answer for a wrong token and an unknown rule: the caller learns no names.
         if not self._store.may_call(model, trigger, token):
             raise Unauthenticated("webhook: wrong token; edge-hub triggers hook makes a new one")
-        with self._lock:
+        with self._store.alone():
             state = self._store.state(model, trigger)
             call = Call(time.time(), state.call.count + 1 if state.call else 1, payload)
             self._store.put_state(model, trigger, replace(state, call=call))
@@ -307,7 +305,7 @@ class Triggers:
 
     def _handle(self) -> list[Firing]:
         """Ask for the runs of firings, also of those that a hub stored before it died."""
-        with self._lock:
+        with self._store.alone():
             # By id as text: for_each names what failed.
             waiting = {str(firing.id): firing for firing in self._store.unhandled()}
             for_each(waiting, lambda id_: self._handle_one(waiting[id_]))

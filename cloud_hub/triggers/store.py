@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
+from cloud_hub.database.engine import transaction
+from cloud_hub.database.locks import exclusive
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.triggers.facts import TriggerState
 from cloud_hub.triggers.latching import TriggerDecision
@@ -68,6 +71,13 @@ class TriggerStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context that one thread of all workers enters at a time.
+
+        Calls come while the loop evaluates.
+        """
+        return exclusive(self._engine, "triggers")
+
     def state(self, model: str, trigger: str) -> TriggerState:
         """Return the state of a rule; a new one is armed."""
         query = select(states.c.state).where(*_named(states, model, trigger))
@@ -83,7 +93,7 @@ class TriggerStore:
             trigger: name of the rule.
             state: replaces the one that is stored.
         """
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put(db, model, trigger, state=asdict(state))
 
     def record(
@@ -113,7 +123,7 @@ class TriggerStore:
         same = {"version": version, "policy": policy, "outcome": decision.outcome}
         latest = {"reason": decision.reason, "evidence": as_document(decision.verdict.evidence)}
         # One transaction: a hub that dies here either fired and knows it, or will evaluate again.
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put(db, model, trigger, state=asdict(decision.state))
             if not _count_again(db, model, trigger, same, last_at=now, **latest):
                 row = {"model": model, "trigger": trigger, "times": 1, **same, **latest}
@@ -139,13 +149,13 @@ class TriggerStore:
 
     def add_firing(self, firing: Firing, state: TriggerState) -> None:
         """Store a firing by hand, and the state after it, all or nothing."""
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put(db, firing.model, firing.trigger, state=asdict(state))
             _add_firing(db, firing)
 
     def mark_handled(self, firing: Firing) -> None:
         """Note that the run of a firing was asked for."""
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(update(firings).where(firings.c.id == firing.id).values(handled=True))
 
     def firings(self, model: str | None = None) -> list[Firing]:
@@ -165,7 +175,7 @@ class TriggerStore:
     def new_hook(self, model: str, trigger: str) -> str:
         """Make a new token with which another system may call a rule; the one before is void."""
         token = secrets.token_urlsafe(32)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             _put(db, model, trigger, hook=digest(token))
         return token
 

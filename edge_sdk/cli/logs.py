@@ -68,12 +68,17 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text; a traceback follows on lines of its own."""
         head = f"{_time(record, 'seconds')} {record.levelname} {record.name}: {record.getMessage()}"
+        if request := getattr(record, "request", ""):
+            head += f" (request {request})"
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return without_secrets(head + trace)
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object a record: ``time``, ``level``, ``logger``, ``message``, ``error`` if any."""
+    """A JSON object a record: ``time``, ``level``, ``logger``, ``message``.
+
+    Where there are some, also ``request`` (its id) and ``error`` (a traceback).
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; line breaks are escaped, so it stays one line."""
@@ -83,6 +88,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": without_secrets(record.getMessage()),
         }
+        if request := getattr(record, "request", ""):
+            fields["request"] = request
         if record.exc_info:
             fields["error"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(fields)

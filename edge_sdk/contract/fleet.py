@@ -31,6 +31,9 @@ one device, or by one that was restored from a backup; ``unknown`` is not, or no
 LONGEST_CREDENTIAL: Final = 31 * 86_400.0
 """Seconds that a credential may last."""
 
+LONGEST_INTERVAL: Final = 31 * 86_400.0
+"""Seconds from one contact of a device to the next."""
+
 GENERATIONS: Final = 2**31 - 1
 """The largest generation: one an hour for 245,000 years."""
 
@@ -255,6 +258,8 @@ class CheckIn:
         waiting: messages in its outbox.
         sharing: its owner agreed to share rows.
         software: versions of its operating system, runtime and SDK.
+        interval: seconds from one of its contacts with the hub to the next, as things are now; it
+            is missed by that. ``None`` if it comes when it likes.
         protocol: version of this conversation.
     """
 
@@ -263,11 +268,15 @@ class CheckIn:
     waiting: int = 0
     sharing: bool = False
     software: Mapping[str, str] = field(default_factory=dict)
+    interval: float | None = None
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:
         check_models(tuple(self.models))
         check_attributes(self.attributes)
+        interval = self.interval
+        fits = interval is None or 0 < interval <= LONGEST_INTERVAL
+        require(fits, f"interval: expected above 0, at most {LONGEST_INTERVAL:g} s, got {interval}")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ PROTOCOL: Final = 3
 number of models, and its check-in speaks of all; 2, with one model, and 1, with a token for life,
 are refused by name."""
 
+HUB_HEADER: Final = "Edge-Hub"
+"""Header of every answer of a hub, with its protocol: what answers without it is none."""
+
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
 

@@ -77,6 +77,7 @@ class FleetLink:
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self.models: dict[str, ModelLink] = {}
+        self.interval: Callable[[], float] | None = None
         self.events = LocalEvents(clock)
         self._clock, self._windows = clock, parse_windows(config.update_windows)
         attributes = {} if how.attributes is None else how.attributes
@@ -121,6 +122,7 @@ class FleetLink:
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, self.models,
             describe=self.describe, heartbeat=config.heartbeat_seconds, clock=clock,
+            spread=hooks.spread,
         )  # fmt: skip
         self._shared = Shared(
             self.identity.device, self.attributes, self.share, self.store, self.client,
@@ -172,7 +174,13 @@ class FleetLink:
             waiting=self.outbox.waiting(),
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},
+            interval=self._interval(),
         )
+
+    def _interval(self) -> float | None:
+        """Seconds between two contacts as they are kept; the hub may have asked for more."""
+        own = None if self.interval is None else self.interval()
+        return None if own is None else max(own, self.client.advice.next_sync)
 
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""

@@ -75,6 +75,7 @@ def _window(status: Mapping[str, Any]) -> Iterator[str]:
 _WAITS_FOR: Final = {
     "window": "its window",
     "metered": "a network that does not cost",
+    "spread": "its turn, since the whole fleet learned of it at once",
     "application": "the application's word",
 }
 

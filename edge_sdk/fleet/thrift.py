@@ -77,6 +77,11 @@ class Thrift:
         config = self._config
         return config.thrifty_fold_seconds if self.on_battery else config.fold_seconds
 
+    def interval(self) -> float:
+        """Return the seconds from one sync to the next as things are, without jitter."""
+        seconds = self._config.sync_seconds
+        return max(seconds, self._config.thrifty_sync_seconds) if self.reasons else seconds
+
     def sync_seconds(self, seconds: float) -> float:
         """Return the seconds until the next sync, which would be in ``seconds``."""
         if not self.reasons:

@@ -46,6 +46,7 @@ from edge_sdk.errors import (
 from edge_sdk.hub.address import checked_bundle, checked_url
 from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
+from edge_sdk.hub.news import HubAdvice, advice_of
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
 
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
 _OK: Final = (200, 204, 206, 304)
+NEWS_PATH: Final = "/v1/metadata/timestamp.json"
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
 
@@ -65,6 +67,9 @@ CLOUD_CALLS: Final = 8
 
 class HubClient:
     """One hub, as one device sees it. Safe from several threads.
+
+    Attributes:
+        advice: what the hub said with the last answer to a poll.
 
     Args:
         url: of the hub, without a path (``https://hub:8000``).
@@ -94,6 +99,7 @@ class HubClient:
         self._verify = checked_bundle(verify)
         self._credentials: Credentials | None = None
         self._pause = Pause()
+        self.advice = HubAdvice()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
         self._interrupted = threading.Event()
@@ -149,6 +155,10 @@ class HubClient:
     def _exchange(self, request: CredentialRequest) -> CredentialReply:
         return self._post("/v1/credentials", request, CredentialReply, own=False)
 
+    def alive(self) -> None:
+        """Say that this device is there, and no more."""
+        _read(self._send("POST", "/v1/alive"), SMALL_BYTES)
+
     def checkin(self, checkin: CheckIn) -> None:
         """Send the device's check-in."""
         response = self._send("POST", "/v1/checkin", data=encode(checkin))
@@ -168,12 +178,21 @@ class HubClient:
             call.cancel()
             raise HubUnreachable(f"/v1/predict: no answer within {deadline} s") from None
 
-    def changed(self, etag: str | None) -> str | None:
-        """Return the ETag of the newest metadata, ``None`` if unchanged: the one cheap question."""
+    def changed(self, etag: str | None, wait: int = 0) -> str | None:
+        """Return the ETag of the newest metadata, ``None`` if unchanged: the one cheap question.
+
+        Args:
+            etag: of what is here.
+            wait: seconds for which the hub may keep an answer back that there is nothing new.
+        """
         headers = {"If-None-Match": etag} if etag else {}
-        path = "/v1/metadata/timestamp.json"
-        response = self._send("GET", path, headers=headers)
+        options: dict[str, Any] = {}
+        if wait:
+            headers["Prefer"] = f"wait={wait}"
+            options["timeout"] = wait + self._timeout
+        response = self._send("GET", NEWS_PATH, headers=headers, **options)
         _read(response, SMALL_BYTES)
+        self.advice = advice_of(response.headers)
         return None if response.status_code == 304 else response.headers.get("ETag", "")
 
     def stream(self, url: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ bin at training and on every device.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,14 +31,17 @@ class HistogramCounts:
     Attributes:
         flat: counts of all, one histogram after the other.
         sizes: how many counts each histogram has.
-        each: one view of ``flat`` for each histogram.
     """
 
     def __init__(self, flat: NDArray[np.int64], sizes: Sequence[int]) -> None:
         self.flat = flat
         self.sizes = tuple(sizes)
-        ends = list(itertools.accumulate(self.sizes))
-        self.each = [flat[end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
+
+    @functools.cached_property
+    def each(self) -> list[NDArray[np.int64]]:
+        """One view of ``flat`` for each histogram."""
+        firsts, ends = _bounds(self.sizes)
+        return [self.flat[first:end] for first, end in zip(firsts, ends, strict=True)]
 
     @classmethod
     def zeros(cls, features: Sequence[FeatureProfile]) -> HistogramCounts:
@@ -60,10 +64,20 @@ class HistogramCounts:
         # No count may be above the sum: sums of larger ones wrap around at 64 bits.
         if self.flat.size and int(self.flat.max()) > observations:
             return False
-        return all(int(counts.sum()) == observations for counts in self.each)
+        if 0 in self.sizes:
+            return observations == 0 and not self.flat.any()
+        sums = np.add.reduceat(self.flat, _bounds(self.sizes)[0]) if self.sizes else self.flat[:0]
+        return bool((sums == observations).all())
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         return iter(self.each)
+
+
+@functools.lru_cache(maxsize=256)
+def _bounds(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return where each histogram begins in the counts of all, and where it ends."""
+    ends = tuple(itertools.accumulate(sizes))
+    return tuple(end - size for size, end in zip(sizes, ends, strict=True)), ends
 
 
 class Bins:

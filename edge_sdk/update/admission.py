@@ -54,8 +54,8 @@ seconds to be asked again."""
 
 @dataclass(frozen=True)
 class Wait:
-    """Why an update waits (``window``, ``metered``, ``application``), and until when at the latest
-    it is looked at again, in Unix seconds.
+    """Why an update waits (``window``, ``metered``, ``spread``, ``application``), and until when at
+    the latest it is looked at again, in Unix seconds.
     """
 
     reason: str
@@ -72,6 +72,8 @@ class Conditions:
         since: when this release was first put off, Unix seconds; ``None`` if it was not.
         metered: the network costs by the byte.
         answer: the application's word; ``None`` to go on.
+        spread: seconds until it is this device's turn to download, of a fleet that learned of news
+            at once.
     """
 
     now: float
@@ -79,6 +81,7 @@ class Conditions:
     since: float | None = None
     metered: bool = False
     answer: bool | float | None = None
+    spread: float = 0.0
 
     @property
     def counted(self) -> float:
@@ -110,6 +113,8 @@ def decide(
         return None
     if at.metered and step == "download":
         return Wait("metered", at.now + left)
+    if at.spread > 0 and step == "download":
+        return Wait("spread", at.now + min(at.spread, left))
     if at.answer is None or at.answer is True:
         return None
     seconds = ASK_AGAIN if at.answer is False else float(at.answer)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.errors import InputError
+from edge_sdk.hub.news import DownloadSpread
 from edge_sdk.system.logs import Log
 from edge_sdk.system.windows import parse_windows
 from edge_sdk.update.admission import (
@@ -36,6 +37,7 @@ class UpdateHooks:
 
     on_update: OnUpdate | None = None
     metered: Callable[[], bool] | None = None
+    spread: DownloadSpread = field(default_factory=DownloadSpread)
 
     def __post_init__(self) -> None:
         for name in ("on_update", "metered"):
@@ -141,7 +143,8 @@ class Gatekeeper:
     def _now(self, since: float | None) -> Conditions:
         floors = stored_floors(self._store.shared.get("trust_floors")).get("time", ())
         signed = float(max((floor.value for floor in floors), default=0))
-        return Conditions(self._clock(), signed, since, self._metered())
+        spread = self._hooks.spread.left
+        return Conditions(self._clock(), signed, since, self._metered(), spread=spread)
 
     def _conditions(self, slot: SlotRef) -> Conditions:
         at = self._now(self._put_off().get(slot.name))

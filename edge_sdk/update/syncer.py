@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from edge_sdk.contract.limits import UPLOAD_MESSAGES
 from edge_sdk.errors import EdgeError, HubBusy, HubError, HubUnreachable, IdentityRefused
+from edge_sdk.hub.news import DownloadSpread
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class SyncResult:
         retry_after: seconds that a busy hub asks to wait.
         refused: how the hub sees an identity that it does not take (``pending``, ``revoked``,
             ``cloned``, ``unknown``).
+        next_sync: seconds until the next sync that the hub asked for; 0 for no wish.
     """
 
     sent: int = 0
@@ -57,6 +59,7 @@ class SyncResult:
     errors: dict[str, str] = field(default_factory=dict)
     retry_after: float = 0.0
     refused: str | None = None
+    next_sync: float = 0.0
 
     @property
     def reached(self) -> bool:
@@ -102,6 +105,7 @@ class Syncer:
         describe: the check-in as things stand.
         heartbeat: seconds after which an unchanged check-in is sent again.
         clock: Unix seconds.
+        spread: keeps downloads back where a whole fleet learned of news at once.
     """
 
     def __init__(
@@ -115,7 +119,9 @@ class Syncer:
         describe: Callable[[], CheckIn],
         heartbeat: float,
         clock: Callable[[], float],
+        spread: DownloadSpread | None = None,
     ) -> None:
+        self._spread = spread or DownloadSpread()
         self._store = store
         self._outbox = outbox
         self._client = client
@@ -161,6 +167,7 @@ class Syncer:
             reasons,
             max((e.retry_after for e in errors.values() if isinstance(e, HubBusy)), default=0.0),
             next((e.standing for e in errors.values() if isinstance(e, IdentityRefused)), None),
+            self._client.advice.next_sync,
         )
 
     def _plans(self, errors: dict[str, Exception]) -> dict[str, Plan]:
@@ -277,12 +284,36 @@ class Syncer:
         self._etag, self._refreshed = etag, now
         return news
 
+    def await_news(self, seconds: float) -> bool:
+        """Wait at the hub until there is news; return whether there is any.
+
+        Args:
+            seconds: to wait at most, one at least.
+        """
+        etag = self._etag
+        if etag is None or self.away is not None:
+            return False  # there is something to ask, and a time for it
+        try:
+            news = self._client.changed(etag, wait=int(seconds)) is not None
+        except (EdgeError, OSError):
+            return False  # the next sync says what is wrong
+        if news:
+            self._spread.begin(self._client.advice.spread)
+        return news
+
+    @property
+    def downloads_wait(self) -> float:
+        """Seconds until downloads begin that are spread over a fleet; 0 if none are."""
+        return self._spread.left
+
     def _check_in(self) -> None:
         checkin, now = self._describe(), self._clock()
         if self._last_checkin is not None:
             last, at = self._last_checkin
             same = replace(last, waiting=0) == replace(checkin, waiting=0)
             if same and now - at < self._heartbeat:
+                if self._client.advice.cached:
+                    self._client.alive()
                 return
         self._client.checkin(checkin)
         self._last_checkin = (checkin, now)
@@ -306,7 +337,7 @@ class SyncSchedule:
         config = self._config
         if result.reached:
             self._failures = 0
-            return jittered(config.sync_seconds, self._random)
+            return jittered(max(config.sync_seconds, result.next_sync), self._random)
         self._failures += 1
         if result.refused not in (None, "pending"):
             return jittered(REFUSED_SECONDS, self._random)

@@ -486,6 +486,7 @@ EXAMPLES = {
         sharing=True,
     ),
     "check_in_holding": CheckIn({"churn": ReportedState("1.0", 7, holds=("1.1",))}),
+    "check_in_expected": CheckIn({"churn": ReportedState("1.0", 7)}, interval=60.0),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,

@@ -9,6 +9,7 @@ import pytest
 
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
+from tests.buckets import BucketServer, running_server
 from tests.edge.builders import make_release
 from tests.named_hub import names
 from tests.postgres import Cluster, running_cluster
@@ -30,6 +31,11 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     yield from running_cluster()
+
+
+@pytest.fixture(scope="session")
+def buckets() -> Iterator[BucketServer]:
+    yield from running_server()
 
 
 @pytest.fixture

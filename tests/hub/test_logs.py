@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.database.leader import FileLeadership
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.loop import Loop
 from cloud_hub.settings import Settings
@@ -65,7 +66,7 @@ def test_a_part_of_the_loop_that_fails_is_logged_once_and_when_it_works_again(
         if error is not None:
             raise error
 
-    loop = Loop({"packs": part}, 0, tmp_path / "lock")
+    loop = Loop({"packs": part}, 0, FileLeadership(tmp_path / "lock"))
     with caplog.at_level(logging.INFO, "cloud_hub"):
         for now in range(5):
             loop.tick(float(now))

@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from cloud_hub.batch.sources.parts import FileStamp, check_names, check_unchanged, stamp_of
 from cloud_hub.batch.sources.wanted import Wanted, batch_of
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 
 if TYPE_CHECKING:

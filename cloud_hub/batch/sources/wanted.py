@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from cloud_hub.batch.layout import ENTITY
 from cloud_hub.batch.sources.parts import check_names
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.errors import Invalid
 from edge_sdk.contract.dtypes import STRING
 

@@ -10,15 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cloud_hub.batch.cores import cores
 from cloud_hub.batch.duplicates import repeated
 from cloud_hub.batch.layout import ENTITY
 from cloud_hub.batch.room import with_room
 from cloud_hub.batch.rows import schema_of
 from cloud_hub.batch.stores.sql_text import literals, twice_told
+from cloud_hub.deferred.libraries import pa, pq
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from edge_sdk.system.files import fsync_directory, write_atomic
 

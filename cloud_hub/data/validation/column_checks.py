@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, ColumnKind, kind_of
 from cloud_hub.data.statistics import ColumnStatistics, finite
 from cloud_hub.data.validation.found import FEW, SIGMAS, Found
 from cloud_hub.data.validation.subject import ValidatedRows
+from cloud_hub.deferred.libraries import pa, pc
 
 WORDS: dict[ColumnKind, str] = {
     "boolean": "booleans", "integer": "whole numbers", "number": "numbers", "text": "texts",

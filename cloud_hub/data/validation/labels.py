@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import NUMBERS, kind_of, numbers_of
@@ -21,6 +19,7 @@ from cloud_hub.data.statistics import (
 from cloud_hub.data.validation.distances import stability_index, variation
 from cloud_hub.data.validation.found import Found, Skipped
 from cloud_hub.data.validation.subject import ValidatedRows
+from cloud_hub.deferred.libraries import pa, pc
 
 CLASSES = 1_000
 """Different whole numbers up to which labels are classes, and not values."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from cloud_hub.data.columns import TEXTS, kind_of
@@ -21,6 +20,7 @@ from cloud_hub.data.statistics import (
 from cloud_hub.data.validation.distances import stability_index
 from cloud_hub.data.validation.found import FEW, SIGMAS, Found, Skipped
 from cloud_hub.data.validation.subject import FleetColumn, ValidatedRows
+from cloud_hub.deferred.libraries import pa
 from edge_sdk.model.values import category
 
 NO_BEFORE = "there is no version before"

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import pyarrow as pa
-
 from cloud_hub.data.columns import ColumnKind, array_of
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.row_hashes import Hashes, RowScan, scanned
 from cloud_hub.data.statistics import ColumnStatistics, DatasetStatistics, statistics
+from cloud_hub.deferred.libraries import pa
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.profile import FeatureProfile
 

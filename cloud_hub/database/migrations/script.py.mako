@@ -11,6 +11,8 @@ from alembic import op
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+# The revision whose hub these tables still serve; this one where something is taken away.
+oldest = ${repr(down_revision)}
 
 
 def upgrade() -> None:

@@ -20,8 +20,9 @@ STATES: tuple[State, ...] = ("pending", "unreachable", "failed", "regressed", "h
 class Member:
     """A device that the plan gives a candidate.
 
-    ``silent`` seconds since it was heard of; ``failed`` to activate the candidate or took it back;
-    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure.
+    ``silent`` seconds since it was heard of, and ``unreachable_after`` so many; ``failed`` to
+    activate the candidate or took it back; ``failures`` (wrong labels and errors) of how many
+    requests, where 0 means no exposure.
     """
 
     device: str
@@ -30,23 +31,21 @@ class Member:
     failed: bool
     failures: int = 0
     requests: int = 0
+    unreachable_after: float = 7_200.0
 
 
-def state_of(
-    member: Member, control: tuple[int, int], *, unreachable_after: float, alpha: float
-) -> State:
+def state_of(member: Member, control: tuple[int, int], *, alpha: float) -> State:
     """Return one device's state.
 
     Args:
         member: the device.
         control: (failures, requests) of the control arm in all.
-        unreachable_after: seconds of silence.
         alpha: chance that a device that fails no more often counts as regressed.
     """
     if member.failed:
         return "failed"
     if member.requests == 0:
-        return "unreachable" if member.silent > unreachable_after else "pending"
+        return "unreachable" if member.silent > member.unreachable_after else "pending"
     evidence = log_device_evidence(member.failures, member.requests, control)
     if evidence >= math.log(1 / alpha):
         return "regressed"
@@ -57,7 +56,6 @@ def count(
     members: Sequence[Member],
     control: tuple[int, int],
     *,
-    unreachable_after: float,
     alpha: float,
 ) -> dict[str, dict[str, int]]:
     """Count devices by arm and state; ``exposed`` is the denominator of shares.
@@ -65,13 +63,12 @@ def count(
     Args:
         members: the devices with a candidate.
         control: (failures, requests) of the control arm in all.
-        unreachable_after: seconds of silence.
         alpha: chance that a device that fails no more often counts as regressed.
     """
     by_arm: dict[str, dict[str, int]] = {}
     for member in members:
         row = by_arm.setdefault(member.arm, dict.fromkeys((*STATES, "exposed"), 0))
-        state = state_of(member, control, unreachable_after=unreachable_after, alpha=alpha)
+        state = state_of(member, control, alpha=alpha)
         row[state] += 1
         row["exposed"] += member.requests > 0
     return by_arm

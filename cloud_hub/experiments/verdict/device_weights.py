@@ -6,13 +6,17 @@ that they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+
 from cloud_hub.experiments.verdict.evidence import PAIRED, Evidence, Row, by_device
 from cloud_hub.statistics.heterogeneity import Counts
-from cloud_hub.statistics.influence import device_factors
+from cloud_hub.statistics.influence import device_factors, factors_of
+from cloud_hub.statistics.samples import DeviceRows
 
 if TYPE_CHECKING:
     from cloud_hub.statistics.samples import Floats
@@ -31,13 +35,13 @@ def weighted(evidence: Evidence) -> Evidence:
     """
     arms = evidence.arms
     outcomes = {
-        measure: _factors(_numbers(arm.outcomes.get(measure, {})) for arm in arms.values())
+        measure: _of_rows([arm.outcomes.get(measure, {}) for arm in arms.values()])
         for measure in {measure for arm in arms.values() for measure in arm.outcomes}
     }
     requests = _by_kind([arm.failures for arm in arms.values()])
     of_groups = _by_kind([arm.groups for arm in arms.values()])
     answered = {
-        came: _factors(_numbers(arm.labels.get(came, {})) for arm in arms.values())
+        came: _of_rows([arm.labels.get(came, {}) for arm in arms.values()])
         for came in {came for arm in arms.values() for came in arm.labels}
     }
     timed = _factors({d: sum(row) for d, row in arm.latency.items()} for arm in arms.values())
@@ -93,15 +97,45 @@ def _factors(arms: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return device_factors(totals)
 
 
+def _of_rows(arms: Sequence[Mapping[str, Row]]) -> Mapping[str, float]:
+    """Factor of each device with rows on the arms."""
+    columnar = [rows for rows in arms if isinstance(rows, DeviceRows)]
+    if not columnar:
+        return _factors(_numbers(rows) for rows in arms)
+    names = columnar[0].names
+    totals = np.zeros(len(names))
+    for rows in columnar:
+        totals[rows.index] += rows.columns[:, 0]
+    return _FleetFactors(names, factors_of(totals))
+
+
+class _FleetFactors(Mapping[str, float]):
+    """Factors of a whole fleet, in the order of its names."""
+
+    def __init__(self, names: Sequence[str], values: Floats) -> None:
+        self.names, self.values_by_place = names, values
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.values_by_place[bisect_left(self.names, name)])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 def _numbers(rows: Mapping[str, Row]) -> dict[str, float]:
     return {device: row[0] for device, row in rows.items()}
 
 
-def _alone(rows: Mapping[str, Row]) -> dict[str, Row]:
+def _alone(rows: Mapping[str, Row]) -> Mapping[str, Row]:
     return _scaled(rows, device_factors(_numbers(rows)))
 
 
-def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> dict[str, Numbers]:
+def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> Mapping[str, Numbers]:
+    if isinstance(rows, DeviceRows) and isinstance(factors, _FleetFactors):
+        return cast(Mapping[str, Numbers], rows.scaled(factors.values_by_place))
     return {device: _times(row, factors[device]) for device, row in rows.items()}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from cloud_hub.statistics.samples import sums_of
 from edge_sdk.contract.names import CONTROL
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class ArmEvidence:
 
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
-        return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
+        return round(float(sums_of(self.outcomes.get(measure, {}))[0]))
 
 
 def by_device(counts: Mapping[tuple[str, int], Counts]) -> dict[str, Counts]:

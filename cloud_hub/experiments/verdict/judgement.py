@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
+from cloud_hub.deferred.libraries import ndtri, stdtrit
 from cloud_hub.experiments.verdict.evidence import of_all_devices
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import compare, mean_against
 from cloud_hub.statistics.keys import compare_buckets, filled
-from cloud_hub.statistics.samples import Contrast, in_order
+from cloud_hub.statistics.samples import Contrast, devices_in, in_order, pair_up, sums_of
 from cloud_hub.statistics.sequential import SampleMoments
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def judge_arm(
     if by_key:
         contrast = compare_buckets(*keys, scale=RANGES[measure])
     else:
-        arms = [in_order(rows, sorted({*a, *b})) for rows in (a, b, past)]
+        arms = pair_up(a, b, past)
         contrast = compare(arms[0], arms[1], scale=RANGES[measure], past=arms[2] if past else None)
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
@@ -130,7 +130,7 @@ def judge_arm(
         judged,
         control=_mean(plain[0]),
         candidate=_mean(plain[1]),
-        devices=(_devices(a), _devices(b)),
+        devices=(devices_in(a), devices_in(b)),
         outcomes=(plain[0].n, plain[1].n),
         tests=(test(*plain, at_the_end=judged.done),),
         lacking="" if contrast.n > 0 else _lacking(a, b, by_key=by_key),
@@ -163,7 +163,7 @@ def judge_pairs(
     count = _moments(differences).n
     return replace(
         judged,
-        devices=(_devices(differences),) * 2,
+        devices=(devices_in(differences),) * 2,
         outcomes=(count, count),
         lacking="" if contrast.n > 0 else _lacking(differences),
     )
@@ -232,7 +232,7 @@ def _student(contrast: Contrast, alpha: float) -> float:
 
 def _lacking(*arms: Mapping[str, Row], by_key: bool = False) -> str:
     """Why there is no verdict though there may be outcomes; empty where there are none yet."""
-    devices = [_devices(rows) for rows in arms]
+    devices = [devices_in(rows) for rows in arms]
     if not all(devices):
         return ""
     if not all(math.isfinite(value) for rows in arms for row in rows.values() for value in row):
@@ -260,7 +260,7 @@ def _at_looks(
 
 
 def _moments(rows: Mapping[str, Row]) -> SampleMoments:
-    sums = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
+    sums = sums_of(rows)
     if not np.isfinite(sums).all():  # JSON has no such numbers
         return SampleMoments(0, 0.0, 0.0)
     return SampleMoments(round(float(sums[0])), float(sums[1]), float(sums[2]))
@@ -268,7 +268,3 @@ def _moments(rows: Mapping[str, Row]) -> SampleMoments:
 
 def _mean(moments: SampleMoments) -> float | None:
     return moments.mean if moments.n else None
-
-
-def _devices(rows: Mapping[str, Row]) -> int:
-    return sum(row[0] > 0 for row in rows.values())

@@ -39,7 +39,7 @@ from cloud_hub.statistics.label_coverage import (
     within,
     worst_case,
 )
-from cloud_hub.statistics.samples import pair_up
+from cloud_hub.statistics.samples import pair_up, sums_of
 from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
@@ -47,6 +47,7 @@ from edge_sdk.contract.plan import Outcome
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.decision import Action
     from cloud_hub.experiments.verdict.spec import LabelRules
+    from cloud_hub.statistics.label_coverage import WindowLabels
 
 DOUBTFUL: Final = 2.0
 """Standard errors by which labelled shares differ where a guardrail on labels is not trusted."""
@@ -73,11 +74,7 @@ def settle(
         step: those of the present step and its cohort.
         now: Unix seconds.
     """
-    seconds = settling_time(recorded.windows, rules.settle_seconds, now)
-    if complete(step.windows):
-        # No label is missing that could tell another story. Asked of all windows together: single
-        # ones are complete soonest where few answers, and none that waits for a label, are wrong.
-        seconds = 0.0
+    seconds = settling_seconds(rules, recorded.windows, step.windows, now)
     settled = step.only(step.windows.ended + seconds <= now) if seconds else step
     windows = settled.windows
     labelled = windows.labelled.sum(axis=1)
@@ -90,6 +87,41 @@ def settle(
         "early": settled.by_arm(within(windows, settling.early), windows.answers),
         "so far": step.by_arm(step.windows.labelled.sum(axis=1), step.windows.answers),
     }
+    return with_labels(arms, accuracy, served, labels), settling
+
+
+def settling_seconds(
+    rules: LabelRules, recorded: WindowLabels, step: WindowLabels, now: float
+) -> float:
+    """Return how long after its end a window of the present step counts.
+
+    Args:
+        rules: of the experiment.
+        recorded: labels since the experiment began.
+        step: labels of the present step.
+        now: Unix seconds.
+    """
+    if complete(step):
+        # No label is missing that could tell another story. Asked of all windows together: single
+        # ones are complete soonest where few answers, and none that waits for a label, are wrong.
+        return 0.0
+    return settling_time(recorded, rules.settle_seconds, now)
+
+
+def with_labels(
+    arms: Mapping[str, ArmEvidence],
+    accuracy: Mapping[str, Mapping[str, Row]],
+    served: Mapping[str, Mapping[str, Row]],
+    labels: Mapping[Came, Mapping[str, Mapping[str, Row]]],
+) -> dict[str, ArmEvidence]:
+    """Return the arms with the labels that count.
+
+    Args:
+        arms: of the present step.
+        accuracy: rows by arm and device, of settled windows.
+        served: the same of what was served.
+        labels: rows of answers that have a label, by when they came, arm and device.
+    """
     return {
         name: replace(
             arm,
@@ -101,7 +133,7 @@ def settle(
             labels={came: by_arm.get(name, {}) for came, by_arm in labels.items()},
         )
         for name, arm in arms.items()
-    }, settling
+    }
 
 
 def label_figures(
@@ -184,7 +216,8 @@ def _as_outcomes(arm: ArmEvidence, came: Came) -> ArmEvidence:
 
 
 def _totals(rows: Mapping[str, Row]) -> tuple[float, float]:
-    return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
+    n, total, _ = sums_of(rows).tolist()
+    return n, total
 
 
 def by_labelling(

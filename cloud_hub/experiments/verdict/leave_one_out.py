@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.evidence import PAIRED, ArmEvidence, Evidence, Row, by_device
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.heterogeneity import Counts
+from cloud_hub.statistics.samples import DeviceRows, Floats, sums_of
 
 ALL_OF: Final = 12
 """Of so many devices each is left out in turn; of more, those with most influence."""
@@ -80,9 +83,15 @@ def _influential(evidence: Evidence) -> list[str]:
     if len(every) <= ALL_OF:
         return sorted(every)
     ways: list[Mapping[str, float]] = []
+    chosen: dict[str, None] = {}
     for rows in _tables(evidence):
-        n = sum(row[0] for row in rows.values())
-        mean = sum(row[1] for row in rows.values()) / n if n else 0.0
+        n, total, _ = sums_of(rows).tolist()
+        mean = total / n if n else 0.0
+        if isinstance(rows, DeviceRows):
+            chosen |= dict.fromkeys(_first_of_fleet(rows, rows.columns[:, 0]))
+            off = np.abs(rows.columns[:, 1] - mean * rows.columns[:, 0])
+            chosen |= dict.fromkeys(_first_of_fleet(rows, off))
+            continue
         ways.append({device: row[0] for device, row in rows.items()})
         ways.append({device: abs(row[1] - mean * row[0]) for device, row in rows.items()})
     for arm in evidence.arms.values():
@@ -90,10 +99,15 @@ def _influential(evidence: Evidence) -> list[str]:
         ways.append(dict.fromkeys(sorted(arm.failed)[:1], 1.0))
     ways.append(dict.fromkeys(sorted(evidence.shadow.failed)[:1], 1.0))
     ways.append(dict.fromkeys(sorted(evidence.interleave.failed)[:1], 1.0))
-    chosen: dict[str, None] = {}
     for way in ways:
         chosen |= dict.fromkeys(sorted(way, key=lambda d: (-way[d], d))[:EACH])
     return list(chosen)
+
+
+def _first_of_fleet(rows: DeviceRows, way: Floats) -> list[str]:
+    # Stable, and names ascend: of equal ones those that come first by name, as of dictionaries.
+    first = np.argsort(-way, kind="stable")[:EACH]
+    return [rows.names[i] for i in rows.index[first].tolist()]
 
 
 def _tables(evidence: Evidence) -> Iterator[Mapping[str, Row]]:
@@ -162,5 +176,7 @@ def _counts_without(
     }
 
 
-def _rest(rows: Mapping[str, Any], device: str) -> dict[str, Any]:
+def _rest(rows: Mapping[str, Any], device: str) -> Mapping[str, Any]:
+    if isinstance(rows, DeviceRows):
+        return rows.without(device)
     return {name: row for name, row in rows.items() if name != device}

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from cloud_hub.errors import Invalid
-from cloud_hub.fleet.health import UNREACHABLE_SECONDS
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.text.yaml import read_yaml
@@ -215,7 +214,7 @@ class ExperimentSpec:
     labels: LabelRules = LabelRules()
     minimum_effect: float = 0.0
     device_share: float = 1.0
-    unreachable_seconds: float = UNREACHABLE_SECONDS
+    unreachable_seconds: float | None = None
     approval: bool = False
     on_success: Literal["promote", "conclude"] | None = None
 
@@ -284,6 +283,8 @@ def _check_amounts(spec: ExperimentSpec) -> None:
         ("no_data", spec.no_data_seconds, 1),
         ("unreachable", spec.unreachable_seconds, 1),
     ):
+        if value is None:
+            continue
         require(value >= least, f"{name}: expected at least {least}, got {value:g}")
 
 

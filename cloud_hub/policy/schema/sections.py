@@ -15,6 +15,7 @@ from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
 from cloud_hub.policy.schema.conditions import Condition, DayRule
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.policy.schema.personalise import PersonalisePolicy
+from cloud_hub.policy.schema.refusals import RefusalPolicy
 from cloud_hub.policy.schema.rehearsal import RehearsalPolicy
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.policy.schema.validation import ValidationPolicy
@@ -282,6 +283,7 @@ class Policy:
     train: TrainPolicy | None = None
     gate: GatePolicy = GatePolicy()
     experiment: ExperimentPolicy = ExperimentPolicy()
+    refusals: RefusalPolicy = RefusalPolicy()
     batch: dict[str, BatchJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

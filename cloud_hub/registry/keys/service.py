@@ -24,7 +24,7 @@ from cloud_hub.registry.keys import changes, words
 from cloud_hub.registry.keys.changes import OFFLINE, ONLINE, KeyChange
 from cloud_hub.registry.keys.request import SigningRequest, check_follows
 from cloud_hub.registry.keys.status import KeyStatus, RoleStatus, role_status
-from cloud_hub.registry.repository import TIMESTAMP
+from cloud_hub.registry.metadata_store import TIMESTAMP
 from cloud_hub.registry.roles import LONG, RELEASES, VALIDITY
 
 if TYPE_CHECKING:

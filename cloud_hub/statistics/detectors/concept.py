@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from scipy.special import betaincinv
+from cloud_hub.deferred.libraries import betaincinv
 
 MEAN_RUN: Final = 2_000_000
 """Labels to a false alarm: at most 1% of false alarms within 20,000 labels."""

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scipy.stats import norm
-from scipy.stats import t as student
+from cloud_hub.deferred.libraries import norm, student
 
 WINDOWS: Final = 8
 """Earlier windows without which there is no verdict on a fleet too small to be told by devices."""

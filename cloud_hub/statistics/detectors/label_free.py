@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import norm
+
+from cloud_hub.deferred.libraries import norm
 
 BLIND: Final = "blind to concept drift: it moves with the inputs, not with what is right"
 

@@ -24,9 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, hypergeom
-from scipy.stats import t as student
 
+from cloud_hub.deferred.libraries import binom, hypergeom, student
 from cloud_hub.statistics.detectors.dependence import unsure
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns
 from cloud_hub.statistics.samples import Floats

@@ -30,9 +30,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
-from scipy.stats import t as student
 
+from cloud_hub.deferred.libraries import chi2, norm, student
 from cloud_hub.statistics.detectors.contrasts import Readings
 from cloud_hub.statistics.detectors.dependence import WINDOWS
 from cloud_hub.statistics.samples import Floats

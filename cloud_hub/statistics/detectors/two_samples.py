@@ -24,9 +24,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
-from scipy.stats import chi2
 
+from cloud_hub.deferred.libraries import chi2, kolmogorov
 from cloud_hub.statistics.detectors.dependence import unsure
 from cloud_hub.statistics.detectors.distances import Counts
 

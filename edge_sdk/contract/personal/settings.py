@@ -28,7 +28,7 @@ class PersonalSettings:
         largest_loss: of a regressor's answer, half the squared error over the noise's variance;
             log losses of a classifier are bounded by the noise.
         noise: share of labels that are wrong, where a unit has not shown another one.
-        change: evidence in nats at which a memory is taken to be of somebody else, and dropped.
+        change: evidence in nats at which rows are taken to be of somebody else than a memory's.
         better: level at which a unit alone shows that its own answers are better.
         worse: level at which it or its device shows that they are worse.
         floor: probabilities of the release below it count as it.

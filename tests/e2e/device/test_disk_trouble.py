@@ -219,7 +219,7 @@ def test_a_key_that_was_revoked_while_the_disk_was_full_stays_revoked(
     disk: Disk, tmp_path: Path
 ) -> None:
     with aging_hub(tmp_path / "aging") as old, old.device(disk.state) as device:
-        metadata = old.repository.metadata
+        metadata = old.repository.files.path
         shutil.copytree(metadata, tmp_path / "before")
         OfflineKeys(tmp_path / "more", 8).make()
         added = tuple(public_key(tmp_path / "more" / f"offline-{i}.pub") for i in range(1, 9))

@@ -118,7 +118,7 @@ def test_a_device_follows_a_chain_of_roots_in_which_every_key_was_replaced(
 def test_after_the_stolen_online_key_is_replaced_every_device_follows_again(
     old: AgingHub, tmp_path: Path, where: str
 ) -> None:
-    folder = old.repository.metadata
+    folder = old.repository.files.path
     with old.device(tmp_path / "d") as device:
         shutil.copytree(folder, tmp_path / "copy")
         steal_and_use_once(old.repository, MODEL, days_ahead=300)
@@ -147,11 +147,11 @@ def test_a_time_of_the_year_2100_raises_no_floor_because_no_publisher_signed_for
     old: AgingHub, tmp_path: Path
 ) -> None:
     with old.device(tmp_path / "d") as device:
-        shutil.copytree(old.repository.metadata, tmp_path / "copy")
+        shutil.copytree(old.repository.files.path, tmp_path / "copy")
         steal_and_use_once(old.repository, MODEL, days_ahead=70 * 365)
         assert "expired" in device.sync().errors["plan"]
-        shutil.rmtree(old.repository.metadata)
-        shutil.copytree(tmp_path / "copy", old.repository.metadata)
+        shutil.rmtree(old.repository.files.path)
+        shutil.copytree(tmp_path / "copy", old.repository.files.path)
         old.publish("1.1")
         assert (device.sync().update, serves(device)) == ("activated", "1.1")
 
@@ -159,7 +159,7 @@ def test_a_time_of_the_year_2100_raises_no_floor_because_no_publisher_signed_for
 def test_a_revoked_key_stays_revoked_even_if_the_rest_of_that_refresh_failed(
     old: AgingHub, tmp_path: Path
 ) -> None:
-    folder = old.repository.metadata
+    folder = old.repository.files.path
     with old.device(tmp_path / "d") as device:
         shutil.copytree(folder, tmp_path / "copy")
         old.live(1)

@@ -13,6 +13,7 @@ import pytest
 from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.messages import KeyVotes, Upload, UploadReply
 from edge_sdk.errors import HubError
+from edge_sdk.hub.news import HubAdvice
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.syncer import Syncer, SyncResult
@@ -29,6 +30,7 @@ class Hub:
     status: int | None
     uploads: int = 0
     taken: list[int] = field(default_factory=list)
+    advice: HubAdvice = HubAdvice()
 
     def upload(self, upload: Upload) -> UploadReply:
         self.uploads += 1
@@ -44,7 +46,7 @@ class Hub:
     def ask_again(self) -> None:
         return None
 
-    def changed(self, etag: str | None) -> str | None:
+    def changed(self, etag: str | None, wait: int = 0) -> str | None:
         return None
 
     def checkin(self, checkin: CheckIn) -> None:

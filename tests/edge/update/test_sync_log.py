@@ -13,6 +13,7 @@ import pytest
 
 from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.errors import HubError, HubUnreachable
+from edge_sdk.hub.news import HubAdvice
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.syncer import Syncer
@@ -24,11 +25,12 @@ class Hub:
     """A hub whose answers a test decides; ``error`` is raised by every request."""
 
     error: HubError | None = None
+    advice: HubAdvice = HubAdvice()
 
     def conversation(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def changed(self, etag: str | None) -> str | None:
+    def changed(self, etag: str | None, wait: int = 0) -> str | None:
         self._refuse()
         return None
 

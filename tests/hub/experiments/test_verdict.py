@@ -436,7 +436,7 @@ def test_a_large_fleet_gets_the_first_salt() -> None:
 
 MEMBERS = {
     "pending": Member("a", "candidate", 1.0, False),
-    "unreachable": Member("b", "candidate", 1e6, False),
+    "unreachable": Member("b", "candidate", 1e6, False, unreachable_after=7_200),
     "failed": Member("c", "candidate", 1e6, True, 0, 10),
     "regressed": Member("d", "candidate", 1.0, False, 30, 60),
     "healthy": Member("e", "candidate", 1.0, False, 3, 60),
@@ -445,9 +445,9 @@ MEMBERS = {
 
 def test_devices_are_counted_by_state_and_shares_are_of_those_with_exposure() -> None:
     for state, member in MEMBERS.items():
-        row = count([member], (500, 10_000), unreachable_after=7_200, alpha=0.01)["candidate"]
+        row = count([member], (500, 10_000), alpha=0.01)["candidate"]
         assert row[state] == 1, (state, row)
-    every = count([*MEMBERS.values()], (500, 10_000), unreachable_after=7_200, alpha=0.01)
+    every = count([*MEMBERS.values()], (500, 10_000), alpha=0.01)
     assert every["candidate"]["exposed"] == 3
     assert shares(every["candidate"])["regressed"] == pytest.approx(1 / 3)
     assert shares(dict.fromkeys(every["candidate"], 0)) == {}

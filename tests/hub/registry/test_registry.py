@@ -176,7 +176,7 @@ def test_the_repository_renews_what_the_online_key_signs_before_it_expires(servi
 
     now = datetime.datetime.now(datetime.UTC)
     assert not serving.repository.renew(now)
-    before = (serving.repository.metadata / "timestamp.json").read_bytes()
+    before = (serving.repository.files.path / "timestamp.json").read_bytes()
     assert serving.repository.renew(now + datetime.timedelta(hours=13))
-    assert (serving.repository.metadata / "timestamp.json").read_bytes() != before
+    assert (serving.repository.files.path / "timestamp.json").read_bytes() != before
     assert serving.repository.renew(now + datetime.timedelta(days=4))

@@ -1,4 +1,4 @@
-"""The offline gate, and how a device is."""
+"""The offline gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sklearn.multioutput import MultiOutputClassifier
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import GateRefused, Invalid
-from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.runs.answers import ReleaseAnswers
@@ -383,18 +382,3 @@ def test_fresh_rows_wear_only_by_uses_since_the_oldest_of_them(inner: Hub, line:
     uses = [gate.check("demo", candidate, fresh, since=before)[0].use for _ in range(2)]
     later = gate.check("demo", candidate, fresh, since=time.time())[0].use
     assert (uses, later) == ([1, 2], 1)
-
-
-@pytest.mark.parametrize(
-    ("plan", "failed", "silent", "expected"),
-    [
-        (3, False, 0, "healthy"),
-        (2, False, 0, "pending"),
-        (3, True, 0, "failed"),
-        (3, False, 1e6, "unreachable"),
-        (2, True, 1e6, "unreachable"),
-    ],
-)
-def test_health(plan: int, failed: bool, silent: float, expected: str) -> None:
-    found = health(serial=3, plan=plan, failed=failed, seen_at=0, now=silent)
-    assert found == expected

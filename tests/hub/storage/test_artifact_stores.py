@@ -13,20 +13,40 @@ import pytest
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.storage.artifact_store import CHUNK, ArtifactStore, read
+from cloud_hub.storage.bucket import Bucket
+from cloud_hub.storage.bucket_address import BucketAddress
+from cloud_hub.storage.bucket_store import BucketStore
 from cloud_hub.storage.folder_store import FolderStore
+from tests.buckets import BucketServer
 from tests.hub.storage.memory_store import MemoryStore
 from tests.waiting import PATIENCE
 
-STORES: dict[str, Callable[[Path], ArtifactStore]] = {
-    "folder": lambda folder: FolderStore(folder / "artifacts"),
-    "memory": lambda folder: MemoryStore(),
+STORES: dict[str, Callable[[Path, str], ArtifactStore]] = {
+    "folder": lambda folder, url: FolderStore(folder / "artifacts"),
+    "memory": lambda folder, url: MemoryStore(),
+    "s3": lambda folder, url: BucketStore(Bucket(BucketAddress.parse(url), "artifacts")),
 }
+KINDS = [pytest.param(kind, marks=pytest.mark.s3 if kind == "s3" else ()) for kind in STORES]
 LARGE = bytes(range(256)) * (CHUNK // 256 * 2) + b"end"
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return STORES[request.param](tmp_path)
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, kind: str) -> str:
+    """Where a bucket is, for those that need one."""
+    if kind != "s3":
+        return ""
+    server: BucketServer = request.getfixturevalue("buckets")
+    return server.bucket()
+
+
+@pytest.fixture
+def store(kind: str, url: str, tmp_path: Path) -> ArtifactStore:
+    return STORES[kind](tmp_path, url)
 
 
 def test_what_was_put_is_there_whole(store: ArtifactStore, tmp_path: Path) -> None:
@@ -162,18 +182,19 @@ from pathlib import Path
 from tests.hub.storage.test_artifact_stores import STORES
 
 def source():
-    yield b"half"
+    yield b"half" * (4 << 20)  # of an upload in parts: the first part is there already
     os.kill(os.getpid(), signal.SIGKILL)
 
-STORES[sys.argv[1]](Path(sys.argv[2])).put("x", source())
+STORES[sys.argv[1]](Path(sys.argv[2]), sys.argv[3]).put("x", source())
 """
 
 
-@pytest.mark.parametrize("kind", STORES)
-def test_a_writer_that_is_killed_leaves_nothing_to_be_seen(kind: str, tmp_path: Path) -> None:
-    words = [sys.executable, "-c", KILLED, kind, str(tmp_path)]
+def test_a_writer_that_is_killed_leaves_nothing_to_be_seen(
+    kind: str, url: str, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-c", KILLED, kind, str(tmp_path), url]
     assert subprocess.run(words, timeout=PATIENCE, check=False).returncode == -9
-    store = STORES[kind](tmp_path)
+    store = STORES[kind](tmp_path, url)
     assert (store.exists("x"), list(store.list())) == (False, [])
     store.put("x", b"whole")
     assert read(store, "x") == b"whole"

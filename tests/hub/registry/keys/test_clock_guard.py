@@ -46,7 +46,7 @@ def publish(old: OldHub, serial: int) -> None:
 
 def test_a_minute_of_a_clock_30_days_ahead_signs_nothing(old: OldHub) -> None:
     old.machine.run(60)
-    before = {p.name: p.read_bytes() for p in old.repository.metadata.iterdir()}
+    before = {p.name: p.read_bytes() for p in old.repository.files.path.iterdir()}
     old.clock.now += 30 * DAY
     with pytest.raises(Conflict, match="jumped 30 days ahead.*confirm-clock"):
         publish(old, 1)
@@ -57,7 +57,7 @@ def test_a_minute_of_a_clock_30_days_ahead_signs_nothing(old: OldHub) -> None:
     old.clock.now -= 30 * DAY - 60
     old.machine.elapsed += 60
     publish(old, 1)  # the clock is right again: no command is needed
-    assert set(before) < {p.name for p in old.repository.metadata.iterdir()}
+    assert set(before) < {p.name for p in old.repository.files.path.iterdir()}
     assert old.keys.status().is_well
 
 
@@ -75,10 +75,10 @@ def test_a_hub_that_was_off_for_months_goes_on_after_one_command(old: OldHub) ->
 
 
 def test_a_note_that_was_lost_leaves_the_newest_signature_to_compare_with(old: OldHub) -> None:
-    (old.repository.metadata.parent / "clock.json").write_text("{")
+    (old.repository.files.path.parent / "clock.json").write_text("{")
     old.machine.run(3 * DAY)
     publish(old, 1)
-    (old.repository.metadata.parent / "clock.json").unlink()
+    (old.repository.files.path.parent / "clock.json").unlink()
     old.clock.now += 30 * DAY
     with pytest.raises(Conflict, match="nothing is signed"):
         publish(old, 2)

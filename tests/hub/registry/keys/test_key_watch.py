@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.database.leader import FileLeadership
 from cloud_hub.hub import Hub
 from cloud_hub.loop import Loop
 from cloud_hub.registry.keys.changes import KeyChange
@@ -67,6 +68,6 @@ def test_after_a_pause_nothing_in_the_loop_comes_before_the_timestamp(
     known = inner.loop._parts.items()
     parts = {name: part if name == "renewal" else days_left for name, part in known}
     days_left(clock())
-    Loop(parts, 0, tmp_path / "lock").tick(clock())
+    Loop(parts, 0, FileLeadership(tmp_path / "lock")).tick(clock())
     assert left[0] < 0
     assert set(left[1:]) == {1.0}

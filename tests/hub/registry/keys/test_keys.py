@@ -252,7 +252,7 @@ def test_no_kill_while_new_keys_come_into_force_leaves_them_half_there(
             done = False
         monkeypatch.setattr(metadata_folder, "write_atomic", write)
         again = Repository(
-            old.repository.metadata.parent, tmp_path / str(kill) / "keys", clock=old.clock
+            old.repository.files.path.parent, tmp_path / str(kill) / "keys", clock=old.clock
         )
         again.guard.machine = old.machine
         again.recover()

@@ -1,0 +1,139 @@
+"""When each device was last heard of: kept in memory, and written down together now and then.
+
+Every contact counts: a poll, a report, a check-in. A write for each would be most of what a hub
+does. Invariants:
+
+* What is in memory is written every :data:`SECONDS` and when the hub ends: a crash loses at most as
+  much of it, and the next contact of a device makes up for that.
+* Writing never takes a time back: several processes of a hub hear of one device.
+* A database that does not take it costs nothing but time: what was not written stays in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud_hub.database.engine import is_sqlite
+
+log = logging.getLogger(__name__)
+
+SECONDS: Final = 10.0
+AT_ONCE: Final = 5_000
+"""Devices of one statement: other writers do not wait for a whole fleet."""
+
+_SQLITE: Final = text(
+    "UPDATE devices SET seen_at = :seen WHERE device = :device AND seen_at < :seen"
+)
+_POSTGRESQL: Final = text(
+    "UPDATE devices SET seen_at = s.seen FROM "
+    "unnest(CAST(:devices AS text[]), CAST(:times AS double precision[])) AS s (device, seen) "
+    "WHERE devices.device = s.device AND devices.seen_at < s.seen"
+)
+
+
+class Sightings:
+    """The newest sighting of each device, as one process has it. Safe from several threads.
+
+    Args:
+        engine: of the hub's database.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._seen: dict[str, float] = {}
+        self._leaving: Mapping[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hub-sightings", daemon=True)
+        self._failed = False
+
+    def note(self, device: str) -> None:
+        """Note that a device was heard of, now."""
+        now = self._clock()
+        with self._lock:
+            self._seen[device] = now
+
+    def newest(self, device: str, stored: float) -> float:
+        """Return when a device was last heard of.
+
+        Args:
+            device: its name.
+            stored: what the database says, Unix seconds.
+        """
+        with self._lock:
+            here = self._seen.get(device, 0.0)
+            return max(stored, here, self._leaving.get(device, 0.0))
+
+    def flush(self) -> int:
+        """Write down what is in memory; return of how many devices.
+
+        Raises:
+            SQLAlchemyError: the database does not take it; it is kept for the next time.
+        """
+        with self._flushing:
+            with self._lock:
+                self._leaving, self._seen = self._seen, {}
+            # In one order in every process: two that write the same devices wait, and never for
+            # each other.
+            rows = sorted(self._leaving.items())
+            try:
+                for first in range(0, len(rows), AT_ONCE):
+                    with self._engine.begin() as db:
+                        _write(db, rows[first : first + AT_ONCE])
+            except BaseException:
+                with self._lock:
+                    self._seen = {**self._leaving, **self._seen}
+                    self._leaving = {}
+                raise
+            with self._lock:
+                self._leaving = {}
+            return len(rows)
+
+    def forget(self, device: str) -> None:
+        """Forget a device that is to be deleted."""
+        with self._flushing, self._lock:
+            self._seen.pop(device, None)
+
+    def start(self) -> None:
+        """Write every :data:`SECONDS` from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write once more, and never again."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._try()
+
+    def _run(self) -> None:
+        while not self._stop.wait(SECONDS):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except SQLAlchemyError as error:
+            # Logged once and not every ten seconds, until it works again.
+            if not self._failed:
+                log.warning("when devices were last heard of waits for the database: %s", error)
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _write(db: Connection, rows: Sequence[tuple[str, float]]) -> None:
+    if is_sqlite(db.engine):
+        db.execute(_SQLITE, [{"device": device, "seen": seen} for device, seen in rows])
+        return
+    devices, times = zip(*rows, strict=True)
+    db.execute(_POSTGRESQL, {"devices": list(devices), "times": list(times)})

@@ -1,0 +1,110 @@
+"""What a hub is checked for, and what to do about each. The judging functions are pure.
+
+``fail``: requests, or the background work, do not get what they need: ``/readyz`` answers 503.
+``warn``: all works, and somebody has to do something before long.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from cloud_hub.registry.keys.status import warning
+
+if TYPE_CHECKING:
+    from cloud_hub.registry.keys.status import KeyStatus
+
+State = Literal["ok", "warn", "fail"]
+
+FULL_BYTES: Final = 256 << 20
+FULL_SHARE: Final = 0.01
+"""Of the disk: what is free below the smaller of the two is full. SQLite needs room to commit."""
+
+LOW_BYTES: Final = 5 << 30
+LOW_SHARE: Final = 0.1
+
+STALLED_SECONDS: Final = 900.0
+"""A part of the loop may take minutes, such as a run's gate; half a day is what renewal has."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: of what is checked.
+        state: of it.
+        says: how it is, a sentence.
+        todo: what to do where it is not ``ok``.
+    """
+
+    name: str
+    state: State
+    says: str
+    todo: str = ""
+
+
+def disk_room(folder: Path) -> tuple[float, float]:
+    """Return the bytes that are free on the disk of a folder for this user, and its size."""
+    usage = shutil.disk_usage(folder)
+    return float(usage.free), float(usage.total)
+
+
+def judge_disk(free: float, size: float) -> Check:
+    """Judge the room on the disk of the data.
+
+    Args:
+        free: bytes.
+        size: bytes of the whole disk.
+    """
+    says = f"{free / 2**30:.1f} of {size / 2**30:.1f} GiB are free"
+    todo = "make room, or move the data; policies' retention says how long reports are kept"
+    if free < min(FULL_BYTES, FULL_SHARE * size):
+        return Check("disk", "fail", says, todo)
+    if free < min(LOW_BYTES, LOW_SHARE * size):
+        return Check("disk", "warn", says, todo)
+    return Check("disk", "ok", says)
+
+
+def judge_keys(status: KeyStatus) -> Check:
+    """Judge how long what the keys signed is valid."""
+    due = [text for role in status.roles if (text := warning(role))]
+    if not due:
+        return Check("keys", "ok", "every role is valid, or is renewed by the hub")
+    todo = "edge-hub keys status DATA; docs/KEYS.md"
+    return Check("keys", "fail" if status.summary == "expired" else "warn", "; ".join(due), todo)
+
+
+def judge_clock(problem: str | None) -> Check:
+    """Judge the clock by what the guard of signatures says of it; ``None`` is nothing."""
+    if problem is None:
+        return Check("clock", "ok", "the clock may be believed")
+    todo = "set the clock, or say that it is right: edge-hub keys confirm-clock DATA"
+    return Check("clock", "fail", f"{problem}; nothing is signed", todo)
+
+
+def judge_loop(
+    seconds: float, *, leads: bool, since_tick: float, errors: Mapping[str, str]
+) -> Check:
+    """Judge the background work of a process.
+
+    Args:
+        seconds: from one round to the next; 0 where this process does none.
+        leads: it is the one of the hub that does.
+        since_tick: seconds since its last round ended.
+        errors: of parts that fail, by name.
+    """
+    if seconds <= 0:
+        return Check("loop", "ok", "off in this process, as --tick 0 says")
+    if not leads:
+        return Check("loop", "ok", "another process of this hub runs it, or this one is about to")
+    if since_tick > max(STALLED_SECONDS, 10 * seconds):
+        says = f"no round has ended for {since_tick:.0f} s"
+        return Check("loop", "fail", says, "see the log for the part that hangs; restart the hub")
+    if errors:
+        says = "; ".join(f"{part}: {error:.300}" for part, error in sorted(errors.items()))
+        return Check("loop", "warn", says, "the log has the traceback; the other parts go on")
+    return Check("loop", "ok", f"runs, a round ended {since_tick:.0f} s ago")

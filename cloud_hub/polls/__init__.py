@@ -1,0 +1,1 @@
+"""What a whole fleet asks again and again, answered from memory."""

@@ -1,0 +1,18 @@
+"""The general way of signs of life; that of metadata is in :mod:`cloud_hub.registry.routes`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from cloud_hub.api.auth import Device, hub_of
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/alive", status_code=204)
+def alive(request: Request, device: Device) -> Response:
+    """Note that a device is there; the answer says when it should be heard of next.
+
+    A poll says so, too, unless a cache on the way answers it.
+    """
+    return Response(status_code=204, headers=hub_of(request).pace.told())

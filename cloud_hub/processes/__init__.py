@@ -1,0 +1,1 @@
+"""The worker processes of a hub: started, watched, started again, ended together."""

@@ -1,0 +1,156 @@
+"""Artifacts as objects in a bucket, from which devices download for themselves.
+
+An object of a bucket is there whole or not at all by itself. What is checked here is its digest,
+before it is there: small content is held in memory meanwhile, large content goes in parts, of which
+the bucket makes an object only when the digest of all is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cloud_hub.errors import Invalid, NotFound, Unavailable
+from cloud_hub.storage.artifact_store import CHUNK, Source, check_name, chunks_of
+from cloud_hub.storage.bucket import PART
+
+if TYPE_CHECKING:
+    from cloud_hub.storage.bucket import Bucket
+
+ADDRESS_SECONDS: Final = 900.0
+"""Life of the address that a device is sent to; a download that began goes on beyond it."""
+
+
+class BucketStore:
+    """The objects of one folder of a bucket.
+
+    Args:
+        bucket: holds them.
+        public: devices may be sent to them.
+    """
+
+    def __init__(self, bucket: Bucket, *, public: bool = False) -> None:
+        self._bucket = bucket
+        self._public = public
+
+    def put(self, name: str, source: Source, *, sha256: str | None = None) -> None:
+        """Upload content, in parts if it is large.
+
+        Args:
+            name: relative path.
+            source: the content.
+            sha256: hexadecimal digest that it must have; ``None`` for any content.
+
+        Raises:
+            Invalid: the name is none, or the digest is another one; nothing is stored.
+            Unavailable: the bucket does not take it; nothing is stored, unless it came whole and
+                the bucket's answer was lost.
+        """
+        check_name(name)
+        chunks = _checked(name, chunks_of(source), sha256)
+        head = b""
+        for chunk in chunks:
+            head += chunk
+            if len(head) >= PART:
+                break
+        else:
+            self._bucket.put(name, head)
+            return
+        self._bucket.put_large(name, _joined(head, chunks))
+
+    @contextlib.contextmanager
+    def open(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[Iterator[bytes]]:
+        """Read a range of an object.
+
+        Args:
+            name: relative path.
+            start: first byte, from 0.
+            stop: byte after the last one; default the end.
+
+        Raises:
+            NotFound: there is no such object.
+            Unavailable: the bucket does not answer.
+        """
+        yield self._range(_known(name), start, stop)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of an object; raises NotFound."""
+        return self._bucket.size(_known(name))
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is such an object."""
+        try:
+            self.size(name)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Return the names of objects, in order; see :class:`ArtifactStore`."""
+        folder = prefix.rpartition("/")[0]
+        if folder and not _is_name(folder):
+            return iter(())
+        return iter(sorted(n for n in self._bucket.list(folder) if n.startswith(prefix)))
+
+    def delete(self, name: str) -> None:
+        """Remove an object, if there is one."""
+        self._bucket.delete(check_name(name))
+
+    def public_address(self, name: str) -> str | None:
+        """Return a signed URL of the bucket, where devices may be sent there."""
+        return self._bucket.signed_url(check_name(name), ADDRESS_SECONDS) if self._public else None
+
+    @contextlib.contextmanager
+    def local_file(self, name: str) -> Iterator[Path]:
+        """Give a copy on this machine; raises NotFound."""
+        with tempfile.TemporaryDirectory(prefix="artifact-") as folder:
+            path = Path(folder) / "content"
+            with self.open(name) as chunks, path.open("wb") as file:
+                file.writelines(chunks)
+            yield path
+
+    def _range(self, name: str, start: int, stop: int | None) -> Iterator[bytes]:
+        if stop is not None and stop <= start:
+            self.size(name)
+            return iter(())
+        try:
+            return self._bucket.stream(name, start, stop, CHUNK)
+        except Unavailable:
+            # A bucket calls a range beyond the end an error.
+            if start and start >= self.size(name):
+                return iter(())
+            raise
+
+
+def _checked(name: str, chunks: Iterator[bytes], sha256: str | None) -> Iterator[bytes]:
+    """Pass chunks on; raises Invalid after the last one if all of them are something else."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise Invalid(f"{name}: expected SHA-256 {sha256}, got {digest.hexdigest()}")
+
+
+def _joined(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from rest
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_name(name)
+    except Invalid:
+        return False
+    return True
+
+
+def _known(name: str) -> str:
+    """Return a name that could be one; raises NotFound."""
+    if not _is_name(name) or len(name.encode()) > 900:  # S3 takes keys of 1,024 bytes
+        raise NotFound(f"artifact {name:.200}: not found")
+    return name

@@ -1,0 +1,1 @@
+"""Uploads of devices: opened, checked and stored, many in one transaction."""

@@ -1,0 +1,37 @@
+"""A device that waits at its hub: a new plan is there at once, and other things go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_sdk import EdgeDevice
+from tests.conftest import Publish
+from tests.e2e.live import PATIENT
+from tests.edge.builders import rows
+from tests.servers import HubProcess
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+WAITING = replace(PATIENT, sync_seconds=86_400.0, push=True)
+"""A device that would look for news tomorrow."""
+
+
+def test_a_push_reaches_a_connected_device_at_once_and_a_rollback_too(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("pushed")
+    with EdgeDevice(
+        tmp_path / "d", hub=hub.url, token=hub.token("pushed"), model="pushed", config=WAITING
+    ) as device:
+        assert device.predict(rows(1)[0]).version == "1.0"
+        for version in ("1.1", "1.2"):
+            publish("pushed", version, seed=5)
+            wait_for(lambda v=version: device.predict(rows(1)[0]).version == v, "the push")
+        hub.admin.post("models/pushed/rollback", reason="enough")
+        wait_for(lambda: device.predict(rows(1)[0]).version == "1.1", "the way back")
+        # The application is in charge meanwhile: its own sync does not wait for the thread's.
+        assert device.sync().errors == {}
