@@ -16,7 +16,7 @@ from cloud_hub.cli.shared.registration import ADMINISTER, command
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cloud_hub.observability.checks import Check
+    from cloud_hub.observability.checks import HealthCheck
 
 TIMEOUT: Final = 15.0
 """Seconds for an answer of the hub."""
@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def _doctor(hub: HubAddress, database: Database = None) -> Result:
     """Examine a hub from inside (--data) and outside; exit status 1 unless all is well."""
-    checks: list[Check] = []
+    checks: list[HealthCheck] = []
     if hub.data is not None:
         checks += _inside(hub.data, database)
     # The folder of no hub was never served either: one reason is enough.
@@ -45,7 +45,7 @@ def _doctor(hub: HubAddress, database: Database = None) -> Result:
     return Result(plain, _view, status=int(any(check.state != "ok" for check in checks)))
 
 
-def _inside(data: Path, database: str | None) -> Iterator[Check]:
+def _inside(data: Path, database: str | None) -> Iterator[HealthCheck]:
     from cloud_hub.hub import open_keys
     from cloud_hub.observability.doctor import examine_data
     from cloud_hub.settings import Settings
@@ -53,7 +53,7 @@ def _inside(data: Path, database: str | None) -> Iterator[Check]:
     return examine_data(Settings(data, database), lambda: open_keys(data))
 
 
-def _outside(hub: HubAddress) -> Iterator[Check]:
+def _outside(hub: HubAddress) -> Iterator[HealthCheck]:
     from cloud_hub.errors import HubFault
     from cloud_hub.observability.doctor import examine_answers, silent
 

@@ -31,7 +31,7 @@ STALLED_SECONDS: Final = 900.0
 
 
 @dataclass(frozen=True)
-class Check:
+class HealthCheck:
     """One check.
 
     Attributes:
@@ -53,7 +53,7 @@ def disk_room(folder: Path) -> tuple[float, float]:
     return float(usage.free), float(usage.total)
 
 
-def judge_disk(free: float, size: float) -> Check:
+def judge_disk(free: float, size: float) -> HealthCheck:
     """Judge the room on the disk of the data.
 
     Args:
@@ -63,32 +63,34 @@ def judge_disk(free: float, size: float) -> Check:
     says = f"{free / 2**30:.1f} of {size / 2**30:.1f} GiB are free"
     todo = "make room, or move the data; policies' retention says how long reports are kept"
     if free < min(FULL_BYTES, FULL_SHARE * size):
-        return Check("disk", "fail", says, todo)
+        return HealthCheck("disk", "fail", says, todo)
     if free < min(LOW_BYTES, LOW_SHARE * size):
-        return Check("disk", "warn", says, todo)
-    return Check("disk", "ok", says)
+        return HealthCheck("disk", "warn", says, todo)
+    return HealthCheck("disk", "ok", says)
 
 
-def judge_keys(status: KeyStatus) -> Check:
+def judge_keys(status: KeyStatus) -> HealthCheck:
     """Judge how long what the keys signed is valid."""
     due = [text for role in status.roles if (text := warning(role))]
     if not due:
-        return Check("keys", "ok", "every role is valid, or is renewed by the hub")
+        return HealthCheck("keys", "ok", "every role is valid, or is renewed by the hub")
     todo = "edge-hub keys status DATA; docs/KEYS.md"
-    return Check("keys", "fail" if status.summary == "expired" else "warn", "; ".join(due), todo)
+    return HealthCheck(
+        "keys", "fail" if status.summary == "expired" else "warn", "; ".join(due), todo
+    )
 
 
-def judge_clock(problem: str | None) -> Check:
+def judge_clock(problem: str | None) -> HealthCheck:
     """Judge the clock by what the guard of signatures says of it; ``None`` is nothing."""
     if problem is None:
-        return Check("clock", "ok", "the clock may be believed")
+        return HealthCheck("clock", "ok", "the clock may be believed")
     todo = "set the clock, or say that it is right: edge-hub keys confirm-clock DATA"
-    return Check("clock", "fail", f"{problem}; nothing is signed", todo)
+    return HealthCheck("clock", "fail", f"{problem}; nothing is signed", todo)
 
 
 def judge_loop(
     seconds: float, *, leads: bool, since_tick: float, errors: Mapping[str, str]
-) -> Check:
+) -> HealthCheck:
     """Judge the background work of a process.
 
     Args:
@@ -98,13 +100,17 @@ def judge_loop(
         errors: of parts that fail, by name.
     """
     if seconds <= 0:
-        return Check("loop", "ok", "off in this process, as --tick 0 says")
+        return HealthCheck("loop", "ok", "off in this process, as --tick 0 says")
     if not leads:
-        return Check("loop", "ok", "another process of this hub runs it, or this one is about to")
+        return HealthCheck(
+            "loop", "ok", "another process of this hub runs it, or this one is about to"
+        )
     if since_tick > max(STALLED_SECONDS, 10 * seconds):
         says = f"no round has ended for {since_tick:.0f} s"
-        return Check("loop", "fail", says, "see the log for the part that hangs; restart the hub")
+        return HealthCheck(
+            "loop", "fail", says, "see the log for the part that hangs; restart the hub"
+        )
     if errors:
         says = "; ".join(f"{part}: {error:.300}" for part, error in sorted(errors.items()))
-        return Check("loop", "warn", says, "the log has the traceback; the other parts go on")
-    return Check("loop", "ok", f"runs, a round ended {since_tick:.0f} s ago")
+        return HealthCheck("loop", "warn", says, "the log has the traceback; the other parts go on")
+    return HealthCheck("loop", "ok", f"runs, a round ended {since_tick:.0f} s ago")

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.api.token_files import ADMIN_FILE, METRICS_FILE, check_usable
 from cloud_hub.errors import HubFault
-from cloud_hub.observability.checks import Check, disk_room, judge_clock, judge_disk, judge_keys
+from cloud_hub.observability.checks import (
+    HealthCheck,
+    disk_room,
+    judge_clock,
+    judge_disk,
+    judge_keys,
+)
 from cloud_hub.observability.store_probe import probe_store
 from cloud_hub.storage.private_files import OTHERS, SECRETS
 from cloud_hub.storage.stores import open_stores
@@ -28,7 +34,7 @@ CLOCK_SECONDS: Final = 60.0
 PROBE: Final = "probe-doctor"
 
 
-def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[Check]:
+def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[HealthCheck]:
     """Examine the data of a hub, on its own machine.
 
     Args:
@@ -39,9 +45,9 @@ def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[
         keys = open_keys()
     except (HubFault, OSError) as error:
         todo = "name the folder of a hub, or make one: edge-hub init DATA"
-        yield Check("data", "fail", str(error), todo)
+        yield HealthCheck("data", "fail", str(error), todo)
         return
-    yield Check("data", "ok", f"{settings.data} holds a hub")
+    yield HealthCheck("data", "ok", f"{settings.data} holds a hub")
     yield _permissions(settings.data)
     yield _tokens(settings.data)
     yield _guarded("database", lambda: _database(settings), "see that it runs; then ask again")
@@ -55,7 +61,7 @@ def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[
 
 def examine_answers(
     health: Mapping[str, Any] | None, date: str | None, *, now: float
-) -> Iterator[Check]:
+) -> Iterator[HealthCheck]:
     """Judge what a hub answered.
 
     Args:
@@ -63,19 +69,19 @@ def examine_answers(
         date: when it says that it is, as in the header ``Date`` of its answer.
         now: Unix seconds.
     """
-    yield Check("answers", "ok", "the hub answers")
+    yield HealthCheck("answers", "ok", "the hub answers")
     off = 0.0 if date is None else parsedate_to_datetime(date).timestamp() - now
     if abs(off) > CLOCK_SECONDS:
         says = f"the hub's is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the one here"
-        yield Check("clocks", "warn", says, "set both by NTP")
+        yield HealthCheck("clocks", "warn", says, "set both by NTP")
     else:
-        yield Check("clocks", "ok", "the hub's agrees with the one here")
+        yield HealthCheck("clocks", "ok", "the hub's agrees with the one here")
     for check in () if health is None else health.get("checks", ()):
         name = f"hub: {check['name']}"
-        yield Check(name, check["state"], check["says"], check.get("todo", ""))
+        yield HealthCheck(name, check["state"], check["says"], check.get("todo", ""))
 
 
-def silent(reason: str, *, is_ours: bool) -> Check:
+def silent(reason: str, *, is_ours: bool) -> HealthCheck:
     """Return the check of a hub that does not answer.
 
     Args:
@@ -83,54 +89,56 @@ def silent(reason: str, *, is_ours: bool) -> Check:
         is_ours: its data is on this machine.
     """
     todo = "start it: edge-hub serve DATA" if is_ours else "see that it runs, and what is between"
-    return Check("answers", "fail", reason, todo)
+    return HealthCheck("answers", "fail", reason, todo)
 
 
-def _permissions(data: Path) -> Check:
+def _permissions(data: Path) -> HealthCheck:
     """Whether others on this machine can read what is for the hub alone."""
     secrets = [data, data / "keys", *(path for each in SECRETS for path in data.glob(each))]
     others = [path for path in secrets if path.exists() and path.stat().st_mode & OTHERS]
     if not others:
-        return Check("permissions", "ok", "only the hub's user can read its secrets")
+        return HealthCheck("permissions", "ok", "only the hub's user can read its secrets")
     names = ", ".join(str(path) for path in others[:5])
     more = f" and {len(others) - 5} more" if len(others) > 5 else ""
     todo = f"chmod -R go= {data}; then replace keys and tokens that others may have read"
-    return Check("permissions", "warn", f"others can read {names}{more}", todo)
+    return HealthCheck("permissions", "warn", f"others can read {names}{more}", todo)
 
 
-def _tokens(data: Path) -> Check:
+def _tokens(data: Path) -> HealthCheck:
     try:
         check_usable(data / ADMIN_FILE)
     except HubFault as error:
-        return Check("tokens", "fail", str(error), f"write a long secret into {data / ADMIN_FILE}")
+        return HealthCheck(
+            "tokens", "fail", str(error), f"write a long secret into {data / ADMIN_FILE}"
+        )
     if not (data / METRICS_FILE).exists():
         path = data / METRICS_FILE
         says = f"{path} is not there: only the administrator can read metrics"
-        return Check("tokens", "warn", says, f"(umask 077; openssl rand -hex 32 > {path})")
-    return Check("tokens", "ok", "administrator's and reader's are there")
+        return HealthCheck("tokens", "warn", says, f"(umask 077; openssl rand -hex 32 > {path})")
+    return HealthCheck("tokens", "ok", "administrator's and reader's are there")
 
 
-def _database(settings: Settings) -> Check:
+def _database(settings: Settings) -> HealthCheck:
     from cloud_hub.database.migrate import check
 
     status = check(settings)
     if status.pending and status.current is not None:
         says = f"its tables are at {status.current}, this version needs {status.head}"
         todo = f"back it up, stop the hub, then: edge-hub db upgrade {settings.data}"
-        return Check("database", "fail", says, todo)
-    return Check("database", "ok", f"its tables are at {status.current or 'their beginning'}")
+        return HealthCheck("database", "fail", says, todo)
+    return HealthCheck("database", "ok", f"its tables are at {status.current or 'their beginning'}")
 
 
-def _artifacts(settings: Settings) -> Check:
+def _artifacts(settings: Settings) -> HealthCheck:
     stores = open_stores(settings)
     for store in (stores.blobs, stores.targets):
         probe_store(store, f"{PROBE}-{time.time_ns()}")
-    return Check("artifacts", "ok", "can be written, read and deleted")
+    return HealthCheck("artifacts", "ok", "can be written, read and deleted")
 
 
-def _guarded(name: str, ask: Callable[[], Check], todo: str) -> Check:
+def _guarded(name: str, ask: Callable[[], HealthCheck], todo: str) -> HealthCheck:
     """Return a check; what it raises on purpose, or the system does, is its reason to fail."""
     try:
         return ask()
     except (HubFault, OSError, ValueError) as error:
-        return Check(name, "fail", f"{error}", todo)
+        return HealthCheck(name, "fail", f"{error}", todo)

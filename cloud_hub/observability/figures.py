@@ -20,7 +20,7 @@ from cloud_hub.fleet.health import (
 )
 from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.monitoring.tables import alarms
-from cloud_hub.observability.checks import Check, disk_room
+from cloud_hub.observability.checks import HealthCheck, disk_room
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -36,7 +36,7 @@ class Figure:
     values: Sequence[tuple[Sequence[str], float]] = ()
 
 
-def figures_of(hub: Hub, checks: Sequence[Check], now: float) -> list[Figure]:
+def figures_of(hub: Hub, checks: Sequence[HealthCheck], now: float) -> list[Figure]:
     """Return the gauges of a hub; where its database does not answer, those that need none.
 
     Args:
@@ -78,7 +78,7 @@ def contacts_query(now: float) -> Select[Any]:
     )
 
 
-def _of_the_process(hub: Hub, checks: Sequence[Check]) -> list[Figure]:
+def _of_the_process(hub: Hub, checks: Sequence[HealthCheck]) -> list[Figure]:
     loop = hub.loop
     states = [((check.name,), float(check.state != "fail")) for check in checks]
     warned = [((check.name,), float(check.state == "warn")) for check in checks]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from cloud_hub.observability.checks import (
-    Check,
+    HealthCheck,
     disk_room,
     judge_clock,
     judge_disk,
@@ -45,10 +45,10 @@ class Readiness:
         self._hub = hub
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, Check]] = {}
+        self._kept: dict[str, tuple[float, HealthCheck]] = {}
         self._told: dict[str, str] = {}
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[HealthCheck, ...]:
         """Return all checks, as they are or were a moment ago.
 
         One caller asks at a time; the others get what was found last, however long a disk or a
@@ -84,7 +84,7 @@ class Readiness:
                 level = logging.ERROR if check.state == "fail" else logging.WARNING
                 log.log(level, "%s: %s; %s", check.name, check.says, check.todo)
 
-    def _all(self) -> dict[str, tuple[float, Callable[[], Check]]]:
+    def _all(self) -> dict[str, tuple[float, Callable[[], HealthCheck]]]:
         """The checks by name, and for how many seconds each is kept."""
         return {
             "database": (KEPT_SECONDS, self._database),
@@ -95,17 +95,17 @@ class Readiness:
             "disk": (KEPT_SECONDS, lambda: judge_disk(*disk_room(self._hub.settings.data))),
         }
 
-    def _database(self) -> Check:
+    def _database(self) -> HealthCheck:
         with self._hub.engine.connect() as db:
             db.execute(select(1))
-        return Check("database", "ok", f"{self._hub.engine.dialect.name} answers")
+        return HealthCheck("database", "ok", f"{self._hub.engine.dialect.name} answers")
 
-    def _artifacts(self) -> Check:
+    def _artifacts(self) -> HealthCheck:
         # Each process its own name: of two that write one at once, one would not find it again.
         probe_store(self._hub.stores.blobs, f"probe-{os.getpid()}")
-        return Check("artifacts", "ok", "can be written, read and deleted")
+        return HealthCheck("artifacts", "ok", "can be written, read and deleted")
 
-    def _loop(self) -> Check:
+    def _loop(self) -> HealthCheck:
         loop = self._hub.loop
         since = time.monotonic() - loop.ticked_at
         return judge_loop(loop.seconds, leads=loop.leads, since_tick=since, errors=loop.errors)
@@ -119,7 +119,7 @@ TODO: Final = {
 }
 
 
-def _asked(name: str, ask: Callable[[], Check]) -> Check:
+def _asked(name: str, ask: Callable[[], HealthCheck]) -> HealthCheck:
     """Return a check; whatever it raises is a reason to fail, and none to hide the others."""
     try:
         return ask()
@@ -128,4 +128,4 @@ def _asked(name: str, ask: Callable[[], Check]) -> Check:
         reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         log.debug("check %s failed", name, exc_info=True)
         text = f"{type(error).__name__}: {reason:.300}"
-        return Check(name, "fail", text, TODO.get(name, "see the log"))
+        return HealthCheck(name, "fail", text, TODO.get(name, "see the log"))

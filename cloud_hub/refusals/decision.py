@@ -36,7 +36,7 @@ Action = Literal["rest", "alarm", "go_back"]
 
 
 @dataclass(frozen=True)
-class Step:
+class LastWord:
     """What a device last said of a release: ``refused`` with its reason, or it runs there."""
 
     refused: bool
@@ -77,7 +77,7 @@ def blamed(outcome: str, step: str | None) -> bool | None:
 
 
 def counted(
-    steps: Mapping[str, Step], voters: Mapping[str, str], reachable: Collection[str]
+    steps: Mapping[str, LastWord], voters: Mapping[str, str], reachable: Collection[str]
 ) -> Refusals:
     """Count devices and voters.
 

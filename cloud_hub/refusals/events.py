@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Engine, RowMapping, func, select
 
 from cloud_hub.plans.tables import plans
-from cloud_hub.refusals.decision import Step, blamed
+from cloud_hub.refusals.decision import LastWord, blamed
 from cloud_hub.refusals.periods import Period, period_of
 from cloud_hub.telemetry.tables import events
 
@@ -25,7 +25,7 @@ class Watched:
 
     serial: int
     period: Period
-    steps: dict[str, Step] = field(default_factory=dict)
+    steps: dict[str, LastWord] = field(default_factory=dict)
 
     def take(self, rows: Iterable[RowMapping]) -> None:
         """Take events in the order in which they came; those of another time or release pass."""
@@ -34,7 +34,7 @@ class Watched:
             # An experiment's own events are judged by its gate.
             refused = blamed(row["outcome"], row["step"]) if is_ours else None
             if refused is not None and row["experiment"] is None:
-                self.steps[row["device"]] = Step(refused, row["reason"] or "")
+                self.steps[row["device"]] = LastWord(refused, row["reason"] or "")
 
 
 class EventReader:

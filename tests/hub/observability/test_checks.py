@@ -15,7 +15,7 @@ from sqlalchemy import update
 from cloud_hub.fleet.health import health
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub
-from cloud_hub.observability.checks import Check, State, judge_clock, judge_disk, judge_loop
+from cloud_hub.observability.checks import HealthCheck, State, judge_clock, judge_disk, judge_loop
 from cloud_hub.observability.figures import contacts_query
 from tests.hub.experiments.fleets import fleet
 
@@ -81,9 +81,9 @@ def test_a_store_that_cannot_be_written_fails_and_the_others_are_still_told(inne
 def test_the_log_says_once_what_got_worse_and_once_that_it_is_well(
     inner: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = Check("disk", "fail", "0.0 of 9.0 GiB are free", "make room")
+    found = HealthCheck("disk", "fail", "0.0 of 9.0 GiB are free", "make room")
     with caplog.at_level(logging.INFO, "cloud_hub.observability"):
-        for state in (found, found, Check("disk", "ok", "5.0 of 9.0 GiB are free")):
+        for state in (found, found, HealthCheck("disk", "ok", "5.0 of 9.0 GiB are free")):
             inner.readiness._kept = {"disk": (float("inf"), state)}
             inner.readiness._all = dict  # type: ignore[method-assign]
             inner.readiness.tick(0.0)

@@ -14,13 +14,13 @@ import pytest
 
 from cloud_hub.cli.main import main
 from cloud_hub.hub import initialise, open_keys
-from cloud_hub.observability.checks import Check
+from cloud_hub.observability.checks import HealthCheck
 from cloud_hub.observability.doctor import examine_answers, examine_data
 from cloud_hub.settings import Settings
 from tests.servers import HubProcess
 
 
-def examined(data: Path) -> dict[str, Check]:
+def examined(data: Path) -> dict[str, HealthCheck]:
     found = examine_data(Settings(data), lambda: open_keys(data))
     return {check.name: check for check in found}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.policy.schema.refusals import RefusalPolicy
-from cloud_hub.refusals.decision import Action, Step, blamed, counted, decide
+from cloud_hub.refusals.decision import Action, LastWord, blamed, counted, decide
 from cloud_hub.refusals.periods import Period, period_of
 from edge_sdk.contract.errors import ContractError
 
@@ -27,7 +27,7 @@ def action(
     """The action for devices that refused (true) or run a release; all are their own voters."""
     vouched = {name: name for name in steps} | {f"w{i}": f"w{i}" for i in range(waiting)}
     seen = counted(
-        {name: Step(refused, "golden vectors differ") for name, refused in steps.items()},
+        {name: LastWord(refused, "golden vectors differ") for name, refused in steps.items()},
         {**vouched, **(voters or {})},
         vouched,
     )
@@ -97,14 +97,14 @@ def test_more_refusals_never_take_a_decision_back(refused: int, ran: int, waitin
 
 
 def test_devices_that_take_no_part_have_no_say() -> None:
-    steps = {f"gone{i}": Step(True) for i in range(50)} | {"d": Step(False)}
+    steps = {f"gone{i}": LastWord(True) for i in range(50)} | {"d": LastWord(False)}
     seen = counted(steps, {"d": "d"}, {"d"})
     assert (seen.refused, seen.tried, seen.voters_tried) == (0, 1, 1)
 
 
 def test_reasons_that_differ_in_numbers_are_one_and_come_with_their_devices() -> None:
     texts = ["p99 of 12.5 ms, above 10 ms", "p99 of 14 ms, above 10 ms", "no output 'label'"]
-    steps = {f"d{i}": Step(True, text) for i, text in enumerate(texts)}
+    steps = {f"d{i}": LastWord(True, text) for i, text in enumerate(texts)}
     seen = counted(steps, {name: name for name in steps}, steps)
     assert seen.reasons == (("p99 of 12.5 ms, above 10 ms", 2), ("no output 'label'", 1))
 
