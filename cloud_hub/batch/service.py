@@ -97,7 +97,6 @@ class Batches:
         self._workers = workers
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
-        self._waits: dict[int, str] = {}
         self._repaired = False
 
     def tick(self, now: float) -> None:
@@ -326,13 +325,8 @@ class Batches:
 
     def _look(self, record: GenerationRecord, now: float) -> None:
         if self._workers.busy(record.id):
-            progress = self._workers.progress(record.id)
-            counts = {"partitions": progress.parts, "done": progress.done, "rows": progress.rows}
-            if any(getattr(record, name) != count for name, count in counts.items()):
-                self._catalogue.note(record.id, **counts)
-            if progress.waits != self._waits.get(record.id, ""):
-                self._waits[record.id] = progress.waits
-                self._catalogue.note(record.id, reason=progress.waits)
+            if news := self._workers.news(record):
+                self._catalogue.note(record.id, **news)
             return
         outcome = self._workers.outcome(record.id)
         if outcome is None:

@@ -158,7 +158,7 @@ def _select_sqlite(table: Table, key: Columns, wanted: Columns) -> str:
     )
     # A cross join keeps its order: each key is looked up, and not each row of the table.
     return (
-        f"SELECT {_listed(wanted, 't.')} FROM json_each(?) AS k "
+        f'SELECT {_listed(wanted, "t.")} FROM json_each(?) AS k '
         f'CROSS JOIN "{table.name}" AS t ON {same}'
     )
 
@@ -173,7 +173,7 @@ def _select_postgresql(table: Table, key: Columns, wanted: Columns, lock: bool) 
     )
     order = f" ORDER BY {_listed(key, 't.')} FOR UPDATE OF t" if lock else ""
     return (
-        f"SELECT {columns} FROM unnest({arrays}) AS k ({_listed(key)}) "
+        f'SELECT {columns} FROM unnest({arrays}) AS k ({_listed(key)}) '
         f'JOIN "{table.name}" AS t ON {same}{order}'
     )
 

@@ -76,7 +76,9 @@ class ReportHistograms:
 
 def _check_layout(counts: HistogramCounts, sizes: tuple[int, ...]) -> None:
     if counts.sizes != sizes:
-        raise Invalid(f"histograms: expected {list(sizes)} counts, got {list(counts.sizes)}"[:200])
+        raise Invalid(
+            f"histograms: expected {list(sizes)} counts, got {list(counts.sizes)}"[:200]
+        )
 
 
 def _check_sums(what: str, counts: HistogramCounts, observations: int) -> None:

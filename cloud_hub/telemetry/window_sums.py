@@ -81,9 +81,7 @@ class _Addition:
             self.counts[name] += getattr(report, name)
         for source, row in report.latency.items():
             counts = np.array(row, dtype=np.int64)
-            self.latency[source] = (
-                self.latency[source] + counts if source in self.latency else counts
-            )
+            self.latency[source] = self.latency[source] + counts if source in self.latency else counts
         if report.resources:
             self.resources = worst([self.resources, report.resources])
         if report.energy is not None:
@@ -196,7 +194,9 @@ def add_sums(
     wanted = (*WindowSumKey._fields, "body")
     there = {
         WindowSumKey(*row[:-1]): json.loads(row[-1])
-        for row in rows_by_key(db, window_sums, WindowSumKey._fields, wanted, keys, lock=True)
+        for row in rows_by_key(
+            db, window_sums, WindowSumKey._fields, wanted, keys, lock=True
+        )
     }
     rows = []
     for key in keys:

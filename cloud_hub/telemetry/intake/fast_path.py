@@ -121,7 +121,9 @@ def _again(first: Message, receive: Receive) -> Receive:
     return again
 
 
-async def _answer(send: Send, status: int, document: object, headers: Mapping[str, str]) -> None:
+async def _answer(
+    send: Send, status: int, document: object, headers: Mapping[str, str]
+) -> None:
     body = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     lines = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
     lines += [(name.lower().encode(), value.encode()) for name, value in headers.items()]

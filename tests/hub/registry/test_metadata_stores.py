@@ -150,15 +150,7 @@ def test_a_beginning_that_was_interrupted_is_begun_anew(opened: Open, tmp_path: 
         repository(opened, tmp_path, "b").initialise()
 
 
-NONE = [
-    "",
-    "none",
-    PENDING,
-    "lock",
-    "../keys/online.pem",
-    "1.root.json/x",
-    "9" * 400 + ".root.json",
-]
+NONE = ["", "none", PENDING, "lock", "../keys/online.pem", "1.root.json/x", "9" * 400 + ".root.json"]
 
 
 def test_a_name_that_is_none_is_not_found(opened: Open, first: Repository) -> None:
