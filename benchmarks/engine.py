@@ -1,8 +1,9 @@
 """Heavy work here and on a Ray cluster of two nodes on this machine, in one run.
 
-``python -m benchmarks.engine`` measures trainings of the freshness analysis one after the other and
-side by side, and the build of a pack by entity from a generation that is there. Nodes share the cores
-of one machine, so what is gained is what two processes gain; what is lost is what travelling costs.
+``python -m benchmarks.engine`` measures trainings of the freshness analysis one after the other
+and side by side, and the build of a pack by entity from a generation that is there. Nodes share the
+cores of one machine, so what is gained is what two processes gain; what is lost is what travelling
+costs.
 """
 
 from __future__ import annotations

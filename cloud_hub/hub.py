@@ -117,7 +117,6 @@ class Hub:
         self.workers = workers = Workers(data, settings.workers)
         self.stores, self.blobs = stores, BlobStore(stores.blobs)
         self.readiness = Readiness(self)
-        self.heavy = engine_of(settings.engine)
         self.audit = audit = Audit(engine)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
@@ -187,6 +186,7 @@ class Hub:
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
+        self.heavy = engine_of(self.settings.engine)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
@@ -209,7 +209,7 @@ class Hub:
         rows = RunRows(store, steps, registry, self.datasets, self.validation)
         training = TrainingRunner(
             self.settings.data, store, steps, registry, rows, self.pipelines, plans, self.workers,
-            self.feature_sets,
+            self.feature_sets, self.heavy,
         )  # fmt: skip
         days = RunDays(registry, self.telemetry, marks)
         changes = RunChanges(registry, self.pipelines, gate, days)

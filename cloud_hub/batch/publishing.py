@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tuf.api.metadata import TargetFile
 
-from cloud_hub.batch.shares import LABEL, Share, spooled
-from cloud_hub.batch.spreading.packs import PackOrder, write_shares
+from cloud_hub.batch.shares import LABEL, PackOrder, Share, spooled, write_shares
 from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing

@@ -97,7 +97,6 @@ class Batches:
         self._workers = workers
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
-        self._waits: dict[int, str] = {}
         self._repaired = False
 
     def tick(self, now: float) -> None:
@@ -326,17 +325,9 @@ class Batches:
 
     def _look(self, record: GenerationRecord, now: float) -> None:
         if self._workers.busy(record.id):
-            progress = self._workers.progress(record.id)
-            known = (record.partitions, record.done, record.rows)
-            if (progress.parts, progress.done, progress.rows) != known:
-                self._catalogue.note(
-                    record.id, partitions=progress.parts, done=progress.done, rows=progress.rows
-                )
-            if progress.waits != self._waits.get(record.id, ""):
-                self._waits[record.id] = progress.waits
-                self._catalogue.note(record.id, reason=progress.waits)
+            if news := self._workers.news(record):
+                self._catalogue.note(record.id, **news)
             return
-        self._waits.pop(record.id, None)
         outcome = self._workers.outcome(record.id)
         if outcome is None:
             self._go_on(record, now)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.batch import task as files
 from cloud_hub.batch.task import BatchOutcome, BatchProgress, BatchTask
@@ -22,6 +22,8 @@ from edge_sdk.system.files import make_folder, write_atomic
 
 if TYPE_CHECKING:
     from subprocess import Popen
+
+    from cloud_hub.batch.record import GenerationRecord
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class BatchWorkers:
         self._engine = engine
         self._running: dict[int, Popen[bytes]] = {}
         self._deaths: dict[int, tuple[int, int]] = {}
+        self._waits: dict[int, str] = {}
 
     def folder(self, id_: int) -> Path:
         """Return the work folder of a generation."""
@@ -119,6 +122,15 @@ class BatchWorkers:
     def progress(self, id_: int) -> BatchProgress:
         """Return how far a generation is."""
         return files.load(self.folder(id_), BatchProgress) or BatchProgress(0, 0, 0)
+
+    def news(self, record: GenerationRecord) -> dict[str, Any]:
+        """Return what a record does not say yet of how its generation goes on, by column."""
+        progress = self.progress(record.id)
+        counts = {"partitions": progress.parts, "done": progress.done, "rows": progress.rows}
+        news: dict[str, Any] = {n: c for n, c in counts.items() if getattr(record, n) != c}
+        if progress.waits != self._waits.get(record.id, ""):
+            self._waits[record.id] = news["reason"] = progress.waits
+        return news
 
     def end(self, id_: int) -> None:
         """End a worker of this hub, if there is one."""

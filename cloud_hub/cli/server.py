@@ -261,18 +261,14 @@ def _serve(
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
     rights = WorkerSettings(
-        worker_user,
-        worker_network,
-        tuple(worker_env or ()),
-        tuple(worker_reads or ()),
+        worker_user, worker_network, tuple(worker_env or ()), tuple(worker_reads or ()),
         trust_pipelines,
-    )
+    )  # fmt: skip
     serve(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
-            sync_seconds=sync_seconds,
-            engine=EngineSettings(engine, ray_address),
+            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
         )
     )  # fmt: skip
 

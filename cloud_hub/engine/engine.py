@@ -45,7 +45,7 @@ class SpreadTask:
     memory_mb: int = 0
 
 
-class Spread(Protocol):
+class SpreadWork(Protocol):
     """Work that goes on. Results come in the order of the items; to leave early is to cancel."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -66,7 +66,7 @@ class Engine(Protocol):
     name: str
     elsewhere: bool
 
-    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> Spread:
+    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> SpreadWork:
         """Begin to compute a function over items, which are taken as there is room for them.
 
         Args:

@@ -1,10 +1,11 @@
-"""A folder as bytes, and back: plain files and folders, nothing else."""
+"""Folders that travel: as bytes and back, plain files alone, and what is to be done on one."""
 
 from __future__ import annotations
 
 import io
 import tarfile
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,46 @@ from cloud_hub.errors import HubFault, TooLarge
 
 MOST_BYTES: Final = 4 << 30
 """Bytes of a folder that travels: it is in memory as a whole."""
+
+LOG, ENDED, FOLDER = "log.txt", "ended.json", "left"
+"""What comes back of a process on a node: its output, its end, what it left."""
+
+
+@dataclass(frozen=True)
+class FolderOrder:
+    """A process of this package that works on a folder, on a node.
+
+    Attributes:
+        module: to be run in the folder.
+        seconds: that it may take.
+        memory_mb: that it may hold in RAM.
+        folder_bytes: that it may write.
+        foreign: it loads what others than the operator made.
+        seed: of the order of Python's sets.
+        network: it may use the network.
+        trust_pipelines: it may run even where nothing isolates it.
+        takes: names at the top of the folder that are brought back.
+    """
+
+    module: str
+    seconds: float
+    memory_mb: int
+    folder_bytes: int
+    foreign: bool
+    seed: int
+    network: bool
+    trust_pipelines: bool
+    takes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FolderEnd:
+    """How such a process ended: see :class:`cloud_hub.isolation.workers.WorkerProcess`."""
+
+    broke: str
+    peak_mb: int
+    ended: str
+    isolation: str
 
 
 def packed_folder(folder: Path, only: Collection[str] | None = None) -> bytes:

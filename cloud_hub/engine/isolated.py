@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cloud_hub.engine import child
 from cloud_hub.engine.engine import IsolatedLimits
-from cloud_hub.engine.folders import packed_folder, unpack_folder
+from cloud_hub.engine.folders import (
+    ENDED,
+    FOLDER,
+    LOG,
+    FolderEnd,
+    FolderOrder,
+    packed_folder,
+    unpack_folder,
+)
 from cloud_hub.engine.node import LIMIT, fault_of
 from cloud_hub.errors import HubFault
 from cloud_hub.isolation.handback import opened, printable
@@ -21,10 +28,7 @@ from cloud_hub.settings import WorkerSettings
 from edge_sdk.contract.codec import decode, encode
 
 RESULT_BYTES: Final = 1 << 30
-LOG: Final = "log.txt"
 LOG_BYTES: Final = 1 << 20
-ENDED: Final = "ended.json"
-FOLDER: Final = "left"
 
 
 def compute_isolated(function: str, common: bytes, item: bytes, limits: IsolatedLimits) -> bytes:
@@ -56,43 +60,6 @@ def compute_isolated(function: str, common: bytes, item: bytes, limits: Isolated
     if result is None:
         raise fault_of(*printable((fault or b"").decode(errors="replace"), 2_000).split(" ", 1))
     return result
-
-
-@dataclass(frozen=True)
-class FolderOrder:
-    """A process of this package that works on a folder, on a node.
-
-    Attributes:
-        module: to be run in the folder.
-        seconds: that it may take.
-        memory_mb: that it may hold in RAM.
-        folder_bytes: that it may write.
-        foreign: it loads what others than the operator made.
-        seed: of the order of Python's sets.
-        network: it may use the network.
-        trust_pipelines: it may run even where nothing isolates it.
-        takes: names at the top of the folder that are brought back.
-    """
-
-    module: str
-    seconds: float
-    memory_mb: int
-    folder_bytes: int
-    foreign: bool
-    seed: int
-    network: bool
-    trust_pipelines: bool
-    takes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FolderEnd:
-    """How such a process ended: see :class:`cloud_hub.isolation.workers.WorkerProcess`."""
-
-    broke: str
-    peak_mb: int
-    ended: str
-    isolation: str
 
 
 def compute_folder(common: bytes, item: bytes) -> bytes:

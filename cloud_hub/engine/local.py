@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from cloud_hub.engine.engine import Spread, SpreadTask, spread_function
+from cloud_hub.engine.engine import SpreadTask, SpreadWork, spread_function
 from cloud_hub.errors import HubFault
 
 
@@ -27,7 +27,7 @@ class LocalEngine:
         self._slots = slots
         self._processes = processes
 
-    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> Spread:
+    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> SpreadWork:
         """Compute a function over items; see :class:`Engine`."""
         return LocalSpread(task, items, self._slots, processes=self._processes)
 
@@ -37,7 +37,7 @@ class LocalEngine:
 
 
 class LocalSpread:
-    """Items that are computed here; see :class:`Spread`."""
+    """Items that are computed here; see :class:`SpreadWork`."""
 
     def __init__(
         self, task: SpreadTask, items: Iterable[bytes], slots: int, *, processes: bool
@@ -49,7 +49,7 @@ class LocalSpread:
         self._cancelled = False
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the result of each item; see :class:`Spread`."""
+        """Yield the result of each item; see :class:`SpreadWork`."""
         task = self._task
         if self._slots == 1 and not self._processes:
             function = spread_function(task.function)
@@ -68,7 +68,7 @@ class LocalSpread:
             raise HubFault("engine: a process was ended; was the machine out of memory?") from error
 
     def cancel(self) -> None:
-        """End it with the items under way; see :class:`Spread`."""
+        """End it with the items under way; see :class:`SpreadWork`."""
         self._cancelled = True
 
     def _executor(self) -> Executor:

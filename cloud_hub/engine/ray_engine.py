@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Final
 
 from cloud_hub.engine import frames
-from cloud_hub.engine.engine import Spread, SpreadTask
+from cloud_hub.engine.engine import SpreadTask, SpreadWork
 from cloud_hub.engine.node import DriverOrder, fault_of
 from cloud_hub.engine.versions import code_versions
 from cloud_hub.errors import EngineUnavailable, HubFault
@@ -44,7 +44,7 @@ class RayEngine:
         self._clock = clock
         self._probed: tuple[float, str] | None = None
 
-    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> Spread:
+    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> SpreadWork:
         """Compute a function over items; see :class:`Engine`."""
         return RaySpread(self._address, task, items)
 
@@ -73,7 +73,7 @@ def probe(address: str) -> str:
 
 
 class RaySpread:
-    """Items that a cluster computes; see :class:`Spread`."""
+    """Items that a cluster computes; see :class:`SpreadWork`."""
 
     def __init__(self, address: str, task: SpreadTask, items: Iterable[bytes]) -> None:
         self._address = address
@@ -84,7 +84,7 @@ class RaySpread:
         self._broken: list[BaseException] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the result of each item; see :class:`Spread`."""
+        """Yield the result of each item; see :class:`SpreadWork`."""
         away = probe(self._address)
         if away:
             raise EngineUnavailable(away)
@@ -99,7 +99,7 @@ class RaySpread:
                 feeder.join()
 
     def cancel(self) -> None:
-        """End the driver, and with it its tasks; see :class:`Spread`."""
+        """End the driver, and with it its tasks; see :class:`SpreadWork`."""
         self._cancelled.set()
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -26,22 +26,26 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset, stacked
 from cloud_hub.data.row_hashes import row_hashes
+from cloud_hub.engine.remote_process import RemoteProcess, start_remote
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.runs.code.tree import FOLDER as CODE_FOLDER
-from cloud_hub.runs.code.tree import unpack
+from cloud_hub.runs.code.tree import read_code, unpack
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label, Task
 from edge_sdk.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from cloud_hub.engine.engine import Engine
 
 HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
@@ -67,6 +71,9 @@ TRAINED_CHECK: Final = "trained.parquet"
 NEXT_STATE: Final = "next.state"
 TRAINED_FILES: Final = (MODEL, TRAINED_CHECK, NEXT_STATE, TRAINED)
 """What a conversion needs of a training, see :mod:`cloud_hub.runs.trained`."""
+
+TAKEN: Final = ("result.json", "steps.json", "release", *TRAINED_FILES)
+"""What comes back from a node."""
 
 ATTEMPT: Final = "attempt-{}"
 """Folder of an attempt, in that of its run."""
@@ -153,8 +160,14 @@ class JobResult:
 
 
 def start(
-    folder: Path, job: TrainingJob, workers: Workers, limits: ProcessLimits, *, foreign: bool
-) -> tuple[WorkerProcess, Path]:
+    folder: Path,
+    job: TrainingJob,
+    workers: Workers,
+    limits: ProcessLimits,
+    *,
+    foreign: bool,
+    engine: Engine | None = None,
+) -> tuple[WorkerProcess | RemoteProcess, Path]:
     """Start the worker of a folder that was prepared.
 
     Args:
@@ -163,6 +176,7 @@ def start(
         workers: starts it.
         limits: time, memory and output of the worker and all that it starts.
         foreign: it loads what others than this machine's operator made.
+        engine: has it run on a node; ``None``: here.
 
     Returns:
         The worker, and its folder.
@@ -170,7 +184,7 @@ def start(
     work = workers.new_folder()
     write_atomic(folder / WORK, str(work).encode())
     try:
-        return _started(folder, work, job, workers, limits, foreign=foreign), work
+        return _started(folder, work, job, workers, limits, engine, foreign=foreign), work
     except BaseException:
         clear_work(folder)
         raise
@@ -182,9 +196,10 @@ def _started(
     job: TrainingJob,
     workers: Workers,
     limits: ProcessLimits,
+    engine: Engine | None,
     *,
     foreign: bool,
-) -> WorkerProcess:
+) -> WorkerProcess | RemoteProcess:
     for name in (FRESH, HELD, HISTORY, REHEARSAL, PARENT_STATE, *TRAINED_FILES):
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
@@ -195,7 +210,13 @@ def _started(
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))
     if (folder / CODE).exists():
-        job = _with_code(folder / CODE, work, job)
+        job = _with_code((folder / CODE).read_bytes(), work, job)
+    if engine is not None:
+        write_atomic(work / JOB, encode(_for_node(work, job)))
+        return start_remote(
+            engine, "cloud_hub.runs.worker", work, folder / "log.txt", limits, workers.settings,
+            takes=TAKEN, foreign=foreign, seed=job.seed,
+        )  # fmt: skip
     write_atomic(work / JOB, encode(job))
     return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
@@ -203,9 +224,25 @@ def _started(
     )  # fmt: skip
 
 
-def _with_code(archive: Path, work: Path, job: TrainingJob) -> TrainingJob:
+def _for_node(work: Path, job: TrainingJob) -> TrainingJob:
+    """Put the training's code into the folder, and return the job with paths from there."""
+    if job.path is not None and not Path(job.path).is_relative_to(work):
+        tree = read_code(Path(job.path), job.entry, job.command)
+        job = _with_code(tree.to_zip(), work, replace(job, command=tree.command))
+    below = str(work)
+    # The command runs in the folder of its code, the rest in the one above.
+    above = "../.." if job.path is not None else "."
+    command = job.command and tuple(word.replace(below, above) for word in job.command)
+    return replace(
+        job, command=command,
+        path=job.path and str(Path(job.path).relative_to(work)),
+        cloud=job.cloud and str(Path(job.cloud).relative_to(work)),
+    )  # fmt: skip
+
+
+def _with_code(archive: bytes, work: Path, job: TrainingJob) -> TrainingJob:
     """Put kept code into the worker's folder, and return the job that calls it there."""
-    unpack(archive.read_bytes(), work / KEPT_CODE)
+    unpack(archive, work / KEPT_CODE)
     place = str(work / KEPT_CODE)
     command = job.command and tuple(word.replace("{code}", place) for word in job.command)
     return replace(job, path=str(work / KEPT_CODE / CODE_FOLDER), command=command)

@@ -24,6 +24,8 @@ from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.data.validation.origins import CappedRows
+    from cloud_hub.engine.engine import Engine
+    from cloud_hub.engine.remote_process import RemoteProcess
     from cloud_hub.features.sets import FeatureSets
     from cloud_hub.isolation.workers import WorkerProcess, Workers
     from cloud_hub.plans.service import Plans
@@ -48,7 +50,7 @@ ATTEMPTS: Final = 2
 class _Training:
     """A worker with its folder, the folder of its attempt, and its job."""
 
-    process: WorkerProcess
+    process: WorkerProcess | RemoteProcess
     work: Path
     folder: Path
     job: TrainingJob
@@ -61,7 +63,9 @@ class TrainingRunner:
     def __init__(
         self, data: Path, store: RunStore, steps: StepStore, registry: Registry, rows: RunRows,
         pipelines: Pipelines, plans: Plans, workers: Workers, features: FeatureSets,
+        engine: Engine,
     ) -> None:  # fmt: skip
+        self._engine = engine if engine.elsewhere else None
         self._data = data
         self._store = store
         self._steps = steps
@@ -228,6 +232,8 @@ class TrainingRunner:
             self._running.pop(run.id)
             run = replace(run, peak_mb=training.process.peak_mb)
             self._store.note(run, peak_mb=run.peak_mb)
+            if self._engine is not None:  # what it was is known only now
+                self._store.note(run, isolation=str(training.process.isolation))
             results.take_steps(training.work, folder)
             failure = self._taken(run, folder, training)
             self._note_steps(run, training.job, training.inputs, failure)
@@ -284,7 +290,9 @@ class TrainingRunner:
         # A state may come from a pipeline as well, years ago, and so may a model that was kept.
         kept = (jobs.PARENT_STATE, jobs.TRAINED)
         foreign = policy.webhook is not None or any((folder / name).exists() for name in kept)
-        process, work = jobs.start(folder, job, self.workers, limits, foreign=foreign)
+        process, work = jobs.start(
+            folder, job, self.workers, limits, foreign=foreign, engine=self._engine
+        )
         self._running[run.id] = _Training(process, work, folder, job, inputs)
         bounds = f"at most {limits.memory_mb} MB for {limits.seconds:g} s"
         self._store.note(run, isolation=f"{process.isolation}; {bounds}")

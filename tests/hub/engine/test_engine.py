@@ -110,6 +110,9 @@ def test_a_job_waits_for_a_cluster_and_says_so_and_the_hub_goes_on(
         wait_for(waits, "the job to say what it waits for")
         assert away.batches.get(id_).status == "running"
         assert "cannot be reached" in away.heavy.problem()
+        [told] = [check for check in away.readiness.checks() if check.name == "engine"]
+        assert told.state == "warn"
+        assert "heavy work waits" in told.says
     finally:
         away.close()
     back = open_hub(settings)  # and goes on, where it was, with another engine

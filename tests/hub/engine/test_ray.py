@@ -6,6 +6,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,18 @@ from cloud_hub.engine import ray_engine
 from cloud_hub.engine.engine import IsolatedLimits, SpreadTask
 from cloud_hub.engine.ray_engine import RayEngine
 from cloud_hub.errors import HubFault
+from cloud_hub.freshness import spreading
 from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
 from cloud_hub.freshness.spreading import spread_losses
-from cloud_hub.hub import Hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.policy.schema import BatchJob, BatchSource
 from cloud_hub.settings import EngineSettings
 from tests.edge.builders import make_release
 from tests.hub.batch.shop import computed as run_job
 from tests.hub.batch.shop import declare, job, users
 from tests.hub.freshness.test_freshness import DAY, drifting, train
+from tests.hub.runs.conftest import Ready, ready  # noqa: F401
+from tests.hub.runs.retraining import request
 from tests.ray_cluster import RayNodes, two_nodes
 from tests.waiting import wait_for
 
@@ -141,7 +145,10 @@ def computed(
     return rows
 
 
-def test_freshness_is_the_same_as_in_this_process(cluster: RayNodes) -> None:
+def test_freshness_is_the_same_as_in_this_process(
+    cluster: RayNodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "TASKS", 2)
     history, question = drifting(0.5, days=60, a_day=40), FreshnessQuestion((15 * DAY, 5 * DAY))
     entry = "tests.hub.freshness.test_freshness:train"
     known = spread_losses(
@@ -150,6 +157,24 @@ def test_freshness_is_the_same_as_in_this_process(cluster: RayNodes) -> None:
     here = freshness(train, history, question)
     assert freshness(train, history, question, known=(known, {})).as_json() == here.as_json()
     assert np.isfinite(here.schedules["never"].mean)
+
+
+def test_a_run_trains_on_a_node_and_its_release_is_taken_here(
+    cluster: RayNodes,
+    ready: Ready,  # noqa: F811
+    inner: Hub,
+) -> None:
+    code = Path(__file__).parents[1] / "runs"  # what travels
+    ready(how="entry: trainers:good", path=code)
+    inner.close()
+    hub = open_hub(replace(inner.settings, engine=ray_of(cluster)))
+    try:
+        run = request(hub)
+        assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+        assert "no secret readable" in run.isolation
+        assert run.peak_mb > 0
+    finally:
+        hub.close()
 
 
 def test_a_node_that_is_killed_in_the_middle_changes_no_byte(
