@@ -12,9 +12,9 @@ Invariants:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cloud_hub.database.bulk import begin_writing, insert_new, insert_rows, rows_by_key
 from cloud_hub.errors import Implausible, Invalid
@@ -48,7 +48,10 @@ if TYPE_CHECKING:
 
 NAME: Final = ("device", "boot", "sequence")
 MESSAGE_COLUMNS: Final = (*NAME, "kind", "at")
-STORES: Final = {**rows.STORES, PersonalReport: store_report}
+STORES: Final[Mapping[type, Callable[[Connection, str, Any], None]]] = {
+    **rows.STORES,
+    PersonalReport: store_report,
+}
 """How bodies are stored that go one by one."""
 
 
