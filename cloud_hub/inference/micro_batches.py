@@ -32,7 +32,7 @@ INLINE_SECONDS: Final = 0.002
 THREADS: Final = 2
 
 
-class Answering(Protocol):
+class RowAnswerer(Protocol):
     """What answers rows of one model together."""
 
     def predict_together(self, requests: Sequence[CloudRequest]) -> list[CloudReply | HubFault]:
@@ -53,7 +53,9 @@ class MicroBatches:
         clock: seconds of processor time of the thread that calls it.
     """
 
-    def __init__(self, answering: Answering, clock: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self, answering: RowAnswerer, clock: Callable[[], float] = time.thread_time
+    ) -> None:
         self._answering, self._clock = answering, clock
         self._waiting: dict[str, Waiting] = {}
         self._running: set[str] = set()

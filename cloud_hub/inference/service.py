@@ -33,7 +33,7 @@ Answer = CloudReply | HubFault
 """What one row gets: its answer, or why it has none."""
 
 
-class _Loaded(NamedTuple):
+class _ServedModel(NamedTuple):
     """A release in memory, and the inputs that it takes."""
 
     model: Model
@@ -50,7 +50,7 @@ class InferenceService:
 
     def __init__(self, registry: Registry, plans: Plans) -> None:
         self._lines = CloudLines(registry, plans)
-        self._loaded: dict[str, _Loaded] = {}
+        self._loaded: dict[str, _ServedModel] = {}
 
     def predict(self, request: CloudRequest) -> CloudReply:
         """Answer one row for a device.
@@ -173,7 +173,7 @@ class InferenceService:
             answers[probabilities.name] = answers[probabilities.name][:, order]
         return answers
 
-    def _load(self, release: Release) -> _Loaded:
+    def _load(self, release: Release) -> _ServedModel:
         # By digest: a version that is promoted again is the model that is loaded already.
         loaded = self._loaded.get(release.digest)
         if loaded is None:
@@ -181,7 +181,7 @@ class InferenceService:
 
             missing = release.manifest.training.get("missing") == "allowed"
             schema = InputSchema(release.manifest.signature, missing=missing)
-            loaded = self._loaded[release.digest] = _Loaded(Model.load(release), schema)
+            loaded = self._loaded[release.digest] = _ServedModel(Model.load(release), schema)
             for digest in list(self._loaded)[:-MOST_LOADED]:
                 self._loaded.pop(digest, None)
         return loaded

@@ -6,8 +6,8 @@ release, and the slow one to what a new unit would look like.
 
 One label counts at most :data:`LARGEST`. A memory is surer of its answers than it should be (its
 Gaussians take features as independent), so one wrong answer of it may be 5 nats. Counted in full,
-two of them dropped memories of users who had not changed, every 20 labels; within the bound it takes
-a row of labels on which the other expert was better.
+two of them dropped memories of users who had not changed, every 20 labels; within the bound it
+takes a row of labels on which the other expert was better.
 """
 
 from __future__ import annotations
