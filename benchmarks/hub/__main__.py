@@ -17,7 +17,9 @@ from typing import Final
 
 from benchmarks.hub import measured_rows, page, web_servers
 from benchmarks.hub.measured_rows import ScaleRow
-from benchmarks.hub.served import cores, prepare, served
+from benchmarks.hub.reports import reports
+from benchmarks.hub.served import MODEL, cores, prepare, served
+from edge_sdk.model.release import Release
 
 PAGE: Final = Path("docs/SCALE.md")
 DEVICES: Final = 64
@@ -49,6 +51,8 @@ def _over_http(folder: Path, seconds: float, devices: int) -> list[ScaleRow]:
         rows = measured_rows.starting(hub)
         for measure in (measured_rows.polls, measured_rows.cascade, measured_rows.lone_cascade):
             rows.append(_told(lambda measure=measure: measure(hub, seconds)))  # type: ignore[misc]
+        release = Release.open(folder / MODEL)
+        rows.append(_told(lambda: reports(hub, folder / "hub", release, seconds)))
     return rows
 
 

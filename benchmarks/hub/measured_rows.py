@@ -100,7 +100,7 @@ def generator_limit(seconds: float) -> ScaleRow:
         server.terminate()
         server.wait()
     what = "the load generator beside a server that says one thing"
-    return ScaleRow("generator", what, "", _words(found))
+    return ScaleRow("generator", what, "", load_words(found))
 
 
 def _loaded(
@@ -111,7 +111,7 @@ def _loaded(
     found = load(hub.port, makers, seconds)
     each = 1e3 * (hub.processor_seconds - before) / found.answers
     found.check(status)
-    return found, f"{_words(found)}; {each:.2f} ms of processor time each"
+    return found, f"{load_words(found)}; {each:.2f} ms of processor time each"
 
 
 def _tokens(hub: ServedHub) -> list[str]:
@@ -125,5 +125,6 @@ def _etag(hub: ServedHub) -> str:
         return str(answer.headers["ETag"])
 
 
-def _words(found: LoadResult) -> str:
+def load_words(found: LoadResult) -> str:
+    """Return rate and waits in words."""
     return f"{found.rate:,.0f}/s, p50 {1e3 * found.p50:.1f} ms, p99 {1e3 * found.p99:.1f} ms"

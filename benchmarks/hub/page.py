@@ -10,7 +10,6 @@ from edge_sdk.bench import machine
 
 WAITING: Final = (
     ScaleRow("alias", "poll beside an MLflow alias read", "≥ 20×"),
-    ScaleRow("report", "durable window report of 30 features", "≥ 1,200/s, p99 ≤ 150 ms"),
     ScaleRow("workers", "two workers on PostgreSQL against one", "≥ 1.6×"),
     ScaleRow("storm", "100,000 devices come back at once", "no 5xx, bounded memory"),
     ScaleRow("push", "publish → plan received on 500 clients", "p99 ≤ 5 s"),
@@ -34,16 +33,14 @@ ABOUT: Final = """
 {servers}
 
 uvicorn with httptools and uvloop takes least, so both come with the hub, and uvicorn uses them by
-itself. granian is no quicker here and brings a runtime of its own; malformed requests are refused
-by all of them alike (`tests/hub/test_malformed_http.py`).
+itself. granian is no quicker here and brings a runtime of its own.
 
 ## How the cascade is answered
 
 Rows of `POST /v1/predict` that wait at the same time are answered by one run of the cloud model;
 none waits for company. A row in company is checked by itself, and gets the answer that it gets
 alone: the same label, probabilities and values within 10⁻⁶, because float32 adds up in another
-order in a batch. Both lie within the parity that the certificate of the release states, which is
-measured on batches and on single rows. A new cloud model or policy is in force within a second.
+order in a batch. A new cloud model or policy is in force within a second.
 
 ## What a hub loads
 
