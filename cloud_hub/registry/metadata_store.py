@@ -27,7 +27,7 @@ TIMESTAMP: Final = "timestamp.json"
 PENDING: Final = "pending.json"
 """A change of several files that is under way, by name with their content."""
 
-METADATA_NAME: Final = re.compile(r"timestamp\.json|[1-9]\d{0,8}\.[a-z]{1,20}\.json")
+METADATA_NAME: Final = re.compile(r"timestamp\.json|[1-9]\d{0,15}\.[a-z]{1,20}\.json")
 
 
 class MetadataStore(Protocol):

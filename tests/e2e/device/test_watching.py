@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import pictures
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
-from cloud_hub.telemetry.histograms import ReportHistograms
+from cloud_hub.telemetry.histograms import HistogramLayout, ReportHistograms
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.experiment_reports import ShadowReport
@@ -55,7 +55,7 @@ def alarms(release: Release, report: WindowReport) -> set[str]:
     """Signals that alarm on the hub in the window of one device."""
     profile = release.profile()
     decoded = ReportHistograms.of(report)
-    decoded.check(report, profile)
+    decoded.check(report, HistogramLayout.of(profile))
     counts = (*decoded.features, *decoded.outputs)
     names = [f.name for f in (*profile.features, *profile.outputs)]
     by_name = {name: each[None] for name, each in zip(names, counts, strict=True)}
@@ -119,7 +119,7 @@ def test_a_batch_is_watched_by_some_of_its_rows(camera: Release, every_call: Non
     assert report.predictions == {"model": 640}
     assert 100 <= report.observations <= 160
     decoded = ReportHistograms.of(report)
-    decoded.check(report, camera.profile())
+    decoded.check(report, HistogramLayout.of(camera.profile()))
 
 
 def test_a_buffer_that_the_application_fills_again_does_not_change_what_was_counted(
@@ -184,7 +184,7 @@ def test_many_threads_are_counted_whole(camera: Release, every_call: None) -> No
         report = report_of(device)
     assert report.predictions == {"model": 160}
     assert 0 < report.observations <= 160
-    ReportHistograms.of(report).check(report, camera.profile())
+    ReportHistograms.of(report).check(report, HistogramLayout.of(camera.profile()))
 
 
 def test_watching_takes_no_more_than_its_share_of_the_time() -> None:
