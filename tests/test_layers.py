@@ -133,7 +133,7 @@ LIGHT = {
     ],
     "import converters": ["onnx", "sklearn", "skl2onnx", "onnxruntime"],
     "import cloud_hub.client": ["fastapi", "sklearn", "onnx", "skl2onnx", "sqlalchemy"],
-    # All of a hub that serves: tests/hub/test_serve.py looks at one that does.
+    # All that a hub needs before its first request.
     "import cloud_hub.server": [
         *("scipy", "pandas", "pyarrow", "sqlite_utils", "alembic", "psycopg", "obstore"),
         *("onnxruntime", "onnx", "sklearn", "skl2onnx", "converters", "requests", "jinja2"),
