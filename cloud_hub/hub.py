@@ -318,8 +318,14 @@ def open_hub(settings: Settings) -> Hub:
     stores = open_stores(settings)
     if stores.metadata is not None:
         self_test(stores.metadata)
-    repository = _able_to_sign(open_repository(settings, stores))
-    hub = Hub(settings, open_engine(settings), repository, stores)
+    # First of all: where several machines publish, the repository's lock is in the database.
+    engine = open_engine(settings)
+    try:
+        repository = _able_to_sign(open_repository(settings, stores))
+    except BaseException:
+        engine.dispose()
+        raise
+    hub = Hub(settings, engine, repository, stores)
     _republish_all(hub)
     repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
