@@ -62,11 +62,11 @@ log = logging.getLogger(__name__)
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
+    cascade = MicroBatches(hub.serving)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
-        app.state.cascade = cascade = MicroBatches(hub.serving)
         hub.loop.start()
         hub.fleet.sightings.start()
         try:
@@ -97,7 +97,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
-    app.state.metrics = HubMetrics()
+    app.state.cascade, app.state.metrics = cascade, HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
 

@@ -98,7 +98,7 @@ def generator_limit(seconds: float) -> ScaleRow:
         found = load(port, [lambda: request] * CONNECTIONS, seconds)
     finally:
         server.terminate()
-        server.wait()
+        server.communicate()
     what = "the load generator beside a server that says one thing"
     return ScaleRow("generator", what, "", load_words(found))
 
