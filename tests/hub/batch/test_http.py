@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from cloud_hub.client.errors import HEADER
+from edge_sdk.contract.version import HUB_HEADER
 from tests.edge.builders import make_release
 from tests.hub.batch.shop import job, users
 from tests.hub.test_http import credential
@@ -62,7 +62,7 @@ def test_the_fast_path_and_the_general_way_answer_the_same(admin: Asking) -> Non
     general = admin.post("/v1/models/demo/predictions", json={"entities": ["us/er 7"]})
     assert fast.status_code == general.status_code == 200
     assert [fast.json()] == general.json()
-    assert fast.headers[HEADER] == general.headers[HEADER]
+    assert fast.headers[HUB_HEADER] == general.headers[HUB_HEADER]
     answer = fast.json()
     assert (answer["source"], answer["version"], answer["job"]) == ("batch", "demo 1.0", "users")
     assert answer["valid_until"] > time.time() > answer["computed_at"]
