@@ -9,6 +9,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_hub.api.token_files import ADMIN_FILE, is_token
 from cloud_hub.database.records import EnrolledDevice
@@ -112,6 +113,24 @@ def known_device(hub: Hub, token: str) -> EnrolledDevice | None:
         hub.limits.admit_device(record.device)
         hub.fleet.sightings.note(record.device)
     return record
+
+
+async def looked_up_device(hub: Hub, token: str) -> EnrolledDevice | None:
+    """Return the device of a credential: from memory, else looked up together with others.
+
+    Where it returns ``None``, :func:`device` says why, or who it is.
+
+    Raises:
+        TooManyRequests: the device asks too often.
+    """
+    known = known_device(hub, token)
+    if known is not None:
+        return known
+    try:
+        await hub.credentials.ask(token)
+    except SQLAlchemyError:
+        return None
+    return known_device(hub, token)
 
 
 def member(request: Request) -> None:

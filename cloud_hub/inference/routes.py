@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import bearer, device, hub_of, known_device
+from cloud_hub.api.auth import bearer, device, hub_of, looked_up_device
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_body import message
 from cloud_hub.database.records import EnrolledDevice
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/v1")
 
 
 async def _asking(request: Request) -> EnrolledDevice:
-    """Return the device that asks, without a thread where its credential is in memory."""
-    known = known_device(hub_of(request), bearer(request))
+    """Return the device that asks, without a thread where its credential is valid."""
+    known = await looked_up_device(hub_of(request), bearer(request))
     return known if known is not None else await run_in_threadpool(device, request)
 
 

@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import SQLAlchemyError
 
-from cloud_hub.api.auth import known_device
+from cloud_hub.api.auth import looked_up_device
 from cloud_hub.errors import HubFault
 from cloud_hub.telemetry.envelope import open_upload
 from edge_sdk.contract.codec import to_plain
@@ -77,7 +76,7 @@ class UploadFastPath:
             await self._app(scope, receive, send)
             return
         try:
-            device = await self._device(token)
+            device = await looked_up_device(self._hub, token)
         except HubFault as error:
             await _answer(send, error.status, error.as_json(), error.headers)
             return
@@ -97,18 +96,6 @@ class UploadFastPath:
             await _answer(send, error.status, error.as_json(), error.headers)
         else:
             await _answer(send, 200, to_plain(reply), {})
-
-    async def _device(self, token: str) -> EnrolledDevice | None:
-        """Return who sends; ``None`` where the general way says who it is, or why it may not."""
-        device = known_device(self._hub, token)
-        if device is not None:
-            return device
-        try:
-            # Devices that report every few minutes are in no memory; many are looked up at once.
-            await self._hub.credentials.ask(token)
-        except SQLAlchemyError:
-            return None
-        return known_device(self._hub, token)
 
 
 def _token(scope: Scope) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,6 +44,15 @@ def messages(hub: Hub, first: int) -> list[dict[str, Any]]:
     ]
 
 
+def finding(found: EnrolledDevice | None) -> Callable[..., Awaitable[EnrolledDevice | None]]:
+    """Return what looks a device up; where it finds none an upload goes the general way."""
+
+    async def look_up(*_: object) -> EnrolledDevice | None:
+        return found
+
+    return look_up
+
+
 def test_both_ways_give_the_same_answers(
     serving: Hub, client: TestClient, device: tuple[EnrolledDevice, str],
     monkeypatch: pytest.MonkeyPatch,
@@ -58,7 +68,7 @@ def test_both_ways_give_the_same_answers(
     ]
     ways = []
     for first, recognised in ((1, None), (101, known)):
-        monkeypatch.setattr(fast_path, "known_device", lambda *_, found=recognised: found)
+        monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
         asked = [
             client.post("/v1/messages", content=body(first), headers=headers) for body in bodies
         ]
@@ -83,11 +93,18 @@ def test_a_full_queue_is_told_with_when_to_come_again(
     body = json.dumps({"messages": messages(serving, 1)[:1]})
     headers = {"Authorization": f"Bearer {credential}"}
     for recognised in (None, known):
-        monkeypatch.setattr(fast_path, "known_device", lambda *_, found=recognised: found)
+        monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
         reply = client.post("/v1/messages", content=body, headers=headers)
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
         assert reply.json() == {"error": "full"}
 
 
-def test_nobody_is_known_before_somebody_was_looked_up(serving: Hub) -> None:
-    assert auth.known_device(serving, "nobody's") is None
+def test_a_device_is_looked_up_once_and_then_known(
+    serving: Hub, device: tuple[EnrolledDevice, str]
+) -> None:
+    known, credential = device
+    serving.fleet.known.clear()
+    assert auth.known_device(serving, credential) is None
+    assert asyncio.run(auth.looked_up_device(serving, credential)) == known
+    assert auth.known_device(serving, credential) == known
+    assert asyncio.run(auth.looked_up_device(serving, "nobody's")) is None
