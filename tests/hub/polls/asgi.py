@@ -28,15 +28,16 @@ def application(hub: Hub, *, fast: bool = True) -> Any:
 
 
 async def ask(
-    app: Any, path: str, headers: Mapping[str, str], method: str = "GET", query: bytes = b""
-) -> Answered:
+    app: Any, path: str, headers: Mapping[str, str], method: str = "GET", query: bytes = b"",
+    content: bytes = b"",
+) -> Answered:  # fmt: skip
     messages: list[Message] = []
 
     async def send(message: Message) -> None:
         messages.append(message)
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": content, "more_body": False}
 
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(),

@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from cloud_hub.api import auth
-from cloud_hub.app import create_app
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Unavailable
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.intake import fast_path
 from edge_sdk.contract.codec import to_plain
+from tests.hub.polls.asgi import Answered, application, ask
 from tests.hub.telemetry.reporting_fleet import Simulated
 from tests.simulated_device import credentialed
 
@@ -29,9 +28,14 @@ def device(serving: Hub) -> tuple[EnrolledDevice, str]:
 
 
 @pytest.fixture
-def client(serving: Hub) -> Iterator[TestClient]:
-    with TestClient(create_app(serving), raise_server_exceptions=False) as client:
-        yield client
+def client(serving: Hub) -> Iterator[Any]:
+    yield application(serving)
+    serving.telemetry.close()
+
+
+def posted(client: Any, body: str, credential: str) -> Answered:
+    headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}
+    return asyncio.run(ask(client, "/v1/messages", headers, method="POST", content=body.encode()))
 
 
 def messages(hub: Hub, first: int) -> list[dict[str, Any]]:
@@ -54,11 +58,10 @@ def finding(found: EnrolledDevice | None) -> Callable[..., Awaitable[EnrolledDev
 
 
 def test_both_ways_give_the_same_answers(
-    serving: Hub, client: TestClient, device: tuple[EnrolledDevice, str],
+    serving: Hub, client: Any, device: tuple[EnrolledDevice, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     known, credential = device
-    headers = {"Authorization": f"Bearer {credential}"}
     bodies = [
         lambda first: json.dumps({"messages": messages(serving, first)}),
         lambda first: json.dumps({"messages": []}),
@@ -69,10 +72,8 @@ def test_both_ways_give_the_same_answers(
     ways = []
     for first, recognised in ((1, None), (101, known)):
         monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
-        asked = [
-            client.post("/v1/messages", content=body(first), headers=headers) for body in bodies
-        ]
-        replies = [(a.status_code, a.headers["content-type"], a.json()) for a in asked]
+        asked = [posted(client, body(first), credential) for body in bodies]
+        replies = [(a.status, a.headers["content-type"], json.loads(a.body)) for a in asked]
         text = json.dumps(replies).replace(f'"sequence": {first + 1}', '"sequence": 2')
         ways.append(text.replace(f'"sequence": {first + 2}', '"sequence": 3'))
     assert ways[0] == ways[1]
@@ -81,7 +82,7 @@ def test_both_ways_give_the_same_answers(
 
 
 def test_a_full_queue_is_told_with_when_to_come_again(
-    serving: Hub, client: TestClient, device: tuple[EnrolledDevice, str],
+    serving: Hub, client: Any, device: tuple[EnrolledDevice, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     known, credential = device
@@ -91,12 +92,11 @@ def test_a_full_queue_is_told_with_when_to_come_again(
 
     monkeypatch.setattr(serving.telemetry, "ingest_async", full)
     body = json.dumps({"messages": messages(serving, 1)[:1]})
-    headers = {"Authorization": f"Bearer {credential}"}
     for recognised in (None, known):
         monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
-        reply = client.post("/v1/messages", content=body, headers=headers)
-        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
-        assert reply.json() == {"error": "full"}
+        reply = posted(client, body, credential)
+        assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+        assert json.loads(reply.body) == {"error": "full"}
 
 
 def test_a_device_is_looked_up_once_and_then_known(
