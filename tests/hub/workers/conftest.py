@@ -14,6 +14,11 @@ from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
 
+@pytest.fixture(autouse=True)
+def names_of_devices() -> None:
+    """As they come: hubs here serve several tests, and one name is given once."""
+
+
 class Team(HubProcess):
     """``edge-hub serve --workers 2``; each request has a connection of its own."""
 
