@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, TextTable, View
 from cloud_hub.cli.shared.registration import ADMINISTER, command
+from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 15.0
 """Seconds for an answer of the hub."""
-
-Database = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="HUB_DATABASE_URL",
-        help="SQLAlchemy URL; default: SQLite inside the folder.",
-    ),
-]
-Artifacts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="HUB_ARTIFACTS_URL",
-        help="Bucket of the artifacts; default: the folder.",
-    ),
-]
 
 
 def add_commands(app: typer.Typer) -> None:

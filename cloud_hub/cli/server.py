@@ -12,6 +12,7 @@ from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
 from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
+from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings
@@ -23,23 +24,6 @@ def _rate(text: str) -> Any:
 
 DataFolder = Annotated[
     Path, typer.Argument(metavar="DATA", help="Folder that holds everything of the hub.")
-]
-Database = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="HUB_DATABASE_URL",
-        help="SQLAlchemy URL; default: SQLite inside the folder.",
-    ),
-]
-Artifacts = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="HUB_ARTIFACTS_URL",
-        help="Bucket for artifacts and signed metadata, such as s3://bucket/prefix; "
-        "default: folders inside.",
-    ),
 ]
 Port = Annotated[
     int, typer.Option(parser=types.whole(0, 65_535), metavar="PORT", help="0 chooses a free one.")

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.errors import TooManyRequests
 from cloud_hub.polls.documents import TIMESTAMP, SignedDocument, encoded
+from edge_sdk.contract.version import SPREAD
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 METADATA: Final = "/v1/metadata/"
 ALIVE: Final = "/v1/alive"
-SPREAD: Final = "Edge-Spread"
-"""Header: over how many seconds devices that were told the same news together should spread."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}\.json")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)

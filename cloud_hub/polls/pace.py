@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-NEXT_SYNC: Final = "Edge-Next-Sync"
-"""Header: seconds until the device should ask again."""
+from edge_sdk.contract.version import NEXT_SYNC
 
 USUAL_SECONDS: Final = 60.0
 """Interval of devices that nobody told another one: ``sync_seconds`` of a device."""

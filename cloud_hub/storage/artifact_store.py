@@ -11,6 +11,7 @@ Invariants that every implementation holds, and ``tests/hub/storage`` tests:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -110,6 +111,22 @@ def chunks_of(source: Source) -> Iterator[bytes]:
             yield from file_chunks(file)
     else:
         yield from source
+
+
+def checked_chunks(name: str, source: Source, sha256: str | None) -> Iterator[bytes]:
+    """Return the content in pieces; raises Invalid after the last one if it has another digest.
+
+    Args:
+        name: of the artifact, for the error.
+        source: the content.
+        sha256: hexadecimal digest that it must have; ``None`` for any content.
+    """
+    digest = hashlib.sha256()
+    for chunk in chunks_of(source):
+        digest.update(chunk)
+        yield chunk
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise Invalid(f"{name}: expected SHA-256 {sha256}, got {digest.hexdigest()}")
 
 
 def file_chunks(file: BinaryIO, count: int | None = None) -> Iterator[bytes]:

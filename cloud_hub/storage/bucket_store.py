@@ -8,14 +8,13 @@ the bucket makes an object only when the digest of all is right.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.errors import Invalid, NotFound, Unavailable
-from cloud_hub.storage.artifact_store import CHUNK, Source, check_name, chunks_of
+from cloud_hub.storage.artifact_store import CHUNK, Source, check_name, checked_chunks
 from cloud_hub.storage.bucket import PART
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class BucketStore:
                 the bucket's answer was lost.
         """
         check_name(name)
-        chunks = _checked(name, chunks_of(source), sha256)
+        chunks = checked_chunks(name, source, sha256)
         head = b""
         for chunk in chunks:
             head += chunk
@@ -130,16 +129,6 @@ class BucketStore:
             if start and start >= self.size(name):
                 return iter(())
             raise
-
-
-def _checked(name: str, chunks: Iterator[bytes], sha256: str | None) -> Iterator[bytes]:
-    """Pass chunks on; raises Invalid after the last one if all of them are something else."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-    if sha256 is not None and digest.hexdigest() != sha256:
-        raise Invalid(f"{name}: expected SHA-256 {sha256}, got {digest.hexdigest()}")
 
 
 def _joined(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.storage.artifact_store import Source, check_name, chunks_of, file_chunks
+from cloud_hub.storage.artifact_store import Source, check_name, checked_chunks, file_chunks
 from edge_sdk.system.files import fsync_directory
 
 
@@ -38,9 +37,7 @@ class FolderStore:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                digest = _copy(source, file)
-                if sha256 is not None and digest != sha256:
-                    raise Invalid(f"{name}: expected SHA-256 {sha256}, got {digest}")
+                file.writelines(checked_chunks(name, source, sha256))
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
@@ -123,12 +120,3 @@ class FolderStore:
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             fsync_directory(path.parent)
-
-
-def _copy(source: Source, file: BinaryIO) -> str:
-    """Write content to a file; return its SHA-256."""
-    digest = hashlib.sha256()
-    for chunk in chunks_of(source):
-        digest.update(chunk)
-        file.write(chunk)
-    return digest.hexdigest()

@@ -22,6 +22,12 @@ are refused by name."""
 HUB_HEADER: Final = "Edge-Hub"
 """Header of every answer of a hub, with its protocol: what answers without it is none."""
 
+NEXT_SYNC: Final = "Edge-Next-Sync"
+"""Header: seconds from one sync to the next that the hub asks for."""
+
+SPREAD: Final = "Edge-Spread"
+"""Header: over how many seconds devices that were told the same news together should spread."""
+
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
 

@@ -13,10 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from edge_sdk.contract.version import NEXT_SYNC, SPREAD
 from edge_sdk.hub.pause import LONGEST
 
-NEXT_SYNC: Final = "Edge-Next-Sync"
-SPREAD: Final = "Edge-Spread"
 LONGEST_SPREAD: Final = 600.0
 _DIGITS: Final = 9
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.hub import Hub
-from cloud_hub.polls.pace import NEXT_SYNC, SyncPace
+from cloud_hub.polls.pace import SyncPace
 from cloud_hub.settings import Rate, RateSettings
+from edge_sdk.contract.version import NEXT_SYNC
 from edge_sdk.system.compression import zstd
 from tests.clock import Clock
 from tests.edge.builders import make_release
