@@ -1,4 +1,4 @@
-"""A hub moves: from SQLite and a folder to PostgreSQL and a bucket, or back; everything is compared.
+"""A hub moves: from SQLite and a folder to PostgreSQL and a bucket, or back, all of it compared.
 
 The old place is only read, and refuses to be served afterwards. Order: nobody serves the old place
 (its lock is held all the time); the new one is made as from a backup of this moment, artifacts from
