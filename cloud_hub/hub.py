@@ -46,6 +46,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
+from cloud_hub.people.approvals import Approvals
 from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -143,6 +144,9 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
+        self.approvals = Approvals(
+            engine, audit, plans, self.experiments, lambda model: registry.policy(model).approvals
+        )
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),

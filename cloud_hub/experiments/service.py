@@ -241,6 +241,27 @@ class Experiments:
             Conflict: it was taken back or promoted already, the arm was dropped, or no arm won and
                 none is named.
         """
+        record, chosen, version = self.arm_to_promote(id_, arm)
+        self._plans.promote(
+            record.model,
+            version,
+            actor=actor,
+            reason=f"{id_}: {reason}",
+            evidence=seen_document(record.figures),
+        )
+        self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        return self.get(id_)
+
+    def arm_to_promote(self, id_: str, arm: str | None = None) -> tuple[ExperimentRecord, str, str]:
+        """Return an experiment, the arm that :meth:`promote` would promote, and its version.
+
+        Args:
+            id_: of the experiment.
+            arm: that is named; the winner, or the only one, if left out.
+
+        Raises:
+            Conflict: as :meth:`promote`.
+        """
         record = self._decisions.expect(id_, "running", "paused", "waiting", "concluded")
         personalised.check_promotion(record.spec, id_)
         chosen = arm or record.state.winner
@@ -248,17 +269,9 @@ class Experiments:
         # Promoted by hand before there is a winner: unambiguous with one candidate only.
         if chosen is None and len(versions) == 1:
             chosen = next(iter(versions))
-        if chosen not in versions:
+        if chosen is None or chosen not in versions:
             raise Conflict(f"{id_}: expected an arm of {sorted(versions)}{_got(record, chosen)}")
-        self._plans.promote(
-            record.model,
-            versions[chosen],
-            actor=actor,
-            reason=f"{id_}: {reason}",
-            evidence=seen_document(record.figures),
-        )
-        self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
-        return self.get(id_)
+        return record, chosen, versions[chosen]
 
     @_atomic
     def drop(self, id_: str, arm: str, *, actor: str, reason: str) -> ExperimentRecord:
