@@ -9,11 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.hub.scale_row import Bench
 from benchmarks.models import converted, logistic_regression, perceptron
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
@@ -60,9 +62,36 @@ def cores() -> tuple[list[int], list[int]]:
     return all_cores[:1], all_cores[1:] or all_cores
 
 
-def prepare(data: Path, devices: int) -> tuple[str, ...]:
-    """Make a hub whose model has a cloud line; return the credentials of its devices."""
-    settings = Settings(data, tick_seconds=0)
+@contextlib.contextmanager
+def served_hub(
+    bench: Bench, devices: int, database: str | None = None, options: Sequence[str] = ()
+) -> Iterator[ServedHub]:
+    """Make a hub with a model, its cloud line and devices, and serve it until the block ends.
+
+    Args:
+        bench: in whose folder it is.
+        devices: with a credential each.
+        database: URL of its tables; default SQLite.
+        options: further ones of ``edge-hub serve``.
+    """
+    data = bench.folder / "hub"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's: the models are small on purpose
+        tokens = prepare(data, devices, database)
+    given = ("--database", database) if database else ()
+    with served(data, tokens, (*given, *options)) as hub:
+        yield hub
+
+
+def prepare(data: Path, devices: int, database: str | None = None) -> tuple[str, ...]:
+    """Make a hub whose model has a cloud line; return the credentials of its devices.
+
+    Args:
+        data: its folder.
+        devices: that join.
+        database: URL of its tables; default SQLite.
+    """
+    settings = Settings(data, database, tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
     try:

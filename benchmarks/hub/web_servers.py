@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.hub.generator import http_request, load
-from benchmarks.hub.measured_rows import CONNECTIONS, ScaleRow
+from benchmarks.hub.measured_rows import CONNECTIONS
+from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.served import START_SECONDS, cores
 
 UVICORN: Final = {
@@ -35,9 +36,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def compare(seconds: float) -> list[ScaleRow]:
+def compare(bench: Bench) -> list[ScaleRow]:
     """Return a row for each server that is installed."""
-    return [row for kind in (*UVICORN, GRANIAN) if (row := _measured(kind, seconds)) is not None]
+    found = [_measured(kind, bench.seconds) for kind in (*UVICORN, GRANIAN)]
+    return [row for row in found if row is not None]
 
 
 def _measured(kind: str, seconds: float) -> ScaleRow | None:

@@ -1,0 +1,36 @@
+"""Every group of rows in docs/SCALE.md, in the order of its table; each is measured by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from benchmarks.hub import measured_rows, reports, web_servers
+from benchmarks.hub.scale_row import Measure, ScaleRow
+
+
+class Group(NamedTuple):
+    """What measures a group, and the row that stands for it until somebody has.
+
+    ``measure`` is ``None`` where this benchmark does not measure it.
+    """
+
+    measure: Measure | None
+    waiting: ScaleRow
+
+
+SERVERS: Final = "servers"
+
+GROUPS: Final[Mapping[str, Group]] = {
+    "start": Group(measured_rows.starting, ScaleRow("ready", "ready after its start", "≤ 2 s")),
+    "poll": Group(measured_rows.polling, ScaleRow("poll", "poll answered 304", "≥ 3,000/s")),
+    "cascade": Group(measured_rows.asking, ScaleRow("cascade", "cascade answer", "≥ 1,500/s")),
+    "report": Group(reports.on_sqlite, ScaleRow("report", "window report, SQLite", "≥ 1,200/s")),
+    "pack": Group(
+        None, ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s")
+    ),
+    "generator": Group(
+        measured_rows.generator_limit, ScaleRow("generator", "the load generator alone", "")
+    ),
+    SERVERS: Group(web_servers.compare, ScaleRow(SERVERS, "web servers", "")),
+}  # fmt: skip
