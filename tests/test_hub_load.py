@@ -1,4 +1,4 @@
-"""``python -m benchmarks.hub``: a short run loads a real hub, writes its page and keeps its rows."""
+"""``python -m benchmarks.hub``: a short run loads a real hub, writes its page, keeps its rows."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from benchmarks.hub import measured_rows, reports, web_servers
+from benchmarks.hub import alias, many_versions, measured_rows, reports, web_servers
 from benchmarks.hub.scale_row import Measure, ScaleRow
 
 
@@ -24,8 +24,12 @@ SERVERS: Final = "servers"
 GROUPS: Final[Mapping[str, Group]] = {
     "start": Group(measured_rows.starting, ScaleRow("ready", "ready after its start", "≤ 2 s")),
     "poll": Group(measured_rows.polling, ScaleRow("poll", "poll answered 304", "≥ 3,000/s")),
+    "alias": Group(alias.beside_mlflow, ScaleRow("alias", alias.WHAT, f"≥ {alias.TIMES}×")),
     "cascade": Group(measured_rows.asking, ScaleRow("cascade", "cascade answer", "≥ 1,500/s")),
     "report": Group(reports.on_sqlite, ScaleRow("report", "window report, SQLite", "≥ 1,200/s")),
+    "versions": Group(
+        many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)
+    ),
     "pack": Group(
         None, ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s")
     ),

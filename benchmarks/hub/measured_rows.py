@@ -46,15 +46,25 @@ def asking(bench: Bench) -> list[ScaleRow]:
 
 def polls(hub: ServedHub, seconds: float) -> ScaleRow:
     """Poll with what devices have already: 304."""
+    before = hub.processor_seconds
+    found = poll_load(hub, seconds)
+    each = 1e3 * (hub.processor_seconds - before) / found.answers
+    met = found.rate >= 3_000 and found.p99 <= 0.025
+    what = f"poll answered 304, authenticated, {CONNECTIONS} connections"
+    words = f"{load_words(found)}; {each:.2f} ms of processor time each"
+    return ScaleRow("poll", what, "≥ 3,000/s, p99 ≤ 25 ms", words, met)
+
+
+def poll_load(hub: ServedHub, seconds: float) -> LoadResult:
+    """Load a hub with polls of devices that have what is newest."""
     etag = etag_of(hub)
     requests = [
         http_request("GET", "/v1/metadata/timestamp.json", t, headers=[f"If-None-Match: {etag}"])
         for t in _tokens(hub)
     ]
-    found, words = _loaded(hub, [cycle([r]).__next__ for r in requests], seconds, 304)
-    met = found.rate >= 3_000 and found.p99 <= 0.025
-    what = f"poll answered 304, authenticated, {CONNECTIONS} connections"
-    return ScaleRow("poll", what, "≥ 3,000/s, p99 ≤ 25 ms", words, met)
+    found = load(hub.port, [cycle([r]).__next__ for r in requests], seconds)
+    found.check(304)
+    return found
 
 
 def cascade(hub: ServedHub, seconds: float) -> ScaleRow:

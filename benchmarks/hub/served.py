@@ -138,6 +138,17 @@ def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> It
         process.wait(60)
 
 
+def group_seconds(group: int) -> float:
+    """Return the processor time that all processes of a group have used."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _first_answer(url: Path, process: subprocess.Popen[bytes]) -> int:
     end = time.perf_counter() + START_SECONDS
     while time.perf_counter() < end and process.poll() is None:
