@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from benchmarks.hub import alias, many_versions, measured_rows, reports, web_servers
+from benchmarks.hub import alias, busy_tick, many_versions, measured_rows, reports, web_servers
 from benchmarks.hub.scale_row import Measure, ScaleRow
 
 
@@ -30,6 +30,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)
     ),
+    "tick": Group(busy_tick.ticking, ScaleRow("tick", busy_tick.WHAT, busy_tick.GOAL)),
     "pack": Group(
         None, ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s")
     ),

@@ -11,18 +11,15 @@ import numpy as np
 from sqlalchemy import create_engine, text
 
 from benchmarks.hub.generator import LoadResult, http_request, load
+from benchmarks.hub.in_process import report_of
 from benchmarks.hub.measured_rows import CONNECTIONS, load_words
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.served import MODEL, ServedHub, served_hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import WindowReport, kind_of
-from edge_sdk.contract.profile import FeatureProfile
-from edge_sdk.contract.window import LATENCY_BINS, Window
+from edge_sdk.contract.messages import kind_of
+from edge_sdk.contract.window import Window
 from edge_sdk.model.release import Release
-from edge_sdk.telemetry.histogram_codec import encode_histograms
-from edge_sdk.telemetry.histograms import HistogramCounts
 
-ROWS: Final = 120
 MINUTE: Final = 60
 WINDOWS: Final = 5
 
@@ -99,27 +96,15 @@ def _maker(token: str, boot: str, bodies: Sequence[str]) -> Callable[[], bytes]:
 
 def report_bodies(release: Release, now: float) -> list[str]:
     """Return kind and body of one report for each of the last windows, as JSON."""
-    random, profile = np.random.default_rng(0), release.profile()
+    random = np.random.default_rng(0)
     texts = []
     for back in range(1, WINDOWS + 1):
         start = (int(now) // MINUTE - back) * MINUTE
         manifest = release.manifest
         window = Window(manifest.model, manifest.version, start, start + MINUTE)
-        latency = np.bincount(random.integers(24, 34, ROWS), minlength=LATENCY_BINS)
-        report = WindowReport(
-            window, release.profile_digest, {"model": ROWS},
-            _histograms(profile.features, random), _histograms(profile.outputs, random), ROWS,
-            latency={"model": tuple(latency.tolist())},
-        )  # fmt: skip
+        report = report_of(release, window, random)
         texts.append(f'"kind":"{kind_of(report)}","body":{json.dumps(to_plain(report))}')
     return texts
-
-
-def _histograms(layout: Sequence[FeatureProfile], random: np.random.Generator) -> str:
-    histograms = HistogramCounts.zeros(layout)
-    for feature, counts in zip(layout, histograms, strict=True):
-        counts += np.bincount(random.integers(0, feature.bins, ROWS), minlength=len(counts))
-    return encode_histograms(histograms)
 
 
 def _stored(database: str) -> int:
