@@ -19,13 +19,15 @@ from typing import Final
 
 from benchmarks.hub import page
 from benchmarks.hub.cached_rows import CachedRows
-from benchmarks.hub.groups import GROUPS, SERVERS
+from benchmarks.hub.fleet_curve import curve
+from benchmarks.hub.groups import GROUPS, SERVERS, STORM
 from benchmarks.hub.scale_row import Bench
 from benchmarks.hub.served import cores
 from edge_sdk.bench import machine
 from edge_sdk.system.files import READABLE, write_atomic
 
 PAGE: Final = Path("docs/SCALE.md")
+PICTURE: Final = "devices_per_hub.svg"
 RESULTS: Final = Path("benchmarks/hub/results.json")
 
 
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     waiting = {name: group.waiting for name, group in GROUPS.items()}
     text = page.to_markdown(measured, waiting, SERVERS)
     write_atomic(arguments.out, text.encode(), mode=READABLE)
+    if storm := cached.get(STORM):
+        drawn = curve([row for row in storm.rows if row.figures])
+        write_atomic(arguments.out.with_name(PICTURE), drawn.encode(), mode=READABLE)
     print(f"wrote {arguments.out}")
     return 1 if failed else 0
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from benchmarks.hub import alias, busy_tick, many_versions, measured_rows, reports, web_servers
+from benchmarks.hub import (
+    alias,
+    busy_tick,
+    many_versions,
+    measured_rows,
+    reports,
+    storm,
+    web_servers,
+)
 from benchmarks.hub.scale_row import Measure, ScaleRow
 
 
@@ -20,6 +28,7 @@ class Group(NamedTuple):
 
 
 SERVERS: Final = "servers"
+STORM: Final = "storm"
 
 GROUPS: Final[Mapping[str, Group]] = {
     "start": Group(measured_rows.starting, ScaleRow("ready", "ready after its start", "≤ 2 s")),
@@ -27,6 +36,8 @@ GROUPS: Final[Mapping[str, Group]] = {
     "alias": Group(alias.beside_mlflow, ScaleRow("alias", alias.WHAT, f"≥ {alias.TIMES}×")),
     "cascade": Group(measured_rows.asking, ScaleRow("cascade", "cascade answer", "≥ 1,500/s")),
     "report": Group(reports.on_sqlite, ScaleRow("report", "window report, SQLite", "≥ 1,200/s")),
+    STORM: Group(storm.storms, ScaleRow("storm", f"100,000 {storm.WHAT}", storm.GOAL)),
+    "push": Group(push.pushing, ScaleRow("push", push.WHAT, push.GOAL)),
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)
     ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -17,6 +17,7 @@ class ScaleRow:
         goal: in words.
         found: in words; empty where nobody has measured it yet.
         met: whether the goal was; ``None`` where it says nothing.
+        figures: numbers from which a picture is drawn.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ScaleRow:
     goal: str
     found: str = ""
     met: bool | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
