@@ -8,11 +8,17 @@ from typing import Final, NamedTuple
 from benchmarks.hub import (
     alias,
     busy_tick,
+    idle,
+    kills,
     many_versions,
     measured_rows,
+    month,
+    push,
     reports,
     storm,
+    telemetry_day,
     web_servers,
+    workers,
 )
 from benchmarks.hub.scale_row import Measure, ScaleRow
 
@@ -38,10 +44,17 @@ GROUPS: Final[Mapping[str, Group]] = {
     "report": Group(reports.on_sqlite, ScaleRow("report", "window report, SQLite", "≥ 1,200/s")),
     STORM: Group(storm.storms, ScaleRow("storm", f"100,000 {storm.WHAT}", storm.GOAL)),
     "push": Group(push.pushing, ScaleRow("push", push.WHAT, push.GOAL)),
+    "workers": Group(
+        workers.on_postgresql, ScaleRow("workers", workers.WHAT, workers.GOAL)
+    ),
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)
     ),
     "tick": Group(busy_tick.ticking, ScaleRow("tick", busy_tick.WHAT, busy_tick.GOAL)),
+    "day": Group(telemetry_day.asking, ScaleRow("day", telemetry_day.WHAT, telemetry_day.GOAL)),
+    "month": Group(month.simulating, ScaleRow("month", month.WHAT, month.GOAL)),
+    "idle": Group(idle.connecting, ScaleRow("idle", idle.WHAT, idle.GOAL)),
+    "kills": Group(kills.killing, ScaleRow("kills", kills.WHAT, kills.GOAL)),
     "pack": Group(
         None, ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s")
     ),

@@ -24,13 +24,14 @@ class SeededDevice(NamedTuple):
     credential: str
 
 
-def seed_devices(hub: Hub, model: str, count: int) -> tuple[SeededDevice, ...]:
+def seed_devices(hub: Hub, model: str, count: int, *, ago: float = 0.0) -> tuple[SeededDevice, ...]:
     """Add devices of a model; they have no keys, so that their credentials cannot be renewed.
 
     Args:
         hub: that does not serve meanwhile.
         model: whose fleet they join.
         count: of devices.
+        ago: seconds since they joined.
     """
     made = tuple(
         SeededDevice(f"d-{secrets.token_hex(6)}", secrets.token_urlsafe(32)) for _ in range(count)
@@ -39,7 +40,7 @@ def seed_devices(hub: Hub, model: str, count: int) -> tuple[SeededDevice, ...]:
     while chunk := list(islice(waiting, CHUNK)):
         with hub.engine.begin() as db:
             db.execute(insert(identities), list(_identities(chunk, now)))
-            db.execute(insert(devices), list(_devices(chunk, model, now)))
+            db.execute(insert(devices), list(_devices(chunk, model, now - ago)))
     return made
 
 

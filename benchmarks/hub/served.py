@@ -25,6 +25,8 @@ MODEL: Final = "asking"
 CLOUD: Final = "answering"
 START_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 3.0
+CORES: Final = sorted(os.sched_getaffinity(0))
+"""As this process was started: it moves to those of the load before it measures."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,13 @@ class ServedHub:
 
     @property
     def processor_seconds(self) -> float:
-        """Return the processor time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the processor time that it and its workers have used."""
+        return group_seconds(self.pid)
 
 
 def cores() -> tuple[list[int], list[int]]:
     """Return the core of the server, and those of the load; both the same where there is one."""
-    all_cores = sorted(os.sched_getaffinity(0))
-    return all_cores[:1], all_cores[1:] or all_cores
+    return CORES[:1], CORES[1:] or CORES
 
 
 @contextlib.contextmanager
@@ -128,7 +128,7 @@ def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> It
     command += ["--device-rate", "0", "--address-rate", "0", *options]
     with (data.parent / "hub.log").open("ab") as log:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         os.sched_setaffinity(process.pid, cores()[0])
     try:
         port = _first_answer(url, process)
@@ -140,13 +140,26 @@ def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> It
 
 def group_seconds(group: int) -> float:
     """Return the processor time that all processes of a group have used."""
-    ticks = 0
+    total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            if int(_stat(stat)[2]) == group:
+                total += process_seconds(int(stat.parent.name))
+    return total
+
+
+def process_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, 0 if it is gone."""
+    try:
+        fields = _stat(Path(f"/proc/{pid}/stat"))
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(path: Path) -> list[str]:
+    """Return what the kernel says of a process, after its name, which may have blanks."""
+    return path.read_text().rpartition(")")[2].split()
 
 
 def _first_answer(url: Path, process: subprocess.Popen[bytes]) -> int:
