@@ -66,8 +66,8 @@ statistics: .venv/dev peers  ## error rates, power, detection, from fresh seeds;
 statistics-quick: .venv/dev  ## the hardest cells from a fixed seed, below five minutes; fails if a level is refuted
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics --quick --processes 2
 
-hub-load: .venv/dev  ## a real hub under load, on this machine alone; writes docs/SCALE.md
-	$(BIN)/python -m benchmarks.hub
+hub-load: .venv/dev  ## a real hub under load, on this machine alone: what is missing, or ROWS="storm push", ROWS=all; writes docs/SCALE.md
+	$(BIN)/python -m benchmarks.hub $(if $(ROWS),--rows $(ROWS)) $(if $(PEERS),--peers $(PEERS))
 
 live-fleet: .venv/dev  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000

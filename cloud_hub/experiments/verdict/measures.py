@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
@@ -56,7 +57,7 @@ class ExposureSums:
     energy_squares: float = 0.0
 
     def __add__(self, other: ExposureSums) -> ExposureSums:
-        return ExposureSums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return ExposureSums(*map(operator.add, _values(self), _values(other)))
 
     @property
     def requests(self) -> int:
@@ -71,6 +72,9 @@ class ExposureSums:
 
 SUMS: Final = tuple(each.name for each in fields(ExposureSums))
 """Columns that add up."""
+
+# A hub adds up thousands of these in each look; dataclasses.astuple copies every number deeply.
+_values = operator.attrgetter(*SUMS)
 
 
 def energy_of(report: WindowReport) -> ExposureSums:
