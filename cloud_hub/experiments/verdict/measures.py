@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +57,11 @@ class ExposureSums:
     energy_squares: float = 0.0
 
     def __add__(self, other: ExposureSums) -> ExposureSums:
-        return ExposureSums(*map(operator.add, _values(self), _values(other)))
+        return ExposureSums(*map(operator.add, self.columns(), other.columns()))
+
+    def columns(self) -> tuple[float, ...]:
+        """Return the values in the order of :data:`SUMS`."""
+        return _VALUES(self)
 
     @property
     def requests(self) -> int:
@@ -73,8 +77,8 @@ class ExposureSums:
 SUMS: Final = tuple(each.name for each in fields(ExposureSums))
 """Columns that add up."""
 
-# A hub adds up thousands of these in each look; dataclasses.astuple copies every number deeply.
-_values = operator.attrgetter(*SUMS)
+# Not astuple, which copies every value: this runs for each message of an experiment.
+_VALUES: Final[Callable[[ExposureSums], tuple[float, ...]]] = operator.attrgetter(*SUMS)
 
 
 def energy_of(report: WindowReport) -> ExposureSums:
