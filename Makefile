@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
+.PHONY: help demo demo-scale test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
 	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
 
 help:  ## what there is
@@ -29,6 +29,9 @@ help:  ## what there is
 
 demo: .venv/demo  ## the whole product on the digits fleet, in about five minutes
 	$(BIN)/python -m examples.digits.demo
+
+demo-scale: .venv/dev  ## the demo once more, on PostgreSQL, a bucket and Ray on this machine
+	$(BIN)/python -m tests.campaigns.demo_at_scale
 
 test: .venv/dev  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
