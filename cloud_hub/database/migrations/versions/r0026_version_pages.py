@@ -1,16 +1,16 @@
 """Versions of a model in the order in which they were published, for pages of them.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0026
+Revises: 0025
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
-oldest = "0020"
+revision = "0026"
+down_revision = "0025"
+oldest = "0021"
 
 
 def upgrade() -> None:
