@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from cloud_hub.alarms.service import HubAlarms
+from cloud_hub.alerts.addresses import networks_of
+from cloud_hub.alerts.service import Alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
@@ -27,6 +30,7 @@ from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.engine.opening import engine_of
 from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.events.service import EventStream
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
@@ -152,7 +156,20 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
+        self._open_alerts()
         self.loop = self._opened_loop()
+
+    def _open_alerts(self) -> None:
+        """What tells people and programs of what happened."""
+        self.events = events = EventStream(self.engine)
+        networks = networks_of(self.settings.alert_networks)
+        source = f"urn:edge-hub:{self.repository.identity()}"
+        self.alerts = Alerts(self.engine, self.audit, events, source, networks)
+        self.alarms = HubAlarms(
+            self.engine, self.audit, self.registry, self.monitoring,
+            checks=self.readiness.checks, errors=lambda: dict(self.loop.errors),
+            failing=self.alerts.failing,
+        )  # fmt: skip
 
     def _opened_loop(self) -> Loop:
         leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
@@ -247,6 +264,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.alerts.close()
         self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
@@ -380,6 +398,9 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
         "health": hub.readiness.tick,
+        "alarms": hub.alarms.tick,
+        "alerts": hub.alerts.tick,
+        "events": hub.events.clean,
     }
 
 
