@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -33,7 +33,8 @@ class WantedRules:
         for name, values in lists.items():
             if len(values or ()) > 100 or any(len(value) > 100 for value in values or ()):
                 raise Invalid(f"{name}: expected at most 100, of at most 100 characters")
-        return AlertRules.of({**asdict(self), **{k: v or [] for k, v in lists.items()}})
+        whole = {name: getattr(self, name) for name in WantedRules.__dataclass_fields__}
+        return AlertRules.of({**whole, **{k: v or [] for k, v in lists.items()}})
 
 
 @dataclass(frozen=True)
