@@ -17,6 +17,7 @@ from cloud_hub.alarms import routes as alarm_routes
 from cloud_hub.alerts import routes as alert_routes
 from cloud_hub.api import audit, docs, health
 from cloud_hub.api.auth import address_of, hub_of
+from cloud_hub.api.declared import declare_in_schema
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
@@ -39,6 +40,7 @@ from cloud_hub.observability.metrics import HubMetrics
 from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
+from cloud_hub.people import routes as people_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
@@ -87,10 +89,12 @@ def create_app(hub: Hub) -> FastAPI:
         feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
-        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
-        event_routes, alarm_routes, alert_routes, health, docs, observability_routes,
+        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
+        people_routes, audit, event_routes, alarm_routes, alert_routes, health, docs,
+        observability_routes,
     )  # fmt: skip
     for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
+        declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)

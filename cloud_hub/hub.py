@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cloud_hub.alarms.service import HubAlarms
-from cloud_hub.alerts.addresses import networks_of
-from cloud_hub.alerts.service import Alerts
+from cloud_hub.alerts.opening import alert_parts, opened_alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
@@ -30,7 +28,6 @@ from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.engine.opening import engine_of
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.events.service import EventStream
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
@@ -50,6 +47,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
+from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.learned.learning import Learning
@@ -122,6 +120,7 @@ class Hub:
         self.stores, self.blobs = stores, BlobStore(stores.blobs)
         self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
+        self.people = People(settings, engine, audit)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
@@ -156,20 +155,8 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
-        self._open_alerts()
+        self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
-
-    def _open_alerts(self) -> None:
-        """What tells people and programs of what happened."""
-        self.events = events = EventStream(self.engine)
-        networks = networks_of(self.settings.alert_networks)
-        source = f"urn:edge-hub:{self.repository.identity()}"
-        self.alerts = Alerts(self.engine, self.audit, events, source, networks)
-        self.alarms = HubAlarms(
-            self.engine, self.audit, self.registry, self.monitoring,
-            checks=self.readiness.checks, errors=lambda: dict(self.loop.errors),
-            failing=self.alerts.failing,
-        )  # fmt: skip
 
     def _opened_loop(self) -> Loop:
         leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
@@ -398,9 +385,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
         "health": hub.readiness.tick,
-        "alarms": hub.alarms.tick,
-        "alerts": hub.alerts.tick,
-        "events": hub.events.clean,
+        **alert_parts(hub),
     }
 
 

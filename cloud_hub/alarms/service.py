@@ -166,6 +166,12 @@ class HubAlarms:
             found += map(_of_monitoring, self._monitoring.alarms(name))
         return sorted(found, key=lambda alarm: alarm.opened_at)
 
+    def models_of(self, key: str) -> tuple[str, ...]:
+        """Return the models that an alarm is about; none for the hub's own, and unknown ones."""
+        if key.startswith(MONITOR):
+            return (key.removeprefix(MONITOR).partition(":")[0],)
+        return tuple(a.model for a in self._store.open() if a.key == key and a.model is not None)
+
     def acknowledge(self, key: str, *, actor: str) -> None:
         """Acknowledge an open alarm: somebody has seen it, and it is not told again.
 

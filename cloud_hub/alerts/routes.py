@@ -1,4 +1,4 @@
-"""Destinations of alerts over HTTP, for administrators."""
+"""Destinations of alerts over HTTP: administrators decide who is told, everybody may see it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from cloud_hub.alerts.rules import AlertRules
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Admin, Viewer, hub_of
 from cloud_hub.api.request_body import Limit
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Invalid
@@ -46,7 +46,7 @@ class WantedDestination(WantedRules):
 
 
 @router.get("/destinations")
-def destinations(request: Request, admin: Admin) -> list[Document]:
+def destinations(request: Request, person: Viewer) -> list[Document]:
     """Return all destinations with how far they are; what may be secret in a URL is left out."""
     return as_documents(hub_of(request).alerts.status())
 
@@ -106,6 +106,6 @@ def resume(request: Request, admin: Admin, name: str, skip: bool = False) -> Res
 
 
 @router.get("/destinations/{name}/deliveries")
-def deliveries(request: Request, admin: Admin, name: str, limit: Limit = 100) -> list[Document]:
+def deliveries(request: Request, person: Viewer, name: str, limit: Limit = 100) -> list[Document]:
     """Return the newest tries, oldest first."""
     return as_documents(hub_of(request).alerts.deliveries(name, limit))

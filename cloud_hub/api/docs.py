@@ -1,6 +1,6 @@
-"""``/docs`` and ``/openapi.json``, for administrators only: strangers need not know what there is.
+"""``/docs`` and ``/openapi.json``, for people only: strangers need not know what there is.
 
-A browser asks for a name and a password: any name, and the administrator's token.
+Who has not signed in is asked for a name and a password: any name, and a token.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from cloud_hub.api.auth import hub_of, is_admin, optional_bearer
+from cloud_hub.api.auth import current_person, hub_of, is_admin
+from cloud_hub.api.declared import asks_for
+from cloud_hub.api.roles import Role
 from cloud_hub.errors import Unauthenticated
 
 router = APIRouter(include_in_schema=False)
@@ -27,10 +29,15 @@ class _BrowserUnauthenticated(Unauthenticated):
         return {"WWW-Authenticate": 'Basic realm="edge-hub", Bearer realm="edge-hub"'}
 
 
+@asks_for(Role.VIEWER.word)
 def _reader(request: Request) -> None:
-    token = optional_bearer(request) or _password(request.headers.get("Authorization", ""))
-    if not is_admin(hub_of(request), token):
-        raise _BrowserUnauthenticated("expected the administrator's token")
+    hub, password = hub_of(request), _password(request.headers.get("Authorization", ""))
+    if password is not None:
+        known = is_admin(hub, password) or hub.people.of_token(password) is not None
+    else:
+        known = current_person(request) is not None
+    if not known:
+        raise _BrowserUnauthenticated("expected the administrator's token, or a person's")
 
 
 def _password(header: str) -> str | None:

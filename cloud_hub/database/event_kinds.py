@@ -66,6 +66,17 @@ ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "enrol-token": ("access", "enrolment_token_made", "info"),
     "revoke-token": ("access", "enrolment_token_revoked", "info"),
     "webhook token": ("access", "webhook_token_made", "info"),
+    "add-person": ("access", "person_added", "info"),
+    "change-person": ("access", "person_changed", "info"),
+    "disable-person": ("access", "person_disabled", "warning"),
+    "enable-person": ("access", "person_enabled", "info"),
+    "access-token": ("access", "access_token_made", "info"),
+    "revoke-access-token": ("access", "access_token_revoked", "info"),
+    "sign-in": ("access", "signed_in", "info"),
+    "request-promotion": ("rollout", "promotion_requested", "warning"),
+    "approve-promotion": ("rollout", "promotion_approved", "info"),
+    "refused-promotion": ("rollout", "promotion_refused", "warning"),
+    "withdrawn-promotion": ("rollout", "promotion_withdrawn", "info"),
 }
 """By action: kind, last part of the type, severity."""
 
@@ -74,9 +85,7 @@ FAMILIES: Final[Mapping[str, EventKind]] = {
     **dict.fromkeys(("run", "trigger"), "run"),
     **dict.fromkeys(("dataset", "features", "pack", "batch", "entities", "personalise"), "data"),
     **dict.fromkeys(("pipeline", "policy"), "policy"),
-    **dict.fromkeys(
-        ("person", "people", "token", "access", "session", "sign", "approval", "role"), "access"
-    ),
+    **dict.fromkeys(("person", "people", "token", "access", "session", "sign", "role"), "access"),
     **dict.fromkeys(("gate",), "gate"),
     **dict.fromkeys(("device", "devices"), "device"),
     **dict.fromkeys(("alarm",), "alarm"),

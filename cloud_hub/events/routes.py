@@ -7,10 +7,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.database.event_kinds import EventKind, Severity
-from cloud_hub.events.service import EventFilter
+from cloud_hub.events.service import EventFilter, EventPage
 
 router = APIRouter(prefix="/v1")
 
@@ -21,7 +21,7 @@ LONGEST_WAIT: Final = 25.0
 @router.get("/events")
 async def events(
     request: Request,
-    admin: Admin,
+    person: ViewerOfSome,
     after: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
     kind: Annotated[list[EventKind], Query(max_length=12)] = [],  # noqa: B006
     model: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006
@@ -35,7 +35,7 @@ async def events(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks; of rights on some models only, they see those.
         after: id after which they begin; without one, the newest events.
         kind: only of these kinds; may be given again.
         model: only of these models; may be given again.
@@ -51,4 +51,5 @@ async def events(
     if wait and not page.events:
         await stream.beyond(page.next, wait)
         page = await run_in_threadpool(stream.page, wanted, after=page.next, limit=limit)
-    return as_document(page)
+    seen = tuple(event for event in page.events if may_see(request, event.model))
+    return as_document(EventPage(seen, page.next))

@@ -1,7 +1,7 @@
 """The audit log as a stream of events, alarms of the hub, and where alerts go.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0023
+Revises: 0022
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
-oldest = "0021"
+revision = "0023"
+down_revision = "0022"
+oldest = "0022"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
