@@ -21,7 +21,8 @@ from cloud_hub.alerts.rules import GIVE_UP_SECONDS, Progress, Turn, next_try, to
 from cloud_hub.alerts.store import DeliveryRecord, Destination, DestinationStore, succeeded
 from cloud_hub.alerts.webhook import Outcome
 from cloud_hub.database.event_kinds import SEVERITIES
-from cloud_hub.events.service import EventStream, StreamEvent
+from cloud_hub.events.event import StreamEvent
+from cloud_hub.events.service import EventStream
 
 AT_ONCE: Final = 100
 """Events that are read at once, and that one message to people is about at most."""

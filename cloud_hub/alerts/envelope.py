@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cloud_hub.events.service import StreamEvent
+from cloud_hub.events.event import StreamEvent
 
 LONGEST_BODY: Final = 64 << 10
 """Bytes of a body; evidence that is longer is left out, and ``/v1/events`` has it."""

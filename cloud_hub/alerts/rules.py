@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from cloud_hub.alerts.quiet import is_quiet, quiet_window, time_zone
 from cloud_hub.database.event_kinds import KINDS, SEVERITIES
 from cloud_hub.errors import Invalid
-from cloud_hub.events.service import EventFilter, StreamEvent
+from cloud_hub.events.event import EventFilter, StreamEvent
 
 LONGEST_DIGEST: Final = 7 * 86_400.0
 

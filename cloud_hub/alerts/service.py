@@ -25,7 +25,8 @@ from cloud_hub.alerts.store import DeliveryRecord, Destination, DestinationStore
 from cloud_hub.alerts.webhook import Outcome, checked_webhook, new_secret
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, LeadershipLost, NotFound
-from cloud_hub.events.service import EventStream, StreamEvent
+from cloud_hub.events.event import StreamEvent
+from cloud_hub.events.service import EventStream
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.names import check_name
 

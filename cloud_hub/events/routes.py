@@ -10,7 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.database.event_kinds import EventKind, Severity
-from cloud_hub.events.service import EventFilter, EventPage
+from cloud_hub.events.event import EventFilter
+from cloud_hub.events.service import EventPage
 
 router = APIRouter(prefix="/v1")
 

@@ -20,7 +20,7 @@ from cloud_hub.alarms.conditions import (
 from cloud_hub.alarms.facts import fleet_counts, worn_rows
 from cloud_hub.alarms.lifecycle import CLOSE_SECONDS, OPEN_SECONDS, changes
 from cloud_hub.errors import NotFound
-from cloud_hub.events.service import EventFilter
+from cloud_hub.events.event import EventFilter
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub
 from cloud_hub.observability.checks import HealthCheck

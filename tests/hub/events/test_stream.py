@@ -14,7 +14,8 @@ from cloud_hub.app import create_app
 from cloud_hub.database.audit import Audit, audit_table
 from cloud_hub.database.engine import metadata, transaction
 from cloud_hub.database.event_kinds import classified
-from cloud_hub.events.service import EventFilter, EventStream
+from cloud_hub.events.event import EventFilter
+from cloud_hub.events.service import EventStream
 from cloud_hub.hub import Hub
 from tests.postgres import Cluster
 from tests.waiting import PATIENCE
