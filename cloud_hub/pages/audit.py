@@ -60,11 +60,12 @@ def audit(
 
 
 def fields(entry: AuditEntry) -> list[tuple[str, str]]:
-    """Return what an entry says besides, as (name, text) in its order."""
+    """Return what an entry says besides, as (name, text) in its order; nothing of what is empty."""
+    # A number that is 0 says something; a list without entries does not.
     return [
         (name, _text(value))
         for name, value in entry.detail.items()
-        if value or (value == 0 and value is not False)
+        if value or (isinstance(value, int | float) and not isinstance(value, bool))
     ]
 
 

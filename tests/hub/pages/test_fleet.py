@@ -71,7 +71,9 @@ def test_a_device_page_shows_what_happened_and_what_it_reported(
     window = {
         "device": device, "model": "demo", "version": "1.0", "arm": "incumbent", "start": now - 600,
         "end": now, "observations": 7, "predictions": 7, "failures": 0, "summed": 1,
-        "body": {"predictions": {"model": 7}, "errors": {"input": 2}, "latency": {"model": latency}},
+        "body": {
+            "predictions": {"model": 7}, "errors": {"input": 2}, "latency": {"model": latency},
+        },
     }  # fmt: skip
     with serving.engine.begin() as db:
         db.execute(insert(reports).values(**window))
