@@ -119,9 +119,7 @@ def trial_impact(
         any(each.version in record.failed or each.manifest in record.failed for each in releases)
         for record in tried
     )
-    return TrialImpact(
-        len(tried), control, outside, _lost(tried, now), refused, tuple(steps)
-    )
+    return TrialImpact(len(tried), control, outside, _lost(tried, now), refused, tuple(steps))
 
 
 def _active(records: Iterable[DeviceRecord]) -> list[DeviceRecord]:

@@ -25,9 +25,7 @@ Signal = Annotated[str, Query(max_length=400)]
 
 
 @router.get("/models/{model}/monitoring")
-def monitoring(
-    request: Request, user: Viewer, model: KnownModel, feature: Signal = ""
-) -> Response:
+def monitoring(request: Request, user: Viewer, model: KnownModel, feature: Signal = "") -> Response:
     """Show what monitoring has found.
 
     Args:
@@ -53,7 +51,8 @@ def monitoring(
         labels=view.rows_of(status.signals, "estimate", "concept"),
         groups=view.rows_of(status.signals, "fairness", "selection", "skew"),
         alarms=[(alarm, view.said(alarm.kind, alarm.evidence)) for alarm in status.alarms],
-        past=_past(hub, model), accuracy=view.accuracy_chart(_history(hub, model, "estimate:accuracy")),
+        past=_past(hub, model),
+        accuracy=view.accuracy_chart(_history(hub, model, "estimate:accuracy")),
         chosen=chosen, **_pictures(hub, model, status, chosen),
     )  # fmt: skip
 

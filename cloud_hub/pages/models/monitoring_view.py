@@ -113,7 +113,9 @@ def history_chart(records: Sequence[FigureRecord]) -> str:
     if len(points) < 2:
         return ""
     name = escape(records[-1].signal)
-    alarms = [i for i, record in enumerate(records[1:], 1) if record.version != records[i - 1].version]
+    alarms = [
+        i for i, record in enumerate(records[1:], 1) if record.version != records[i - 1].version
+    ]
     return chart([Line(name, points, begins=alarms)], label=f"{name} by window")
 
 

@@ -1,4 +1,4 @@
-"""What a model is: its versions, what serves where, and what was decided. Reads, decides nothing."""
+"""What a model is: its versions, what serves where, and what was decided."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def models(request: Request, user: Viewer) -> Response:
     hub = hub_of(request)
     devices = Counter(record.model for record in hub.fleet.devices())
     rows = [
-        _summary(hub, name, devices[name]) for name in hub.registry.models() if user.may("viewer", name)
+        _summary(hub, name, devices[name])
+        for name in hub.registry.models()
+        if user.may("viewer", name)
     ]
     return PAGES.render(request, user, "models.html", title="Models", nav="models", rows=rows)
 

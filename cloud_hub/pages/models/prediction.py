@@ -74,7 +74,7 @@ def _steps_left(record: ExperimentRecord) -> int:
 
 
 def _needed(record: ExperimentRecord, row: OutcomeFigures, age: float) -> tuple[float, str]:
-    """Return how long a step of this ``age`` takes in all, by one outcome, and what it waits for."""
+    """Return how long the step takes in all, by one outcome at its ``age``, and what is missing."""
     spec, name = record.spec, f"{row.outcome} of {row.arm}"
     have = min(row.outcomes)
     if have < spec.minimum_outcomes:

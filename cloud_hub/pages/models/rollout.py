@@ -183,14 +183,14 @@ def trial_question(hub: Hub, model: str, version: str, kind: Kind) -> TrialQuest
         NotFound, Conflict, Invalid: it would not start; says why.
     """
     policy = hub.registry.policy(model).experiment
-    spec = canary_of(model, version, policy) if kind == "canary" else spec_of(model, version, policy)
+    spec = (
+        canary_of(model, version, policy) if kind == "canary" else spec_of(model, version, policy)
+    )
     preparation = hub.experiments.preparation
     plan = preparation.check(spec)
     id_ = hub.experiments.store.next_id(spec.model, spec.strategy)
     spec, trial = preparation.first_step(spec, plan, id_)
-    impact = trial_impact(
-        hub.fleet.participants(model), plan, trial, time.time(), _steps(spec)
-    )
+    impact = trial_impact(hub.fleet.participants(model), plan, trial, time.time(), _steps(spec))
     return TrialQuestion(spec, impact, plan.serial, plan.serving.version)
 
 

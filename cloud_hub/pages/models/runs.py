@@ -121,7 +121,9 @@ def run_page(request: Request, user: Viewer, model: KnownModel, run: Number) -> 
 
 
 @router.get("/models/{model}/runs/{run}/{what}")
-def ask(request: Request, user: Viewer, model: KnownModel, run: Number, what: RunAction) -> Response:
+def ask(
+    request: Request, user: Viewer, model: KnownModel, run: Number, what: RunAction
+) -> Response:
     """Ask before something is done with a run."""
     words = ACTIONS[what]
     user.require(words.role, model)

@@ -47,7 +47,10 @@ def triggers(request: Request, user: Viewer, model: KnownModel) -> Response:
 
 @router.get("/models/{model}/triggers/dry-run")
 def dry_run(
-    request: Request, user: Viewer, model: KnownModel, days: Annotated[float, Query(gt=0, le=90)] = 7
+    request: Request,
+    user: Viewer,
+    model: KnownModel,
+    days: Annotated[float, Query(gt=0, le=90)] = 7,
 ) -> Response:
     """Show what the rules would have done.
 
@@ -65,12 +68,15 @@ def dry_run(
         nothing = str(error)
     return render(
         request, user, "dry_run.html", model=model, tab="triggers", title="Dry run", run=run,
-        nothing=nothing, days=days, now=now, said=lambda moment: pairs_of(as_document(moment.evidence)),
+        nothing=nothing, days=days, now=now,
+        said=lambda moment: pairs_of(as_document(moment.evidence)),
     )  # fmt: skip
 
 
 @router.get("/models/{model}/triggers/{what}")
-def ask(request: Request, user: Viewer, model: KnownModel, what: str, trigger: TriggerName) -> Response:
+def ask(
+    request: Request, user: Viewer, model: KnownModel, what: str, trigger: TriggerName
+) -> Response:
     """Ask before a rule fires by hand, or is armed again."""
     user.require("operator", model)
     lines, verb = _words(what)

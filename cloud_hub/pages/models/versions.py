@@ -72,7 +72,8 @@ def compare(
     return render(
         request, user, "compare.html", model=model, tab="", title=f"{before} and {after}",
         rows=compared(first, second), metrics=compared_metrics(first.version, second.version),
-        before=before, after=after, others=[each.version for each in registry.versions(model)][-200:],
+        before=before, after=after,
+        others=[each.version for each in registry.versions(model)][-200:],
     )  # fmt: skip
 
 
@@ -121,5 +122,3 @@ def _facts(report: ReleaseReport) -> Iterator[tuple[str, str | float | None]]:
 def _row(name: str, before: str | float | None, after: str | float | None) -> ComparedRow:
     both = isinstance(before, int | float) and isinstance(after, int | float)
     return ComparedRow(name, before, after, after - before if both else None)  # type: ignore[operator]
-
-
