@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_hub.api import audit, docs, health
+from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
@@ -36,6 +36,7 @@ from cloud_hub.observability.metrics import HubMetrics
 from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
+from cloud_hub.pages import routes as page_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
@@ -51,6 +52,7 @@ from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.telemetry.intake.fast_path import UploadFastPath
 from cloud_hub.triggers import routes as trigger_routes
+from cloud_hub.web import assets
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.version import HUB_HEADER, PROTOCOL
 
@@ -85,7 +87,7 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
-        health, docs, observability_routes,
+        health, observability_routes, page_routes, assets,
     )  # fmt: skip
     for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
         app.include_router(part.router)

@@ -46,6 +46,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
+from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.learned.learning import Learning
@@ -118,6 +119,7 @@ class Hub:
         self.stores, self.blobs = stores, BlobStore(stores.blobs)
         self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
+        self.people = People(settings, engine, audit)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),

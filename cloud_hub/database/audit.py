@@ -63,6 +63,8 @@ class Audit:
         *,
         since: float | None = None,
         action: str | None = None,
+        actor: str | None = None,
+        before: int | None = None,
     ) -> list[AuditEntry]:
         """Return the newest entries, oldest first.
 
@@ -71,6 +73,8 @@ class Audit:
             limit: at most so many.
             since: their first moment in Unix seconds; default the beginning.
             action: that they are of; default all.
+            actor: who acted; default anybody.
+            before: their numbers are below this one; default any.
         """
         # By number and not by time: the clock of the machine may be set back.
         query = select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
@@ -78,6 +82,10 @@ class Audit:
             query = query.where(audit_table.c.model == model)
         if action is not None:
             query = query.where(audit_table.c.action == action)
+        if actor is not None:
+            query = query.where(audit_table.c.actor == actor)
+        if before is not None:
+            query = query.where(audit_table.c.id < before)
         if since is not None:
             query = query.where(audit_table.c.at >= since)
         with self._engine.connect() as db:

@@ -1,21 +1,24 @@
-"""``/docs`` and ``/openapi.json``, for administrators only: strangers need not know what there is.
+"""``/docs`` and ``/openapi.json``, for who is signed in: strangers need not know what there is.
 
-A browser asks for a name and a password: any name, and the administrator's token.
+Without a session a browser may show any name and, as the password, the administrator's token.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from cloud_hub.api.auth import hub_of, is_admin, optional_bearer
-from cloud_hub.errors import Unauthenticated
+from cloud_hub.errors import HubFault, Unauthenticated
+from cloud_hub.web.access import Viewer, page_user
+from cloud_hub.web.frame import Pages, page_router
 
 router = APIRouter(include_in_schema=False)
+pages = page_router()
+PAGES: Final = Pages("cloud_hub.pages")
 
 
 class _BrowserUnauthenticated(Unauthenticated):
@@ -23,14 +26,18 @@ class _BrowserUnauthenticated(Unauthenticated):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Both ways that these pages take."""
+        """Both ways that this takes."""
         return {"WWW-Authenticate": 'Basic realm="edge-hub", Bearer realm="edge-hub"'}
 
 
 def _reader(request: Request) -> None:
     token = optional_bearer(request) or _password(request.headers.get("Authorization", ""))
-    if not is_admin(hub_of(request), token):
-        raise _BrowserUnauthenticated("expected the administrator's token")
+    if is_admin(hub_of(request), token):
+        return
+    try:
+        page_user(request)
+    except HubFault:
+        raise _BrowserUnauthenticated("expected the administrator's token") from None
 
 
 def _password(header: str) -> str | None:
@@ -53,7 +60,10 @@ def openapi(request: Request, reader: Reader) -> JSONResponse:
     return JSONResponse(schema)
 
 
-@router.get("/docs")
-def docs(reader: Reader) -> HTMLResponse:
-    """Answer with a page that shows it."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title="edge-hub")
+@pages.get("/docs")
+def docs(request: Request, user: Viewer) -> HTMLResponse:
+    """Show it."""
+    return PAGES.render(request, user, "docs.html", title="API", nav="docs")
+
+
+router.include_router(pages)
