@@ -37,6 +37,16 @@ from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
+from cloud_hub.pages.models import (
+    experiment,
+    monitoring,
+    overview,
+    packs,
+    rollout,
+    runs,
+    triggers,
+    versions,
+)
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
@@ -89,7 +99,12 @@ def create_app(hub: Hub) -> FastAPI:
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
         health, observability_routes, page_routes, assets,
     )  # fmt: skip
-    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
+    of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
+    for part in (
+        inference_routes,
+        *parts,
+        *of_models,
+    ):  # routes are tried in turn: the busiest first
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)

@@ -1,27 +1,17 @@
-"""Histograms and shares as bars, in inline SVG; colours and escaping as in ``charts``."""
+"""Histograms as bars, in inline SVG; colours as in ``charts``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from cloud_hub.web.charts import LEFT, RIGHT, SERIES, TOP, WIDTH, svg, ticks
+from cloud_hub.web.charts import LEFT, RIGHT, TOP, WIDTH, svg, ticks
 
 HEIGHT: Final = 180
 BOTTOM: Final = 22
 NARROW: Final = 34
 """Pixels that a bin needs to have its name below it; with less only every other has one."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a whole: its name, how many, and the class of its colour."""
-
-    name: str
-    count: int
-    colour: str = ""
 
 
 def histogram(
@@ -51,29 +41,6 @@ def histogram(
         text = escape(_short(names[i], step * every))
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" class="mid small">{text}</text>')
     return svg(parts, HEIGHT, escape(label))
-
-
-def shares_bar(parts: Sequence[Part], *, label: str) -> str:
-    """Return one bar that is divided as a whole is; empty without anything in it.
-
-    Args:
-        parts: in their order; those without a colour have those of series.
-        label: what it shows, for who does not see it.
-    """
-    whole = sum(part.count for part in parts)
-    if not whole:
-        return ""
-    drawn, at = [], 0.0
-    for i, part in enumerate(parts):
-        width = part.count / whole * WIDTH
-        title = f"<title>{escape(part.name)}: {part.count:,}</title>"
-        colour = part.colour or f"s{i % SERIES}"
-        drawn.append(
-            f'<rect x="{at:.1f}" y="0" width="{width:.1f}" height="16" class="{colour}">{title}'
-            "</rect>"
-        )
-        at += width
-    return svg(drawn, 16, escape(label))
 
 
 def _shares(counts: Sequence[float]) -> list[float]:

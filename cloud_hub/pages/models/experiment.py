@@ -13,10 +13,9 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.experiments.report import present_step
 from cloud_hub.experiments.report_page import FILTERS, page_values
-from cloud_hub.pages.models.home import address, render
+from cloud_hub.pages.models.home import address, render, serial_of
 from cloud_hub.pages.models.impact import promotion_impact
 from cloud_hub.pages.models.prediction import predicted_end
-from cloud_hub.pages.models.rollout import serial_of
 from cloud_hub.plans.service import expecting
 from cloud_hub.web.access import Posted, Viewer
 from cloud_hub.web.frame import done, page_router

@@ -1,17 +1,24 @@
-"""Versions as a tree: each below the one that it was trained from. Pure."""
+"""Versions as a tree, each below the one that it was trained from, and what a plan does with them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cloud_hub.registry.service import VersionRecord
+    from edge_sdk.contract.plan import Plan
 
 DEEPEST: Final = 12
 """Levels that are drawn; what is deeper stands as deep as that."""
+
+TONES: Final = {"serving": "good", "rolled_back": "bad", "retired": "quiet", "published": "info"}
+"""Tone of each status of a version."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +55,11 @@ def tree(records: Sequence[VersionRecord]) -> list[LineageRow]:
         rows.append(LineageRow(record, min(depth, DEEPEST)))
         waiting += [(child, depth + 1) for child in children[record.version]]
     return rows
+
+
+def roles_of(plan: Plan | None) -> Mapping[str, str]:
+    """Return ``serves`` and ``tried`` by version, as a plan says."""
+    if plan is None:
+        return {}
+    trial = plan.experiment.arms if plan.experiment is not None else ()
+    return {arm.release.version: "tried" for arm in trial} | {plan.serving.version: "serves"}

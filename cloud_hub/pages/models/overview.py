@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.experiments.record import OPEN
 from cloud_hub.pages.models.home import PAGES, render
-from cloud_hub.pages.models.lineage import LineageRow, tree
+from cloud_hub.pages.models.lineage import TONES, LineageRow, roles_of, tree
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import page_router
 
@@ -34,8 +34,6 @@ SHOWN: Final = 60
 DECISIONS: Final = 10
 COLOURS: Final = 5
 """Versions with a colour of their own in the picture of what serves where."""
-
-TONES: Final = {"serving": "good", "rolled_back": "bad", "retired": "quiet", "published": "info"}
 
 
 @dataclass(frozen=True)
@@ -113,14 +111,6 @@ def lines(
         VersionLine(row, on[row.record.version], roles.get(row.record.version, ""))
         for row in tree(records)
     ]
-
-
-def roles_of(plan: Plan | None) -> Mapping[str, str]:
-    """Return ``serves`` and ``tried`` by version, as a plan says."""
-    if plan is None:
-        return {}
-    trial = plan.experiment.arms if plan.experiment is not None else ()
-    return {arm.release.version: "tried" for arm in trial} | {plan.serving.version: "serves"}
 
 
 def spread(devices: Sequence[DeviceRecord]) -> list[tuple[float, str, str]]:

@@ -14,16 +14,15 @@ from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.errors import Conflict
 from cloud_hub.experiments.policy_defaults import canary_of, spec_of
-from cloud_hub.pages.models.home import address, render
+from cloud_hub.pages.models.home import address, render, serial_of
 from cloud_hub.pages.models.impact import Impact, TrialImpact, promotion_impact, trial_impact
 from cloud_hub.plans.service import PlanPreview, expecting
 from cloud_hub.web.access import Posted, Viewer
 from cloud_hub.web.frame import done, page_router
 
 if TYPE_CHECKING:
-    from cloud_hub.api.form_body import FormFields
     from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.hub import Hub
 
@@ -136,14 +135,6 @@ def try_version(
     with expecting(model, serial_of(form)):
         record = begin(model, form.text("version", 100), actor=user.name)
     return done(address(model, "experiments", record.id), f"{record.id} runs.")
-
-
-def serial_of(form: FormFields) -> int:
-    """Return the serial of the plan that a question was counted on; raises Invalid."""
-    text = form.text("serial", 20)
-    if not text.isdecimal():
-        raise Invalid(f"serial: expected the number of a plan, got {text!r}")
-    return int(text)
 
 
 def promotion_question(hub: Hub, model: str, version: str) -> PromotionQuestion:

@@ -13,7 +13,7 @@ from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.pages.models.card import CardBlock, blocks
 from cloud_hub.pages.models.home import render
-from cloud_hub.pages.models.overview import TONES, roles_of
+from cloud_hub.pages.models.lineage import TONES, roles_of
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import page_router
 from edge_sdk.contract.manifest import CARD
