@@ -40,13 +40,13 @@ def monitoring(request: Request, user: Viewer, model: KnownModel, feature: Signa
     except NotFound as error:  # nothing serves yet: the page says so
         return render(
             request, user, "monitoring.html", model=model, tab="monitoring", title="Monitoring",
-            status=None, nothing=str(error), now=time.time(),
+            seen=None, nothing=str(error), now=time.time(),
         )  # fmt: skip
     features = view.rows_of(status.signals, *view.FEATURE_KINDS)
     chosen = feature or next((row.of_feature for row in features if row.of_feature), "")
     return render(
         request, user, "monitoring.html", model=model, tab="monitoring", title="Monitoring",
-        status=status, now=time.time(), features=features[: view.SHOWN],
+        seen=status, now=time.time(), features=features[: view.SHOWN],
         more=max(0, len(features) - view.SHOWN),
         labels=view.rows_of(status.signals, "estimate", "concept"),
         groups=view.rows_of(status.signals, "fairness", "selection", "skew"),

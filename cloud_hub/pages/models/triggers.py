@@ -69,7 +69,7 @@ def dry_run(
     return render(
         request, user, "dry_run.html", model=model, tab="triggers", title="Dry run", run=run,
         nothing=nothing, days=days, now=now,
-        said=lambda moment: pairs_of(as_document(moment.evidence)),
+        told=lambda moment: pairs_of(as_document(moment.evidence)),
     )  # fmt: skip
 
 
