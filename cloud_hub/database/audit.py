@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ class Audit:
         action: str | None = None,
         actor: str | None = None,
         before: int | None = None,
+        models: Collection[str] | None = None,
     ) -> list[AuditEntry]:
         """Return the newest entries, oldest first.
 
@@ -75,6 +76,7 @@ class Audit:
             action: that they are of; default all.
             actor: who acted; default anybody.
             before: their numbers are below this one; default any.
+            models: one of which they concern; default all, and those of no model.
         """
         # By number and not by time: the clock of the machine may be set back.
         query = select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
@@ -84,6 +86,8 @@ class Audit:
             query = query.where(audit_table.c.action == action)
         if actor is not None:
             query = query.where(audit_table.c.actor == actor)
+        if models is not None:
+            query = query.where(audit_table.c.model.in_(models))
         if before is not None:
             query = query.where(audit_table.c.id < before)
         if since is not None:

@@ -39,7 +39,12 @@ def audit(
     """
     hub = hub_of(request)
     entries = hub.audit.entries(
-        model or None, ROWS + 1, action=action or None, actor=actor or None, before=before
+        model or None,
+        ROWS + 1,
+        action=action or None,
+        actor=actor or None,
+        before=before,
+        models=user.person.models,
     )[::-1]
     filters = {name: value for name, value in
                (("model", model), ("action", action), ("actor", actor)) if value}  # fmt: skip
@@ -47,15 +52,21 @@ def audit(
     older = entries[ROWS - 1].id if len(entries) > ROWS else None
     return PAGES.render(
         request, user, "audit.html", title="Audit", nav="audit", entries=entries[:ROWS],
-        models=hub.registry.models(), filters={"model": model, "action": action, "actor": actor},
+        models=list(filter(user.sees, hub.registry.models())),
+        filters={"model": model, "action": action, "actor": actor},
         call=f"/v1/audit?{urlencode(call)}", fields=fields, before=before,
         older=f"/audit?{urlencode(filters | {'before': older})}" if older else None,
     )  # fmt: skip
 
 
 def fields(entry: AuditEntry) -> list[tuple[str, str]]:
-    """Return what an entry says besides, as (name, text) in its order."""
-    return [(name, _text(value)) for name, value in entry.detail.items() if value not in (None, "")]
+    """Return what an entry says besides, as (name, text) in its order; nothing of what is empty."""
+    # A number that is 0 says something; a list without entries does not.
+    return [
+        (name, _text(value))
+        for name, value in entry.detail.items()
+        if value or (isinstance(value, int | float) and not isinstance(value, bool))
+    ]
 
 
 def _text(value: object) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
+from cloud_hub.errors import NotFound
 from cloud_hub.pages.device_view import MOST, Happening, about, timeline
 from cloud_hub.pages.fleet_reading import STATES, forget_fleet
 from cloud_hub.pages.fleet_view import TONES, state_of
-from cloud_hub.web.access import Posted, Viewer
+from cloud_hub.web.access import PageUser, Posted, Viewer
 from cloud_hub.web.charts import Line, chart
 from cloud_hub.web.frame import Pages, done, page_router
 from cloud_hub.web.pages import part
@@ -98,7 +99,7 @@ def device_page(request: Request, user: Viewer, device: str) -> Response:
     """Show a device."""
     hub, now = hub_of(request), time.time()
     identity = hub.fleet.identities.get(device)
-    records = hub.fleet.on_device(device)
+    records = _records(hub, user, device)
     flags = hub.flags.by_device()
     return PAGES.render(
         request, user, "device.html", title=device, nav="fleet", identity=identity, now=now,
@@ -111,8 +112,7 @@ def device_page(request: Request, user: Viewer, device: str) -> Response:
 def ask(request: Request, user: Viewer, device: str, what: Change) -> Response:
     """Ask before something is done to a device."""
     question = QUESTIONS[what]
-    hub_of(request).fleet.identities.get(device)
-    user.require(question.role)
+    _check_right(hub_of(request), user, device, question)
     fields = [("reason", "Reason, for the audit", "text", "", True)] if question.reason else []
     here = f"/devices/{part(device)}"
     return PAGES.render(
@@ -126,7 +126,7 @@ def ask(request: Request, user: Viewer, device: str, what: Change) -> Response:
 def change(request: Request, user: Viewer, form: Posted, device: str, what: Change) -> Response:
     """Do to a device what was asked for."""
     question, identities = QUESTIONS[what], hub_of(request).fleet.identities
-    user.require(question.role)
+    _check_right(hub_of(request), user, device, question)
     if what == "approve":
         identities.approve(device, actor=user.name)
     elif what == "revoke":
@@ -136,6 +136,23 @@ def change(request: Request, user: Viewer, form: Posted, device: str, what: Chan
     forget_fleet(request)
     there = "/fleet" if what == "forget" else f"/devices/{part(device)}"
     return done(there, f"{device} {question.done}.")
+
+
+def _records(hub: Hub, user: PageUser, device: str) -> list[DeviceRecord]:
+    """Return what somebody may see of a device; raises NotFound where that is nothing."""
+    records = [each for each in hub.fleet.on_device(device) if user.sees(each.model)]
+    if not records and user.person.models is not None:
+        raise NotFound(f"device {device:.40}: no such device among those of {user.name}")
+    return records
+
+
+def _check_right(hub: Hub, user: PageUser, device: str, question: Question) -> None:
+    """Raise Forbidden unless somebody may do this to every model of a device."""
+    seen = _records(hub, user, device)
+    for record in seen:
+        user.require(question.role, record.model)
+    if not seen or len(seen) < len(hub.fleet.on_device(device)):
+        user.require(question.role)
 
 
 def _moments(hub: Hub, device: str, records: Sequence[DeviceRecord]) -> list[Happening]:

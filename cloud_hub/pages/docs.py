@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from cloud_hub.api.auth import hub_of, is_admin, optional_bearer
-from cloud_hub.errors import HubFault, Unauthenticated
-from cloud_hub.web.access import Viewer, page_user
+from cloud_hub.api.auth import current_person, hub_of, is_admin, optional_bearer
+from cloud_hub.errors import Unauthenticated
+from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import Pages, page_router
 
 router = APIRouter(include_in_schema=False)
@@ -34,10 +34,8 @@ def _reader(request: Request) -> None:
     token = optional_bearer(request) or _password(request.headers.get("Authorization", ""))
     if is_admin(hub_of(request), token):
         return
-    try:
-        page_user(request)
-    except HubFault:
-        raise _BrowserUnauthenticated("expected the administrator's token") from None
+    if current_person(request) is None:
+        raise _BrowserUnauthenticated("expected the administrator's token")
 
 
 def _password(header: str) -> str | None:

@@ -33,7 +33,7 @@ def fleet(
         by: attribute of the picture of cohorts.
         page: of the list.
     """
-    whole = fleet_now(request)
+    whole = fleet_now(request).seen_by(user.sees)
     view = fleet_view(whole, parse_search(q), by, page)
     return PAGES.render(
         request, user, "fleet.html", title="Fleet", nav="fleet", view=view, q=q, now=whole.at,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.fleet.health import health_of
@@ -53,6 +53,10 @@ class FleetSnapshot:
 
     devices: tuple[FleetDevice, ...]
     at: float
+
+    def seen_by(self, sees: Callable[[str], bool]) -> FleetSnapshot:
+        """Return what somebody may see of it, who sees some models."""
+        return replace(self, devices=tuple(d for d in self.devices if sees(d.record.model)))
 
 
 @dataclass(frozen=True)

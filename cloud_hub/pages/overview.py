@@ -54,18 +54,18 @@ class ModelGlance:
 @router.get("/")
 def overview(request: Request, user: Viewer) -> Response:
     """Show the start page."""
-    hub, whole = hub_of(request), fleet_now(request)
-    glances = _glances(hub, whole)
+    hub, whole = hub_of(request), fleet_now(request).seen_by(user.sees)
+    glances = _glances(hub, whole, list(filter(user.sees, hub.registry.models())))
     checks = [check for check in hub.readiness.checks() if check.state != "ok"]
     return PAGES.render(
         request, user, "overview.html", title="Overview", nav="overview", glances=glances,
         now=whole.at, devices=len({each.record.device for each in whole.devices}),
         states=Counter(each.state for each in whole.devices), checks=checks,
-        entries=hub.audit.entries(limit=12)[::-1],
+        entries=hub.audit.entries(limit=12, models=user.person.models)[::-1],
     )  # fmt: skip
 
 
-def _glances(hub: Hub, whole: FleetSnapshot) -> list[ModelGlance]:
+def _glances(hub: Hub, whole: FleetSnapshot, models: list[str]) -> list[ModelGlance]:
     running = [each for each in hub.experiments.records() if each.status in OPEN]
     runs = {run.model: run for run in hub.runs.records(active=True)}
     return [
@@ -73,7 +73,7 @@ def _glances(hub: Hub, whole: FleetSnapshot) -> list[ModelGlance]:
             hub, model, whole,
             tuple(each for each in running if each.model == model), runs.get(model),
         )
-        for model in hub.registry.models()
+        for model in models
     ]  # fmt: skip
 
 

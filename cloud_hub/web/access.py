@@ -1,131 +1,105 @@
-"""Who looks at a page: sign-in by token, a session in a cookie, and a token against forged forms.
-
-A session is a signed text that names its end; the key is derived from the administrator's token, so
-every worker takes it, and all sessions end with that token.
-"""
+"""Who looks at a page, and the forms that they send."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
-from cloud_hub.api.auth import ADMIN, address_of, hub_of, is_admin, optional_bearer
-from cloud_hub.api.form_body import FormFields, form_of
-from cloud_hub.api.token_files import ADMIN_FILE
-from cloud_hub.errors import Forbidden, Unauthenticated
-
-if TYPE_CHECKING:
-    from cloud_hub.hub import Hub
-
-COOKIE: Final = "edge_session"
-SESSION_SECONDS: Final = 12 * 3_600
-ROLES: Final = ("viewer", "operator", "publisher", "administrator")
+from cloud_hub.api.auth import csrf_token, current_person, requires
+from cloud_hub.api.posted_form import posted_form
+from cloud_hub.api.roles import Person, Role
+from cloud_hub.errors import Forbidden, Invalid, NotFound, Unauthenticated
 
 
 @dataclass(frozen=True)
 class PageUser:
-    """Somebody who is signed in.
+    """Somebody who is signed in; ``csrf`` is the token that each form of theirs carries."""
 
-    Attributes:
-        name: as the audit notes it.
-        role: ``viewer``, ``operator``, ``publisher`` or ``administrator``.
-        csrf: token that every form of theirs carries.
-    """
-
-    name: str
-    role: str
+    person: Person
     csrf: str
 
+    @property
+    def name(self) -> str:
+        """Their name, as the audit notes it."""
+        return self.person.name
+
+    @property
+    def role(self) -> str:
+        """Their role, as a word."""
+        return self.person.role.word
+
+    def sees(self, model: str | None) -> bool:
+        """Return whether a model is among theirs."""
+        return self.person.sees(model)
+
     def may(self, role: str, model: str | None = None) -> bool:
-        """Return whether they may do what takes a role, for one model or for all."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+        """Return whether they may do what takes a role, for one model or for all of theirs."""
+        return self.person.may(Role.of(role), model)
 
     def require(self, role: str, model: str | None = None) -> None:
-        """Raise Forbidden unless they may do what takes a role."""
-        if not self.may(role, model):
-            raise Forbidden(f"this takes the role {role}; {self.name} has the role {self.role}")
+        """Raise Forbidden unless they may do what takes a role.
+
+        Args:
+            role: as a word.
+            model: that it is about; ``None`` for what is about all models: somebody with rights on
+                some may not.
+        """
+        if not self.may(role, model) or (model is None and self.person.models is not None):
+            what = f" on {model}" if model else " on all models"
+            raise Forbidden(f"needs the role {role}{what}, and {self.name} is {self.role}")
 
 
-def page_user(request: Request) -> PageUser:
-    """Return who is signed in; raises Unauthenticated."""
-    hub, token = hub_of(request), optional_bearer(request)
-    if token is not None and is_admin(hub, token):
-        return PageUser(ADMIN, "administrator", "")
-    session = request.cookies.get(COOKIE, "")
-    if not _is_current(hub, session):
-        raise Unauthenticated("sign in to see this page", guess=False)
-    return PageUser(ADMIN, "administrator", _mac(hub, "csrf", session))
+class FormFields(dict[str, str]):
+    """The fields of a form."""
+
+    def text(self, name: str, longest: int = 500) -> str:
+        """Return a field without the blanks around it; raises Invalid where it is empty.
+
+        Args:
+            name: of the field.
+            longest: most characters.
+        """
+        value = self.get(name, "").strip()
+        if not value:
+            raise Invalid(f"{name}: expected a text, got none")
+        if len(value) > longest:
+            raise Invalid(f"{name}: expected at most {longest} characters, got {len(value)}")
+        return value
 
 
-async def posted(request: Request) -> FormFields:
-    """Return a form that a signed-in person sent from a page of this hub.
-
-    Raises:
-        Unauthenticated: nobody is signed in.
-        Forbidden: the form is not from a page that this hub gave to this session.
-    """
-    user = page_user(request)
-    form = await form_of(request)
-    sent = form.get("csrf", "") or request.headers.get("X-CSRF-Token", "")
-    if user.csrf and not hmac.compare_digest(sent.encode(), user.csrf.encode()):
-        raise Forbidden("this form was not sent from a page of this session; load it again")
-    return form
+async def form_fields(request: Request) -> FormFields:
+    """Return the form that a request carries; raises Invalid where no database would take it."""
+    fields = await posted_form(request)
+    if any("\0" in text for pair in fields.items() for text in pair):
+        raise Invalid("form: expected text without NUL")
+    return FormFields(fields)
 
 
-Viewer = Annotated[PageUser, Depends(page_user)]
-"""In a route's signature: whoever is signed in."""
-
-Posted = Annotated[FormFields, Depends(posted)]
-"""In a route's signature: the fields of a form, whose token was checked."""
-
-
-def start_session(request: Request, response: Response, token: str) -> None:
-    """Sign somebody in.
-
-    Args:
-        request: asks for it.
-        response: gets the cookie.
-        token: that they typed.
-
-    Raises:
-        Unauthenticated: it is nobody's.
-        TooManyRequests: too many wrong ones came from there.
-    """
-    hub = hub_of(request)
-    hub.limits.admit_guess(address_of(request))
-    if not is_admin(hub, token):
-        raise Unauthenticated("this token is nobody's; it is in the file admin.token of the data")
-    text = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
-    response.set_cookie(
-        COOKIE, f"{text}.{_mac(hub, 'session', text)}", max_age=SESSION_SECONDS, httponly=True,
-        samesite="lax", secure=request.url.scheme == "https", path="/",
-    )  # fmt: skip
+def page_user_of(request: Request) -> PageUser | None:
+    """Return who is signed in; ``None`` for nobody."""
+    person = current_person(request)
+    return None if person is None else PageUser(person, csrf_token(request))
 
 
-def end_session(request: Request, response: Response) -> None:
-    """Sign somebody out."""
-    response.delete_cookie(COOKIE, path="/")
+def _viewer(
+    request: Request, name: Annotated[str, Depends(requires(Role.VIEWER, filtered=True))]
+) -> PageUser:
+    user = page_user_of(request)
+    if user is None:  # the session has ended between the two questions
+        raise Unauthenticated("session: is over; sign in again", guess=False)
+    return user
 
 
-def _is_current(hub: Hub, session: str) -> bool:
-    text, _, mac = session.rpartition(".")
-    end = text.partition(".")[0]
-    if not hmac.compare_digest(mac.encode(), _mac(hub, "session", text).encode()):
-        return False
-    return time.time() < int(end)
+def see_or_refuse(user: PageUser, model: str) -> None:
+    """Raise NotFound where somebody has no right on a model, as if there were none."""
+    if not user.sees(model):
+        raise NotFound(f"{model:.80}: no such model among those of {user.name}")
 
 
-def _mac(hub: Hub, purpose: str, text: str) -> str:
-    try:
-        token = (hub.settings.data / ADMIN_FILE).read_text().strip()
-    except OSError:
-        token = ""
-    # Without a token nobody could know the key: it is another one at each call.
-    key = hashlib.sha256(f"page session\n{token or secrets.token_hex(32)}".encode()).digest()
-    return hmac.new(key, f"{purpose}\n{text}".encode(), "sha256").hexdigest()
+Viewer = Annotated[PageUser, Depends(_viewer)]
+"""In a route's signature: whoever is signed in. What a form changes has had its token checked."""
+
+Posted = Annotated[FormFields, Depends(form_fields)]
+"""In a route's signature: the fields of a form; after :data:`Viewer`, who sent it."""

@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.errors import HubFault, Invalid, Unauthenticated
-from cloud_hub.web.access import PageUser, page_user
+from cloud_hub.web.access import PageUser, page_user_of
 from cloud_hub.web.assets import asset_url
 from cloud_hub.web.pages import page_environment
 
@@ -134,10 +134,7 @@ def refused(request: Request, error: HubFault) -> Response:
         if polled:
             return Response(status_code=401, headers={**HEADERS, "HX-Redirect": back})
         return RedirectResponse(back, 303, headers=HEADERS)
-    try:
-        user = page_user(request)
-    except HubFault:
-        user = None
+    user = page_user_of(request)
     page = FRAME.render(
         request, user, "refused.html", title=f"{error.status}", reason=str(error),
         status=error.status,
@@ -163,12 +160,6 @@ def done(url: str, sentence: str) -> Response:
         SAID, quote(sentence[:300]), max_age=30, httponly=True, samesite="lax", path="/"
     )
     return response
-
-
-def local_path(text: str) -> str:
-    """Return a path of this hub to go to, or ``/``: no other site can be named here."""
-    fine = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
-    return text if fine and text.isprintable() else "/"
 
 
 def _address(request: Request) -> str:
