@@ -12,8 +12,7 @@ from cloud_hub.web.frame import Pages
 from cloud_hub.web.pages import part
 
 if TYPE_CHECKING:
-    from cloud_hub.api.form_body import FormFields
-    from cloud_hub.web.access import PageUser
+    from cloud_hub.web.access import FormFields, PageUser
 
 PAGES: Final = Pages("cloud_hub.pages.models")
 

@@ -83,7 +83,7 @@ def promotion_impact(
         stay=len(active) - len(changing),
         by_version=tuple(before.most_common()),
         lost=_lost(changing, now),
-        refused=_refused(active, version, digest),
+        refused=sum(has_refused(record, digest) for record in active),
         waiting=len(records) - len(active),
     )
 
@@ -114,12 +114,20 @@ def trial_impact(
             control += 1
         else:
             outside += 1
-    releases = [arm.release for arm in trial.arms]
-    refused = sum(
-        any(each.version in record.failed or each.manifest in record.failed for each in releases)
-        for record in tried
-    )
+    digests = [arm.release.manifest for arm in trial.arms]
+    refused = sum(any(has_refused(record, digest) for digest in digests) for record in tried)
     return TrialImpact(len(tried), control, outside, _lost(tried, now), refused, tuple(steps))
+
+
+def has_refused(record: DeviceRecord, digest: str) -> bool:
+    """Return whether a release failed on a device.
+
+    Args:
+        record: of the device.
+        digest: SHA-256 of the release's manifest.
+    """
+    # A device names a slot: the SHA-256 of the manifest, then those of its packs.
+    return any(name.startswith(digest) for name in record.failed)
 
 
 def _active(records: Iterable[DeviceRecord]) -> list[DeviceRecord]:
@@ -128,7 +136,3 @@ def _active(records: Iterable[DeviceRecord]) -> list[DeviceRecord]:
 
 def _lost(records: Iterable[DeviceRecord], now: float) -> int:
     return sum(now - record.seen_at > lost_after(record.interval) for record in records)
-
-
-def _refused(records: Iterable[DeviceRecord], version: str, digest: str) -> int:
-    return sum(version in record.failed or digest in record.failed for record in records)

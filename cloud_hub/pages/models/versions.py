@@ -13,6 +13,7 @@ from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.pages.models.card import CardBlock, blocks
 from cloud_hub.pages.models.home import render
+from cloud_hub.pages.models.impact import has_refused
 from cloud_hub.pages.models.lineage import TONES, roles_of
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import page_router
@@ -56,7 +57,7 @@ def version_page(request: Request, user: Viewer, model: KnownModel, version: str
         card=card_of(release), tones=TONES, now=time.time(), plan=plan,
         role=roles_of(plan).get(version, ""), mark=hub.rush.marks(model).get(version),
         on=sum(each.version == version for each in devices), devices=len(devices),
-        refused=sum(version in each.failed or release.digest in each.failed for each in devices),
+        refused=sum(has_refused(each, release.digest) for each in devices),
         children=[each.version for each in records if each.parent == version],
         others=[each.version for each in records[::-1] if each.version != version][:200],
     )  # fmt: skip
