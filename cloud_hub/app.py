@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
+from cloud_hub.api.declared import declare_in_schema
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
@@ -47,6 +48,7 @@ from cloud_hub.pages.models import (
     triggers,
     versions,
 )
+from cloud_hub.people import routes as people_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
@@ -96,15 +98,13 @@ def create_app(hub: Hub) -> FastAPI:
         feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
-        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes, audit,
-        health, observability_routes, page_routes, assets,
+        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
+        people_routes, audit, health, observability_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
-    for part in (
-        inference_routes,
-        *parts,
-        *of_models,
-    ):  # routes are tried in turn: the busiest first
+    # Routes are tried in turn: the busiest first.
+    for part in (inference_routes, *parts, *of_models):
+        declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)
     app.add_middleware(RequestLimits)

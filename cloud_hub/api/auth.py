@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud_hub.api.declared import asks_for
 from cloud_hub.api.posted_form import check_csrf, csrf_token_of, posted_token, session_secret
 from cloud_hub.api.roles import Person, Role
 from cloud_hub.api.token_files import ADMIN_FILE, PIPELINE_FILE, is_token
@@ -107,6 +108,7 @@ def requires(
         pipeline: the pipeline's token may ask, too.
     """
 
+    @asks_for(role.word)
     def person_who_asks(
         request: Request, posted: Annotated[str | None, Depends(posted_token)] = None
     ) -> str:
@@ -122,7 +124,6 @@ def requires(
             _check_models(request, person, of, filtered)
         return person.name
 
-    person_who_asks.role = role  # type: ignore[attr-defined]
     return person_who_asks
 
 
@@ -183,6 +184,7 @@ def _check_models(request: Request, person: Person, of: ModelsOf | None, filtere
 admin = requires(Role.ADMINISTRATOR)
 
 
+@asks_for("device")
 def device(request: Request) -> EnrolledDevice:
     """Return the device that asks.
 
@@ -239,6 +241,7 @@ async def looked_up_device(hub: Hub, token: str) -> EnrolledDevice | None:
     return known_device(hub, token)
 
 
+@asks_for("device or viewer")
 def member(request: Request) -> None:
     """Let devices and people with rights on all models pass; raises as :func:`device` does."""
     person = current_person(request)
@@ -246,10 +249,12 @@ def member(request: Request) -> None:
         device(request)
 
 
-def anybody() -> None:
+@asks_for("anybody")
+async def anybody() -> None:
     """Let everybody pass: the route is public, or judges by a secret of its own."""
 
 
+@asks_for("anybody")
 def stranger(request: Request) -> str:
     """Return the address of somebody who is yet to prove who they are; raises TooManyRequests."""
     address = address_of(request)
@@ -280,8 +285,8 @@ Admin = Annotated[str, Depends(admin)]
 ViewerOfSome = Annotated[str, Depends(requires(Role.VIEWER, filtered=True))]
 """In a route's signature: people who may read, and :func:`may_see` says what."""
 
-Public = Annotated[None, Depends(anybody)]
-"""In a route's signature: everybody, or whoever has the secret that the route itself asks for."""
+PUBLIC: Final = (Depends(anybody),)
+"""``dependencies`` of a route for everybody, or for whoever has the secret that it asks for."""
 
 Device = Annotated[EnrolledDevice, Depends(device)]
 """In a route's signature: devices only; the argument is the one that asks."""

@@ -29,15 +29,16 @@ from cloud_hub.cli import (
     simulate,
     triggers,
 )
+from cloud_hub.cli.access import login, people
 from cloud_hub.cli.data import batch, datasets, features, personalise
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, simulate, personalise, devices, fleet, monitoring, policy,
-    datasets, features, batch, triggers, calendars, runs, pipelines, freshness, administration,
-    doctor, keys,
+    server, login, releases, plans, experiments, simulate, personalise, devices, fleet, monitoring,
+    policy, datasets, features, batch, triggers, calendars, runs, pipelines, freshness, people,
+    administration, doctor, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

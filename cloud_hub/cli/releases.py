@@ -100,8 +100,10 @@ def _signing_key(key: Path | None, data: Path | None) -> Path:
         return key
     if data is None:
         raise Invalid(
-            "say which key signs: --key FILE with the publisher's private releases key; a hub that "
-            "made its own keeps it on its machine, in DATA/keys/releases.pem"
+            "say which key signs: --key FILE with the publisher's private releases key. Devices "
+            "take only what it signed, so that whoever gets hold of the hub cannot publish: keep it "
+            "with the publisher or CI, and off the hub for serious use (docs/KEYS.md). A hub that "
+            "made its own has it on its machine, in DATA/keys/releases.pem"
         )
     return data / "keys" / "releases.pem"
 

@@ -1,6 +1,7 @@
-"""``/docs`` and ``/openapi.json``, for who is signed in: strangers need not know what there is.
+"""``/docs`` and ``/openapi.json``, for people only: strangers need not know what there is.
 
-Without a session a browser may show any name and, as the password, the administrator's token.
+``/docs`` is a page as the others are. For the other one, who has not signed in is asked for a name
+and a password: any name, and a token.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from cloud_hub.api.auth import current_person, hub_of, is_admin, optional_bearer
+from cloud_hub.api.auth import current_person, hub_of, is_admin
+from cloud_hub.api.declared import asks_for
+from cloud_hub.api.roles import Role
 from cloud_hub.errors import Unauthenticated
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import Pages, page_router
@@ -26,16 +29,19 @@ class _BrowserUnauthenticated(Unauthenticated):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Both ways that this takes."""
+        """Both ways that these pages take."""
         return {"WWW-Authenticate": 'Basic realm="edge-hub", Bearer realm="edge-hub"'}
 
 
+@asks_for(Role.VIEWER.word)
 def _reader(request: Request) -> None:
-    token = optional_bearer(request) or _password(request.headers.get("Authorization", ""))
-    if is_admin(hub_of(request), token):
-        return
-    if current_person(request) is None:
-        raise _BrowserUnauthenticated("expected the administrator's token")
+    hub, password = hub_of(request), _password(request.headers.get("Authorization", ""))
+    if password is not None:
+        known = is_admin(hub, password) or hub.people.of_token(password) is not None
+    else:
+        known = current_person(request) is not None
+    if not known:
+        raise _BrowserUnauthenticated("expected the administrator's token, or a person's")
 
 
 def _password(header: str) -> str | None:

@@ -11,7 +11,7 @@ from cloud_hub.fleet.health import health_of
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import DeviceRecord
-    from cloud_hub.pages.fleet_search import FleetSearch
+    from cloud_hub.fleet.search import FleetSearch
     from edge_sdk.contract.plan import Plan
 
 ROWS: Final = 50

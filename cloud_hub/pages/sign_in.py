@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from cloud_hub.api.auth import Public
+from cloud_hub.api.auth import PUBLIC
 from cloud_hub.errors import Forbidden, Unauthenticated
 from cloud_hub.people.cookies import safe_next, sign_out
 from cloud_hub.people.cookies import sign_in as start_session
@@ -18,14 +18,14 @@ router = page_router()
 NextPage = Annotated[str, Query(alias="next", max_length=2_000)]
 
 
-@router.get("/sign-in")
-def sign_in(request: Request, public: Public, then: NextPage = "/") -> Response:
+@router.get("/sign-in", dependencies=PUBLIC)
+def sign_in(request: Request, then: NextPage = "/") -> Response:
     """Ask for a token."""
     return _form(request, then)
 
 
-@router.post("/sign-in")
-def enter(request: Request, public: Public, form: Posted) -> Response:
+@router.post("/sign-in", dependencies=PUBLIC)
+def enter(request: Request, form: Posted) -> Response:
     """Sign somebody in, and show what they came for."""
     response = see_other(safe_next(form.get("next", "/")))
     try:

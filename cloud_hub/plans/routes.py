@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import PlanPreview
@@ -18,12 +18,12 @@ router = APIRouter(prefix="/v1/models/{model}")
 
 
 @router.get("/plan")
-def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
+def plan(request: Request, person: Viewer, model: KnownModel) -> Any:
     """Return the plan in force.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
     """
     current = hub_of(request).plans.current(model)
@@ -35,7 +35,7 @@ def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
 @router.post("/promote")
 def promote(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: KnownModel,
     version: str,
     reason: str = "by hand",
@@ -46,7 +46,7 @@ def promote(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         version: one of its published versions.
         reason: why, for the audit log.
@@ -56,13 +56,13 @@ def promote(
     plans = hub_of(request).plans
     if dry_run:
         return _as_json(plans.preview_promotion(model, version, override=override))
-    return _as_json(plans.promote(model, version, actor=admin, reason=reason, override=override))
+    return _as_json(plans.promote(model, version, actor=person, reason=reason, override=override))
 
 
 @router.post("/rollback")
 def rollback(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: KnownModel,
     reason: str = "by hand",
     dry_run: bool = False,
@@ -71,7 +71,7 @@ def rollback(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         reason: why, for the audit log.
         dry_run: only return what that would change.
@@ -79,20 +79,20 @@ def rollback(
     plans = hub_of(request).plans
     if dry_run:
         return _as_json(plans.preview_rollback(model))
-    return _as_json(plans.rollback(model, actor=admin, reason=reason))
+    return _as_json(plans.rollback(model, actor=person, reason=reason))
 
 
 @router.post("/canary")
-def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> Any:
+def canary(request: Request, person: Operator, model: KnownModel, version: str) -> Any:
     """Try a version on the first step's share of the fleet.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         version: one of its published versions.
     """
-    return asdict(hub_of(request).experiments.canary(model, version, actor=admin))
+    return asdict(hub_of(request).experiments.canary(model, version, actor=person))
 
 
 def _as_json(result: Plan | PlanPreview) -> Any:

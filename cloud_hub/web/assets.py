@@ -15,7 +15,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from cloud_hub.api.auth import Public
+from cloud_hub.api.auth import PUBLIC
 from cloud_hub.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -67,8 +67,8 @@ def asset_url(name: str) -> str:
     return f"/assets/{asset(name).digest}/{name}"
 
 
-@router.get("/assets/{digest}/{name}")
-def send_asset(request: Request, public: Public, digest: str, name: str) -> Response:
+@router.get("/assets/{digest}/{name}", dependencies=PUBLIC)
+def send_asset(request: Request, digest: str, name: str) -> Response:
     """Answer with a file, compressed where the browser takes that."""
     file = asset(name)
     # A page of an older hub asks for what is no more: it gets what is there, for now.

@@ -37,7 +37,7 @@ def test_a_person_lets_a_device_join_and_revokes_it(
 
     # A token for a device, by the page alone.
     page.click("text=People & tokens")
-    page.click("text=New token…")
+    page.click("text=New enrolment token…")
     dialog = page.locator("dialog[open]")
     dialog.locator("input[name=uses]").fill("2")
     dialog.locator("text=Make it").click()

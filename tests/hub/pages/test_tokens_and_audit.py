@@ -6,6 +6,7 @@ import re
 
 from cloud_hub.hub import Hub
 from tests.hub.pages.visitor import Visitor, told
+from tests.simulated_device import enrolled
 
 
 def test_an_enrolment_token_is_shown_once_and_revoked(serving: Hub, visitor: Visitor) -> None:
@@ -36,3 +37,44 @@ def test_the_audit_is_filtered_and_leads_to_older_entries(serving: Hub, visitor:
     assert "step 0" in told(page)
     assert 'href="/devices/d1"' in visitor.page("/audit?actor=ben")
     assert "No entry is like that" in told(visitor.page("/audit?actor=nobody"))
+
+
+def test_people_are_added_given_tokens_changed_and_disabled(serving: Hub, visitor: Visitor) -> None:
+    assert visitor.send("/people/new", name="vera", role="viewer", kind="person").status == 303
+    made = visitor.send("/people/access-tokens", name="laptop", of="vera", role="", lasts="1d")
+    found = re.search(r'<pre id="made">([^<]+)</pre>', made.body.decode())
+    assert found is not None
+    vera = Visitor(serving, visitor.app).sign_in(found[1])
+    assert "Your access tokens" in told(vera.page("/people"))
+    assert "Add a person" not in told(vera.page("/people"))
+    for url in ("/people/new", "/people/enrolment", "/people/vera/disable"):
+        assert "needs the role" in told(vera.page(url, 403))
+    changed = visitor.send("/people/vera/role", role="operator", models="")
+    assert changed.headers["location"] == "/people"
+    assert "vera is operator now." in told(visitor.page("/people"))
+    # Her token was made for a viewer, and gives no more.
+    assert "needs the role" in told(vera.page("/people/enrolment", 403))
+    assert visitor.send("/people/vera/disable", reason="left").status == 303
+    assert vera.ask("/fleet").status == 303
+    assert "disabled left" in told(visitor.page("/people"))
+
+
+def test_who_has_rights_on_one_model_sees_nothing_of_another(
+    serving: Hub, visitor: Visitor
+) -> None:
+    for model in ("demo", "other"):
+        serving.audit.record("ann", "turn", model, {"about": model})
+    token = serving.fleet.new_token("demo", uses=1, seconds=60, actor="ann")
+    device = enrolled(serving, token)
+    visitor.send("/people/new", name="olga", role="operator", kind="person", models="other")
+    made = visitor.send("/people/access-tokens", name="x", of="olga", role="", lasts="1d")
+    found = re.search(r'<pre id="made">([^<]+)</pre>', made.body.decode())
+    assert found is not None
+    olga = Visitor(serving, visitor.app).sign_in(found[1])
+    for url in ("/", "/fleet", "/audit", "/people"):
+        page = told(olga.page(url))
+        assert "demo" not in page, url
+        assert device not in page
+    assert "about other" in told(olga.page("/audit"))
+    assert olga.ask(f"/devices/{device}").status == 404
+    assert olga.ask(f"/devices/{device}/revoke").status == 404
