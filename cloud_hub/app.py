@@ -41,6 +41,16 @@ from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
+from cloud_hub.pages.models import (
+    experiment,
+    monitoring,
+    overview,
+    packs,
+    rollout,
+    runs,
+    triggers,
+    versions,
+)
 from cloud_hub.people import approval_routes
 from cloud_hub.people import routes as people_routes
 from cloud_hub.personalise import ranking_routes
@@ -96,7 +106,9 @@ def create_app(hub: Hub) -> FastAPI:
         people_routes, approval_routes, audit, event_routes, alarm_routes, alert_routes, health,
         observability_routes, page_routes, assets,
     )  # fmt: skip
-    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
+    of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
+    # Routes are tried in turn: the busiest first.
+    for part in (inference_routes, *parts, *of_models):
         declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)
