@@ -27,7 +27,7 @@ from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.engine.opening import engine_of
-from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.errors import Conflict
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
@@ -64,7 +64,7 @@ from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
-from cloud_hub.registry.opening import open_repository
+from cloud_hub.registry.opening import able_to_sign, check_initialised, open_repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
@@ -80,7 +80,6 @@ from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
-from cloud_hub.storage.moved import check_not_moved
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
@@ -150,23 +149,14 @@ class Hub:
             engine, audit, plans, self.experiments, lambda model: registry.policy(model).approvals
         )
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
-        self.triggers = Triggers(
-            audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
-        )  # fmt: skip
-        self.policies = Policies(
-            registry,
-            plans,
-            train_problem=functools.partial(problem, workers),
-            switched_off=lambda model: self.personalise.store.switch(model) is not None,
-        )
+        self._open_rules()
         self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
 
     def _opened_loop(self) -> Loop:
         leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
-        seconds = self.settings.tick_seconds
-        return Loop(_parts(self), seconds, leadership, ended=self._end_workers)
+        ticks = self.settings.tick_seconds
+        return Loop(_parts(self), ticks, leadership, ended=self._end_workers)
 
     def _opened_plans(self) -> Plans:
         """Plans, which ask other services for what goes with a version."""
@@ -236,6 +226,18 @@ class Hub:
             busy=self.runs.busy,
         )  # fmt: skip
 
+    def _open_rules(self) -> None:
+        """What policies say, and what fires by it."""
+        audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
+        self.triggers = Triggers(
+            audit, registry, plans, Histories(self.engine, registry), TriggerStore(self.engine),
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
+        )  # fmt: skip
+        self.policies = Policies(
+            registry, plans, train_problem=functools.partial(problem, workers),
+            switched_off=lambda model: self.personalise.store.switch(model) is not None,
+        )  # fmt: skip
+
     def _open_feature_sets(self, stores: ArtifactStores) -> None:
         """Sets of features; their history is among the blobs, which no device reaches."""
         history = FeatureHistory(self.engine, stores.blobs)
@@ -295,13 +297,6 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     log.info("hub %s initialised", settings.data)
 
 
-def check_initialised(settings: Settings) -> None:
-    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
-    check_not_moved(settings.data)
-    if not open_repository(settings, open_stores(settings)).is_complete:
-        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
-
-
 def open_keys(data: Path, database: str | None = None, artifacts: str | None = None) -> Keys:
     """Return the keys of the hub in a folder, be it served or not; raises NotFound.
 
@@ -332,7 +327,7 @@ def open_hub(settings: Settings) -> Hub:
     # First of all: where several machines publish, the repository's lock is in the database.
     engine = open_engine(settings)
     try:
-        repository = _able_to_sign(open_repository(settings, stores))
+        repository = able_to_sign(open_repository(settings, stores))
     except BaseException:
         engine.dispose()
         raise
@@ -341,16 +336,6 @@ def open_hub(settings: Settings) -> Hub:
     repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
-
-
-def _able_to_sign(repository: Repository) -> Repository:
-    """Return the repository with its metadata whole; a hub that cannot sign fails here.
-
-    And not hours later, when the first metadata expires.
-    """
-    repository.recover()
-    repository.signer("online")
-    return repository
 
 
 def _republish_all(hub: Hub) -> None:

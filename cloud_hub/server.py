@@ -17,9 +17,10 @@ from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import Hub, check_initialised, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.processes.metrics_folder import share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
+from cloud_hub.registry.opening import check_initialised
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 

@@ -23,7 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_hub.backup.counters import next_plan
 from cloud_hub.backup.manifest import BackupManifest
-from cloud_hub.backup.portable_rows import SUFFIX, digest_table, load_table, tables_of
+from cloud_hub.backup.portable_rows import (
+    SUFFIX,
+    digest_table,
+    drop_tables,
+    load_table,
+    tables_of,
+)
 from cloud_hub.database.engine import connect, database_errors, is_sqlite
 from cloud_hub.database.migrate import new_tables
 from cloud_hub.errors import Conflict, HubFault, Invalid
@@ -66,8 +72,8 @@ def fill_database(
     with database_errors(settings):
         engine = connect(settings)
         try:
-            ours = again and _mark_of(engine) == mark
-            with new_tables(engine, manifest.revision, instead=ours) as db:
+            ours = drop_tables if again and _mark_of(engine) == mark else None
+            with new_tables(engine, manifest.revision, instead_of=ours) as db:
                 tables = {table.name: table for table in tables_of(db)}
                 _check_names(tables, manifest)
                 for name, table in tables.items():
