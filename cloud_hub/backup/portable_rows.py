@@ -107,7 +107,7 @@ def load_table(db: Connection, table: Table, path: Path) -> None:
             _insert(db, table, columns, rows)
         else:
             _copy(db, table, columns, rows)
-    _go_on_counting(db, table)
+    go_on_counting(db, table)
 
 
 def _counted(lines: Iterator[bytes], write: Callable[[bytes], object]) -> SavedTable:
@@ -185,7 +185,7 @@ def _copy(db: Connection, table: Table, columns: Sequence[str], rows: Iterator[l
             target.write_row(row)
 
 
-def _go_on_counting(db: Connection, table: Table) -> None:
+def go_on_counting(db: Connection, table: Table) -> None:
     """Let PostgreSQL number new rows after those that came with their numbers."""
     if db.dialect.name == "sqlite":
         return

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import make_url
@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from cloud_hub.api.token_files import ADMIN_FILE, new_tokens
 from cloud_hub.backup.appearing import check_empty, room_for, sync_below
 from cloud_hub.backup.artifacts import KINDS, Progress, check_same, copied_before, copy_new
-from cloud_hub.backup.counters import serials_ahead, versions_ahead
+from cloud_hub.backup.counters import versions_ahead
 from cloud_hub.backup.manifest import (
     SECRETS_FILE,
     BackupManifest,
@@ -345,9 +345,7 @@ class _Restoring:
         forget_predictions(db, tables, now, "its rows are not in a backup; it is computed again")
         if not self._options.counts_on:
             return []
-        noted: dict[str, Any] = {"backup_of": made_at, "missing": [*self._content.manifest.missing]}
-        ahead = serials_ahead(made_at, now)
-        return count_on(db, tables, ahead=ahead, now=now, noted=noted)
+        return count_on(db, tables, made_at, now, self._content.manifest.missing)
 
     def _sign_releases(self, repository: Repository, given: Sequence[Signer], ahead: int) -> bool:
         """Let ``releases`` count on as well; return false where its keys are not at hand."""
