@@ -196,7 +196,10 @@ class Hub:
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
             catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
-        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations, self.heavy)
+        self.entity_packs = DevicePacks(
+            self.audit, self.registry, self.generations, self.heavy,
+            waits=self.settings.tick_seconds == 0,
+        )  # fmt: skip
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )
@@ -255,6 +258,7 @@ class Hub:
         """End what the loop has begun; whoever leads next begins it once more."""
         self.runs.stop()
         self.batches.stop()
+        self.entity_packs.stop()
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:

@@ -6,6 +6,8 @@ Invariants:
   that names them is signed, and the one before stays in force until then.
 * One that cannot be published is refused once, in words; the one before stays.
 * The publisher's key vouches for every pack; the online key only says which index is in force.
+* Packs are made apart from the loop, one generation at a time; a tick begins that, and a later one
+  signs what came of it if it is still what is due.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tuf.api.metadata import TargetFile
 
 from cloud_hub.batch.shares import LABEL, PackOrder, Share, spooled, write_shares
+from cloud_hub.engine.apart import WorkApart
 from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
     from cloud_hub.batch.generations import Generation, Generations
     from cloud_hub.database.audit import Audit
+    from cloud_hub.engine.apart import Cancelling
     from cloud_hub.engine.engine import Engine
     from cloud_hub.policy.schema.batch import BatchJob
     from cloud_hub.registry.service import Registry
@@ -57,6 +62,10 @@ ACTOR: Final = "hub"
 TRY_AGAIN_SECONDS: Final = 600.0
 AWAY_SECONDS: Final = 10.0
 """Seconds after which an engine that cannot be reached is tried again."""
+
+STOP_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 0.2
+"""For which a tick waits for packs: those of a small generation are published as they are due."""
 
 LARGEST_DELTA: Final = 128 << 20
 """Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
@@ -103,6 +112,16 @@ class _Refusal:
     again_at: float = math.inf
 
 
+@dataclass(frozen=True)
+class _Making:
+    """Packs that are being made, and the attempt that they are of; ``began`` is monotonic."""
+
+    model: str
+    attempt: tuple[object, ...]
+    began: float
+    work: WorkApart[dict[str, EntityShare]]
+
+
 class DevicePacks:
     """Packs by entity of all models.
 
@@ -111,12 +130,21 @@ class DevicePacks:
         registry: policies, releases and the signed repository.
         generations: answers.
         engine: that builds packs.
+        waits: a tick waits for packs as long as they take; for hubs without a loop.
     """
 
     def __init__(
-        self, audit: Audit, registry: Registry, generations: Generations, engine: Engine
+        self,
+        audit: Audit,
+        registry: Registry,
+        generations: Generations,
+        engine: Engine,
+        *,
+        waits: bool = False,
     ) -> None:
         self._engine = engine
+        self._patience = None if waits else PATIENCE_SECONDS
+        self._making: _Making | None = None
         self._audit = audit
         self._registry = registry
         self._repository = registry.repository
@@ -129,7 +157,23 @@ class DevicePacks:
 
     def tick(self, now: float) -> None:
         """Publish what is new, and take back what the policies want no more."""
-        for_each(self._registry.models(), lambda model: self._follow(model, now))
+        models = self._registry.models()
+        if self._making is not None and self._making.model not in models:
+            self._leave(self._making.model)
+        for_each(models, lambda model: self._follow(model, now))
+
+    def stop(self) -> None:
+        """End what is being made; it is begun once more by whoever leads next."""
+        making, self._making = self._making, None
+        if making is not None:
+            making.work.cancel()
+            making.work.done(STOP_SECONDS)
+
+    def _leave(self, model: str) -> None:
+        """End what is being made of a model, without waiting for its end."""
+        if self._making is not None and self._making.model == model:
+            self._making.work.cancel()
+            self._making = None
 
     def status(self, model: str) -> DevicePackStatus:
         """Return what devices of a model hold."""
@@ -189,6 +233,7 @@ class DevicePacks:
     def _follow(self, model: str, now: float) -> None:
         held = self._held(model)
         if held is None:
+            self._leave(model)
             if self._repository.entities(model) is not None:
                 self._repository.publish_entities(model, b"")
                 self._audit.record(ACTOR, "entities", model, {"generation": None})
@@ -197,9 +242,13 @@ class DevicePacks:
         due = self._due(model, held, index)
         refusal = None if due is None else self._refusal(model, due)
         if due is None or (refusal is not None and now < refusal.again_at):
+            self._leave(model)
             return
         try:
-            self._publish(model, due, index)
+            made = self._made(model, due, index)
+            if made is None:
+                return  # a later tick takes it
+            self._publish(model, due, index, made)
             self._refused.pop(model, None)
         except NotFound:
             return  # dropped meanwhile: the next tick sees what is current
@@ -222,28 +271,61 @@ class DevicePacks:
         self._audit.record(ACTOR, "entities refused", model, detail)
         log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
 
-    def _publish(self, model: str, due: _Due, before: EntityIndex | None) -> None:
-        self._repository.signer(RELEASES)  # before minutes of work
-        name, attribute, record = due.name, due.attribute, due.generation.record
+    def _made(
+        self, model: str, due: _Due, before: EntityIndex | None
+    ) -> dict[str, EntityShare] | None:
+        """Return the packs of what is due; ``None`` while they are made.
+
+        Raises:
+            Exception: what making them raised.
+        """
+        if self._making is not None and self._making.attempt != due.attempt:
+            self._leave(model)
+        making = self._making
+        if making is None:
+            self._repository.signer(RELEASES)  # before minutes of work
+            work = WorkApart(lambda going: self._make(model, due, before, going), "entity-packs")
+            making = self._making = _Making(model, due.attempt, time.monotonic(), work)
+        if making.model != model:
+            return None  # one after the other: each takes memory and a core
+        left = None
+        if self._patience is not None:
+            left = max(0.0, self._patience - (time.monotonic() - making.began))
+        if not making.work.done(left):
+            return None
+        self._making = None
+        return making.work.result()
+
+    def _make(
+        self, model: str, due: _Due, before: EntityIndex | None, going: Cancelling
+    ) -> dict[str, EntityShare]:
+        """Make the packs of a generation, and put them where devices download them."""
+        record = due.generation.record
         manifest = self._registry.release(record.line, record.version).manifest
         with tempfile.TemporaryDirectory(prefix="entities-") as scratch:
             folder = Path(scratch)
             shares = spooled(
-                due.generation, folder, attribute=attribute, classes=manifest.signature.classes,
-                most=due.job.pack_entries,
+                due.generation, folder, attribute=due.attribute,
+                classes=manifest.signature.classes, most=due.job.pack_entries, going=going,
             )  # fmt: skip
             made: dict[str, EntityShare] = {}
             path, ordered = folder / "new.pack", sorted(shares.items())
             orders = [
                 (_order(model, due, manifest, share, value), share.file) for value, share in ordered
             ]
-            written = write_shares(self._engine, path, orders)
+            written = write_shares(self._engine, path, orders, going)
             for (value, share), _ in zip(ordered, written, strict=True):
                 base = before.shares.get(value) if before is not None else None
                 made[value] = self._stored(model, path, share, base)
+        return made
+
+    def _publish(
+        self, model: str, due: _Due, before: EntityIndex | None, made: dict[str, EntityShare]
+    ) -> None:
+        name, record = due.name, due.generation.record
         index = EntityIndex(
             model, name, record.id, f"{record.line} {record.version}",
-            record.computed_at or 0.0, record.valid_until or 0.0, attribute, made,
+            record.computed_at or 0.0, record.valid_until or 0.0, due.attribute, made,
         )  # fmt: skip
         self._sign(index)
         self._clean(model, [index, *([before] if before else [])])
