@@ -17,6 +17,7 @@ from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
 from cloud_hub.batch.publishing import DevicePacks
 from cloud_hub.batch.service import Batches
+from cloud_hub.batch.spreading.device_packs import PackMaking
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
@@ -197,7 +198,7 @@ class Hub:
             catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
         self.entity_packs = DevicePacks(
-            self.audit, self.registry, self.generations, self.heavy,
+            self.audit, self.registry, self.generations, PackMaking(self.registry, self.heavy),
             waits=self.settings.tick_seconds == 0,
         )  # fmt: skip
         self.lookups = Lookups(

@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tuf.api.metadata import TargetFile
 
-from cloud_hub.batch.shares import LABEL, PackOrder, Share, spooled, write_shares
 from cloud_hub.engine.apart import WorkApart
 from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.roles import RELEASES
+from cloud_hub.storage.target_place import place_of
 from edge_sdk.contract.entity_index import (
     EntityIndex,
     EntityShare,
@@ -38,23 +36,16 @@ from edge_sdk.contract.entity_index import (
 )
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
-from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.errors import PackError, reason_of
-from edge_sdk.packs.delta import write_delta
-from edge_sdk.packs.entity_predictions import ITEMS, SCORES
-from edge_sdk.system.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cloud_hub.batch.generations import Generation, Generations
+    from cloud_hub.batch.generations import Generations
     from cloud_hub.database.audit import Audit
-    from cloud_hub.engine.apart import Cancelling
     from cloud_hub.engine.engine import Engine
     from cloud_hub.policy.schema.batch import BatchJob
     from cloud_hub.registry.service import Registry
-    from edge_sdk.contract.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +57,6 @@ AWAY_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 20.0
 PATIENCE_SECONDS: Final = 0.2
 """For which a tick waits for packs: those of a small generation are published as they are due."""
-
-LARGEST_DELTA: Final = 128 << 20
-"""Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ class DevicePackStatus:
 
 
 @dataclass(frozen=True)
-class _Due:
+class DuePacks:
     """What is to be published: the newest whole generation of the job that devices hold."""
 
     name: str
@@ -129,7 +117,7 @@ class DevicePacks:
         audit: where what is published or refused is noted.
         registry: policies, releases and the signed repository.
         generations: answers.
-        engine: that builds packs.
+        making: makes packs.
         waits: a tick waits for packs as long as they take; for hubs without a loop.
     """
 
@@ -138,11 +126,11 @@ class DevicePacks:
         audit: Audit,
         registry: Registry,
         generations: Generations,
-        engine: Engine,
+        making: PackMaking,
         *,
         waits: bool = False,
     ) -> None:
-        self._engine = engine
+        self._packs = making
         self._patience = None if waits else PATIENCE_SECONDS
         self._making: _Making | None = None
         self._audit = audit
@@ -153,7 +141,7 @@ class DevicePacks:
 
     def build_with(self, engine: Engine) -> None:
         """Build packs by another engine from now on; they are the same."""
-        self._engine = engine
+        self._packs.engine = engine
 
     def tick(self, now: float) -> None:
         """Publish what is new, and take back what the policies want no more."""
@@ -218,14 +206,14 @@ class DevicePacks:
 
     def _due(
         self, model: str, held: tuple[str, BatchJob] | None, index: EntityIndex | None
-    ) -> _Due | None:
+    ) -> DuePacks | None:
         generation = None if held is None else self._generations.current(model, held[0])
         if held is None or generation is None:
             return None
-        due = _Due(*held, generation)
+        due = DuePacks(*held, generation)
         return None if _is_out(index, due) else due
 
-    def _refusal(self, model: str, due: _Due) -> _Refusal | None:
+    def _refusal(self, model: str, due: DuePacks) -> _Refusal | None:
         """Return why the last attempt at what is due failed; ``None`` if there was none."""
         refusal = self._refused.get(model)
         return None if refusal is None or refusal.attempt != due.attempt else refusal
@@ -261,7 +249,7 @@ class DevicePacks:
         except (Invalid, PackError, ContractError) as error:
             self._refuse(model, due, _Refusal(due.attempt, str(error)))
 
-    def _refuse(self, model: str, due: _Due, refusal: _Refusal) -> None:
+    def _refuse(self, model: str, due: DuePacks, refusal: _Refusal) -> None:
         before, self._refused[model] = self._refusal(model, due), refusal
         reason = refusal.reason
         if before is not None and before.reason == reason:
@@ -272,7 +260,7 @@ class DevicePacks:
         log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
 
     def _made(
-        self, model: str, due: _Due, before: EntityIndex | None
+        self, model: str, due: DuePacks, before: EntityIndex | None
     ) -> dict[str, EntityShare] | None:
         """Return the packs of what is due; ``None`` while they are made.
 
@@ -284,7 +272,9 @@ class DevicePacks:
         making = self._making
         if making is None:
             self._repository.signer(RELEASES)  # before minutes of work
-            work = WorkApart(lambda going: self._make(model, due, before, going), "entity-packs")
+            work = WorkApart(
+                lambda going: self._packs.make(model, due, before, going), "entity-packs"
+            )
             making = self._making = _Making(model, due.attempt, time.monotonic(), work)
         if making.model != model:
             return None  # one after the other: each takes memory and a core
@@ -296,31 +286,8 @@ class DevicePacks:
         self._making = None
         return making.work.result()
 
-    def _make(
-        self, model: str, due: _Due, before: EntityIndex | None, going: Cancelling
-    ) -> dict[str, EntityShare]:
-        """Make the packs of a generation, and put them where devices download them."""
-        record = due.generation.record
-        manifest = self._registry.release(record.line, record.version).manifest
-        with tempfile.TemporaryDirectory(prefix="entities-") as scratch:
-            folder = Path(scratch)
-            shares = spooled(
-                due.generation, folder, attribute=due.attribute,
-                classes=manifest.signature.classes, most=due.job.pack_entries, going=going,
-            )  # fmt: skip
-            made: dict[str, EntityShare] = {}
-            path, ordered = folder / "new.pack", sorted(shares.items())
-            orders = [
-                (_order(model, due, manifest, share, value), share.file) for value, share in ordered
-            ]
-            written = write_shares(self._engine, path, orders, going)
-            for (value, share), _ in zip(ordered, written, strict=True):
-                base = before.shares.get(value) if before is not None else None
-                made[value] = self._stored(model, path, share, base)
-        return made
-
     def _publish(
-        self, model: str, due: _Due, before: EntityIndex | None, made: dict[str, EntityShare]
+        self, model: str, due: DuePacks, before: EntityIndex | None, made: dict[str, EntityShare]
     ) -> None:
         name, record = due.name, due.generation.record
         index = EntityIndex(
@@ -336,29 +303,6 @@ class DevicePacks:
         }  # fmt: skip
         self._audit.record(ACTOR, "entities", model, detail)
         log.info("%s %s: generation %d published in %d packs", model, name, record.id, len(made))
-
-    def _stored(
-        self, model: str, path: Path, share: Share, base: EntityShare | None
-    ) -> EntityShare:
-        """Put a pack where devices download it, and the delta to it."""
-        targets = self._repository.targets
-        file = FileRef(path.stat().st_size, sha256_file(path))
-        targets.put(_place(pack_path(model, file.sha256), file.sha256), path, sha256=file.sha256)
-        small = base is not None and max(file.length, base.file.length) <= LARGEST_DELTA
-        if base is None or not small or base.file == file:
-            return EntityShare(file, share.entities)
-        delta = path.with_name("new.delta")
-        try:
-            with targets.local_file(
-                _place(pack_path(model, base.file.sha256), base.file.sha256)
-            ) as old:
-                if write_delta(old, path, delta) is None:
-                    return EntityShare(file, share.entities)
-        except (NotFound, PackError):
-            return EntityShare(file, share.entities)
-        ref = FileRef(delta.stat().st_size, sha256_file(delta))
-        targets.put(_place(delta_path(model, base.file.sha256, file.sha256), ref.sha256), delta)
-        return EntityShare(file, share.entities, base.file.sha256, ref)
 
     def _sign(self, index: EntityIndex) -> None:
         raw = index.to_json()
@@ -395,58 +339,20 @@ class DevicePacks:
         listed = self._repository.releases().signed.targets
         prefix = f"packs/{model}/"
         return {
-            _place(path, target.hashes["sha256"])
+            place_of(path, target.hashes["sha256"])
             for path, target in listed.items()
             if path.startswith(prefix)
         }
 
 
-def _order(model: str, due: _Due, manifest: Manifest, share: Share, value: str) -> PackOrder:
-    """Return what the pack of a share says."""
-    job, record, signature = due.job, due.generation.record, manifest.signature
-    layout = due.generation.layout
-    about = EntityPackInfo(
-        record.job,
-        record.id,
-        record.computed_at or 0.0,
-        classes=() if layout.top else signature.classes,
-        threshold=signature.threshold,
-        top=layout.top,
-        share=None if due.attribute is None else value,
-        default=job.default,
-        default_items=job.default_items,
-    )
-    return PackOrder(
-        model, record.version, record.digest, f"{record.line} {record.version}", about,
-        int(record.valid_until or 0), layout, tuple(names_of(due.generation, signature.classes)),
-        share.width, share.plain,
-    )  # fmt: skip
-
-
-def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
-    """Return the names of the arrays that are stored of a generation, in order."""
-    if generation.layout.top:
-        return [ITEMS, SCORES]
-    names = [value.name for value in generation.layout.values]
-    if not classes or "prediction" not in names:
-        return names
-    return [*(name for name in names if name != "prediction"), LABEL]
-
-
-def _is_out(index: EntityIndex | None, due: _Due) -> bool:
+def _is_out(index: EntityIndex | None, due: DuePacks) -> bool:
     published = None if index is None else (index.job, index.generation, index.attribute)
     return published == (due.name, due.generation.record.id, due.attribute)
 
 
 def _places(index: EntityIndex) -> Iterator[str]:
     for share in index.shares.values():
-        yield _place(pack_path(index.model, share.file.sha256), share.file.sha256)
+        yield place_of(pack_path(index.model, share.file.sha256), share.file.sha256)
         if share.base is not None and share.delta is not None:
             path = delta_path(index.model, share.base, share.file.sha256)
-            yield _place(path, share.delta.sha256)
-
-
-def _place(path: str, sha256: str) -> str:
-    """Return where devices download a target from: under a name with its hash."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{sha256}.{name}"
+            yield place_of(path, share.delta.sha256)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cloud_hub.batch.publishing import TRY_AGAIN_SECONDS, DevicePacks
+from cloud_hub.batch.spreading.device_packs import PackMaking
 from cloud_hub.engine.engine import SpreadTask
 from cloud_hub.engine.local import LocalEngine
 from cloud_hub.errors import HubFault, Invalid
@@ -273,6 +274,12 @@ class HeldSpread:
         self._engine.go.set()
 
 
+def held_packs(hub: Hub, engine: HeldEngine) -> DevicePacks:
+    """Packs of a hub with a loop."""
+    making = PackMaking(hub.registry, engine)
+    return DevicePacks(hub.audit, hub.registry, hub.generations, making)
+
+
 def test_a_tick_does_not_wait_for_packs_that_take_long(serving: Hub, tmp_path: Path) -> None:
     path = users(tmp_path / "users.parquet")
     declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
@@ -280,7 +287,7 @@ def test_a_tick_does_not_wait_for_packs_that_take_long(serving: Hub, tmp_path: P
     first, engine = published(serving), HeldEngine()
     users(path, 50, seed=2)
     second = computed(serving)
-    packs = DevicePacks(serving.audit, serving.registry, serving.generations, engine)
+    packs = held_packs(serving, engine)
     packs.tick(time.time())
     packs.tick(time.time())
     assert packs.index("demo") == first
@@ -302,7 +309,7 @@ def test_packs_that_are_being_made_when_a_hub_ends_are_made_once_more(
     path = users(tmp_path / "users.parquet")
     declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
     record, engine = computed(serving), HeldEngine()
-    packs = DevicePacks(serving.audit, serving.registry, serving.generations, engine)
+    packs = held_packs(serving, engine)
     packs.tick(time.time())
     packs.stop()
     assert engine.cancelled.is_set()
@@ -317,7 +324,7 @@ def test_packs_of_a_generation_that_gave_way_meanwhile_are_not_published(
     declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
     computed(serving)
     engine = HeldEngine()
-    packs = DevicePacks(serving.audit, serving.registry, serving.generations, engine)
+    packs = held_packs(serving, engine)
     packs.tick(time.time())
     declare(serving, job(f"{{parquet: {path}}}"))
     packs.tick(time.time())
