@@ -41,7 +41,8 @@ from edge_sdk.errors import PackError, reason_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cloud_hub.batch.generations import Generations
+    from cloud_hub.batch.generations import Generation, Generations
+    from cloud_hub.batch.spreading.device_packs import PackMaking
     from cloud_hub.database.audit import Audit
     from cloud_hub.engine.engine import Engine
     from cloud_hub.policy.schema.batch import BatchJob
