@@ -197,6 +197,7 @@ class Hub:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
         self.heavy = engine_of(self.settings.engine)
+        self.packs.build_with(self.heavy)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
