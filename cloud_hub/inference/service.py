@@ -40,7 +40,7 @@ class _ServedModel(NamedTuple):
     schema: InputSchema
 
 
-class ReleaseAnswers:
+class LoadedReleases:
     """Answers of releases, which stay in memory."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class ReleaseAnswers:
         return loaded
 
 
-class InferenceService(ReleaseAnswers):
+class InferenceService(LoadedReleases):
     """Answers rows with the cloud line of a model; loaded releases stay in memory.
 
     Args:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from cloud_hub.engine.folders import unpack_folder
-from cloud_hub.inference.service import ReleaseAnswers
+from cloud_hub.inference.service import LoadedReleases
 from cloud_hub.packs.answering import LENGTH
 from cloud_hub.packs.predictions import answer_each
 from edge_sdk.contract.manifest import Manifest
@@ -33,11 +33,11 @@ def answer_share(common: bytes, item: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(common: bytes) -> tuple[ReleaseAnswers, Release, Manifest]:
+def _loaded(common: bytes) -> tuple[LoadedReleases, Release, Manifest]:
     (length,) = LENGTH.unpack_from(common)
     end = LENGTH.size + length
     asking = Manifest.from_json(common[LENGTH.size : end])
-    answers = ReleaseAnswers()
+    answers = LoadedReleases()
     with tempfile.TemporaryDirectory(prefix="edge-hub-release-") as name:
         unpack_folder(common[end:], Path(name))
         release = Release.open(name)
