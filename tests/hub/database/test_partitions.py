@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, func, select, text
 
 from cloud_hub.database.engine import connect
 from cloud_hub.database.migrate import alembic_config, check, open_engine, upgrade
-from cloud_hub.database.partitions import AHEAD, DAY, Part, make_day, missing_days, parts_of
+from cloud_hub.database.partitions import AHEAD, DAY, DayPart, make_day, missing_days, parts_of
 from cloud_hub.hub import Hub, initialise
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.settings import Settings
@@ -33,13 +33,13 @@ TODAY = int(time.time()) // DAY * DAY
 MINUTES = DAY // WINDOW
 
 
-def day(number: int) -> Part:
-    return Part(f"d{number}", number * DAY, (number + 1) * DAY)
+def day(number: int) -> DayPart:
+    return DayPart(f"d{number}", number * DAY, (number + 1) * DAY)
 
 
 def test_days_are_made_ahead_and_only_where_there_is_none() -> None:
     assert missing_days([], 10.5 * DAY) == [n * DAY for n in range(10, 11 + AHEAD)]
-    before = Part("before", None, 12 * DAY)
+    before = DayPart("before", None, 12 * DAY)
     assert missing_days([before, day(13)], 10.5 * DAY) == [12 * DAY, 14 * DAY]
 
 
