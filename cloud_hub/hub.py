@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from cloud_hub.alerts.opening import alert_parts, opened_alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
@@ -46,6 +47,8 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
+from cloud_hub.people.approvals import Approvals
+from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.learned.learning import Learning
@@ -77,6 +80,7 @@ from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
+from cloud_hub.storage.moved import check_not_moved
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
@@ -118,6 +122,7 @@ class Hub:
         self.stores, self.blobs = stores, BlobStore(stores.blobs)
         self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
+        self.people = People(settings, engine, audit)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
@@ -141,6 +146,9 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
+        self.approvals = Approvals(
+            engine, audit, plans, self.experiments, lambda model: registry.policy(model).approvals
+        )
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -152,6 +160,7 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
+        self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
 
     def _opened_loop(self) -> Loop:
@@ -247,6 +256,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.alerts.close()
         self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
@@ -286,7 +296,8 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
 
 
 def check_initialised(settings: Settings) -> None:
-    """Raise NotFound unless the folder of the settings holds a hub."""
+    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
+    check_not_moved(settings.data)
     if not open_repository(settings, open_stores(settings)).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 
@@ -380,6 +391,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
         "health": hub.readiness.tick,
+        **alert_parts(hub),
     }
 
 

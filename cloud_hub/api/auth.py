@@ -1,24 +1,36 @@
-"""Authentication: FastAPI dependencies for routes of administrators and of devices.
+"""Authentication: FastAPI dependencies for routes of people and of devices.
 
-401 is for who shows nothing, or something wrong; 403 for who is known and may not have this.
+401 is for who shows nothing, or something wrong; 403 for who is known and may not have this. Each
+route names the least role that it asks for, or that it is for devices or for everybody: a test
+walks all of them.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloud_hub.api.token_files import ADMIN_FILE, is_token
+from cloud_hub.api.declared import asks_for
+from cloud_hub.api.posted_form import check_csrf, csrf_token_of, posted_token, session_secret
+from cloud_hub.api.roles import Person, Role
+from cloud_hub.api.token_files import ADMIN_FILE, PIPELINE_FILE, is_token
 from cloud_hub.database.records import EnrolledDevice
-from cloud_hub.errors import Forbidden, HubFault, Unauthenticated
+from cloud_hub.errors import Forbidden, HubFault, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
 
-ADMIN = "admin"
+ADMIN: Final = "admin"
+PIPELINE: Final = "pipeline"
+ROOT: Final = Person(ADMIN, Role.ADMINISTRATOR)
+"""Whoever holds the file ``admin.token``: for the beginning, and for when nobody else can."""
+
+ModelsOf = Callable[[Request], Collection[str]]
+"""Models that a request is about, where its path does not name one."""
 
 
 def bearer(request: Request) -> str:
@@ -62,21 +74,117 @@ def is_admin(hub: Hub, token: str | None) -> bool:
     return token is not None and is_token(hub.settings.data / ADMIN_FILE, token)
 
 
-def admin(request: Request) -> str:
-    """Return the name of the administrator who asks.
+def current_person(request: Request) -> Person | None:
+    """Return the person who asks, by a token or by the session of a browser; ``None`` for nobody.
 
-    Raises:
-        Unauthenticated: no token, or nobody's.
-        Forbidden: a device's credential.
+    A request that carries a token is judged by that alone.
     """
-    hub, token = hub_of(request), bearer(request)
-    if is_admin(hub, token):
-        return ADMIN
-    if _is_device(hub, token):
+    hub, token = hub_of(request), optional_bearer(request)
+    if token is not None:
+        return ROOT if is_admin(hub, token) else hub.people.of_token(token)
+    secret = session_secret(request)
+    return None if secret is None else hub.people.sessions.person(secret)
+
+
+def csrf_token(request: Request) -> str:
+    """Return what each form of a page carries; empty where there is no session."""
+    secret = session_secret(request)
+    return "" if secret is None else csrf_token_of(secret)
+
+
+def requires(
+    role: Role, *, of: ModelsOf | None = None, filtered: bool = False, pipeline: bool = False
+) -> Callable[..., str]:
+    """Return the dependency of routes for people; it gives the name of who asks.
+
+    Whoever has rights on some models only reaches what is about those: a route says by its path or
+    query which models it is about, by ``of``, or that it filters its answer. Any other one is
+    closed to them.
+
+    Args:
+        role: the least that may ask.
+        of: models that a request is about, where neither path nor query names one.
+        filtered: the route answers with what :func:`may_see` lets through.
+        pipeline: the pipeline's token may ask, too.
+    """
+
+    @asks_for(role.word)
+    def person_who_asks(
+        request: Request, posted: Annotated[str | None, Depends(posted_token)] = None
+    ) -> str:
+        if pipeline and _is_pipeline(request):
+            return PIPELINE
+        person = _known_person(request)
+        request.state.person = person
+        secret = session_secret(request)
+        if secret is not None and optional_bearer(request) is None:
+            check_csrf(request, secret, posted)
+        _check_role(person, role)
+        if person.models is not None:
+            _check_models(request, person, of, filtered)
+        return person.name
+
+    return person_who_asks
+
+
+def may_see(request: Request, model: str | None) -> bool:
+    """Return whether who asks has a right on a model; for routes that filter their answer."""
+    person: Person | None = getattr(request.state, "person", None)
+    return person is None or person.sees(model)
+
+
+def _is_pipeline(request: Request) -> bool:
+    token = optional_bearer(request)
+    data = hub_of(request).settings.data
+    return token is not None and is_token(data / PIPELINE_FILE, token)
+
+
+def _known_person(request: Request) -> Person:
+    person = current_person(request)
+    if person is not None:
+        return person
+    hub, token = hub_of(request), optional_bearer(request)
+    if token is None:
+        if session_secret(request) is not None:
+            # No guess: every honest session ends.
+            raise Unauthenticated("session: is over; sign in again", guess=False)
+        bearer(request)
+    elif _is_device(hub, token):
         raise Forbidden("this is for administrators, and not for devices")
-    raise Unauthenticated("admin token: wrong; it is in the file admin.token of the hub's data")
+    raise Unauthenticated(
+        "token: unknown, expired or revoked; edge-hub access-tokens new makes one, and the "
+        "administrator's is in the file admin.token of the hub's data"
+    )
 
 
+def _check_role(person: Person, role: Role) -> None:
+    if person.role < role:
+        raise Forbidden(f"needs the role {role.word}, and {person.name} is {person.role.word} here")
+
+
+def _check_models(request: Request, person: Person, of: ModelsOf | None, filtered: bool) -> None:
+    """Refuse what is about other models than a person's, as if there were none of that name."""
+    named: Collection[str] = ()
+    if (model := request.path_params.get("model")) is not None:
+        named = (model,)
+    elif asked := request.query_params.getlist("model"):
+        named = asked
+    elif of is not None:
+        named = of(request)
+    elif filtered:
+        return
+    theirs = ", ".join(sorted(person.models or ())) or "none"
+    if not named:
+        raise Forbidden(f"needs a right on all models, and {person.name} has one on: {theirs}")
+    for name in named:
+        if not person.sees(name):
+            raise NotFound(f"{name:.80}: no such model among those of {person.name}: {theirs}")
+
+
+admin = requires(Role.ADMINISTRATOR)
+
+
+@asks_for("device")
 def device(request: Request) -> EnrolledDevice:
     """Return the device that asks.
 
@@ -133,12 +241,20 @@ async def looked_up_device(hub: Hub, token: str) -> EnrolledDevice | None:
     return known_device(hub, token)
 
 
+@asks_for("device or viewer")
 def member(request: Request) -> None:
-    """Let devices and administrators pass; raises as :func:`device` does."""
-    if not is_admin(hub_of(request), bearer(request)):
+    """Let devices and people with rights on all models pass; raises as :func:`device` does."""
+    person = current_person(request)
+    if person is None or person.models is not None:
         device(request)
 
 
+@asks_for("anybody")
+async def anybody() -> None:
+    """Let everybody pass: the route is public, or judges by a secret of its own."""
+
+
+@asks_for("anybody")
 def stranger(request: Request) -> str:
     """Return the address of somebody who is yet to prove who they are; raises TooManyRequests."""
     address = address_of(request)
@@ -154,14 +270,29 @@ def _is_device(hub: Hub, token: str) -> bool:
     return True
 
 
+Viewer = Annotated[str, Depends(requires(Role.VIEWER))]
+"""In a route's signature: people who may read; the argument is their name, as in those below."""
+
+Operator = Annotated[str, Depends(requires(Role.OPERATOR))]
+"""In a route's signature: people who may roll out, stop and acknowledge."""
+
+Publishing = Annotated[str, Depends(requires(Role.PUBLISHER))]
+"""In a route's signature: people who may publish, and change policies and data."""
+
 Admin = Annotated[str, Depends(admin)]
-"""In a route's signature: administrators only; the argument is their name."""
+"""In a route's signature: administrators only."""
+
+ViewerOfSome = Annotated[str, Depends(requires(Role.VIEWER, filtered=True))]
+"""In a route's signature: people who may read, and :func:`may_see` says what."""
+
+PUBLIC: Final = (Depends(anybody),)
+"""``dependencies`` of a route for everybody, or for whoever has the secret that it asks for."""
 
 Device = Annotated[EnrolledDevice, Depends(device)]
 """In a route's signature: devices only; the argument is the one that asks."""
 
 Member = Annotated[None, Depends(member)]
-"""In a route's signature: devices and administrators."""
+"""In a route's signature: devices and people."""
 
 Stranger = Annotated[str, Depends(stranger)]
 """In a route's signature: anybody, at the rate of strangers; the argument is their address."""

@@ -1,4 +1,4 @@
-"""The hub's own health: whether it is up for everybody, what needs its owner for administrators."""
+"""The hub's own health: whether it is up for everybody, what needs its owner for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cloud_hub.api.auth import Stranger, hub_of, is_admin, optional_bearer
+from cloud_hub.api.auth import Stranger, current_person, hub_of
 from cloud_hub.database.documents import as_document
 from cloud_hub.database.engine import process_name
 from cloud_hub.registry.keys.status import warning
@@ -19,14 +19,14 @@ router = APIRouter(prefix="/v1")
 def health(request: Request, stranger: Stranger) -> Any:
     """Answer that the hub is up: that is all that a stranger learns.
 
-    An administrator is told of ``loop``, the error of each part of it that fails, of ``worker``,
+    People are told of ``loop``, the error of each part of it that fails, of ``worker``,
     the process that answers, of ``leader``, what it knows of the one that loops, and of ``keys``:
     ``ok``, ``renew in N days`` or ``expired``, with ``clock`` where nothing is signed because of
     it, and the roles that are due; and of ``checks``, those of ``/readyz``, with what to do.
     """
     hub = hub_of(request)
     answer: dict[str, Any] = {"ok": True}
-    if not is_admin(hub, optional_bearer(request)):
+    if current_person(request) is None:
         return answer
     status = hub.keys.status()
     due = {role.role: text for role in status.roles if (text := warning(role))}

@@ -31,18 +31,19 @@ def new_tokens(data: Path) -> None:
 
 def is_token(path: Path, token: str) -> bool:
     """Return whether this is the token in the file; nothing is where there is none."""
-    expected = _stored(path)
+    expected = stored_token(path)
     # In constant time: how long a comparison takes would give the token away, byte by byte.
     return bool(expected) and hmac.compare_digest(token.encode(), expected.encode())
 
 
 def check_usable(path: Path) -> None:
     """Raise HubFault unless the file holds a token that an administrator could use."""
-    if not _stored(path):
+    if not stored_token(path):
         raise HubFault(f"{path}: expected the administrator's token; write a long secret into it")
 
 
-def _stored(path: Path) -> str:
+def stored_token(path: Path) -> str:
+    """Return the token in a file, empty where there is none."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError):

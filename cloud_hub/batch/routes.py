@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from cloud_hub.api.auth import Admin, bearer, device, hub_of, is_admin
+from cloud_hub.api.auth import PUBLIC, Operator, Publishing, current_person, device, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.pipeline_token import Publisher
+from cloud_hub.api.pipeline_token import Reader, RunStarter
 from cloud_hub.api.request_body import Limit, Moment, Number, message
+from cloud_hub.api.rights import GenerationOperator, GenerationReader
 from cloud_hub.batch.entity_answer import EntityAnswer
 from cloud_hub.batch.exporting import exported
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -42,26 +43,26 @@ class EntityNames:
 
 
 @router.get("/models/{model}/batch")
-def jobs(request: Request, admin: Publisher, model: KnownModel) -> list[Document]:
+def jobs(request: Request, person: Reader, model: KnownModel) -> list[Document]:
     """Return the batch jobs of a model's policy as they stand."""
     return as_documents(hub_of(request).batches.jobs(model))
 
 
 @router.get("/models/{model}/entities")
-def entities(request: Request, admin: Publisher, model: KnownModel) -> Document:
+def entities(request: Request, person: Reader, model: KnownModel) -> Document:
     """Return which answers by entity devices hold, and why no newer ones."""
     return as_document(hub_of(request).entity_packs.status(model))
 
 
 @router.post("/models/{model}/entities")
-def publish_entities(request: Request, admin: Publisher, model: KnownModel) -> Document:
+def publish_entities(request: Request, person: RunStarter, model: KnownModel) -> Document:
     """Have the newest generation published for devices, even if it was refused before."""
-    return as_document(hub_of(request).entity_packs.again(model, actor=admin))
+    return as_document(hub_of(request).entity_packs.again(model, actor=person))
 
 
 @router.get("/models/{model}/batch/{job}/generations")
 def generations(
-    request: Request, admin: Publisher, model: KnownModel, job: str, limit: Limit = 100
+    request: Request, person: Reader, model: KnownModel, job: str, limit: Limit = 100
 ) -> list[Document]:
     """Return the newest generations of a job, oldest first."""
     return as_documents(hub_of(request).batches.records(model, job, limit))
@@ -69,47 +70,53 @@ def generations(
 
 @router.post("/models/{model}/batch/{job}/generations")
 async def run(
-    request: Request, admin: Publisher, model: KnownModel, job: str, as_of: Moment | None = None
+    request: Request, person: RunStarter, model: KnownModel, job: str, as_of: Moment | None = None
 ) -> Document:
     """Ask for a generation now."""
     record = await run_in_threadpool(
-        hub_of(request).batches.run, model, job, actor=admin, as_of=as_of
+        hub_of(request).batches.run, model, job, actor=person, as_of=as_of
     )
     return as_document(record)
 
 
 @router.post("/models/{model}/batch/{job}/backfill")
-async def backfill(request: Request, admin: Admin, model: KnownModel, job: str) -> list[Document]:
+async def backfill(
+    request: Request, person: Operator, model: KnownModel, job: str
+) -> list[Document]:
     """Ask for generations of the moments in the body."""
     body = await message(request, PastMoments, MOST_BYTES)
     records = await run_in_threadpool(
-        hub_of(request).batches.backfill, model, job, body.moments, actor=admin
+        hub_of(request).batches.backfill, model, job, body.moments, actor=person
     )
     return as_documents(records)
 
 
 @router.get("/generations/{id_}")
-def show(request: Request, admin: Publisher, id_: Number) -> Document:
+def show(request: Request, person: GenerationReader, id_: Number) -> Document:
     """Return one generation."""
     return as_document(hub_of(request).batches.get(id_))
 
 
 @router.post("/generations/{id_}/cancel")
-def cancel(request: Request, admin: Admin, id_: Number, reason: str = "by hand") -> Document:
+def cancel(
+    request: Request, person: GenerationOperator, id_: Number, reason: str = "by hand"
+) -> Document:
     """End a generation that waits or runs."""
-    return as_document(hub_of(request).batches.cancel(id_, actor=admin, reason=reason))
+    return as_document(hub_of(request).batches.cancel(id_, actor=person, reason=reason))
 
 
 @router.post("/generations/{id_}/drop")
-def drop(request: Request, admin: Admin, id_: Number, reason: str = "by hand") -> Document:
+def drop(
+    request: Request, person: GenerationOperator, id_: Number, reason: str = "by hand"
+) -> Document:
     """Drop a generation, so that the one before answers."""
-    return as_document(hub_of(request).batches.drop(id_, actor=admin, reason=reason))
+    return as_document(hub_of(request).batches.drop(id_, actor=person, reason=reason))
 
 
 @router.get("/models/{model}/batch/{job}/export")
 def export(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     model: KnownModel,
     job: str,
     form: Annotated[Literal["parquet", "csv", "sqlite"], Query(alias="format")] = "parquet",
@@ -130,7 +137,7 @@ def export(
     return StreamingResponse(exported(chosen, form, hub.settings.data))
 
 
-@router.get("/models/{model}/predictions/{entity:path}")
+@router.get("/models/{model}/predictions/{entity:path}", dependencies=PUBLIC)
 def predict(request: Request, model: str, entity: str, job: str | None = None) -> Document:
     """Return the answer to one entity; devices may ask where the policy lets them."""
     [answer] = _answers(request, model, job, [entity])
@@ -142,7 +149,7 @@ def predict(request: Request, model: str, entity: str, job: str | None = None) -
     return as_document(answer)
 
 
-@router.post("/models/{model}/predictions")
+@router.post("/models/{model}/predictions", dependencies=PUBLIC)
 async def predict_many(request: Request, model: str) -> list[Document]:
     """Return answers to many entities, in order; ``source`` is ``none`` where there is none."""
     body = await message(request, EntityNames, MOST_BYTES)
@@ -154,10 +161,12 @@ def _answers(
     request: Request, model: str, job: str | None, entities: tuple[str, ...] | list[str]
 ) -> list[EntityAnswer]:
     hub = hub_of(request)
-    administrator = is_admin(hub, bearer(request))
-    if not administrator and model not in device(request).models:
+    person = current_person(request)
+    if person is not None and not person.sees(model):
+        raise NotFound(f"{model:.80}: no such model among those of {person.name}")
+    if person is None and model not in device(request).models:
         raise Forbidden(f"{model}: this device belongs to other models")
     name, found = hub.lookups.job(model, job)
-    if not administrator and not found.devices:
-        raise Forbidden(f"{model} {name}: its policy lets administrators ask only; devices: true")
+    if person is None and not found.devices:
+        raise Forbidden(f"{model} {name}: its policy lets people ask only; devices: true")
     return hub.lookups.find(model, name, found, entities)

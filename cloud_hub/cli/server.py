@@ -88,6 +88,14 @@ Connections = Annotated[
         help="Connections to PostgreSQL that a process keeps; under load as many again.",
     ),
 ]
+AlertNetworks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--alert-network",
+        metavar="NETWORK",
+        help="A network of yours that alerts may be sent to: 10.0.0.0/8; may be given again.",
+    ),
+]
 WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
@@ -204,7 +212,8 @@ def _init_text(files: dict[str, Any]) -> str:
     )
     return (
         f"hub initialised in {files['data']}\n"
-        f"  admin token: {files['admin_token']}\n"
+        f"  admin token: {files['admin_token']}: for the beginning; a person of your own is\n"
+        f"               edge-hub people add NAME --role administrator --data {files['data']}\n"
         f"  for CI:      {files['pipeline_token']}: uploads and runs, no decisions\n"
         f"  root key:    {', '.join(keys)}{move}\n"
         f"next: edge-hub serve {files['data']}"
@@ -236,6 +245,7 @@ def _serve(
     connections: Connections = 10,
     engine: EngineKind = "local",
     ray_address: RayAddress = "",
+    alert_network: AlertNetworks = None,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
@@ -253,6 +263,7 @@ def _serve(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
             sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
+            alert_networks=tuple(alert_network or ()),
         )
     )  # fmt: skip
 

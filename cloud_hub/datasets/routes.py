@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Publishing, hub_of
 from cloud_hub.api.dependencies import KnownModel, unknown
-from cloud_hub.api.pipeline_token import Publisher, for_administrators
+from cloud_hub.api.pipeline_token import Publisher, Reader, for_administrators
 from cloud_hub.api.request_body import body_file
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1")
 @router.post("/models/{model}/datasets/{name}")
 async def add(
     request: Request,
-    publisher: Publisher,
+    person: Publisher,
     model: str,
     name: str,
     label: str | None = None,
@@ -37,7 +37,7 @@ async def add(
 
     Args:
         request: its body is CSV, Parquet, or an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
-        publisher: who uploads.
+        person: who uploads.
         model: name of the line.
         name: ``holdout``, ``catalogue``, ``train`` or another.
         label: column of the labels; by default ``y``.
@@ -46,7 +46,7 @@ async def add(
         source: where the rows came from, in words.
     """
     if name == HOLDOUT:
-        for_administrators(publisher, "dataset holdout")
+        for_administrators(person, "dataset holdout")
     hub = hub_of(request)
     # Before the rows are added: a typo would be one of the models afterwards.
     models = await run_in_threadpool(hub.registry.models)
@@ -54,7 +54,7 @@ async def add(
 
         def store() -> Document:
             data = Dataset.read(file, label=label, time=time, device=device)
-            added = hub.datasets.add(model, name, data, actor=publisher, source=source)
+            added = hub.datasets.add(model, name, data, actor=person, source=source)
             return as_document(added)
 
         record = await run_in_threadpool(store)
@@ -64,17 +64,17 @@ async def add(
 
 @router.get("/models/{model}/datasets")
 def versions(
-    request: Request, publisher: Publisher, model: KnownModel, name: str | None = None
+    request: Request, person: Reader, model: KnownModel, name: str | None = None
 ) -> list[Document]:
     """Every version of a model's datasets, oldest first."""
     return as_documents(hub_of(request).datasets.records(model, name))
 
 
 @router.get("/models/{model}/datasets/{ref}")
-def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) -> Document:
+def show(request: Request, person: Reader, model: KnownModel, ref: str) -> Document:
     """One version: its record, the ``statistics`` of its columns, and who was made with it."""
     datasets = hub_of(request).datasets
-    record = _record(request, publisher, model, ref)
+    record = _record(request, person, model, ref)
     used = {
         version: uses
         for version, by_use in datasets.uses(model).items()
@@ -88,7 +88,7 @@ def show(request: Request, publisher: Publisher, model: KnownModel, ref: str) ->
 @router.get("/models/{model}/datasets/{ref}/rows")
 def rows(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     model: KnownModel,
     ref: str,
     format: Format = "parquet",  # noqa: A002 (the parameter's name in the URL)
@@ -101,24 +101,24 @@ def rows(
 
 @router.get("/models/{model}/datasets/{ref}/diff")
 def diff(
-    request: Request, publisher: Publisher, model: KnownModel, ref: str, before: str | None = None
+    request: Request, person: Reader, model: KnownModel, ref: str, before: str | None = None
 ) -> Document:
     """What is another in a version than in one ``before``; by default in its parent."""
     datasets = hub_of(request).datasets
-    record = _record(request, publisher, model, ref)
+    record = _record(request, person, model, ref)
     parent = DatasetRef(record.name, number=record.parent or record.number)
     return as_document(datasets.diff(model, before or str(parent), record.ref))
 
 
 @router.get("/models/{model}/datasets/{ref}/validation")
 def validation(
-    request: Request, publisher: Publisher, model: KnownModel, ref: str, before: str | None = None
+    request: Request, person: Reader, model: KnownModel, ref: str, before: str | None = None
 ) -> Document:
     """The checks that a run makes before it trains on a version, against one ``before``."""
     hub = hub_of(request)
     policy, plan = hub.registry.policy(model).train, hub.plans.current(model)
     report = hub.validation.validate(
-        _record(request, publisher, model, ref),
+        _record(request, person, model, ref),
         ValidationPolicy() if policy is None else policy.validation,
         version=None if plan is None else plan.serving.version,
         against=before,
@@ -127,15 +127,15 @@ def validation(
 
 
 @router.post("/models/{model}/datasets/{ref}/tags/{tag}")
-def tag(request: Request, admin: Admin, model: KnownModel, ref: str, tag: str) -> Document:
+def tag(request: Request, person: Publishing, model: KnownModel, ref: str, tag: str) -> Document:
     """Give a version another name."""
-    return as_document(hub_of(request).datasets.tag(model, ref, tag, actor=admin))
+    return as_document(hub_of(request).datasets.tag(model, ref, tag, actor=person))
 
 
 @router.post("/models/{model}/versions/{version}/datasets")
 def note_uses(
     request: Request,
-    publisher: Publisher,
+    person: Publisher,
     model: KnownModel,
     version: str,
     trained: Annotated[list[str], Query()],
@@ -149,11 +149,11 @@ def note_uses(
     if noted and sorted(noted) != refs:
         raise Conflict(f"{model} {version}: was trained on {', '.join(noted)}, as noted before")
     hub.datasets.set_uses(model, version, "trained", refs)
-    return uses(request, publisher, model, version)
+    return uses(request, person, model, version)
 
 
 @router.get("/models/{model}/versions/{version}/datasets")
-def uses(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Document:
+def uses(request: Request, person: Reader, model: KnownModel, version: str) -> Document:
     """What a version of the model was ``trained`` and ``judged`` on, as ``NAME@N``."""
     hub = hub_of(request)
     hub.registry.version(model, version)

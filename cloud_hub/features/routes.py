@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Publishing, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Moment, body_chunks, message, raw_body
 from cloud_hub.errors import Conflict, HubFault
@@ -35,12 +35,12 @@ COVERAGE: Final = "X-Feature-Coverage"
 
 
 @router.get("/features")
-def sets(request: Request, admin: Admin) -> Any:
+def sets(request: Request, person: Viewer) -> Any:
     """Return every set, without its files.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
     """
     service = hub_of(request).feature_sets
     names = [each.declared.name for each in service.history.sets()]
@@ -48,16 +48,16 @@ def sets(request: Request, admin: Admin) -> Any:
 
 
 @router.put("/features")
-async def declare(request: Request, admin: Admin) -> Any:
+async def declare(request: Request, person: Publishing) -> Any:
     """Declare a set, or change one.
 
     Args:
         request: its body is YAML.
-        admin: who declares it.
+        person: who declares it.
     """
     text = text_of(await raw_body(request, 4 * LIMIT), "features.yaml")
     apply = hub_of(request).feature_sets.apply
-    stored = await run_in_threadpool(lambda: apply(text, actor=admin))
+    stored = await run_in_threadpool(lambda: apply(text, actor=person))
     warnings = []
     if stored.declared.session is not None:
         misfits = hub_of(request).feature_sets.sessions.misfits
@@ -66,24 +66,24 @@ async def declare(request: Request, admin: Admin) -> Any:
 
 
 @router.get("/features/{name}")
-def status(request: Request, admin: Admin, name: str) -> Any:
+def status(request: Request, person: Viewer, name: str) -> Any:
     """Return a set: what was declared, its files, who uses it.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         name: of the set.
     """
     return asdict(hub_of(request).feature_sets.status(name))
 
 
 @router.get("/features/{name}/sessions")
-def sessions(request: Request, admin: Admin, name: str) -> Any:
+def sessions(request: Request, person: Viewer, name: str) -> Any:
     """Return a set of sessions as devices get it.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         name: of the set.
     """
     return to_plain(hub_of(request).feature_sets.sessions_named(name))
@@ -92,7 +92,7 @@ def sessions(request: Request, admin: Admin, name: str) -> Any:
 @router.post("/features/join")
 async def join(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     as_of: str,
     sets: Annotated[list[str] | None, Query()] = None,
     ages: bool = False,
@@ -101,7 +101,7 @@ async def join(
 
     Args:
         request: its body is the labels: Parquet or CSV.
-        admin: who asks.
+        person: who asks.
         as_of: column of moments.
         sets: names of sets; default all whose entity is a column.
         ages: also how old the values were.
@@ -124,13 +124,17 @@ async def join(
 
 @router.post("/features/{name}/rows")
 async def take(
-    request: Request, admin: Admin, name: str, source: str = "import", at: Moment | None = None
+    request: Request,
+    person: Publishing,
+    name: str,
+    source: str = "import",
+    at: Moment | None = None,
 ) -> Any:
     """Keep rows of a set, and give the newest values to devices.
 
     Args:
         request: its body is the rows: Parquet or CSV.
-        admin: who brings them.
+        person: who brings them.
         name: of the set.
         source: where they are from.
         at: moment of rows without a column of moments, Unix seconds.
@@ -140,31 +144,31 @@ async def take(
     async with _body(request) as file:
         rows = await run_in_threadpool(read_rows, file, source, declared.texts)
         took = await run_in_threadpool(
-            lambda: service.take(name, rows, actor=admin, source=source, at=at)
+            lambda: service.take(name, rows, actor=person, source=source, at=at)
         )
     return asdict(took)
 
 
 @router.post("/features/{name}/compute")
-def compute(request: Request, admin: Admin, name: str, as_of: Moment | None = None) -> Any:
+def compute(request: Request, person: Publishing, name: str, as_of: Moment | None = None) -> Any:
     """Ask the source of a set for its rows.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         name: of the set.
         as_of: the moment for which they are made, Unix seconds; default now.
     """
-    return asdict(hub_of(request).feature_sets.compute(name, actor=admin, as_of=as_of))
+    return asdict(hub_of(request).feature_sets.compute(name, actor=person, as_of=as_of))
 
 
 @router.get("/features/{name}/rows")
-def export(request: Request, admin: Admin, name: str) -> StreamingResponse:
+def export(request: Request, person: Publishing, name: str) -> StreamingResponse:
     """Answer with all rows of a set as Parquet, with the columns that it declares.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         name: of the set.
     """
     with tempfile.TemporaryDirectory(prefix="edge-hub-") as folder:
@@ -174,12 +178,12 @@ def export(request: Request, admin: Admin, name: str) -> StreamingResponse:
 
 
 @router.get("/models/{model}/features")
-def model_status(request: Request, admin: Admin, model: KnownModel) -> Any:
+def model_status(request: Request, person: Viewer, model: KnownModel) -> Any:
     """Return the features of a model, and the file of each release.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
     """
     hub = hub_of(request)
@@ -191,7 +195,7 @@ def model_status(request: Request, admin: Admin, model: KnownModel) -> Any:
 @router.post("/models/{model}/features")
 async def put_table(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     model: KnownModel,
     expires: Annotated[int | None, Query(ge=0, le=LATEST)] = None,
     replace: bool = False,
@@ -200,7 +204,7 @@ async def put_table(
 
     Args:
         request: its body is a table as JSON (``entities``, ``columns``, ``defaults``).
-        admin: who brings them.
+        person: who brings them.
         model: name of the line.
         expires: Unix seconds after which devices stop using them.
         replace: forget all other entities.
@@ -213,7 +217,7 @@ async def put_table(
     stored = await run_in_threadpool(
         hub_of(request).features.put,
         *(model, table),
-        actor=admin,
+        actor=person,
         expires=expires,
         replace_all=replace,
     )
@@ -221,12 +225,12 @@ async def put_table(
 
 
 @router.post("/models/{model}/features/skew")
-def skew(request: Request, admin: Admin, model: KnownModel) -> Any:
+def skew(request: Request, person: Viewer, model: KnownModel) -> Any:
     """Compare what devices have with what trainings see, now.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
     """
     report = hub_of(request).skew.measure(model)

@@ -10,16 +10,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, ViewerOfSome, hub_of, may_see
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, raw_body
-from cloud_hub.database.records import DeviceRecord
+from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, TokenOperator
 from cloud_hub.errors import Invalid
 from cloud_hub.flags.service import as_documents
-from cloud_hub.fleet.health import Health, health
+from cloud_hub.fleet.health import health_of
 from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
-from edge_sdk.contract.plan import Plan
 
 router = APIRouter()
 
@@ -36,7 +35,7 @@ Reason = Annotated[str, Query(min_length=1, max_length=500)]
 @router.post("/enrolment-tokens")
 def new_tokens(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: Models,
     uses: int = 1,
     seconds: float = 86_400.0,
@@ -48,7 +47,7 @@ def new_tokens(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: that the devices may serve; several times for several.
         uses: number of devices that may join with each.
         seconds: from now until they expire.
@@ -58,7 +57,7 @@ def new_tokens(
     """
     hub = hub_of(request)
     terms = TokenTerms(tuple(model), uses, seconds, _attributes(attribute), approve)
-    made = hub.fleet.tokens.make(terms, actor=admin, count=count)
+    made = hub.fleet.tokens.make(terms, actor=person, count=count)
     answer: dict[str, Any] = {
         "token": made[0][1], "tokens": [{"id": id_, "token": token} for id_, token in made],
     }  # fmt: skip
@@ -67,22 +66,23 @@ def new_tokens(
 
 @router.get("/enrolment-tokens")
 def tokens(
-    request: Request, admin: Admin, model: str | None = None, usable: bool = True
+    request: Request, person: ViewerOfSome, model: str | None = None, usable: bool = True
 ) -> list[Any]:
     """Return tokens, without the secrets: those with which devices could join, or all."""
-    return [asdict(record) for record in hub_of(request).fleet.tokens.list(model, usable=usable)]
+    records = hub_of(request).fleet.tokens.list(model, usable=usable)
+    return [asdict(r) for r in records if all(may_see(request, name) for name in r.models)]
 
 
 @router.post("/enrolment-tokens/{token}/revoke")
-def revoke_token(request: Request, admin: Admin, token: str) -> Any:
+def revoke_token(request: Request, person: TokenOperator, token: str) -> Any:
     """Let no device join any more with the token of this id."""
-    return asdict(hub_of(request).fleet.tokens.revoke(token, actor=admin))
+    return asdict(hub_of(request).fleet.tokens.revoke(token, actor=person))
 
 
 @router.post("/serials")
 async def register(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: Models,
     attribute: Attributes = [],  # noqa: B006 (FastAPI copies it)
 ) -> dict[str, Any]:
@@ -91,14 +91,14 @@ async def register(
     Args:
         request: its body is a list of objects with ``serial``, and perhaps ``public_key`` or
             ``secret``.
-        admin: who vouches for them.
+        person: who vouches for them.
         model: that they may serve; several times for several.
         attribute: that they cannot choose otherwise.
     """
     entries = _entries(await raw_body(request, SERIAL_BYTES))
     registration = Registration(tuple(model), entries, _attributes(attribute))
     serials = hub_of(request).fleet.serials
-    made = await run_in_threadpool(serials.register, registration, actor=admin)
+    made = await run_in_threadpool(serials.register, registration, actor=person)
     answer = {"models": model, "devices": [asdict(entry) for entry in made]}
     return answer | await run_in_threadpool(_warning, request, model)
 
@@ -106,7 +106,7 @@ async def register(
 @router.get("/devices")
 def devices(
     request: Request,
-    admin: Admin,
+    person: ViewerOfSome,
     model: str | None = None,
     since: Moment | None = None,
     limit: Limit | None = None,
@@ -115,7 +115,7 @@ def devices(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: that the devices serve; default all.
         since: when they were last heard of, or later, Unix seconds.
         limit: at most so many, those that were heard of last.
@@ -126,42 +126,30 @@ def devices(
     return [
         {
             **asdict(record),
-            "health": _health(record, plans.get(record.model), now),
+            "health": health_of(record, plans.get(record.model), now),
             "flags": as_documents(flags.get((record.device, record.model), ())),
         }
         for record in hub.fleet.devices(model, since=since, limit=limit)
+        if may_see(request, record.model)
     ]
 
 
 @router.post("/devices/{device}/approve")
-def approve(request: Request, admin: Admin, device: str) -> Any:
+def approve(request: Request, person: DeviceOperator, device: str) -> Any:
     """Let a device take part that waits, or that was stopped."""
-    return asdict(hub_of(request).fleet.identities.approve(device, actor=admin))
+    return asdict(hub_of(request).fleet.identities.approve(device, actor=person))
 
 
 @router.post("/devices/{device}/revoke")
-def revoke(request: Request, admin: Admin, device: str, reason: Reason) -> Any:
+def revoke(request: Request, person: DeviceOperator, device: str, reason: Reason) -> Any:
     """Stop a device for good, such as a stolen one."""
-    return asdict(hub_of(request).fleet.identities.revoke(device, reason=reason, actor=admin))
+    return asdict(hub_of(request).fleet.identities.revoke(device, reason=reason, actor=person))
 
 
 @router.post("/devices/{device}/forget", status_code=204)
-def forget(request: Request, admin: Admin, device: str, reason: Reason) -> None:
+def forget(request: Request, person: DeviceAdmin, device: str, reason: Reason) -> None:
     """Delete a device and everything that it alone sent."""
-    hub_of(request).fleet.forget(device, reason=reason, actor=admin)
-
-
-def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
-    serving = plan.serving.manifest if plan else None
-    return health(
-        serial=plan.serial if plan else None,
-        plan=record.plan,
-        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
-        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
-        seen_at=record.seen_at,
-        now=now,
-        interval=record.interval,
-    )
+    hub_of(request).fleet.forget(device, reason=reason, actor=person)
 
 
 def _warning(request: Request, wanted: list[str]) -> dict[str, str]:

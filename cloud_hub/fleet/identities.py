@@ -28,7 +28,7 @@ from cloud_hub.errors import Conflict, HubFault, IdentityStopped, NotFound, Unau
 from cloud_hub.fleet.credential_chain import ANYWHERE, ChainPosition
 from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.secret_digest import digest
-from cloud_hub.fleet.tables import identities
+from cloud_hub.fleet.tables import devices, identities
 from edge_sdk.contract.fleet import CredentialReply, CredentialRequest, credential_bytes
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,13 @@ class Identities:
         """Return the identity of a device; raises NotFound."""
         with self._engine.connect() as db:
             return _record(_row(db, device))
+
+    def models_of(self, device: str) -> list[str]:
+        """Return the models that a device is enrolled for; raises NotFound."""
+        query = select(devices.c.model).where(devices.c.device == device)
+        with self._engine.connect() as db:
+            _row(db, device)
+            return list(db.execute(query).scalars())
 
     def new_credential(self, request: CredentialRequest) -> CredentialReply:
         """Give a device a credential; the one that it had is void.

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
-from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.auth import Device, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from edge_sdk.contract.names import check_digest
 
@@ -45,12 +45,12 @@ def form(request: Request, device: Device, key: str, sha256: str) -> Response:
 
 
 @router.get("/models/{model}/forms")
-def forms(request: Request, admin: Admin, model: KnownModel) -> list[Any]:
+def forms(request: Request, person: Viewer, model: KnownModel) -> list[Any]:
     """Return the forms of a model's releases, with their bytes.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
     """
     return [asdict(record) for record in hub_of(request).forms.records(model)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Publishing, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Moment
 from cloud_hub.data.writing import Format, written
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1")
 @router.get("/models/{model}/samples")
 def samples(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     model: KnownModel,
     since: Moment = 0.0,
     format: Format = "npz",  # noqa: A002 (the parameter's name in the URL)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import bearer, device, hub_of, looked_up_device
+from cloud_hub.api.declared import asks_for
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_body import message
 from cloud_hub.database.records import EnrolledDevice
@@ -17,6 +18,7 @@ from edge_sdk.contract.fleet import CloudReply, CloudRequest
 router = APIRouter(prefix="/v1")
 
 
+@asks_for("device")
 async def _asking(request: Request) -> EnrolledDevice:
     """Return the device that asks, without a thread where its credential is valid."""
     known = await looked_up_device(hub_of(request), bearer(request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, Moment
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/models/{model}/monitor")
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel) -> Document:
+def status(request: Request, person: Viewer, model: KnownModel) -> Document:
     """Open alarms, and every signal as the newest window has it."""
     return as_document(hub_of(request).monitoring.status(model))
 
@@ -21,7 +21,7 @@ def status(request: Request, admin: Admin, model: KnownModel) -> Document:
 @router.get("/history")
 def history(
     request: Request,
-    admin: Admin,
+    person: Viewer,
     model: KnownModel,
     signal: str | None = None,
     since: Moment = 0.0,
@@ -34,7 +34,11 @@ def history(
 
 @router.get("/alarms")
 def alarms(
-    request: Request, admin: Admin, model: KnownModel, since: Moment = 0.0, everything: bool = False
+    request: Request,
+    person: Viewer,
+    model: KnownModel,
+    since: Moment = 0.0,
+    everything: bool = False,
 ) -> list[Document]:
     """Alarms of the serving version; with ``everything`` also those that were acknowledged."""
     service = hub_of(request).monitoring
@@ -43,8 +47,8 @@ def alarms(
 
 @router.post("/acknowledge", status_code=204)
 def acknowledge(
-    request: Request, admin: Admin, model: KnownModel, signal: str, rebase: bool = False
+    request: Request, person: Operator, model: KnownModel, signal: str, rebase: bool = False
 ) -> Response:
     """Acknowledge an alarm; with ``rebase`` the newest window becomes the reference."""
-    hub_of(request).monitoring.acknowledge(model, signal, actor=admin, rebase=rebase)
+    hub_of(request).monitoring.acknowledge(model, signal, actor=person, rebase=rebase)
     return Response(status_code=204)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import body_file
 from cloud_hub.database.documents import Document, as_document
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/models/{model}/personalise")
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel) -> Document:
+def status(request: Request, person: Viewer, model: KnownModel) -> Document:
     """How a model is personalised: what the policy and the plan say, and its priors."""
     return as_document(hub_of(request).personalise.status(model))
 
@@ -25,7 +25,7 @@ def status(request: Request, admin: Admin, model: KnownModel) -> Document:
 @router.post("/fit")
 async def fit(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: KnownModel,
     version: str | None = None,
     unit: str | None = None,
@@ -37,7 +37,7 @@ async def fit(
 
     Args:
         request: its body is CSV, Parquet, or an ``.npz`` with ``X``, ``y`` and the units' names.
-        admin: who brings them.
+        person: who brings them.
         model: name of the line.
         version: of it; by default the one that serves.
         unit: column of the units' names; by default as the policy says.
@@ -56,20 +56,20 @@ async def fit(
     asked = FitRequest(column, label, source, anew)
     async with body_file(request, MODEL_BYTES, hub.settings.data) as file:
         record = await run_in_threadpool(
-            hub.personalise.fit, model, version, file, asked, actor=admin
+            hub.personalise.fit, model, version, file, asked, actor=person
         )
     return as_document(record)
 
 
 @router.post("/off")
-def off(request: Request, admin: Admin, model: KnownModel, reason: str = "by hand") -> Document:
+def off(request: Request, person: Operator, model: KnownModel, reason: str = "by hand") -> Document:
     """Serve no correction any more, whatever the policy says."""
     service = hub_of(request).personalise
-    return as_document(service.switch(model, on=False, actor=admin, reason=reason))
+    return as_document(service.switch(model, on=False, actor=person, reason=reason))
 
 
 @router.post("/on")
-def on(request: Request, admin: Admin, model: KnownModel, reason: str = "by hand") -> Document:
+def on(request: Request, person: Operator, model: KnownModel, reason: str = "by hand") -> Document:
     """Do as the policy says again."""
     service = hub_of(request).personalise
-    return as_document(service.switch(model, on=True, actor=admin, reason=reason))
+    return as_document(service.switch(model, on=True, actor=person, reason=reason))

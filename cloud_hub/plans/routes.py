@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.promoted import promoted
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import PlanPreview
 from edge_sdk.contract.codec import to_plain
@@ -18,12 +19,12 @@ router = APIRouter(prefix="/v1/models/{model}")
 
 
 @router.get("/plan")
-def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
+def plan(request: Request, person: Viewer, model: KnownModel) -> Any:
     """Return the plan in force.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
     """
     current = hub_of(request).plans.current(model)
@@ -35,7 +36,7 @@ def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
 @router.post("/promote")
 def promote(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: KnownModel,
     version: str,
     reason: str = "by hand",
@@ -44,25 +45,30 @@ def promote(
 ) -> Any:
     """Let a version serve everybody; with ``dry_run`` only return what that would change.
 
+    Where the policy asks for a second person, answer 202 with the request that waits for one.
+
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         version: one of its published versions.
         reason: why, for the audit log.
         override: reason to promote a version that an experiment has just taken back.
         dry_run: change nothing.
     """
-    plans = hub_of(request).plans
+    hub = hub_of(request)
     if dry_run:
-        return _as_json(plans.preview_promotion(model, version, override=override))
-    return _as_json(plans.promote(model, version, actor=admin, reason=reason, override=override))
+        return _as_json(hub.plans.preview_promotion(model, version, override=override))
+    done = hub.approvals.promote(
+        model, version, by=request.state.person, reason=reason, override=override
+    )
+    return promoted(done, _as_json)
 
 
 @router.post("/rollback")
 def rollback(
     request: Request,
-    admin: Admin,
+    person: Operator,
     model: KnownModel,
     reason: str = "by hand",
     dry_run: bool = False,
@@ -71,7 +77,7 @@ def rollback(
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         reason: why, for the audit log.
         dry_run: only return what that would change.
@@ -79,20 +85,20 @@ def rollback(
     plans = hub_of(request).plans
     if dry_run:
         return _as_json(plans.preview_rollback(model))
-    return _as_json(plans.rollback(model, actor=admin, reason=reason))
+    return _as_json(plans.rollback(model, actor=person, reason=reason))
 
 
 @router.post("/canary")
-def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> Any:
+def canary(request: Request, person: Operator, model: KnownModel, version: str) -> Any:
     """Try a version on the first step's share of the fleet.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        person: who asks.
         model: name of the line.
         version: one of its published versions.
     """
-    return asdict(hub_of(request).experiments.canary(model, version, actor=admin))
+    return asdict(hub_of(request).experiments.canary(model, version, actor=person))
 
 
 def _as_json(result: Plan | PlanPreview) -> Any:

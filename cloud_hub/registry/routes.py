@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
-from cloud_hub.api.auth import Member, hub_of
+from cloud_hub.api.auth import Member, hub_of, may_see
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.pipeline_token import Publisher, for_administrators
-from cloud_hub.api.request_body import body_file, raw_body
+from cloud_hub.api.pipeline_token import (
+    AnyPublisher,
+    Publisher,
+    Reader,
+    ReaderOfSome,
+    for_administrators,
+)
+from cloud_hub.api.request_body import Limit, body_file, raw_body
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.polls.documents import CACHE_CONTROL
 from cloud_hub.registry.release_page import to_html
@@ -27,6 +33,11 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
+
+VERSIONS = 1_000
+"""Versions of an answer where nobody says how many."""
+
+VersionName = Annotated[str, Query(max_length=40)]
 
 
 @router.get("/metadata/{name}")
@@ -60,19 +71,19 @@ def target(request: Request, member: Member, path: str) -> Response:
 
 
 @router.get("/releases")
-def releases(request: Request, publisher: Publisher) -> Response:
+def releases(request: Request, person: AnyPublisher) -> Response:
     """Answer with the newest ``releases`` metadata, for a publisher to add to and sign."""
     raw = hub_of(request).repository.releases().to_bytes()
     return Response(raw, media_type="application/json")
 
 
 @router.put("/blobs/{digest}", status_code=204)
-async def put_blob(request: Request, publisher: Publisher, digest: str) -> Response:
+async def put_blob(request: Request, person: AnyPublisher, digest: str) -> Response:
     """Store content under its SHA-256.
 
     Args:
         request: its body is the content.
-        publisher: who uploads.
+        person: who uploads.
         digest: SHA-256 that the content must have.
     """
     check_digest("blob", digest)
@@ -83,12 +94,12 @@ async def put_blob(request: Request, publisher: Publisher, digest: str) -> Respo
 
 
 @router.head("/blobs/{digest}", status_code=204)
-def has_blob(request: Request, publisher: Publisher, digest: str) -> Response:
+def has_blob(request: Request, person: AnyPublisher, digest: str) -> Response:
     """Answer 204 if content was uploaded already, else 404.
 
     Args:
         request: leads to the hub.
-        publisher: who asks.
+        person: who asks.
         digest: SHA-256 of the content.
     """
     return Response(status_code=204 if hub_of(request).blobs.exists(digest) else 404)
@@ -97,7 +108,7 @@ def has_blob(request: Request, publisher: Publisher, digest: str) -> Response:
 @router.post("/models/{model}/versions/{version}")
 async def publish(
     request: Request,
-    publisher: Publisher,
+    person: Publisher,
     model: str,
     version: str,
     state: str | None = None,
@@ -107,28 +118,30 @@ async def publish(
 
     Args:
         request: its body is ``releases`` metadata that the publisher signed.
-        publisher: who publishes.
+        person: who publishes.
         model: name of the line.
         version: that is new.
         state: SHA-256 of the blob from which a stateful run continues.
         override: reason to pass over the offline gate.
     """
     if override is not None:
-        for_administrators(publisher, "override")
+        for_administrators(person, "override")
     raw = await raw_body(request, METADATA_BYTES)
     registry = hub_of(request).registry
     record = await run_in_threadpool(
-        registry.accept, raw, model, version, actor=publisher, state=state, override=override
+        registry.accept, raw, model, version, actor=person, state=state, override=override
     )
     return asdict(record)
 
 
 @router.get("/models")
-def models(request: Request, publisher: Publisher) -> list[Any]:
+def models(request: Request, person: ReaderOfSome) -> list[Any]:
     """Return every model with its versions and the one that serves."""
     hub = hub_of(request)
     rows = []
     for name in hub.registry.models():
+        if not may_see(request, name):
+            continue
         plan = hub.plans.current(name)
         versions = [asdict(record) for record in hub.registry.versions(name)]
         serving = plan.serving.version if plan else None
@@ -137,30 +150,41 @@ def models(request: Request, publisher: Publisher) -> list[Any]:
 
 
 @router.get("/models/{model}/versions")
-def versions(request: Request, publisher: Publisher, model: KnownModel) -> list[Any]:
+def versions(
+    request: Request,
+    person: Reader,
+    model: KnownModel,
+    limit: Limit = VERSIONS,
+    before: VersionName | None = None,
+) -> list[Any]:
     """Return a model's versions, oldest first, each with the variants that its release holds.
 
     ``rare_day`` is the mark of a version that was trained on one.
+
+    Args:
+        request: leads to the hub.
+        person: who asks.
+        model: name of the line.
+        limit: versions at most, the newest.
+        before: only those that were published before this one: the page before.
     """
     hub = hub_of(request)
     marks = hub.rush.marks(model)
     return [
-        _marked(hub.registry.report(model, v.version), marks.get(v.version))
-        for v in hub.registry.versions(model)
+        _marked(report, marks.get(report.version.version))
+        for report in hub.registry.reports(model, limit, before=before)
     ]
 
 
 @router.get("/models/{model}/versions/{version}")
-def version(request: Request, publisher: Publisher, model: KnownModel, version: str) -> Any:
+def version(request: Request, person: Reader, model: KnownModel, version: str) -> Any:
     """Return one version with its variants and the words of their certificates."""
     hub = hub_of(request)
     return _marked(hub.registry.report(model, version), hub.rush.marks(model).get(version))
 
 
 @router.get("/models/{model}/versions/{version}/release.html")
-def release_page(
-    request: Request, publisher: Publisher, model: KnownModel, version: str
-) -> HTMLResponse:
+def release_page(request: Request, person: Reader, model: KnownModel, version: str) -> HTMLResponse:
     """The same as one page."""
     hub = hub_of(request)
     mark = hub.rush.marks(model).get(version)

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from cloud_hub.api.auth import Admin, bearer, hub_of
+from cloud_hub.api.auth import PUBLIC, Viewer, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.pipeline_token import Publisher
+from cloud_hub.api.pipeline_token import Reader, RunStarter
 from cloud_hub.api.request_body import Number, raw_body
+from cloud_hub.api.rights import RunOperator, RunPublishing, RunReader
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")
-def runs(request: Request, publisher: Publisher, model: KnownModel) -> list[Document]:
+def runs(request: Request, person: Reader, model: KnownModel) -> list[Document]:
     """Every run of a model."""
     return as_documents(hub_of(request).runs.records(model))
 
@@ -34,18 +35,18 @@ def runs(request: Request, publisher: Publisher, model: KnownModel) -> list[Docu
 @router.post("/models/{model}/runs")
 def request_run(
     request: Request,
-    publisher: Publisher,
+    person: RunStarter,
     model: KnownModel,
     mode: Literal["stateful", "stateless"] | None = None,
     reason: str = "by hand",
 ) -> Document:
     """Ask for a run."""
-    cause = RunCause("manual", actor=publisher, reason=reason)
+    cause = RunCause("manual", actor=person, reason=reason)
     return as_document(hub_of(request).runs.request(model, cause, mode=mode))
 
 
 @router.get("/models/{model}/holdout")
-def holdout(request: Request, admin: Admin, model: KnownModel) -> Document:
+def holdout(request: Request, person: Viewer, model: KnownModel) -> Document:
     """How worn the holdout of a model is."""
     wear = hub_of(request).runs.offline_gate.holdout_wear(model)
     if wear is None:
@@ -54,14 +55,14 @@ def holdout(request: Request, admin: Admin, model: KnownModel) -> Document:
 
 
 @router.get("/runs/{run}")
-def run_record(request: Request, publisher: Publisher, run: Number) -> Document:
+def run_record(request: Request, person: RunReader, run: Number) -> Document:
     """One run, with what its worker was kept from."""
     return as_document(hub_of(request).runs.get(run))
 
 
 @router.get("/runs/{run}/log")
 def run_log(
-    request: Request, publisher: Publisher, run: Number, step: str | None = None
+    request: Request, person: RunReader, run: Number, step: str | None = None
 ) -> dict[str, str]:
     """Output of the worker of a run, or the lines of one step."""
     name = None if step is None else step_of(step)
@@ -70,7 +71,7 @@ def run_log(
 
 @router.get("/runs/{run}/steps")
 def run_steps(
-    request: Request, publisher: Publisher, run: Number, attempt: Number | None = None
+    request: Request, person: RunReader, run: Number, attempt: Number | None = None
 ) -> list[Document]:
     """Steps of a run, of its last attempt unless one is named."""
     runs = hub_of(request).runs
@@ -81,7 +82,7 @@ def run_steps(
 @router.get("/models/{model}/steps")
 def model_steps(
     request: Request,
-    publisher: Publisher,
+    person: Reader,
     model: KnownModel,
     step: str | None = None,
     status: str | None = None,
@@ -94,40 +95,40 @@ def model_steps(
 
 
 @router.get("/runs/{run}/comparison/{other}")
-def compare(request: Request, publisher: Publisher, run: Number, other: Number) -> Document:
+def compare(request: Request, person: RunReader, run: Number, other: Number) -> Document:
     """Two runs side by side."""
     return as_document(hub_of(request).past_runs.compare(run, other))
 
 
 @router.post("/runs/{run}/resume")
 def resume(
-    request: Request, admin: Admin, run: Number, step: str | None = None, reason: str = ""
+    request: Request, person: RunOperator, run: Number, step: str | None = None, reason: str = ""
 ) -> Document:
     """Take up a run that failed, was rejected or cancelled."""
     begin = None if step is None else step_of(step)
     past = hub_of(request).past_runs
-    return as_document(past.resume(run, actor=admin, begin=begin, reason=reason))
+    return as_document(past.resume(run, actor=person, begin=begin, reason=reason))
 
 
 @router.post("/runs/{run}/repeat")
-def repeat(request: Request, admin: Admin, run: Number) -> Document:
+def repeat(request: Request, person: RunOperator, run: Number) -> Document:
     """Make the bytes of a run once more."""
-    return as_document(hub_of(request).past_runs.repeat(run, actor=admin))
+    return as_document(hub_of(request).past_runs.repeat(run, actor=person))
 
 
 @router.post("/runs/{run}/cancel")
-def cancel(request: Request, admin: Admin, run: Number, reason: str) -> Document:
+def cancel(request: Request, person: RunOperator, run: Number, reason: str) -> Document:
     """End a run that waits or trains."""
-    return as_document(hub_of(request).runs.cancel(run, actor=admin, reason=reason))
+    return as_document(hub_of(request).runs.cancel(run, actor=person, reason=reason))
 
 
 @router.post("/runs/{run}/override")
-def override(request: Request, admin: Admin, run: Number, reason: str) -> Document:
+def override(request: Request, person: RunPublishing, run: Number, reason: str) -> Document:
     """Publish a candidate that the offline gate refused."""
-    return as_document(hub_of(request).runs.override(run, actor=admin, reason=reason))
+    return as_document(hub_of(request).runs.override(run, actor=person, reason=reason))
 
 
-@router.get("/runs/{run}/data/{name}")
+@router.get("/runs/{run}/data/{name}", dependencies=PUBLIC)
 def data(
     request: Request,
     run: Number,
@@ -142,7 +143,7 @@ def data(
     return Response(written(Dataset.read(path), format), media_type="application/octet-stream")
 
 
-@router.put("/runs/{run}/result/{kind}", status_code=204)
+@router.put("/runs/{run}/result/{kind}", status_code=204, dependencies=PUBLIC)
 async def leave(request: Request, run: Number, kind: str) -> Response:
     """Take a pipeline's model (``onnx``, ``skops``), its ``state`` and ``check`` rows."""
     folder = _folder(request, run)
@@ -153,7 +154,7 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/runs/{run}/result", status_code=204)
+@router.post("/runs/{run}/result", status_code=204, dependencies=PUBLIC)
 def finish(request: Request, run: Number, reason: str = "", code: str = "") -> Response:
     """Note that a pipeline is done, and with which ``code``; with a ``reason`` it failed."""
     folder = _folder(request, run)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.database.documents import Document, as_document
 
@@ -16,14 +16,14 @@ Days = Annotated[float, Query(gt=0, le=3_660)]
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel, days: Days = 400) -> Document:
+def status(request: Request, person: Viewer, model: KnownModel, days: Days = 400) -> Document:
     """Days that are open and that come, and the versions that were trained on some."""
     return as_document(hub_of(request).rush.status(model, now=time.time(), days=days))
 
 
 @router.post("/keep")
 def keep(
-    request: Request, admin: Admin, model: KnownModel, version: str, reason: str = "by hand"
+    request: Request, person: Operator, model: KnownModel, version: str, reason: str = "by hand"
 ) -> Document:
     """Let a version of a rare day serve on when it is over."""
-    return as_document(hub_of(request).rush.keep(model, version, actor=admin, reason=reason))
+    return as_document(hub_of(request).rush.keep(model, version, actor=person, reason=reason))

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.auth import Device, Publishing, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, raw_body
 from cloud_hub.database.documents import Document, as_documents
@@ -47,7 +47,7 @@ async def messages(request: Request, device: Device) -> Document:
 
 @router.post("/models/{model}/telemetry/import")
 async def import_messages(
-    request: Request, admin: Admin, model: KnownModel, name: ReplayName
+    request: Request, person: Publishing, model: KnownModel, name: ReplayName
 ) -> Document:
     """Take messages of a history that was answered elsewhere, as those of a device of its own."""
     raw = await raw_body(request, UPLOAD_BYTES)
@@ -55,7 +55,7 @@ async def import_messages(
     hub = hub_of(request)
     replayed = await run_in_threadpool(replayed_messages, opened.upload, time.time())
     device = await run_in_threadpool(
-        lambda: hub.fleet.replayed.get(model, name, replayed.begin, actor=admin)
+        lambda: hub.fleet.replayed.get(model, name, replayed.begin, actor=person)
     )
     reply = await run_in_threadpool(hub.telemetry.ingest, device, replayed.upload)
     whole = replace(reply, rejected=(*opened.unreadable, *replayed.refused, *reply.rejected))
@@ -65,7 +65,7 @@ async def import_messages(
 @router.get("/models/{model}/telemetry")
 def telemetry(
     request: Request,
-    admin: Admin,
+    person: Viewer,
     model: KnownModel,
     seconds: Seconds = DAY,
     since: Since = None,
@@ -86,7 +86,7 @@ def telemetry(
 @router.get("/models/{model}/histograms")
 def histograms(
     request: Request,
-    admin: Admin,
+    person: Viewer,
     model: KnownModel,
     version: str,
     seconds: Seconds = DAY,
@@ -103,7 +103,7 @@ def histograms(
 @router.get("/models/{model}/tensors")
 def shared_tensors(
     request: Request,
-    admin: Admin,
+    person: Publishing,
     model: KnownModel,
     since: Since = None,
     after: RecordId = 0,
@@ -118,7 +118,10 @@ def shared_tensors(
 
 @router.get("/models/{model}/tensors/{sample}")
 def shared_tensor(
-    request: Request, admin: Admin, model: KnownModel, sample: Annotated[int, Path(ge=1, le=MOST)]
+    request: Request,
+    person: Publishing,
+    model: KnownModel,
+    sample: Annotated[int, Path(ge=1, le=MOST)],
 ) -> Response:
     """Tensors of one shared input, and its label, as an ``.npz`` file."""
     raw = hub_of(request).telemetry.tensors.npz(model, sample)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, bearer, hub_of
+from cloud_hub.api.auth import PUBLIC, Operator, Publishing, Viewer, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, raw_body
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -23,7 +23,7 @@ POLICY_BYTES = 1 << 20
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel) -> Document:
+def status(request: Request, person: Viewer, model: KnownModel) -> Document:
     """Every rule with its evidence as it stands, and the firings so far."""
     service = hub_of(request).triggers
     return {
@@ -35,7 +35,7 @@ def status(request: Request, admin: Admin, model: KnownModel) -> Document:
 @router.get("/evaluations")
 def evaluations(
     request: Request,
-    admin: Admin,
+    person: Viewer,
     model: KnownModel,
     trigger: str | None = None,
     limit: Limit = 100,
@@ -45,7 +45,9 @@ def evaluations(
 
 
 @router.post("/dry-run")
-async def dry_run(request: Request, admin: Admin, model: KnownModel, seconds: Seconds) -> Document:
+async def dry_run(
+    request: Request, person: Viewer, model: KnownModel, seconds: Seconds
+) -> Document:
     """Firings that each rule would have had in the last ``seconds``; a body is a policy to try."""
     raw = await raw_body(request, POLICY_BYTES)
     policy = parse_policy(text_of(raw, "policy")) if raw else None
@@ -57,28 +59,28 @@ async def dry_run(request: Request, admin: Admin, model: KnownModel, seconds: Se
 
 
 @router.post("/{trigger}/rearm", status_code=204)
-def rearm(request: Request, admin: Admin, model: KnownModel, trigger: str) -> Response:
+def rearm(request: Request, person: Operator, model: KnownModel, trigger: str) -> Response:
     """Let a trigger fire again."""
-    hub_of(request).triggers.rearm(model, trigger, actor=admin)
+    hub_of(request).triggers.rearm(model, trigger, actor=person)
     return Response(status_code=204)
 
 
 @router.post("/{trigger}/fire")
 def fire(
-    request: Request, admin: Admin, model: KnownModel, trigger: str, reason: str = "by hand"
+    request: Request, person: Operator, model: KnownModel, trigger: str, reason: str = "by hand"
 ) -> Document:
     """Fire a trigger by hand."""
-    firing = hub_of(request).triggers.fire(model, trigger, actor=admin, reason=reason)
+    firing = hub_of(request).triggers.fire(model, trigger, actor=person, reason=reason)
     return as_document(firing)
 
 
 @router.post("/{trigger}/hook")
-def hook(request: Request, admin: Admin, model: KnownModel, trigger: str) -> dict[str, str]:
+def hook(request: Request, person: Publishing, model: KnownModel, trigger: str) -> dict[str, str]:
     """Make a new token for a webhook; the one before is void."""
-    return {"token": hub_of(request).triggers.new_hook(model, trigger, actor=admin)}
+    return {"token": hub_of(request).triggers.new_hook(model, trigger, actor=person)}
 
 
-@router.post("/{trigger}/call", status_code=202)
+@router.post("/{trigger}/call", status_code=202, dependencies=PUBLIC)
 async def call(request: Request, model: str, trigger: str) -> dict[str, int]:
     """Take the call of another system: the body is a JSON object, or empty."""
     payload = read_call(await raw_body(request, CALL_BYTES))

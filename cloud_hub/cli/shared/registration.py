@@ -15,7 +15,13 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from cloud_hub.cli.shared.hub_address import DataOption, HubAddress, HubOption, TokenOption
+from cloud_hub.cli.shared.hub_address import (
+    DataOption,
+    HubAddress,
+    HubOption,
+    ProfileOption,
+    TokenOption,
+)
 from cloud_hub.cli.shared.output import Result
 
 SET_UP: Final = "Set up"
@@ -60,8 +66,8 @@ def command(
 ) -> Callable[[Command], Command]:
     """Register a function as a command; its docstring is the help.
 
-    A parameter ``hub`` of type :class:`HubAddress` becomes the options ``--data``, ``--hub`` and
-    ``--token``. A command that returns a :class:`Result` also has ``--json``.
+    A parameter ``hub`` of type :class:`HubAddress` becomes the options ``--data``, ``--hub``,
+    ``--token`` and ``--profile``. A command that returns a :class:`Result` also has ``--json``.
 
     Args:
         app: the command line, or a group of it.
@@ -92,7 +98,12 @@ def _parsed(function: Callable[..., Result | None]) -> Callable[..., Invocation]
     def parse(**values: Any) -> Invocation:
         as_json = values.pop("as_json", False)
         if asks_hub:
-            place = (values.pop("data"), values.pop("hub_url"), values.pop("token"))
+            place = (
+                values.pop("data"),
+                values.pop("hub_url"),
+                values.pop("token"),
+                values.pop("profile"),
+            )
             values["hub"] = HubAddress(*place)
         return Invocation(functools.partial(function, **values), as_json)
 
@@ -103,6 +114,7 @@ def _parsed(function: Callable[..., Result | None]) -> Callable[..., Invocation]
             "data": _option("data", DataOption, None),
             "hub_url": _option("hub_url", HubOption, None),
             "token": _option("token", TokenOption, None),
+            "profile": _option("profile", ProfileOption, None),
         }
     if prints:
         options["as_json"] = _option("as_json", JsonOption, False)

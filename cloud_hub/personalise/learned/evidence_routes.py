@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.auth import Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import NotFound
@@ -16,13 +16,13 @@ router = APIRouter(prefix="/v1/models/{model}/personalise/evidence")
 
 
 @router.get("")
-def evidence(request: Request, admin: Admin, model: KnownModel) -> Document:
+def evidence(request: Request, person: Viewer, model: KnownModel) -> Document:
     """Sums over units of the prior that serves: whether it helps, and how sure that is."""
     return as_document(_evidence(request, model))
 
 
 @router.get(".html")
-def evidence_page(request: Request, admin: Admin, model: KnownModel) -> HTMLResponse:
+def evidence_page(request: Request, person: Viewer, model: KnownModel) -> HTMLResponse:
     """The same as one page."""
     return HTMLResponse(to_html(_evidence(request, model)))
 

@@ -1,0 +1,1 @@
+"""People and service accounts, their access tokens, and their sessions in a browser."""
