@@ -1,6 +1,6 @@
 """Tables of PostgreSQL that are divided by days, so that an old day ends by dropping its table.
 
-Revision 0022 divides them. A divided table ``T`` has these parts:
+A revision divides them. A divided table ``T`` has these parts:
 
 * ``T_sums``: rows of the device ``*``, which are sums over all devices and outlive the others
 * ``T_days``: rows of one device each, by the ``start`` that they have, in Unix seconds
