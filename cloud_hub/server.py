@@ -18,7 +18,7 @@ from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import Hub, open_hub
-from cloud_hub.processes.metrics_folder import share_metrics
+from cloud_hub.processes.metrics_folder import count_as, share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
 from cloud_hub.registry.opening import check_initialised
 from cloud_hub.settings import Settings
@@ -66,7 +66,8 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
         same = replace(settings, port=reserved.getsockname()[1])
         share_metrics(settings.data / "metrics")
 
-        def work(_: int, ready: Ready) -> None:
+        def work(place: int, ready: Ready) -> None:
+            count_as(place)
             with _listen(same, together=True) as listener:
                 _serve_on(same, listener, ready)
 
