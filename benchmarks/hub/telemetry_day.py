@@ -54,7 +54,7 @@ def asking(bench: Bench) -> list[ScaleRow]:
         paths = {
             "windows": f"/v1/models/{MODEL}/telemetry",
             "histograms": f"/v1/models/{MODEL}/histograms?version=1.0",
-            "monitoring": f"/v1/models/{MODEL}/monitoring",
+            "monitoring": f"/v1/models/{MODEL}/monitor",
         }
         took = {name: _asked(serving, admin, path) for name, path in paths.items()}
     found = ", ".join(
