@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.hub.in_process import LABELS, ROWS, logistic_release, report_of
+from benchmarks.hub.in_process import LABELS, logistic_release, report_of
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.seeded import SeededDevice, seed_devices
 from cloud_hub.database.records import EnrolledDevice
@@ -37,6 +37,8 @@ DEVICES: Final = 1_000
 WINDOW: Final = 60
 GRACE: Final = 200
 THREADS: Final = 8
+KINDS: Final = 64
+"""Different reports of an arm: devices that all said the same would be a drift."""
 VERSIONS: Final = ("1.0", "1.1")
 WHAT: Final = "all parts of the loop for 100 models × 1,000 devices, each model with a canary"
 GOAL: Final = "≤ 5 s on one core; work grows with what changed"
@@ -121,20 +123,19 @@ def _renamed(release: Release, name: str, folder: Path) -> Release:
 def _report(hub: Hub, fleet: CanaryFleet, start: int, number: int) -> None:
     """Have every device of a fleet report one window, and its labels."""
     random = np.random.default_rng(number)
-    bodies: dict[str, list[tuple[Body, Any]]] = {}
+    drawn: dict[str, list[list[tuple[Body, Any]]]] = {}
     uploads = []
     for device in fleet.devices:
         seat = assign(fleet.plan, device.name, {})
         arm = seat.arm or ""
-        if arm not in bodies:
+        if arm not in drawn:
             version = seat.release.version
             window = Window(fleet.model, version, start, start + WINDOW, seat.experiment, seat.arm)
-            body = report_of(fleet.releases[version], window, random)
-            labels = FeedbackReport(window, LABELS, ROWS // 2 - 3, LABELS, ROWS // 2 - 3)
-            bodies[arm] = [(each, to_plain(each)) for each in (body, labels)]
+            drawn[arm] = [_bodies(fleet.releases[version], window, random) for _ in range(KINDS)]
+        bodies = drawn[arm][int(random.integers(KINDS))]
         messages = tuple(
             Message("boot", 2 * number + place, kind_of(body), plain)
-            for place, (body, plain) in enumerate(bodies[arm])
+            for place, (body, plain) in enumerate(bodies)
         )
         uploads.append((EnrolledDevice(device.name, (fleet.model,)), Upload(messages)))
     # Together, so that one commit does for many, as over HTTP.
@@ -142,6 +143,15 @@ def _report(hub: Hub, fleet: CanaryFleet, start: int, number: int) -> None:
         for reply in pool.map(lambda upload: hub.telemetry.ingest(*upload), uploads):
             if reply.rejected:
                 raise RuntimeError(f"expected every report to be taken, got {reply.rejected}")
+
+
+def _bodies(
+    release: Release, window: Window, random: np.random.Generator
+) -> list[tuple[Body, Any]]:
+    """Return a report and its labels, as they are and as plain JSON."""
+    right = int(random.binomial(LABELS, 0.95))
+    labels = FeedbackReport(window, LABELS, right, LABELS, right)
+    return [(each, to_plain(each)) for each in (report_of(release, window, random), labels)]
 
 
 def _round(hub: Hub, now: float) -> list[dict[str, float]]:
