@@ -25,7 +25,8 @@ on; `make hub-load ROWS="storm push"` repeats some, `ROWS=all` all. The row besi
 ABOUT: Final = """
 ## A fleet that comes back at once
 
-{picture}After a power cut every device asks at once for the newest metadata, checks in, downloads a model
+{picture}
+After a power cut every device asks at once for the newest metadata, checks in, downloads a model
 and reports. What a hub cannot answer soon it refuses before it has read the body, with 503 and the
 seconds after which to come again: those are no errors, devices do as they are told, and the refused
 are spread over the time that answering them takes. Any other 5xx, and any connection that breaks,
@@ -101,7 +102,7 @@ def to_markdown(
         rows = group.rows if group else (waiting[name],)
         where = f"{machines[_key(group)]}, load {group.load}" if group else "–"
         lines += [_line(row, where) for row in rows]
-    curve = f"![time until a fleet that comes at once is back]({picture})\n\n" if picture else ""
+    curve = f"![time until a fleet that comes at once is back]({picture})\n" if picture else ""
     about = ABOUT.format(servers=_servers(measured.get(servers)), picture=curve)
     return "\n".join([HEAD, *lines, "", *_machine_list(machines), about])
 
