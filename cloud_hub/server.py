@@ -16,6 +16,7 @@ from cloud_hub.api.connections import impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
+from cloud_hub.deferred.start import keep_what_is_there
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.processes.metrics_folder import count_as, share_metrics
@@ -72,6 +73,7 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
                 _serve_on(same, listener, ready)
 
         announce = functools.partial(_announce, settings, where, note_url)
+        keep_what_is_there()  # before the workers: what no process writes to, all share
         Supervisor(settings.servers, work, announce).run()
 
 
@@ -88,6 +90,7 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
         http=impatient_protocol(),
     )  # fmt: skip
     take_all_handles()
+    keep_what_is_there()
     _Server(config, hub).run(sockets=[listener])
 
 
