@@ -47,6 +47,7 @@ from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
 from cloud_hub.people.approvals import Approvals
+from cloud_hub.people.oidc.sign_in import open_oidc
 from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -121,6 +122,7 @@ class Hub:
         self.readiness = Readiness(self)
         self.audit = audit = Audit(engine)
         self.people = People(settings, engine, audit)
+        self.oidc = open_oidc(settings.oidc, engine, self.people)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),

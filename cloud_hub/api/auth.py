@@ -153,7 +153,7 @@ def _known_person(request: Request) -> Person:
         raise Forbidden("this is for administrators, and not for devices")
     raise Unauthenticated(
         "token: unknown, expired or revoked; edge-hub access-tokens new makes one, and the "
-        "administrator's is in the file admin.token of the hub's data"
+        "admin token is in the file admin.token of the hub's data"
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.people_options import OidcFile, TlsCertificate, TlsKey, tls_of
 from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
 from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
@@ -237,6 +238,9 @@ def _serve(
     connections: Connections = 10,
     engine: EngineKind = "local",
     ray_address: RayAddress = "",
+    oidc: OidcFile = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
@@ -253,7 +257,8 @@ def _serve(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
-            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
+            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address), oidc=oidc,
+            tls=tls_of(tls_cert, tls_key),
         )
     )  # fmt: skip
 
