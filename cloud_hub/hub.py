@@ -80,6 +80,7 @@ from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
+from cloud_hub.storage.moved import check_not_moved
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
@@ -294,7 +295,8 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
 
 
 def check_initialised(settings: Settings) -> None:
-    """Raise NotFound unless the folder of the settings holds a hub."""
+    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
+    check_not_moved(settings.data)
     if not open_repository(settings, open_stores(settings)).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 

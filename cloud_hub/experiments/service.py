@@ -34,7 +34,7 @@ from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.moves import end_of, move_of
-from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.per_model import ModelTurns
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -85,6 +85,7 @@ class Experiments:
         self._plans = plans
         self._fleet = fleet
         self._claims = claims
+        self._turns = ModelTurns()
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
@@ -296,8 +297,9 @@ class Experiments:
         return self.get(id_)
 
     def tick(self, now: float) -> None:
-        """Look at every running experiment once."""
-        for_each([r.id for r in self.records() if r.open], lambda id_: self._watch(id_, now))
+        """Look at every running experiment once; of very many, at as many as there is time for."""
+        ids = [record.id for record in self.records() if record.open]
+        self._turns.for_each(ids, lambda id_: self._watch(id_, now))
 
     def look(
         self, record: ExperimentRecord, now: float
