@@ -108,7 +108,7 @@ def requires(
         pipeline: the pipeline's token may ask, too.
     """
 
-    @asks_for(role.word)
+    @asks_for(role.word, pipeline=pipeline)
     def person_who_asks(
         request: Request, posted: Annotated[str | None, Depends(posted_token)] = None
     ) -> str:

@@ -214,34 +214,18 @@ def _init_text(files: dict[str, Any]) -> str:
 
 
 def _serve(
-    data: DataFolder,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    database: Database = None,
-    artifacts: Artifacts = None,
-    trainings: Trainings = 1,
-    tick: Tick = 1.0,
-    credential_seconds: Credentials = 3_600.0,
-    proxy: Proxy = "127.0.0.1",
-    sync_seconds: SyncSeconds = 0.0,
-    device_rate: DeviceRate = 50.0,
-    address_rate: AddressRate = 50.0,
-    failure_rate: FailureRate = 0.5,
-    log_level: LogLevel = "info",
-    log_format: LogFormat = "text",
-    worker_user: WorkerUser = None,
-    worker_network: WorkerNetwork = False,
-    worker_env: WorkerEnv = None,
-    worker_reads: WorkerReads = None,
-    trust_pipelines: TrustPipelines = False,
-    workers: Servers = 1,
-    connections: Connections = 10,
-    engine: EngineKind = "local",
-    ray_address: RayAddress = "",
-    oidc: OidcFile = None,
-    tls_cert: TlsCertificate = None,
-    tls_key: TlsKey = None,
-) -> None:
+    data: DataFolder, host: Host = "127.0.0.1", port: Port = 8000, database: Database = None,
+    artifacts: Artifacts = None, trainings: Trainings = 1, tick: Tick = 1.0,
+    credential_seconds: Credentials = 3_600.0, proxy: Proxy = "127.0.0.1",
+    sync_seconds: SyncSeconds = 0.0, device_rate: DeviceRate = 50.0,
+    address_rate: AddressRate = 50.0, failure_rate: FailureRate = 0.5,
+    log_level: LogLevel = "info", log_format: LogFormat = "text",
+    worker_user: WorkerUser = None, worker_network: WorkerNetwork = False,
+    worker_env: WorkerEnv = None, worker_reads: WorkerReads = None,
+    trust_pipelines: TrustPipelines = False, workers: Servers = 1,
+    connections: Connections = 10, engine: EngineKind = "local", ray_address: RayAddress = "",
+    oidc: OidcFile = None, tls_cert: TlsCertificate = None, tls_key: TlsKey = None,
+) -> None:  # fmt: skip
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
