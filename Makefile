@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-scale test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
-	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance wheels lock clean
+	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -135,6 +135,9 @@ conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE
 	.venv/conformance/bin/python -m pytest -q -p no:cacheprovider -c /dev/null \
 		`.venv/conformance/bin/python -c "import tuf_conformance as t; print(t.__path__[0])"` \
 		--entrypoint "$(CURDIR)/$(BIN)/python -m tests.conformance.client"
+
+vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their checksums
+	$(BIN)/python -m cloud_hub.web.fetch_vendor
 
 wheels: .venv/dev  ## build every distribution into dist/
 	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done

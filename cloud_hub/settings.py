@@ -124,6 +124,7 @@ class Settings:
         engine: where heavy work is computed.
         oidc: file that says which provider of OpenID Connect people sign in at.
         tls: certificate and key of the address, where the hub ends TLS itself.
+        alert_networks: that are not public and that alerts may be sent to, such as ``10.0.0.0/8``.
     """
 
     data: Path
@@ -143,6 +144,7 @@ class Settings:
     engine: EngineSettings = EngineSettings()
     oidc: Path | None = None
     tls: TlsSettings | None = None
+    alert_networks: tuple[str, ...] = ()
 
     @property
     def database_url(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -201,6 +201,26 @@ class Telemetry:
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
 
+    def device_windows(
+        self, model: str, device: str, *, versions: Collection[str], since: float
+    ) -> list[VersionWindow]:
+        """Return what one device reported, in order of time; nothing of what was rolled up.
+
+        Args:
+            model: name of the model.
+            device: its name.
+            versions: that are meant; the index of reports begins with them.
+            since: only windows that began then or later, Unix seconds.
+        """
+        sums = WindowSums()
+        for table, add in ((reports, sums.add_report), (feedback, sums.add_feedback)):
+            t = table.c
+            for row in self._each(
+                _since(table, model, since).where(t.version.in_(versions), t.device == device)
+            ):
+                add(row)
+        return sums.windows()
+
     def samples(
         self,
         model: str,
@@ -286,6 +306,7 @@ class Telemetry:
         model: str,
         *,
         experiment: str | None = None,
+        device: str | None = None,
         since: float = 0.0,
         limit: int | None = None,
     ) -> list[DeviceEvent]:
@@ -294,12 +315,15 @@ class Telemetry:
         Args:
             model: name of the model.
             experiment: only those within it.
+            device: only those of it.
             since: only those that happened then or later, Unix seconds.
             limit: the newest only.
         """
         query = select(events).where(events.c.model == model, events.c.at >= since)
         if experiment is not None:
             query = query.where(events.c.experiment == experiment)
+        if device is not None:
+            query = query.where(events.c.device == device)
         # Newest first for the limit, then back in order.
         rows = self._rows(query.order_by(events.c.id.desc()).limit(limit))
         return [DeviceEvent(**row) for row in reversed(rows)]
