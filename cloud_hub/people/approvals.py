@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Engine, insert, select, true, update
@@ -133,11 +133,11 @@ class Approvals:
             raise NotFound(f"request {id_}: no such one; see edge-hub approvals list")
         return found[0]
 
-    def list(self, model: str | None = None) -> list[ApprovalRecord]:
+    def list(self, model: str | None = None) -> Sequence[ApprovalRecord]:
         """Return requests, oldest first: of a model, or of all."""
         return self._records(true() if model is None else approvals.c.model == model)
 
-    def _records(self, which: ColumnElement[bool]) -> list[ApprovalRecord]:
+    def _records(self, which: ColumnElement[bool]) -> Sequence[ApprovalRecord]:
         query = select(approvals).where(which).order_by(approvals.c.id)
         with reading(self._engine) as db:
             rows = [ApprovalRecord(**row) for row in db.execute(query).mappings()]
