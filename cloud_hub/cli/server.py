@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,6 +17,14 @@ from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings
+
+
+ENVIRONMENT: Final = "EDGE_HUB_SERVE"
+"""Prefix of variables that set options of ``serve``: ``EDGE_HUB_SERVE_PORT`` sets ``--port``.
+
+No shorter one: Kubernetes gives each container ``EDGE_HUB_PORT=tcp://…`` where a service is named
+``edge-hub``.
+"""
 
 
 def _rate(text: str) -> Any:
@@ -165,7 +173,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add ``init``, ``serve`` and ``db``."""
     command(app, "init", panel=SET_UP, example="edge-hub init hub-data")(_init)
     serve = "edge-hub serve hub-data --host 0.0.0.0 --port 8000"
-    command(app, "serve", panel=SET_UP, example=serve)(_serve)
+    command(app, "serve", panel=SET_UP, example=serve, environment=ENVIRONMENT)(_serve)
     text = "Bring the hub's database to the tables of this version."
     database = group(app, "db", text, panel=ADMINISTER)
     command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
