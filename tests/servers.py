@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ class HubProcess:
         database: str | None = None,
         artifacts: str | None = None,
         workers: int = 1,
+        options: Sequence[str] = (),
     ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
         self._options += ["--database", database] if database is not None else []
         self._options += ["--artifacts", artifacts] if artifacts is not None else []
         self._options += ["--workers", str(workers)] if workers > 1 else []
+        self._options += options
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
         initialise(Settings(self.data, database, artifacts=artifacts))
