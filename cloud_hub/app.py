@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.alarms import routes as alarm_routes
 from cloud_hub.alerts import routes as alert_routes
-from cloud_hub.api import audit, docs, health
+from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
 from cloud_hub.api.json_response import SafeJSONResponse
@@ -42,6 +42,18 @@ from cloud_hub.observability.otlp import export_gauges, otlp_options
 from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
+from cloud_hub.pages import routes as page_routes
+from cloud_hub.pages.models import (
+    experiment,
+    monitoring,
+    overview,
+    packs,
+    rollout,
+    runs,
+    triggers,
+    versions,
+)
+from cloud_hub.people import approval_routes
 from cloud_hub.people import routes as people_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
@@ -58,6 +70,7 @@ from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.telemetry.intake.fast_path import UploadFastPath
 from cloud_hub.triggers import routes as trigger_routes
+from cloud_hub.web import assets
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.version import HUB_HEADER, PROTOCOL
 
@@ -94,10 +107,12 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-        people_routes, audit, event_routes, alarm_routes, alert_routes, health, docs,
-        observability_routes,
+        people_routes, approval_routes, audit, event_routes, alarm_routes, alert_routes, health,
+        observability_routes, page_routes, assets,
     )  # fmt: skip
-    for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
+    of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
+    # Routes are tried in turn: the busiest first.
+    for part in (inference_routes, *parts, *of_models):
         declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)

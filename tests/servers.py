@@ -37,6 +37,7 @@ class HubProcess:
         artifacts: str | None = None,
         workers: int = 1,
         options: Sequence[str] = (),
+        made: bool = False,
     ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
@@ -46,7 +47,8 @@ class HubProcess:
         self._options += options
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
-        initialise(Settings(self.data, database, artifacts=artifacts))
+        if not made:  # by a restore, say
+            initialise(Settings(self.data, database, artifacts=artifacts))
         self.start()
 
     def start(self) -> None:

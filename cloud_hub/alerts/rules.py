@@ -52,6 +52,8 @@ class AlertRules:
         """Raise Invalid unless all of it makes sense."""
         if wrong := [kind for kind in self.kinds if kind not in KINDS]:
             raise Invalid(f"kind: expected one of {', '.join(KINDS)}, got {wrong[0]!r:.60}")
+        if any(len(texts) > 100 for texts in (self.kinds, self.models, self.quiet)):
+            raise Invalid("rules: expected at most 100 kinds, models and windows each")
         if self.severity not in SEVERITIES:
             raise Invalid(f"severity: expected one of {', '.join(SEVERITIES)}")
         if not 0 <= self.digest_seconds <= LONGEST_DIGEST:

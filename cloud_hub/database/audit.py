@@ -8,7 +8,7 @@ nothing: on PostgreSQL an entry is inserted as the last of its transaction, belo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,6 +101,9 @@ class Audit:
         *,
         since: float | None = None,
         action: str | None = None,
+        actor: str | None = None,
+        before: int | None = None,
+        models: Collection[str] | None = None,
     ) -> list[AuditEntry]:
         """Return the newest entries, oldest first.
 
@@ -109,6 +112,9 @@ class Audit:
             limit: at most so many.
             since: their first moment in Unix seconds; default the beginning.
             action: that they are of; default all.
+            actor: who acted; default anybody.
+            before: their numbers are below this one; default any.
+            models: one of which they concern; default all, and those of no model.
         """
         # By number and not by time: the clock of the machine may be set back.
         query = select(*_COLUMNS).order_by(audit_table.c.id.desc()).limit(limit)
@@ -116,6 +122,12 @@ class Audit:
             query = query.where(audit_table.c.model == model)
         if action is not None:
             query = query.where(audit_table.c.action == action)
+        if actor is not None:
+            query = query.where(audit_table.c.actor == actor)
+        if models is not None:
+            query = query.where(audit_table.c.model.in_(models))
+        if before is not None:
+            query = query.where(audit_table.c.id < before)
         if since is not None:
             query = query.where(audit_table.c.at >= since)
         with self._engine.connect() as db:

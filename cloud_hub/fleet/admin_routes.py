@@ -14,13 +14,11 @@ from cloud_hub.api.auth import Operator, ViewerOfSome, hub_of, may_see
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, raw_body
 from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, TokenOperator
-from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Invalid
 from cloud_hub.flags.service import as_documents
-from cloud_hub.fleet.health import Health, health
+from cloud_hub.fleet.health import health_of
 from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
-from edge_sdk.contract.plan import Plan
 
 router = APIRouter()
 
@@ -128,7 +126,7 @@ def devices(
     return [
         {
             **asdict(record),
-            "health": _health(record, plans.get(record.model), now),
+            "health": health_of(record, plans.get(record.model), now),
             "flags": as_documents(flags.get((record.device, record.model), ())),
         }
         for record in hub.fleet.devices(model, since=since, limit=limit)
@@ -152,19 +150,6 @@ def revoke(request: Request, person: DeviceOperator, device: str, reason: Reason
 def forget(request: Request, person: DeviceAdmin, device: str, reason: Reason) -> None:
     """Delete a device and everything that it alone sent."""
     hub_of(request).fleet.forget(device, reason=reason, actor=person)
-
-
-def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
-    serving = plan.serving.manifest if plan else None
-    return health(
-        serial=plan.serial if plan else None,
-        plan=record.plan,
-        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
-        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
-        seen_at=record.seen_at,
-        now=now,
-        interval=record.interval,
-    )
 
 
 def _warning(request: Request, wanted: list[str]) -> dict[str, str]:

@@ -6,7 +6,11 @@ once a minute is missed after minutes, a battery-powered logger that syncs twice
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from cloud_hub.database.records import DeviceRecord
+    from edge_sdk.contract.plan import Plan
 
 Health = Literal["pending", "late", "lost", "failed", "healthy"]
 """``pending``: has not followed the newest plan yet. ``late``: was not heard of when it should have
@@ -70,6 +74,26 @@ def health(
     if silent > late_after(interval):
         return "late"
     return "pending" if serial is not None and plan < serial else "healthy"
+
+
+def health_of(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
+    """Return the health of a model on a device.
+
+    Args:
+        record: as the device last said it is.
+        plan: newest of the model, if it has one.
+        now: Unix seconds.
+    """
+    serving = plan.serving.manifest if plan else None
+    return health(
+        serial=plan.serial if plan else None,
+        plan=record.plan,
+        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
+        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
+        seen_at=record.seen_at,
+        now=now,
+        interval=record.interval,
+    )
 
 
 def _usual(interval: float | None) -> float:

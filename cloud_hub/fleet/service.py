@@ -348,6 +348,18 @@ class Fleet:
         ]
         return sorted(records, key=lambda record: record.enrolled_at)
 
+    def on_device(self, device: str) -> list[DeviceRecord]:
+        """Return the models of one device, by name; raises NotFound."""
+        self.identities.get(device)
+        with self._engine.connect() as db:
+            rows = db.execute(_devices().where(devices.c.device == device)).mappings().all()
+        newest = self.sightings.newest
+        records = [
+            replace(record, seen_at=newest(record.device, record.seen_at))
+            for record in map(_record, rows)
+        ]
+        return sorted(records, key=lambda record: record.model)
+
     def participants(self, model: str) -> list[DeviceRecord]:
         """Return the devices of a model that experiments are about: all but replayed histories."""
         return [record for record in self.devices(model) if not is_replay(record.device)]

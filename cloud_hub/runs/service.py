@@ -89,9 +89,9 @@ class Runs:
         self._published = published
         self.offline_gate = offline_gate
 
-    def records(self, model: str | None = None) -> list[RunRecord]:
-        """Return all runs of one model or of all, oldest first."""
-        return self._store.records(model)
+    def records(self, model: str | None = None, *, active: bool = False) -> list[RunRecord]:
+        """Return all runs of one model or of all, oldest first; or those that have not ended."""
+        return self._store.records(model, active=active)
 
     def get(self, id_: int) -> RunRecord:
         """Return one run; raises NotFound."""

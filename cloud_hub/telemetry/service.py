@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
+from cloud_hub.telemetry.daily_retention import DailyRetention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.shared_tensors import StoredTensors
@@ -79,6 +80,7 @@ class Telemetry:
         self._registry = registry
         self._ingest = ingest
         self.tensors = StoredTensors(engine, registry)
+        self._days = DailyRetention(engine)
         self._cleaned = 0.0
 
     def ingest(self, device: EnrolledDevice, upload: Upload) -> UploadReply:
@@ -110,10 +112,12 @@ class Telemetry:
             return
         self._cleaned = now  # before the work: a round that fails is not tried again at once
         retention.forget_names(self._engine, now)
-        for_each(self._registry.models(), lambda model: self._clean(model, now))
-
-    def _clean(self, model: str, now: float) -> None:
-        retention.clean(self._engine, model, now, self._registry.policy(model).retention)
+        policies = {m: self._registry.policy(m).retention for m in self._registry.models()}
+        left = self._days.clean(now, policies)
+        for_each(
+            policies,
+            lambda model: retention.clean(self._engine, model, now, policies[model], left[model]),
+        )
 
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0
@@ -196,6 +200,26 @@ class Telemetry:
             sums.add_feedback(row)
         windows = sums.windows()
         return windows if limit is None else windows[-limit:]
+
+    def device_windows(
+        self, model: str, device: str, *, versions: Collection[str], since: float
+    ) -> list[VersionWindow]:
+        """Return what one device reported, in order of time; nothing of what was rolled up.
+
+        Args:
+            model: name of the model.
+            device: its name.
+            versions: that are meant; the index of reports begins with them.
+            since: only windows that began then or later, Unix seconds.
+        """
+        sums = WindowSums()
+        for table, add in ((reports, sums.add_report), (feedback, sums.add_feedback)):
+            t = table.c
+            for row in self._each(
+                _since(table, model, since).where(t.version.in_(versions), t.device == device)
+            ):
+                add(row)
+        return sums.windows()
 
     def samples(
         self,
@@ -282,6 +306,7 @@ class Telemetry:
         model: str,
         *,
         experiment: str | None = None,
+        device: str | None = None,
         since: float = 0.0,
         limit: int | None = None,
     ) -> list[DeviceEvent]:
@@ -290,12 +315,15 @@ class Telemetry:
         Args:
             model: name of the model.
             experiment: only those within it.
+            device: only those of it.
             since: only those that happened then or later, Unix seconds.
             limit: the newest only.
         """
         query = select(events).where(events.c.model == model, events.c.at >= since)
         if experiment is not None:
             query = query.where(events.c.experiment == experiment)
+        if device is not None:
+            query = query.where(events.c.device == device)
         # Newest first for the limit, then back in order.
         rows = self._rows(query.order_by(events.c.id.desc()).limit(limit))
         return [DeviceEvent(**row) for row in reversed(rows)]

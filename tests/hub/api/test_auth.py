@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 from fastapi import Request
 
-from cloud_hub.api import auth, docs
+from cloud_hub.api import auth
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.errors import Forbidden, IdentityStopped, TooManyRequests, Unauthenticated
 from cloud_hub.hub import Hub
+from cloud_hub.pages import docs
 from cloud_hub.settings import Rate, RateSettings
 from edge_sdk.hub.device_key import DeviceKey
 from tests.clock import Clock

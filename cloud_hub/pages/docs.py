@@ -1,23 +1,27 @@
 """``/docs`` and ``/openapi.json``, for people only: strangers need not know what there is.
 
-Who has not signed in is asked for a name and a password: any name, and a token.
+``/docs`` is a page as the others are. For the other one, who has not signed in is asked for a name
+and a password: any name, and a token.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from cloud_hub.api.auth import current_person, hub_of, is_admin
 from cloud_hub.api.declared import asks_for
 from cloud_hub.api.roles import Role
 from cloud_hub.errors import Unauthenticated
+from cloud_hub.web.access import Viewer
+from cloud_hub.web.frame import Pages, page_router
 
 router = APIRouter(include_in_schema=False)
+pages = page_router()
+PAGES: Final = Pages("cloud_hub.pages")
 
 
 class _BrowserUnauthenticated(Unauthenticated):
@@ -60,7 +64,10 @@ def openapi(request: Request, reader: Reader) -> JSONResponse:
     return JSONResponse(schema)
 
 
-@router.get("/docs")
-def docs(reader: Reader) -> HTMLResponse:
-    """Answer with a page that shows it."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title="edge-hub")
+@pages.get("/docs")
+def docs(request: Request, user: Viewer) -> HTMLResponse:
+    """Show it."""
+    return PAGES.render(request, user, "docs.html", title="API", nav="docs")
+
+
+router.include_router(pages)

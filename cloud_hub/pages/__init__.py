@@ -1,0 +1,1 @@
+"""The web page: what people look at, and do, without a command line."""

@@ -1,0 +1,61 @@
+// All that pages do by themselves; without it they are the same pages, less live.
+(() => {
+  "use strict";
+  const dialog = document.getElementById("dialog");
+
+  // A link that asks before something is done opens as a dialog.
+  document.addEventListener("click", async (event) => {
+    const close = event.target.closest("#dialog [data-close]");
+    if (close) {
+      event.preventDefault();
+      dialog.close();
+      return;
+    }
+    const link = event.target.closest("a[data-dialog]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    try {
+      const answer = await fetch(link.href, { credentials: "same-origin" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const question = page.getElementById("ask");
+      if (!question || answer.redirected) throw new Error("no question");
+      dialog.replaceChildren(document.adoptNode(question));
+      dialog.showModal();
+      dialog.querySelector("input:not([type=hidden]), textarea, select, button")?.focus();
+    } catch {
+      location.assign(link.href);
+    }
+  });
+
+  // One press of a button is one request.
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "1";
+    for (const button of event.target.querySelectorAll("button")) button.setAttribute("aria-busy", "true");
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
+  // A field that filters acts when it is changed.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
+  });
+
+  const away = document.getElementById("away");
+  const show = (gone) => { if (away) away.hidden = !gone; };
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    // Nobody looks, or somebody reads a question: what is behind it stays as it is.
+    if (document.hidden || dialog.open) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => show(!event.detail.successful));
+  document.addEventListener("htmx:sendError", () => show(true));
+
+  // What somebody has opened or typed stays when the page around it is new.
+  if (window.Idiomorph) {
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+      !(name === "open" && node.tagName === "DETAILS");
+    Idiomorph.defaults.ignoreActiveValue = true;
+  }
+})();
