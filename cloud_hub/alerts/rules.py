@@ -74,7 +74,7 @@ class AlertRules:
 
 
 @dataclass(frozen=True)
-class Progress:
+class DestinationProgress:
     """How far a destination is.
 
     Attributes:
@@ -98,7 +98,7 @@ class Progress:
     silent_until: float = 0.0
 
 
-def turn(rules: AlertRules, progress: Progress, now: float) -> Turn:
+def turn(rules: AlertRules, progress: DestinationProgress, now: float) -> Turn:
     """Say what a destination is sent now.
 
     Args:
@@ -115,7 +115,7 @@ def turn(rules: AlertRules, progress: Progress, now: float) -> Turn:
 
 
 def to_send(
-    events: Sequence[StreamEvent], progress: Progress, what: Turn
+    events: Sequence[StreamEvent], progress: DestinationProgress, what: Turn
 ) -> tuple[StreamEvent, ...]:
     """Leave out what was sent ahead because it is critical.
 
