@@ -120,6 +120,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End as uvicorn does, which waits for every request."""
         self._hub.waiters.release()
+        self._hub.events.release()
         await super().shutdown(sockets)
 
 
