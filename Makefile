@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
+.PHONY: help demo demo-scale test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
 	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels lock clean
 
 help:  ## what there is
@@ -29,6 +29,9 @@ help:  ## what there is
 
 demo: .venv/demo  ## the whole product on the digits fleet, in about five minutes
 	$(BIN)/python -m examples.digits.demo
+
+demo-scale: .venv/dev  ## the demo once more, on PostgreSQL, a bucket and Ray on this machine
+	$(BIN)/python -m tests.campaigns.demo_at_scale
 
 test: .venv/dev  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
@@ -66,8 +69,8 @@ statistics: .venv/dev peers  ## error rates, power, detection, from fresh seeds;
 statistics-quick: .venv/dev  ## the hardest cells from a fixed seed, below five minutes; fails if a level is refuted
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics --quick --processes 2
 
-hub-load: .venv/dev  ## a real hub under load, on this machine alone; writes docs/SCALE.md
-	$(BIN)/python -m benchmarks.hub
+hub-load: .venv/dev  ## a real hub under load, on this machine alone: what is missing, or ROWS="storm push", ROWS=all; writes docs/SCALE.md
+	$(BIN)/python -m benchmarks.hub $(if $(ROWS),--rows $(ROWS)) $(if $(PEERS),--peers $(PEERS))
 
 live-fleet: .venv/dev  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000

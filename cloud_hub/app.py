@@ -38,6 +38,7 @@ from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
+from cloud_hub.people import approval_routes
 from cloud_hub.people import routes as people_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
@@ -89,7 +90,7 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-        people_routes, audit, health, observability_routes, page_routes, assets,
+        people_routes, approval_routes, audit, health, observability_routes, page_routes, assets,
     )  # fmt: skip
     for part in (inference_routes, *parts):  # routes are tried in turn: the busiest first
         declare_in_schema(part.router)

@@ -46,6 +46,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
+from cloud_hub.people.approvals import Approvals
 from cloud_hub.people.service import People
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
@@ -78,6 +79,7 @@ from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
+from cloud_hub.storage.moved import check_not_moved
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
@@ -143,6 +145,9 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
+        self.approvals = Approvals(
+            engine, audit, plans, self.experiments, lambda model: registry.policy(model).approvals
+        )
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -288,7 +293,8 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
 
 
 def check_initialised(settings: Settings) -> None:
-    """Raise NotFound unless the folder of the settings holds a hub."""
+    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
+    check_not_moved(settings.data)
     if not open_repository(settings, open_stores(settings)).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 

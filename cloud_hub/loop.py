@@ -33,6 +33,7 @@ class Loop:
         ended: called when another process has led since this one did: ends what this one began.
 
     Attributes:
+        parts: the work, by name, in its order.
         leads: this process is the one that loops.
         errors: of parts that fail, by their name.
         ticked_at: monotonic seconds at the end of the last tick.
@@ -46,7 +47,7 @@ class Loop:
         *,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
-        self._parts = parts
+        self.parts = parts
         self.seconds = seconds
         self.leadership = leadership
         self._ended = ended
@@ -71,7 +72,7 @@ class Loop:
 
     def tick(self, now: float) -> None:
         """Do the work of every part once; within the loop, as long as this process leads."""
-        for name, part in self._parts.items():
+        for name, part in self.parts.items():
             if self._over():
                 return
             try:

@@ -24,10 +24,13 @@ MISSING = "PostgreSQL's server is not installed here (Debian: apt install postgr
 
 
 class Cluster:
-    """A server that ends with the tests; each database is empty at first."""
+    """A server that ends with the tests; each database is empty at first.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._folder = programs, folder
+    Unless it is ``durable`` it waits for no disk.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, durable: bool = False) -> None:
+        self._programs, self._folder, self._durable = programs, folder, durable
         # The server refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user is not None:
@@ -37,7 +40,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, for the first time or after :meth:`stop`."""
-        quick = "-c fsync=off -c listen_addresses='' -c max_connections=200"
+        fsync = "on" if self._durable else "off"
+        quick = f"-c fsync={fsync} -c listen_addresses='' -c max_connections=200"
         log, options = str(self._folder / "log"), f"-k {self._folder} {quick}"
         self._run("pg_ctl", "-w", "-t", "300", "-l", log, "-o", options, "start")
 
@@ -66,7 +70,7 @@ class Cluster:
 
 def running_cluster() -> Iterator[Cluster]:
     """A server, or a skip that says what is missing."""
-    programs = _programs()
+    programs = installed_programs()
     if programs is None:
         pytest.skip(MISSING)
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
@@ -77,7 +81,8 @@ def running_cluster() -> Iterator[Cluster]:
             cluster.close()
 
 
-def _programs() -> Path | None:
+def installed_programs() -> Path | None:
+    """The folder of the server's programs, if they are there."""
     found = shutil.which("pg_ctl")
     if found is not None:
         return Path(found).parent

@@ -36,6 +36,7 @@ class HubProcess:
         database: str | None = None,
         artifacts: str | None = None,
         workers: int = 1,
+        made: bool = False,
     ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
@@ -44,7 +45,8 @@ class HubProcess:
         self._options += ["--workers", str(workers)] if workers > 1 else []
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
-        initialise(Settings(self.data, database, artifacts=artifacts))
+        if not made:  # by a restore, say
+            initialise(Settings(self.data, database, artifacts=artifacts))
         self.start()
 
     def start(self) -> None:

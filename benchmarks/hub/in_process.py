@@ -71,7 +71,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
         tell: called with a line for each window.
     """
     devices = 1_000 if effort is FULL else 40
-    releases = {version: _release(folder, version) for version in ("1.0", "1.1")}
+    releases = {version: logistic_release(folder, version) for version in ("1.0", "1.1")}
     settings = Settings(folder / "hub", tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
@@ -156,25 +156,37 @@ class Fleet:
         return took
 
     def _report(self, window: Window) -> WindowReport:
-        release = self._releases[window.version]
-        profile = release.profile()
-        features, outputs = map(self._histograms, (profile.features, profile.outputs))
-        latency = np.bincount(self._random.integers(24, 34, ROWS), minlength=LATENCY_BINS)
-        return WindowReport(
-            window, release.profile_digest, {"model": ROWS}, features, outputs, ROWS,
-            latency={"model": tuple(latency.tolist())},
-        )  # fmt: skip
-
-    def _histograms(self, layout: Sequence[FeatureProfile]) -> str:
-        histograms = HistogramCounts.zeros(layout)
-        for feature, counts in zip(layout, histograms, strict=True):
-            counts += np.bincount(
-                self._random.integers(0, feature.bins, ROWS), minlength=len(counts)
-            )
-        return encode_histograms(histograms)
+        return report_of(self._releases[window.version], window, self._random)
 
 
-def _release(folder: Path, version: str) -> Release:
+def report_of(release: Release, window: Window, random: np.random.Generator) -> WindowReport:
+    """Return a report of :data:`ROWS` predictions, as a device makes it.
+
+    Args:
+        release: that answered.
+        window: of the report.
+        random: draws its counts.
+    """
+    profile = release.profile()
+    features, outputs = (
+        _histograms(layout, random) for layout in (profile.features, profile.outputs)
+    )
+    latency = np.bincount(random.integers(24, 34, ROWS), minlength=LATENCY_BINS)
+    return WindowReport(
+        window, release.profile_digest, {"model": ROWS}, features, outputs, ROWS,
+        latency={"model": tuple(latency.tolist())},
+    )  # fmt: skip
+
+
+def _histograms(layout: Sequence[FeatureProfile], random: np.random.Generator) -> str:
+    histograms = HistogramCounts.zeros(layout)
+    for feature, counts in zip(layout, histograms, strict=True):
+        counts += np.bincount(random.integers(0, feature.bins, ROWS), minlength=len(counts))
+    return encode_histograms(histograms)
+
+
+def logistic_release(folder: Path, version: str) -> Release:
+    """Return a release of a logistic regression of 30 features; ``version`` is its name."""
     model, X, y = logistic_regression()
     out = folder / version
     return convert(model, X, y, name=MODEL, version=version, out=out, variants=("float32",))

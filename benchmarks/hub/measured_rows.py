@@ -1,4 +1,4 @@
-"""Rows of the table in docs/SCALE.md: what was measured, and the goal beside it."""
+"""Rows of one hub over HTTP: how soon it is there, polls, answers of the cascade."""
 
 from __future__ import annotations
 
@@ -9,58 +9,62 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
 import numpy as np
 
 from benchmarks.hub.generator import LoadResult, http_request, load
-from benchmarks.hub.served import IDLE_SECONDS, MODEL, ServedHub, cores
+from benchmarks.hub.scale_row import Bench, ScaleRow
+from benchmarks.hub.served import IDLE_SECONDS, MODEL, ServedHub, cores, served_hub
 
 CONNECTIONS: Final = 64
 
 
-@dataclass(frozen=True)
-class ScaleRow:
-    """One row.
-
-    Attributes:
-        name: that other runs know it by.
-        what: was measured.
-        goal: in words.
-        found: in words; empty where nobody has measured it yet.
-        met: whether the goal was; ``None`` where it says nothing.
-    """
-
-    name: str
-    what: str
-    goal: str
-    found: str = ""
-    met: bool | None = None
-
-
-def starting(hub: ServedHub) -> list[ScaleRow]:
+def starting(bench: Bench) -> list[ScaleRow]:
     """Return how soon a hub was ready, and what it takes when nobody asks it."""
-    time.sleep(IDLE_SECONDS)
-    ready, memory = hub.ready, hub.memory
+    with served_hub(bench, devices=1) as hub:
+        time.sleep(IDLE_SECONDS)
+        ready, memory = hub.ready, hub.memory
     return [
         ScaleRow("ready", "ready after its start", "≤ 2 s", f"{ready:.1f} s", ready <= 2),
         ScaleRow("memory", "idle memory", "≤ 110 MB", f"{memory:.0f} MB", memory <= 110),
     ]
 
 
+def polling(bench: Bench) -> list[ScaleRow]:
+    """Poll with what devices have already: 304."""
+    with served_hub(bench, devices=CONNECTIONS) as hub:
+        return [polls(hub, bench.seconds)]
+
+
+def asking(bench: Bench) -> list[ScaleRow]:
+    """Ask for answers of the cloud line, from many connections and from one."""
+    with served_hub(bench, devices=CONNECTIONS) as hub:
+        return [cascade(hub, bench.seconds), lone_cascade(hub, bench.seconds)]
+
+
 def polls(hub: ServedHub, seconds: float) -> ScaleRow:
     """Poll with what devices have already: 304."""
-    etag = _etag(hub)
+    before = hub.processor_seconds
+    found = poll_load(hub, seconds)
+    each = 1e3 * (hub.processor_seconds - before) / found.answers
+    met = found.rate >= 3_000 and found.p99 <= 0.025
+    what = f"poll answered 304, authenticated, {CONNECTIONS} connections"
+    words = f"{load_words(found)}; {each:.2f} ms of processor time each"
+    return ScaleRow("poll", what, "≥ 3,000/s, p99 ≤ 25 ms", words, met)
+
+
+def poll_load(hub: ServedHub, seconds: float) -> LoadResult:
+    """Load a hub with polls of devices that have what is newest."""
+    etag = etag_of(hub)
     requests = [
         http_request("GET", "/v1/metadata/timestamp.json", t, headers=[f"If-None-Match: {etag}"])
         for t in _tokens(hub)
     ]
-    found, words = _loaded(hub, [cycle([r]).__next__ for r in requests], seconds, 304)
-    met = found.rate >= 3_000 and found.p99 <= 0.025
-    what = f"poll answered 304, authenticated, {CONNECTIONS} connections"
-    return ScaleRow("poll", what, "≥ 3,000/s, p99 ≤ 25 ms", words, met)
+    found = load(hub.port, [cycle([r]).__next__ for r in requests], seconds)
+    found.check(304)
+    return found
 
 
 def cascade(hub: ServedHub, seconds: float) -> ScaleRow:
@@ -86,7 +90,7 @@ def lone_cascade(hub: ServedHub, seconds: float) -> ScaleRow:
     return ScaleRow("lone cascade", "the same from one connection", "", words)
 
 
-def generator_limit(seconds: float) -> ScaleRow:
+def generator_limit(bench: Bench) -> list[ScaleRow]:
     """Load a server that says one thing, on the core of the hub."""
     command = [sys.executable, "-m", "benchmarks.hub.constant_server"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -95,12 +99,12 @@ def generator_limit(seconds: float) -> ScaleRow:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         request = http_request("GET", "/", "nobody")
-        found = load(port, [lambda: request] * CONNECTIONS, seconds)
+        found = load(port, [lambda: request] * CONNECTIONS, bench.seconds)
     finally:
         server.terminate()
         server.communicate()
     what = "the load generator beside a server that says one thing"
-    return ScaleRow("generator", what, "", load_words(found))
+    return [ScaleRow("generator", what, "", load_words(found))]
 
 
 def _loaded(
@@ -118,7 +122,8 @@ def _tokens(hub: ServedHub) -> list[str]:
     return [hub.tokens[number % len(hub.tokens)] for number in range(CONNECTIONS)]
 
 
-def _etag(hub: ServedHub) -> str:
+def etag_of(hub: ServedHub) -> str:
+    """Return the ETag of the newest timestamp."""
     url = f"http://127.0.0.1:{hub.port}/v1/metadata/timestamp.json"
     headers = {"Authorization": f"Bearer {hub.tokens[0]}"}
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.hub.measured_rows import ScaleRow
-from edge_sdk.bench import machine
-
-WAITING: Final = (
-    ScaleRow("alias", "poll beside an MLflow alias read", "≥ 20×"),
-    ScaleRow("workers", "two workers on PostgreSQL against one", "≥ 1.6×"),
-    ScaleRow("storm", "100,000 devices come back at once", "no 5xx, bounded memory"),
-    ScaleRow("push", "publish → plan received on 500 clients", "p99 ≤ 5 s"),
-    ScaleRow("versions", "10,000 versions × 100 models: resolve, page, plan", "≤ 5, ≤ 20, ≤ 20 ms"),
-    ScaleRow("tick", "monitoring and gates of 100 models × 1,000 devices", "≤ 5 s a tick"),
-    ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s"),
-)  # fmt: skip
-"""Rows that this benchmark does not measure yet."""
+from benchmarks.hub.cached_rows import MeasuredGroup
+from benchmarks.hub.scale_row import ScaleRow
 
 HEAD: Final = """# What one hub carries
 
@@ -51,25 +40,53 @@ loads boto3 where that is installed: 10 MB that a hub without it does not have.
 """
 
 
-def to_markdown(rows: Sequence[ScaleRow], servers: Sequence[ScaleRow]) -> str:
+def to_markdown(
+    measured: Mapping[str, MeasuredGroup], waiting: Mapping[str, ScaleRow], servers: str
+) -> str:
     """Return the page.
 
     Args:
-        rows: of the hub, measured in one run.
-        servers: web servers that were compared in it.
+        measured: groups of rows, in the order of the page.
+        waiting: what stands in the place of a group that nobody measured yet.
+        servers: name of the group that has a table of its own.
     """
-    measured = {row.name for row in rows}
-    waiting = [row for row in WAITING if row.name not in measured]
-    facts = machine.facts() | machine.conditions()
-    where = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-    about = ABOUT.format(servers=_table(servers))
-    return f"{HEAD}\n{_table([*rows, *waiting])}\n\nMeasured on:\n\n{where}\n{about}"
+    lines = ["| measured | goal | found | machine |", "|---|---|---|---|"]
+    machines = _machines(list(measured.values()))
+    for name in waiting:
+        group = measured.get(name)
+        if name == servers:
+            continue
+        rows = group.rows if group else (waiting[name],)
+        where = f"{machines[_key(group)]}, load {group.load}" if group else "–"
+        lines += [_line(row, where) for row in rows]
+    about = ABOUT.format(servers=_servers(measured.get(servers)))
+    return "\n".join([HEAD, *lines, "", *_machine_list(machines), about])
 
 
-def _table(rows: Sequence[ScaleRow]) -> str:
-    lines = ["| measured | goal | found |", "|---|---|---|"]
-    for row in rows:
-        met = "" if row.met is None else ": met" if row.met else ": **not met**"
-        found = f"{row.found}{met}" if row.found else "not measured yet"
-        lines.append(f"| {row.what} | {row.goal or '–'} | {found} |")
+def _key(group: MeasuredGroup) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(group.facts.items()))
+
+
+def _machines(groups: Sequence[MeasuredGroup]) -> dict[tuple[tuple[str, str], ...], str]:
+    """Return a letter for each machine, by its facts."""
+    keys = dict.fromkeys(_key(group) for group in groups)
+    return {key: chr(ord("A") + place) for place, key in enumerate(keys)}
+
+
+def _machine_list(machines: Mapping[tuple[tuple[str, str], ...], str]) -> list[str]:
+    return [
+        f"- {letter}: " + "; ".join(f"{name} {value}" for name, value in key)
+        for key, letter in machines.items()
+    ]
+
+
+def _line(row: ScaleRow, where: str) -> str:
+    met = "" if row.met is None else ": met" if row.met else ": **not met**"
+    found = f"{row.found}{met}" if row.found else "not measured yet"
+    return f"| {row.what} | {row.goal or '–'} | {found} | {where} |"
+
+
+def _servers(group: MeasuredGroup | None) -> str:
+    lines = ["| measured | found |", "|---|---|"]
+    lines += [f"| {row.what} | {row.found} |" for row in (group.rows if group else ())]
     return "\n".join(lines)

@@ -3,100 +3,114 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import numpy as np
+from sqlalchemy import create_engine, text
 
-from benchmarks.hub.generator import http_request, load
-from benchmarks.hub.measured_rows import CONNECTIONS, ScaleRow, load_words
-from benchmarks.hub.served import ServedHub
+from benchmarks.hub.generator import LoadResult, http_request, load
+from benchmarks.hub.in_process import report_of
+from benchmarks.hub.measured_rows import CONNECTIONS, load_words
+from benchmarks.hub.scale_row import Bench, ScaleRow
+from benchmarks.hub.served import MODEL, ServedHub, served_hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import WindowReport, kind_of
-from edge_sdk.contract.profile import FeatureProfile
-from edge_sdk.contract.window import LATENCY_BINS, Window
+from edge_sdk.contract.messages import kind_of
+from edge_sdk.contract.window import Window
 from edge_sdk.model.release import Release
-from edge_sdk.telemetry.histogram_codec import encode_histograms
-from edge_sdk.telemetry.histograms import HistogramCounts
 
-ROWS: Final = 120
 MINUTE: Final = 60
 WINDOWS: Final = 5
 
 
-def reports(hub: ServedHub, data: Path, release: Release, seconds: float) -> ScaleRow:
-    """Have devices report, each from a connection of its own, and count what is stored.
+def on_sqlite(bench: Bench) -> list[ScaleRow]:
+    """Have devices report to a hub with SQLite."""
+    with served_hub(bench, devices=CONNECTIONS) as hub:
+        url = f"sqlite:///{bench.folder / 'hub' / 'hub.db'}"
+        found, each = reports(hub, url, Release.open(bench.folder / MODEL), bench.seconds)
+    return [report_row("report", "SQLite", found, each)]
+
+
+def report_row(name: str, where: str, found: LoadResult, each: float) -> ScaleRow:
+    """Return a row of reports.
 
     Args:
-        hub: with one device a connection, or fewer.
-        data: its folder.
-        release: that the devices speak of.
-        seconds: of load.
-
-    Raises:
-        RuntimeError: an answer was no 200, or a report that was answered is not stored.
+        name: of the row.
+        where: they are stored.
+        found: what came back.
+        each: milliseconds of the hub's processor time for one.
     """
-    bodies = _bodies(release, time.time())
-    tokens = [hub.tokens[i % len(hub.tokens)] for i in range(CONNECTIONS)]
-    makers = [_maker(token, f"boot-{i}", bodies) for i, token in enumerate(tokens)]
-    stored, before = _stored(data), hub.processor_seconds
-    found = load(hub.port, makers, seconds)
-    each = 1e3 * (hub.processor_seconds - before) / found.answers
-    found.check(200)
-    if _stored(data) - stored < found.answers:
-        raise RuntimeError(f"expected {found.answers} reports, got {_stored(data) - stored}")
     return ScaleRow(
-        "report",
-        f"durable window report of 30 features, {CONNECTIONS} connections, SQLite",
+        name,
+        f"durable window report of 30 features, {CONNECTIONS} connections, {where}",
         "≥ 1,200/s, p99 ≤ 150 ms",
         f"{load_words(found)}; {each:.2f} ms of processor time each",
         found.rate >= 1_200 and found.p99 <= 0.15,
     )
 
 
+def reports(
+    hub: ServedHub, database: str, release: Release, seconds: float
+) -> tuple[LoadResult, float]:
+    """Have devices report, each from a connection of its own, and count what is stored.
+
+    Args:
+        hub: with one device a connection, or fewer.
+        database: URL of its tables.
+        release: that the devices speak of.
+        seconds: of load.
+
+    Returns:
+        What came back, and milliseconds of the hub's processor time for one report.
+
+    Raises:
+        RuntimeError: an answer was no 200, or a report that was answered is not stored.
+    """
+    bodies = report_bodies(release, time.time())
+    tokens = [hub.tokens[i % len(hub.tokens)] for i in range(CONNECTIONS)]
+    makers = [_maker(token, f"boot-{i}", bodies) for i, token in enumerate(tokens)]
+    stored, before = _stored(database), hub.processor_seconds
+    found = load(hub.port, makers, seconds)
+    each = 1e3 * (hub.processor_seconds - before) / found.answers
+    found.check(200)
+    now = _stored(database)
+    if now - stored < found.answers:
+        raise RuntimeError(f"expected {found.answers} reports, got {now - stored}")
+    return found, each
+
+
 def _maker(token: str, boot: str, bodies: Sequence[str]) -> Callable[[], bytes]:
     """Return a function that gives the next upload of one device."""
     sequence = 0
 
-    def upload() -> bytes:
+    def next_upload() -> bytes:
         nonlocal sequence
         sequence += 1
         named = f'"boot":"{boot}","sequence":{sequence}'
-        text = f'{{"messages":[{{{named},{bodies[sequence % len(bodies)]}}}]}}'
-        return http_request("POST", "/v1/messages", token, text.encode())
+        upload = f'{{"messages":[{{{named},{bodies[sequence % len(bodies)]}}}]}}'
+        return http_request("POST", "/v1/messages", token, upload.encode())
 
-    return upload
+    return next_upload
 
 
-def _bodies(release: Release, now: float) -> list[str]:
+def report_bodies(release: Release, now: float) -> list[str]:
     """Return kind and body of one report for each of the last windows, as JSON."""
-    random, profile = np.random.default_rng(0), release.profile()
+    random = np.random.default_rng(0)
     texts = []
     for back in range(1, WINDOWS + 1):
         start = (int(now) // MINUTE - back) * MINUTE
         manifest = release.manifest
         window = Window(manifest.model, manifest.version, start, start + MINUTE)
-        latency = np.bincount(random.integers(24, 34, ROWS), minlength=LATENCY_BINS)
-        report = WindowReport(
-            window, release.profile_digest, {"model": ROWS},
-            _histograms(profile.features, random), _histograms(profile.outputs, random), ROWS,
-            latency={"model": tuple(latency.tolist())},
-        )  # fmt: skip
+        report = report_of(release, window, random)
         texts.append(f'"kind":"{kind_of(report)}","body":{json.dumps(to_plain(report))}')
     return texts
 
 
-def _histograms(layout: Sequence[FeatureProfile], random: np.random.Generator) -> str:
-    histograms = HistogramCounts.zeros(layout)
-    for feature, counts in zip(layout, histograms, strict=True):
-        counts += np.bincount(random.integers(0, feature.bins, ROWS), minlength=len(counts))
-    return encode_histograms(histograms)
-
-
-def _stored(data: Path) -> int:
-    with closing(sqlite3.connect(data / "hub.db")) as db:
-        return int(db.execute("SELECT count(*) FROM messages").fetchone()[0])
+def _stored(database: str) -> int:
+    engine = create_engine(database)
+    try:
+        with engine.connect() as db:
+            return int(db.execute(text("SELECT count(*) FROM messages")).scalar_one())
+    finally:
+        engine.dispose()

@@ -9,11 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.hub.scale_row import Bench
 from benchmarks.models import converted, logistic_regression, perceptron
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
@@ -23,6 +25,8 @@ MODEL: Final = "asking"
 CLOUD: Final = "answering"
 START_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 3.0
+CORES: Final = sorted(os.sched_getaffinity(0))
+"""As this process was started: it moves to those of the load before it measures."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,45 @@ class ServedHub:
 
     @property
     def processor_seconds(self) -> float:
-        """Return the processor time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the processor time that it and its workers have used."""
+        return group_seconds(self.pid)
 
 
 def cores() -> tuple[list[int], list[int]]:
     """Return the core of the server, and those of the load; both the same where there is one."""
-    all_cores = sorted(os.sched_getaffinity(0))
-    return all_cores[:1], all_cores[1:] or all_cores
+    return CORES[:1], CORES[1:] or CORES
 
 
-def prepare(data: Path, devices: int) -> tuple[str, ...]:
-    """Make a hub whose model has a cloud line; return the credentials of its devices."""
-    settings = Settings(data, tick_seconds=0)
+@contextlib.contextmanager
+def served_hub(
+    bench: Bench, devices: int, database: str | None = None, options: Sequence[str] = ()
+) -> Iterator[ServedHub]:
+    """Make a hub with a model, its cloud line and devices, and serve it until the block ends.
+
+    Args:
+        bench: in whose folder it is.
+        devices: with a credential each.
+        database: URL of its tables; default SQLite.
+        options: further ones of ``edge-hub serve``.
+    """
+    data = bench.folder / "hub"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's: the models are small on purpose
+        tokens = prepare(data, devices, database)
+    given = ("--database", database) if database else ()
+    with served(data, tokens, (*given, *options)) as hub:
+        yield hub
+
+
+def prepare(data: Path, devices: int, database: str | None = None) -> tuple[str, ...]:
+    """Make a hub whose model has a cloud line; return the credentials of its devices.
+
+    Args:
+        data: its folder.
+        devices: that join.
+        database: URL of its tables; default SQLite.
+    """
+    settings = Settings(data, database, tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
     try:
@@ -99,7 +128,7 @@ def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> It
     command += ["--device-rate", "0", "--address-rate", "0", *options]
     with (data.parent / "hub.log").open("ab") as log:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         os.sched_setaffinity(process.pid, cores()[0])
     try:
         port = _first_answer(url, process)
@@ -107,6 +136,30 @@ def served(data: Path, tokens: Sequence[str], options: Sequence[str] = ()) -> It
     finally:
         process.terminate()
         process.wait(60)
+
+
+def group_seconds(group: int) -> float:
+    """Return the processor time that all processes of a group have used."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(_stat(stat)[2]) == group:
+                total += process_seconds(int(stat.parent.name))
+    return total
+
+
+def process_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, 0 if it is gone."""
+    try:
+        fields = _stat(Path(f"/proc/{pid}/stat"))
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(path: Path) -> list[str]:
+    """Return what the kernel says of a process, after its name, which may have blanks."""
+    return path.read_text().rpartition(")")[2].split()
 
 
 def _first_answer(url: Path, process: subprocess.Popen[bytes]) -> int:

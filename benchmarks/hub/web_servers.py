@@ -12,12 +12,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.hub.generator import http_request, load
-from benchmarks.hub.measured_rows import CONNECTIONS, ScaleRow
-from benchmarks.hub.served import START_SECONDS, cores
+from benchmarks.hub.measured_rows import CONNECTIONS
+from benchmarks.hub.scale_row import Bench, ScaleRow
+from benchmarks.hub.served import START_SECONDS, cores, group_seconds
 
 UVICORN: Final = {
     "uvicorn with h11": ("h11", "asyncio"),
@@ -35,9 +35,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def compare(seconds: float) -> list[ScaleRow]:
+def compare(bench: Bench) -> list[ScaleRow]:
     """Return a row for each server that is installed."""
-    return [row for kind in (*UVICORN, GRANIAN) if (row := _measured(kind, seconds)) is not None]
+    found = [_measured(kind, bench.seconds) for kind in (*UVICORN, GRANIAN)]
+    return [row for row in found if row is not None]
 
 
 def _measured(kind: str, seconds: float) -> ScaleRow | None:
@@ -54,10 +55,10 @@ def _measured(kind: str, seconds: float) -> ScaleRow | None:
     try:
         if not _listens(server, port):
             return None
-        before = _processor_seconds(server.pid)
+        before = group_seconds(server.pid)
         request = http_request("GET", "/v1/metadata/timestamp.json", "token")
         found = load(port, [lambda: request] * CONNECTIONS, seconds)
-        each = 1e6 * (_processor_seconds(server.pid) - before) / found.answers
+        each = 1e6 * (group_seconds(server.pid) - before) / found.answers
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
@@ -73,17 +74,6 @@ def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def _processor_seconds(group: int) -> float:
-    """Return what all processes of a group have used: granian answers from a child."""
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _serve(kind: str, port: int) -> None:

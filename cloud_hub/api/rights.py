@@ -50,6 +50,11 @@ def of_enrolment_token(request: Request) -> Collection[str]:
     raise NotFound(f"token {token:.40}: no such token; see edge-hub tokens list")
 
 
+def of_approval(request: Request) -> Collection[str]:
+    """Return the model of the request that a path names; raises NotFound."""
+    return (hub_of(request).approvals.get(_number(request.path_params["id_"])).model,)
+
+
 def _number(text: str) -> int:
     # The path is checked after who asks: what is no number is no run either.
     if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) < 2**31):
@@ -67,4 +72,5 @@ GenerationOperator = Annotated[str, Depends(requires(Role.OPERATOR, of=of_genera
 DeviceViewer = Annotated[str, Depends(requires(Role.VIEWER, of=of_device))]
 DeviceOperator = Annotated[str, Depends(requires(Role.OPERATOR, of=of_device))]
 DeviceAdmin = Annotated[str, Depends(requires(Role.ADMINISTRATOR, of=of_device))]
+ApprovalOperator = Annotated[str, Depends(requires(Role.OPERATOR, of=of_approval))]
 TokenOperator = Annotated[str, Depends(requires(Role.OPERATOR, of=of_enrolment_token))]

@@ -29,16 +29,16 @@ from cloud_hub.cli import (
     simulate,
     triggers,
 )
-from cloud_hub.cli.access import login, people
-from cloud_hub.cli.data import batch, datasets, features, personalise
+from cloud_hub.cli.access import approvals, login, people
+from cloud_hub.cli.data import backup, batch, datasets, features, personalise
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, login, releases, plans, experiments, simulate, personalise, devices, fleet, monitoring,
-    policy, datasets, features, batch, triggers, calendars, runs, pipelines, freshness, people,
-    administration, doctor, keys,
+    server, login, releases, plans, approvals, experiments, simulate, personalise, devices, fleet,
+    monitoring, policy, datasets, features, batch, triggers, calendars, runs, pipelines, freshness,
+    people, administration, doctor, backup, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

@@ -15,6 +15,7 @@ from cloud_hub.cli.experiment_text import (
     status_text,
 )
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.approval_text import unless_it_waits
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result
 from cloud_hub.cli.shared.registration import ROLL_OUT, command, group
@@ -124,7 +125,9 @@ def _promote(
     reason: types.Reason = "by hand",
 ) -> Result:
     """Let the winner, or an arm, serve everybody."""
-    return Result(hub.client().experiments.promote(id_, reason, arm), experiment_line)
+    return Result(
+        hub.client().experiments.promote(id_, reason, arm), unless_it_waits(experiment_line)
+    )
 
 
 def _report(hub: HubAddress, id_: types.ExperimentId, html: HtmlFile = None) -> Result:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.approval_text import unless_it_waits
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, cell
 from cloud_hub.cli.shared.registration import ROLL_OUT, command
@@ -74,7 +75,7 @@ def _change(
 
     answer = client.post(path, None, **query, dry_run=True if dry_run else None)
     if not dry_run:
-        return Result(answer, _plan_text)
+        return Result(answer, unless_it_waits(_plan_text))
     # A hub from before dry runs ignores the parameter. Silence here would be the worst answer.
     if not answer.get("dry_run"):
         raise HubFault(

@@ -76,11 +76,13 @@ def _publish(
     if trained_on:
         path = f"models/{record['model']}/versions/{record['version']}/datasets"
         client.post(path, trained=trained_on)
+    waits = False
     if promote:
-        client.post(f"models/{record['model']}/promote", version=record["version"])
+        done = client.post(f"models/{record['model']}/promote", version=record["version"])
+        waits = "approval" in done
     # Signing is done here, so the private key never travels: only its id is worth telling.
     signed = {"key": str(key), "id": _key_id(key)}
-    return Result({**record, "signed_by": signed}, lambda r: _publish_text(r, promote))
+    return Result({**record, "signed_by": signed}, lambda r: _publish_text(r, promote, waits))
 
 
 def _check_datasets(client: AdminClient, folder: Path, refs: list[str]) -> None:
@@ -101,7 +103,7 @@ def _signing_key(key: Path | None, data: Path | None) -> Path:
     if data is None:
         raise Invalid(
             "say which key signs: --key FILE with the publisher's private releases key. Devices "
-            "take only what it signed, so that whoever gets hold of the hub cannot publish: keep it "
+            "take only what it signed, so whoever gets hold of the hub cannot publish: keep it "
             "with the publisher or CI, and off the hub for serious use (docs/KEYS.md). A hub that "
             "made its own has it on its machine, in DATA/keys/releases.pem"
         )
@@ -114,9 +116,11 @@ def _key_id(key: Path) -> str:
     return str(load_signer(key).public_key.keyid)
 
 
-def _publish_text(record: dict[str, Any], promoted: bool) -> str:
+def _publish_text(record: dict[str, Any], promoted: bool, waits: bool) -> str:
     signed = record["signed_by"]
     serves = "; it serves everybody" if promoted else ""
+    if waits:
+        serves = "; that it serves waits for a second person: edge-hub approvals list"
     return (
         f"{record['model']}: {record['version']} is published{serves}; "
         f"signed with {signed['key']} (key {signed['id'][:12]})"

@@ -204,7 +204,8 @@ def _init_text(files: dict[str, Any]) -> str:
     )
     return (
         f"hub initialised in {files['data']}\n"
-        f"  admin token: {files['admin_token']}\n"
+        f"  admin token: {files['admin_token']}: for the beginning; a person of your own is\n"
+        f"               edge-hub people add NAME --role administrator --data {files['data']}\n"
         f"  for CI:      {files['pipeline_token']}: uploads and runs, no decisions\n"
         f"  root key:    {', '.join(keys)}{move}\n"
         f"next: edge-hub serve {files['data']}"

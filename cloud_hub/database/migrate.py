@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Engine, column, event, inspect, select, table, text
+from sqlalchemy import Connection, Engine, MetaData, column, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 
 from cloud_hub.database.engine import connect, database_errors, is_sqlite
@@ -146,11 +147,48 @@ def inspect_schema(engine: Engine) -> MigrationStatus:
     return _status(current, oldest)
 
 
-def apply_revisions(db: Connection) -> None:
-    """Apply every pending revision on an open transaction."""
+def apply_revisions(db: Connection, to: str = "head") -> None:
+    """Apply every pending revision, up to one of them, on an open transaction."""
     from alembic import command
 
-    command.upgrade(alembic_config(db), "head")
+    command.upgrade(alembic_config(db), to)
+
+
+@contextlib.contextmanager
+def new_tables(engine: Engine, revision: str, *, instead: bool = False) -> Iterator[Connection]:
+    """Give an open transaction in which an empty database has got the tables of a revision.
+
+    Args:
+        engine: of the database.
+        revision: of this hub's, or an earlier one.
+        instead: what tables there are go, in the same transaction.
+
+    Raises:
+        Conflict: a newer hub's, or there are tables already.
+    """
+    if revision not in list_revisions():
+        raise Conflict(
+            f"database: the tables of revision {revision} are unknown here; a newer edge-hub has "
+            "them, install that version"
+        )
+    if not instead and not _is_empty(engine):
+        where = engine.url.render_as_string(hide_password=True)
+        raise Conflict(f"database: {where}: expected an empty one, it has tables")
+    with engine.connect() as db:
+        if is_sqlite(engine):
+            _begin_at_statements(db)
+        with db.begin():
+            if instead:
+                there = MetaData()
+                there.reflect(db)
+                there.drop_all(db)
+            apply_revisions(db, revision)
+            if revision >= FIRST:
+                served = _oldest_by_revision().items()
+                note_support(db, {r: oldest for r, oldest in served if r <= revision})
+            yield db
+        if is_sqlite(engine):
+            db.invalidate()  # its mode was changed: the pool must not hand it out again
 
 
 def alembic_config(db: Connection | None = None) -> Config:

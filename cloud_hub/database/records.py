@@ -78,3 +78,40 @@ class DeviceRecord:
     enrolled_by: str = ""
     vouched_by: str = ""
     serial: str | None = None
+
+
+@dataclass(frozen=True)
+class ApprovalRecord:
+    """A promotion that somebody asked for, and what became of it.
+
+    Attributes:
+        id: its number.
+        model: whose plan it changes.
+        version: that would serve everybody.
+        serial: of the plan that was in force when it was asked for; 0 for none.
+        reason: why, in words of who asked.
+        override: reason to promote a version that an experiment took back.
+        experiment: of which it promotes an arm; ``None`` for none.
+        arm: that arm.
+        requested_by: who asked.
+        requested_at: Unix seconds.
+        expires_at: Unix seconds; nobody can approve it from then on.
+        state: ``pending``, ``approved``, ``refused``, ``withdrawn`` or ``expired``.
+        decided_by: who decided.
+        decided_at: Unix seconds.
+    """
+
+    id: int
+    model: str
+    version: str
+    serial: int
+    reason: str
+    override: str | None
+    experiment: str | None
+    arm: str | None
+    requested_by: str
+    requested_at: float
+    expires_at: float
+    state: str
+    decided_by: str | None
+    decided_at: float | None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+import atexit
+import hashlib
+import threading
+from typing import Final, TypeAlias
 
-from cloud_hub.engine import child
 from cloud_hub.engine.engine import IsolatedLimits
 from cloud_hub.engine.folders import (
     ENDED,
@@ -19,20 +17,24 @@ from cloud_hub.engine.folders import (
     packed_folder,
     unpack_folder,
 )
-from cloud_hub.engine.node import LIMIT, fault_of
-from cloud_hub.errors import HubFault
-from cloud_hub.isolation.handback import opened, printable
+from cloud_hub.engine.kept_process import KeptProcess
+from cloud_hub.engine.node import LIMIT
+from cloud_hub.engine.node_folder import node_workers, scratch_folder
 from cloud_hub.isolation.process_limits import ProcessLimits
-from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
 from edge_sdk.contract.codec import decode, encode
 
-RESULT_BYTES: Final = 1 << 30
 LOG_BYTES: Final = 1 << 20
+
+_Work: TypeAlias = tuple[str, bytes, IsolatedLimits]
+_kept: Final[dict[_Work, KeptProcess]] = {}
+_lock: Final = threading.Lock()
 
 
 def compute_isolated(function: str, common: bytes, item: bytes, limits: IsolatedLimits) -> bytes:
     """Compute an item in an isolated process, and return what it returned.
+
+    The process is kept for the next item of the same work, and ends with this one.
 
     Args:
         function: ``module:name``, of this package.
@@ -43,23 +45,43 @@ def compute_isolated(function: str, common: bytes, item: bytes, limits: Isolated
     Raises:
         HubFault: it failed, broke a limit, or nothing here isolates it.
     """
-    with _workers() as (workers, work, log):
-        (work / child.COMMON).write_bytes(common)
-        (work / child.ITEM).write_bytes(item)
-        process = workers.start(
-            "cloud_hub.engine.child", [function], work, log,
-            ProcessLimits(limits.seconds, limits.memory_mb), foreign=False, seed=limits.seed,
-        )  # fmt: skip
-        process.wait()
-        with opened(work) as left:
-            fault = left.read(child.FAULT, 4 * child.REASON)
-            result = left.read(child.RESULT, RESULT_BYTES)
-    if process.broke or (fault is None and result is None):
-        raise HubFault(f"a task was ended: it {process.ended()}" if process.broke
-                       else f"a task failed: {process.ended()}")  # fmt: skip
-    if result is None:
-        raise fault_of(*printable((fault or b"").decode(errors="replace"), 2_000).split(" ", 1))
+    work = (function, hashlib.sha256(common).digest(), limits)
+    process = _taken(work) or KeptProcess(function, common, limits)
+    try:
+        result = process.compute(item)
+    except BaseException:
+        process.close()
+        raise
+    _keep(work, process)
     return result
+
+
+def _taken(work: _Work) -> KeptProcess | None:
+    """Return the process that is kept for some work, which is the caller's now."""
+    with _lock:
+        process = _kept.pop(work, None)
+    if process is None or process.running():
+        return process
+    process.close()
+    return None
+
+
+def _keep(work: _Work, process: KeptProcess) -> None:
+    """Keep a process, and end those of other works: one after the other is computed here."""
+    with _lock:
+        others = [_kept.pop(other) for other in list(_kept)]
+        _kept[work] = process
+    for other in others:
+        other.close()
+
+
+@atexit.register
+def end_kept() -> None:
+    """End the processes that are kept."""
+    with _lock:
+        kept = [_kept.pop(work) for work in list(_kept)]
+    for process in kept:
+        process.close()
 
 
 def compute_folder(common: bytes, item: bytes) -> bytes:
@@ -74,7 +96,7 @@ def compute_folder(common: bytes, item: bytes) -> bytes:
     """
     order = decode(FolderOrder, common, limit=LIMIT)
     settings = WorkerSettings(network=order.network, trust_pipelines=order.trust_pipelines)
-    with _workers(settings) as (workers, work, log), _scratch() as back:
+    with node_workers(settings) as (workers, work, log), scratch_folder() as back:
         unpack_folder(item, work)
         limits = ProcessLimits(order.seconds, order.memory_mb, folder_bytes=order.folder_bytes)
         process = workers.start(
@@ -88,24 +110,3 @@ def compute_folder(common: bytes, item: bytes) -> bytes:
             (back / LOG).write_bytes(log.read_bytes()[-LOG_BYTES:])
         (back / ENDED).write_bytes(encode(end))
         return packed_folder(back)
-
-
-@contextlib.contextmanager
-def _workers(
-    settings: WorkerSettings = WorkerSettings(),
-) -> Iterator[tuple[Workers, Path, Path]]:
-    """Give workers of a node, which has no data of a hub, with a folder and a log."""
-    with _scratch() as own:
-        (own / "data").mkdir()
-        workers = Workers(own / "data", settings)
-        work = workers.new_folder()
-        try:
-            yield workers, work, own / LOG
-        finally:
-            workers.remove(work)
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="edge-hub-node-") as name:
-        yield Path(name).resolve()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -73,8 +74,11 @@ class LocalSpread:
 
     def _executor(self) -> Executor:
         if self._processes:
+            spread_function(self._task.function)  # refused here, and not where a process begins
             # Not forked: threads of this process may hold locks.
-            return ProcessPoolExecutor(self._slots, get_context("spawn"))
+            return ProcessPoolExecutor(
+                self._slots, get_context("spawn"), _hold, (self._task.function, self._task.common)
+            )
         return ThreadPoolExecutor(self._slots, "engine")
 
     def _pooled(self, pool: Executor) -> Iterator[bytes]:
@@ -82,12 +86,26 @@ class LocalSpread:
         for item in self._items:
             if self._cancelled:
                 raise HubFault("engine: cancelled")
-            waiting.append(pool.submit(_call, self._task.function, self._task.common, item))
+            waiting.append(self._submitted(pool, item))
             if len(waiting) > self._slots:  # one more than are computed: results stay few
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
+    def _submitted(self, pool: Executor, item: bytes) -> Future[bytes]:
+        if self._processes:
+            return pool.submit(_compute, item)
+        return pool.submit(spread_function(self._task.function), self._task.common, item)
 
-def _call(function: str, common: bytes, item: bytes) -> bytes:
-    return spread_function(function)(common, item)
+
+_held: list[Callable[[bytes], bytes]] = []
+"""The work of a process of a pool."""
+
+
+def _hold(name: str, common: bytes) -> None:
+    """Begin a process of a pool: what all items share is sent once, and not with each."""
+    _held.append(functools.partial(spread_function(name), common))
+
+
+def _compute(item: bytes) -> bytes:
+    return _held[0](item)

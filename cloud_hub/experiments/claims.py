@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlalchemy import Connection, Engine, insert, literal, select
 
+from cloud_hub.database.bulk import rows_by_key
 from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.errors import Implausible
 from cloud_hub.experiments import membership
-from cloud_hub.experiments.exposure_sink import record_exposure, step_start
+from cloud_hub.experiments.exposure_sink import ExposureAdditions
 from cloud_hub.experiments.membership import Membership, PublishedPlan
 from cloud_hub.experiments.tables import members
 from cloud_hub.fleet.replayed import PREFIX as REPLAYED
@@ -51,14 +52,14 @@ class ExperimentClaims:
         self._histories: dict[str, _History] = {}
         self._lock = threading.Lock()
 
-    def begin(self, db: Connection, sender: Sender) -> DeviceClaims:
-        """Begin to judge an upload.
+    def begin(self, db: Connection, senders: Sequence[Sender]) -> TransactionClaims:
+        """Begin to judge uploads.
 
         Args:
-            db: transaction that is to store its messages.
-            sender: device that sent it.
+            db: transaction that is to store their messages.
+            senders: devices that sent them.
         """
-        return DeviceClaims(self, db, sender)
+        return TransactionClaims(self, db, senders)
 
     def settle_members(self, db: Connection, trial: Experiment, model: str) -> None:
         """Settle to which cohort each device belongs, as an experiment begins.
@@ -97,22 +98,57 @@ class ExperimentClaims:
             return history.by_experiment.get(id_, ())
 
 
-class DeviceClaims:
-    """Judge of what one upload of a device says of experiments.
-
-    Each experiment is read once, however many messages name it.
+class TransactionClaims:
+    """What is read of experiments once for all uploads of a transaction, and what they add.
 
     Args:
         claims: knows the plans.
-        db: transaction that is to store the messages.
+        db: the transaction.
+        senders: devices whose uploads it is to store.
+    """
+
+    def __init__(self, claims: ExperimentClaims, db: Connection, senders: Sequence[Sender]) -> None:
+        self._claims, self.db = claims, db
+        self._devices = sorted({sender.device for sender in senders})
+        self._plans: dict[tuple[str, str], tuple[PublishedPlan, ...]] = {}
+        self._members: dict[str, dict[str, Mapping[str, str]]] = {}
+        self.additions = ExposureAdditions(db)
+
+    def of(self, sender: Sender) -> DeviceClaims:
+        """Return who judges what one of the devices says."""
+        return DeviceClaims(self, sender)
+
+    def write(self) -> None:
+        """Store what was recorded."""
+        self.additions.write()
+
+    def published(self, model: str, id_: str) -> tuple[PublishedPlan, ...]:
+        """Return the plans that named an experiment; see :meth:`ExperimentClaims.published`."""
+        if (model, id_) not in self._plans:
+            self._plans[model, id_] = self._claims.published(self.db, model, id_)
+        return self._plans[model, id_]
+
+    def members(self, id_: str) -> dict[str, Mapping[str, str]]:
+        """Return the settled attributes of those of the devices that belong to an experiment."""
+        if id_ not in self._members:
+            keys = [(id_, device) for device in self._devices]
+            columns = ("experiment", "device")
+            rows = rows_by_key(self.db, members, columns, ("device", "attributes"), keys)
+            self._members[id_] = {device: json.loads(text) for device, text in rows}
+        return self._members[id_]
+
+
+class DeviceClaims:
+    """Judge of what one upload of a device says of experiments.
+
+    Args:
+        work: what the transaction knows of them.
         sender: the device.
     """
 
-    def __init__(self, claims: ExperimentClaims, db: Connection, sender: Sender) -> None:
-        self._claims, self._db, self._sender = claims, db, sender
-        self._known: dict[str, tuple[PublishedPlan, ...]] = {}
+    def __init__(self, work: TransactionClaims, sender: Sender) -> None:
+        self._work, self._sender = work, sender
         self._settled: dict[str, Mapping[str, str]] = {}
-        self._steps: dict[str, float] = {}
 
     def counts(self, body: Body) -> bool:
         """Return whether a message counts for the experiment that it names.
@@ -135,12 +171,8 @@ class DeviceClaims:
         return judged.counts
 
     def record(self, body: Body) -> None:
-        """Add the counts of a message to its experiment; see :func:`record_exposure`."""
-        if isinstance(body, Windowed) and body.window.experiment is not None:
-            id_ = body.window.experiment
-            if id_ not in self._steps:
-                self._steps[id_] = step_start(self._db, id_)
-            record_exposure(self._db, self._sender.device, body, step=self._steps[id_])
+        """Add the counts of a message to its experiment; see :class:`ExposureAdditions`."""
+        self._work.additions.add(self._sender.device, body)
 
     def _judge_seat(self, id_: str, seat: membership.Seat, end: float) -> Membership:
         known = self._published(id_)
@@ -161,9 +193,7 @@ class DeviceClaims:
         return Membership(False, "arm", reason)
 
     def _published(self, id_: str) -> tuple[PublishedPlan, ...]:
-        if id_ not in self._known:
-            self._known[id_] = self._claims.published(self._db, self._sender.model, id_)
-        return self._known[id_]
+        return self._work.published(self._sender.model, id_)
 
     def _settled_attributes(self, id_: str) -> Mapping[str, str]:
         """The attributes that settle the device's cohort in an experiment."""
@@ -175,15 +205,17 @@ class DeviceClaims:
         device, said = self._sender.device, self._sender.attributes
         if not any(has_cohorts(each.plan.experiment) for each in self._published(id_)):
             return said
-        # A device that joined after it began is settled by what it says first.
-        row = {"experiment": id_, "device": device, "attributes": dict(said)}
-        if insert_if_new(self._db, members, row):
-            return said
-        mine = (members.c.experiment == id_) & (members.c.device == device)
-        settled: Mapping[str, str] = self._db.execute(
-            select(members.c.attributes).where(mine)
-        ).scalar_one()
-        return settled
+        known, db = self._work.members(id_), self._work.db
+        if device not in known:
+            # A device that joined after it began is settled by what it says first.
+            row = {"experiment": id_, "device": device, "attributes": dict(said)}
+            mine = (members.c.experiment == id_) & (members.c.device == device)
+            known[device] = (
+                said
+                if insert_if_new(db, members, row)
+                else db.execute(select(members.c.attributes).where(mine)).scalar_one()
+            )
+        return known[device]
 
 
 def has_cohorts(trial: Experiment | None) -> bool:

@@ -6,15 +6,18 @@ message says of buckets of keys goes into a row of its own, of kind :data:`KEYS`
 
 from __future__ import annotations
 
+import json
+import operator
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, select
 
-from cloud_hub.database.engine import insert_if_new
+from cloud_hub.database.bulk import insert_adding, insert_new, rows_by_key
 from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums, energy_of
 from cloud_hub.statistics.label_coverage import HOUR, age_bin
@@ -38,6 +41,21 @@ NOT_ADDITIVE: Final = frozenset({"window", "incumbent", "seed", "format"})
 """Fields of shadow and interleaving reports that say what a report is of."""
 
 
+class ExposureKey(NamedTuple):
+    """Key of a row."""
+
+    experiment: str
+    start: int
+    device: str
+    arm: str
+    kind: str
+
+
+COLUMNS: Final = (*ExposureKey._fields, *SUMS, "detail", "received_at")
+BLANK: Final = (*ExposureSums().columns(), "{}", 0.0)
+"""A row to which nothing was added yet, without its key."""
+
+
 @dataclass(frozen=True)
 class Exposure:
     """Addition of one message to an experiment; ``detail``, plain JSON, is what no column holds."""
@@ -47,60 +65,75 @@ class Exposure:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-def step_start(db: Connection, id_: str) -> float:
-    """Return when the present step of an experiment began, Unix seconds; 0 if there is none.
+class ExposureAdditions:
+    """What the messages of one transaction add to the exposures of their experiments.
+
+    A row is read once and written once, however many messages add to it.
 
     Args:
-        db: an open transaction.
-        id_: of the experiment.
+        db: the transaction.
     """
-    query = select(experiments.c.step_started_at).where(experiments.c.id == id_)
-    return float(db.execute(query).scalar() or 0.0)
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._steps: dict[str, float] = {}
+        self._additions: dict[ExposureKey, list[Exposure]] = defaultdict(list)
+
+    def add(self, device: str, body: Body) -> None:
+        """Add the counts of a message, if it belongs to an experiment.
+
+        Args:
+            device: sender of the message.
+            body: the message.
+        """
+        if not isinstance(body, Windowed) or body.window.experiment is None:
+            return
+        if isinstance(body, RankingReport):
+            return  # its rewards are in the feedback, and what else it says is of no arm
+        window, step = body.window, int(self._step_start(body.window.experiment))
+        exposure = exposure_of(body, time.time())
+        self._add(device, window, _period(window, step), exposure)
+        if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
+            # A row for each step and none for a day: rows are large, and a resume begins a step.
+            start = step if window.start >= step else 0
+            exposure = Exposure(KEYS, ExposureSums(), _columns(body.buckets))
+            self._add(device, window, start, exposure)
+
+    def write(self) -> None:
+        """Add all of it to the rows of ``exposures``; those that are missing are made."""
+        keys, now = sorted(self._additions), time.time()
+        # Made before they are locked, both in one order: of two transactions that add to the same
+        # rows the second waits here, and adds to what the first has written.
+        insert_new(self._db, exposures, COLUMNS, [(*key, *BLANK) for key in keys])
+        of = ExposureKey._fields
+        before = {
+            row[: len(of)]: row[len(of) :]
+            for row in rows_by_key(self._db, exposures, of, COLUMNS, keys, lock=True)
+        }
+        rows = [(*key, *_summed(before[key], self._additions[key], now)) for key in keys]
+        insert_adding(self._db, exposures, COLUMNS, rows, adds=(), replaces=COLUMNS[len(of) :])
+        self._additions.clear()
+
+    def _add(self, device: str, window: Window, start: int, exposure: Exposure) -> None:
+        assert window.experiment is not None
+        key = ExposureKey(window.experiment, start, device, window.arm, exposure.kind)
+        self._additions[key].append(exposure)
+
+    def _step_start(self, id_: str) -> float:
+        """Return when the present step of an experiment began, Unix seconds; 0 if none did."""
+        if id_ not in self._steps:
+            query = select(experiments.c.step_started_at).where(experiments.c.id == id_)
+            self._steps[id_] = float(self._db.execute(query).scalar() or 0.0)
+        return self._steps[id_]
 
 
-def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> None:
-    """Add the counts of ``body`` to the exposures of its experiment, if it belongs to one.
-
-    Args:
-        db: transaction that stores the message.
-        device: sender of the message.
-        body: the message.
-        step: when the present step of its experiment began, Unix seconds.
-    """
-    if not isinstance(body, Windowed) or body.window.experiment is None:
-        return
-    if isinstance(body, RankingReport):
-        return  # its rewards are in the feedback, and what else it says is of no arm
-    exposure = exposure_of(body, time.time())
-    _add(db, device, body.window, _period(body.window, int(step)), exposure)
-    if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
-        # A row for each step and none for a day: rows are large, and a resume begins a step.
-        start = int(step) if body.window.start >= int(step) else 0
-        exposure = Exposure(KEYS, ExposureSums(), _columns(body.buckets))
-        _add(db, device, body.window, start, exposure)
-
-
-def _add(db: Connection, device: str, window: Window, start: int, exposure: Exposure) -> None:
-    now = time.time()
-    key = {
-        "experiment": window.experiment,
-        "start": start,
-        "device": device,
-        "arm": window.arm,
-        "kind": exposure.kind,
-    }
-    fresh = {**asdict(exposure.sums), "detail": exposure.detail, "received_at": now}
-    where = and_(*(exposures.c[name] == value for name, value in key.items()))
-    # The first message of a day makes the row; the others find it there and add to it.
-    if insert_if_new(db, exposures, {**key, **fresh}):
-        return
-    # Of two uploads at once the second waits here, and adds to what the first has written.
-    row = db.execute(select(exposures).where(where).with_for_update()).mappings().one()
-    # Only columns to which the message adds: a message fills a few of many, and every one costs.
-    sums = {name: row[name] + more for name in SUMS if (more := getattr(exposure.sums, name))}
-    detail = added(row["detail"], exposure.detail)
-    merged = {**sums, "detail": detail, "received_at": max(row["received_at"], now)}
-    db.execute(update(exposures).where(where).values(**merged))
+def _summed(before: tuple[Any, ...], more: Sequence[Exposure], now: float) -> tuple[Any, ...]:
+    """Return the columns of a row beside its key, with what messages add, one after the other."""
+    *numbers, text, received = before
+    sums, detail = ExposureSums(*numbers), json.loads(text)
+    for exposure in more:
+        sums, detail = sums + exposure.sums, added(detail, exposure.detail)
+    return *sums.columns(), json.dumps(detail), max(received, now)
 
 
 def _period(window: Window, step: int) -> int:
@@ -114,10 +147,12 @@ def _period(window: Window, step: int) -> int:
 
 def added(total: Any, more: Any) -> Any:
     """Return the sum of two details: numbers, and lists and mappings of them, name by name."""
-    if isinstance(total, Mapping):
+    if isinstance(total, dict):
         both = {name: added(total[name], more[name]) for name in total if name in more}
         return {**total, **more, **both}
     if isinstance(total, list):
+        if total and isinstance(total[0], int | float) and len(total) == len(more):
+            return list(map(operator.add, total, more))
         return [added(a, b) for a, b in zip(total, more, strict=True)]
     return total + more
 

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.json_response import SafeJSONResponse
+from cloud_hub.api.promoted import promoted
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.api.rights import ExperimentOperator, ExperimentViewer
 from cloud_hub.errors import Invalid
@@ -101,9 +102,9 @@ def promote(
     reason: str = "by hand",
     arm: str | None = None,
 ) -> SafeJSONResponse:
-    """Let the winner, or the arm that is named, serve everybody."""
-    done = hub_of(request).experiments.promote(id_, actor=person, reason=reason, arm=arm)
-    return _answer(done)
+    """Let the winner, or the arm that is named, serve everybody; 202 where two have to decide."""
+    approvals, by = hub_of(request).approvals, request.state.person
+    return promoted(approvals.promote_arm(id_, by=by, reason=reason, arm=arm), _status)
 
 
 @router.get("/experiments/{id_}/report")

@@ -34,7 +34,7 @@ from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.moves import end_of, move_of
-from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.per_model import ModelTurns
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -85,6 +85,7 @@ class Experiments:
         self._plans = plans
         self._fleet = fleet
         self._claims = claims
+        self._turns = ModelTurns()
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
@@ -241,6 +242,27 @@ class Experiments:
             Conflict: it was taken back or promoted already, the arm was dropped, or no arm won and
                 none is named.
         """
+        record, chosen, version = self.arm_to_promote(id_, arm)
+        self._plans.promote(
+            record.model,
+            version,
+            actor=actor,
+            reason=f"{id_}: {reason}",
+            evidence=seen_document(record.figures),
+        )
+        self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        return self.get(id_)
+
+    def arm_to_promote(self, id_: str, arm: str | None = None) -> tuple[ExperimentRecord, str, str]:
+        """Return an experiment, the arm that :meth:`promote` would promote, and its version.
+
+        Args:
+            id_: of the experiment.
+            arm: that is named; the winner, or the only one, if left out.
+
+        Raises:
+            Conflict: as :meth:`promote`.
+        """
         record = self._decisions.expect(id_, "running", "paused", "waiting", "concluded")
         personalised.check_promotion(record.spec, id_)
         chosen = arm or record.state.winner
@@ -248,17 +270,9 @@ class Experiments:
         # Promoted by hand before there is a winner: unambiguous with one candidate only.
         if chosen is None and len(versions) == 1:
             chosen = next(iter(versions))
-        if chosen not in versions:
+        if chosen is None or chosen not in versions:
             raise Conflict(f"{id_}: expected an arm of {sorted(versions)}{_got(record, chosen)}")
-        self._plans.promote(
-            record.model,
-            versions[chosen],
-            actor=actor,
-            reason=f"{id_}: {reason}",
-            evidence=seen_document(record.figures),
-        )
-        self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
-        return self.get(id_)
+        return record, chosen, versions[chosen]
 
     @_atomic
     def drop(self, id_: str, arm: str, *, actor: str, reason: str) -> ExperimentRecord:
@@ -283,8 +297,9 @@ class Experiments:
         return self.get(id_)
 
     def tick(self, now: float) -> None:
-        """Look at every running experiment once."""
-        for_each([r.id for r in self.records() if r.open], lambda id_: self._watch(id_, now))
+        """Look at every running experiment once; of very many, at as many as there is time for."""
+        ids = [record.id for record in self.records() if record.open]
+        self._turns.for_each(ids, lambda id_: self._watch(id_, now))
 
     def look(
         self, record: ExperimentRecord, now: float

@@ -7,9 +7,12 @@ how windows are shared out.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import io
 import json
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,14 +27,15 @@ from cloud_hub.freshness.analysis import (
     FreshnessQuestion,
     JudgedLosses,
     LabelledHistory,
+    Train,
     WindowScorer,
 )
 from cloud_hub.freshness.plan import PlannedTraining, RowWindow, TrainingPlan, plan
 from cloud_hub.runs.code.tree import FOLDER, read_code, unpack
 from cloud_hub.runs.entry_point import function_of
 
-TASKS: Final = 8
-"""Into how many tasks the trainings are cut: few, since each starts a process."""
+TASKS: Final = 32
+"""Into how many tasks the trainings are cut: many, so that all nodes end at about the same time."""
 
 SECONDS: Final = 6 * 3600.0
 MEMORY_MB: Final = 8_192
@@ -114,27 +118,35 @@ def train_windows(common: bytes, item: bytes) -> bytes:
     Returns:
         An ``.npz``: the losses of each training that is judged, and what they measure.
     """
-    told: SpreadTrainings = pickle.loads(common)
-    with tempfile.TemporaryDirectory(prefix="edge-hub-code-") as folder:
-        path = told.path
-        if told.code is not None:
-            unpack(told.code, Path(folder))
-            path = str(Path(folder) / FOLDER)
-        try:
-            train = function_of(told.entry, path)
-        except Exception as error:  # importing a module raises anything
-            raise Invalid(f"{told.entry}: {type(error).__name__}: {error}") from error
-        planned = plan(told.history.times, told.question.every, delay=told.question.delay)
-        scorer = WindowScorer(train, told.history, planned, told.question.seed, lambda line: None)
-        windows, arrays = ordered_windows(planned), dict[str, Any]()
-        for number in json.loads(item):
-            for i, training in enumerate(_judged(planned, windows[number])):
-                judged = scorer.judge(training)
-                arrays[f"{number}-{i}"] = judged.losses
-                arrays[f"{number}-{i}-measure"] = np.array(judged.measure)
+    told, train = _loaded(common)
+    planned = plan(told.history.times, told.question.every, delay=told.question.delay)
+    scorer = WindowScorer(train, told.history, planned, told.question.seed, lambda line: None)
+    windows, arrays = ordered_windows(planned), dict[str, Any]()
+    for number in json.loads(item):
+        for i, training in enumerate(_judged(planned, windows[number])):
+            judged = scorer.judge(training)
+            arrays[f"{number}-{i}"] = judged.losses
+            arrays[f"{number}-{i}-measure"] = np.array(judged.measure)
     raw = io.BytesIO()
     np.savez(raw, **arrays)
     return raw.getvalue()
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(common: bytes) -> tuple[SpreadTrainings, Train]:
+    """Return what a task is told, and its training; a process that computes many has both once."""
+    told: SpreadTrainings = pickle.loads(common)
+    path = told.path
+    if told.code is not None:
+        # Until the process ends: code may import more of itself when it is called.
+        folder = tempfile.mkdtemp(prefix="edge-hub-code-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        unpack(told.code, Path(folder))
+        path = str(Path(folder) / FOLDER)
+    try:
+        return told, function_of(told.entry, path)
+    except Exception as error:  # importing a module raises anything
+        raise Invalid(f"{told.entry}: {type(error).__name__}: {error}") from error
 
 
 def ordered_windows(planned: TrainingPlan) -> list[RowWindow]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from cloud_hub.isolation.process_tree import family
 
@@ -57,6 +57,7 @@ class LimitedProcess:
         *,
         keep: Sequence[int] = (),
         folder: Path | None = None,
+        fed: bool = False,
     ) -> None:
         """Start it.
 
@@ -67,6 +68,7 @@ class LimitedProcess:
             env: its whole environment.
             keep: file descriptors that it inherits; it gets no other.
             folder: that it fills, to be measured every :data:`MEASURE_SECONDS`.
+            fed: its standard input is a pipe, :attr:`items`; else there is nothing in it.
         """
         self._log, self._limits, self._folder = log, limits, folder
         self._measured = time.monotonic()
@@ -74,7 +76,7 @@ class LimitedProcess:
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a process group of its own, to be ended as a whole
@@ -85,6 +87,13 @@ class LimitedProcess:
         self.peak_mb = 0
         self._watcher = threading.Thread(target=self._watch, name="run-watch", daemon=True)
         self._watcher.start()
+
+    @property
+    def items(self) -> IO[bytes]:
+        """Its standard input, where it is fed."""
+        if self._process.stdin is None:
+            raise ValueError("this process was started without an input")
+        return self._process.stdin
 
     def running(self) -> bool:
         """Return whether it has not ended yet."""

@@ -39,10 +39,10 @@ class WorkerProcess(LimitedProcess):
 
     def __init__(
         self, command: Sequence[str], log: Path, limits: ProcessLimits, env: dict[str, str],
-        *, report: tuple[int, int], work: Path,
+        *, report: tuple[int, int], work: Path, fed: bool = False,
     ) -> None:  # fmt: skip
         """Start the launcher ``command``; ``report`` is a pipe to read from and to write to."""
-        super().__init__(command, log, limits, env, keep=report[1:], folder=work)
+        super().__init__(command, log, limits, env, keep=report[1:], folder=work, fed=fed)
         self._report = report[0]
 
     @functools.cached_property
@@ -121,6 +121,7 @@ class Workers:
         reads: Sequence[Path] = (),
         foreign: bool,
         seed: int = 0,
+        fed: bool = False,
     ) -> WorkerProcess:
         """Start a module of this package as a worker.
 
@@ -133,13 +134,14 @@ class Workers:
             reads: more files and folders that it may read.
             foreign: it loads what a pipeline sent, so it must not start if a secret is in reach.
             seed: of the order of Python's sets.
+            fed: it gets what :attr:`LimitedProcess.items` is written.
 
         Raises:
             Invalid: something to be read is in the hub's data.
         """
         self._refuse_own(reads)
         command = (sys.executable, "-P", "-s", "-m", module, *arguments)
-        return self._launch(command, work, log, limits, reads, seed, required=foreign)
+        return self._launch(command, work, log, limits, reads, seed, required=foreign, fed=fed)
 
     @functools.cached_property
     def isolation(self) -> IsolationReport:
@@ -190,6 +192,7 @@ class Workers:
         seed: int,
         *,
         required: bool,
+        fed: bool = False,
     ) -> WorkerProcess:
         read, write = os.pipe()
         spec = IsolationSpec(
@@ -211,7 +214,7 @@ class Workers:
         try:
             return WorkerProcess(
                 [*launcher, spec.to_json().decode()], log, limits, self._environment(work, seed),
-                report=(read, write), work=work,
+                report=(read, write), work=work, fed=fed,
             )  # fmt: skip
         except OSError:  # no process, no memory: else the process closes it in the end
             os.close(read)

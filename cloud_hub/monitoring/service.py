@@ -23,7 +23,7 @@ from cloud_hub.monitoring.rare_days import BACK, RareDays
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import REFUSED, Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
-from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.per_model import ModelTurns
 from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
 from cloud_hub.telemetry.groups import GroupSums
 
@@ -75,15 +75,20 @@ class Monitoring:
         self._sums = GroupSums(engine)
         self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
+        self._turns = ModelTurns()
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate the windows that closed since the last tick; return the alarms that were raised.
+
+        Of very many models those that there is no time for have their turn in the next one.
 
         Raises:
             ExceptionGroup: some models failed; the others had their turn.
         """
         raised: list[Alarm] = []
-        for_each(self._registry.models(), lambda model: raised.extend(self._due(model, now)))
+        self._turns.for_each(
+            self._registry.models(), lambda model: raised.extend(self._due(model, now))
+        )
         return raised
 
     def _due(self, model: str, now: float) -> list[Alarm]:

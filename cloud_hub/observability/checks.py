@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ FULL_SHARE: Final = 0.01
 
 LOW_BYTES: Final = 5 << 30
 LOW_SHARE: Final = 0.1
+
+CROWDED_SHARE: Final = 0.8
+"""Of the handles of a process: from here on somebody should know."""
 
 STALLED_SECONDS: Final = 900.0
 """A part of the loop may take minutes, such as a run's gate; half a day is what renewal has."""
@@ -67,6 +71,26 @@ def judge_disk(free: float, size: float) -> HealthCheck:
     if free < min(LOW_BYTES, LOW_SHARE * size):
         return HealthCheck("disk", "warn", says, todo)
     return HealthCheck("disk", "ok", says)
+
+
+def judge_handles(open_: int, most: int) -> HealthCheck:
+    """Judge how many files and connections a process has open.
+
+    Args:
+        open_: of them.
+        most: that the system lets it have.
+    """
+    says = f"{open_:,} of {most:,} files and connections are open"
+    if open_ < CROWDED_SHARE * most:
+        return HealthCheck("handles", "ok", says)
+    todo = "beyond that nobody gets in: more workers, a higher limit (ulimit -n), or a proxy"
+    return HealthCheck("handles", "warn", says, todo)
+
+
+def open_handles() -> tuple[int, int]:
+    """Return the files and connections that this process has open, and how many it may have."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return len(list(Path("/dev/fd").iterdir())), most
 
 
 def judge_keys(status: KeyStatus) -> HealthCheck:

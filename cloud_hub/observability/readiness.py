@@ -17,8 +17,10 @@ from cloud_hub.observability.checks import (
     judge_clock,
     judge_disk,
     judge_engine,
+    judge_handles,
     judge_keys,
     judge_loop,
+    open_handles,
 )
 from cloud_hub.observability.store_probe import probe_store
 
@@ -96,6 +98,7 @@ class Readiness:
             "keys": (KEPT_SECONDS, lambda: judge_keys(self._hub.keys.status())),
             "clock": (KEPT_SECONDS, lambda: judge_clock(self._hub.keys.status().clock)),
             "engine": (KEPT_SECONDS, lambda: judge_engine(self._hub.heavy.problem())),
+            "handles": (KEPT_SECONDS, lambda: judge_handles(*open_handles())),
             "disk": (KEPT_SECONDS, lambda: judge_disk(*disk_room(self._hub.settings.data))),
         }
 

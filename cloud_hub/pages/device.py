@@ -11,9 +11,10 @@ from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
 from cloud_hub.errors import NotFound
+from cloud_hub.fleet.health import state_of
 from cloud_hub.pages.device_view import MOST, Happening, about, timeline
 from cloud_hub.pages.fleet_reading import STATES, forget_fleet
-from cloud_hub.pages.fleet_view import TONES, state_of
+from cloud_hub.pages.fleet_view import TONES
 from cloud_hub.web.access import PageUser, Posted, Viewer
 from cloud_hub.web.charts import Line, chart
 from cloud_hub.web.frame import Pages, done, page_router

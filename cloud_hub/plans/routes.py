@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.promoted import promoted
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import PlanPreview
 from edge_sdk.contract.codec import to_plain
@@ -44,6 +45,8 @@ def promote(
 ) -> Any:
     """Let a version serve everybody; with ``dry_run`` only return what that would change.
 
+    Where the policy asks for a second person, answer 202 with the request that waits for one.
+
     Args:
         request: leads to the hub.
         person: who asks.
@@ -53,10 +56,13 @@ def promote(
         override: reason to promote a version that an experiment has just taken back.
         dry_run: change nothing.
     """
-    plans = hub_of(request).plans
+    hub = hub_of(request)
     if dry_run:
-        return _as_json(plans.preview_promotion(model, version, override=override))
-    return _as_json(plans.promote(model, version, actor=person, reason=reason, override=override))
+        return _as_json(hub.plans.preview_promotion(model, version, override=override))
+    done = hub.approvals.promote(
+        model, version, by=request.state.person, reason=reason, override=override
+    )
+    return promoted(done, _as_json)
 
 
 @router.post("/rollback")

@@ -41,6 +41,8 @@ async def apply(
 ) -> Document:
     """Put the policy in the body in force."""
     text = await _text(request)
+    by = request.state.person
+    await run_in_threadpool(hub_of(request).approvals.check_policy, model, text, by)
     applied = await run_in_threadpool(
         hub_of(request).policies.apply,
         *(model, text),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+TURN_SECONDS: Final = 2.0
+"""Processor time of one turn, for the loop has other parts that wait."""
 
 
 def for_each(names: Iterable[str], work: Callable[[str], object]) -> None:
@@ -20,3 +25,42 @@ def for_each(names: Iterable[str], work: Callable[[str], object]) -> None:
     if failed:
         reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise ExceptionGroup(reasons, list(failed.values()))
+
+
+class ModelTurns:
+    """The same work for many, as much of it in one turn as there is time; the next turn goes on.
+
+    So a hub with very many models comes to each less often, and none of its other work waits.
+
+    Args:
+        seconds: of processor time in one turn, after which nobody begins any more.
+        clock: processor time of the thread, seconds.
+    """
+
+    def __init__(
+        self, seconds: float = TURN_SECONDS, clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._first: str | None = None
+
+    def for_each(self, names: Iterable[str], work: Callable[[str], object]) -> None:
+        """Do ``work`` as :func:`for_each` does, from where the last turn ended."""
+        began, first = self._clock(), self._first
+        self._first = None
+        waiting = iter(in_turn(list(names), first))
+
+        def in_time() -> Iterable[str]:
+            for name in waiting:
+                if self._clock() - began > self._seconds:
+                    self._first = name
+                    return
+                yield name
+
+        for_each(in_time(), work)
+
+
+def in_turn(names: Sequence[str], first: str | None) -> list[str]:
+    """Return the names with one of them first and those before it last, if it is still there."""
+    place = names.index(first) if first in names else 0
+    return [*names[place:], *names[:place]]

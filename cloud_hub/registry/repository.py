@@ -189,6 +189,27 @@ class Repository:
             plans.signed.targets[path] = target
             self._publish_plans(plans)
 
+    def publish_ahead(self, plans: Sequence[Plan], versions: int) -> None:
+        """Sign and publish plans in metadata whose versions are far beyond those that are here.
+
+        For a hub that was restored: devices may have seen versions that it does not know of.
+
+        Args:
+            plans: one for each model.
+            versions: by which those of plans, snapshot and timestamp rise.
+
+        Raises:
+            Conflict: nothing is signed for now.
+        """
+        with self.locked():
+            metadata = self.files.newest(PLANS)
+            for plan in plans:
+                raw, path = plan.to_json(), f"plans/{plan.model}.json"
+                metadata.signed.targets[path] = TargetFile.from_data(path, raw)
+                self.put_target(path, metadata.signed.targets[path], lambda _, raw=raw: raw)
+            metadata.signed.version += versions - 1
+            self._publish_plans(metadata, versions)
+
     def publish_entities(self, model: str, raw: bytes) -> None:
         """Sign and publish which index of answers by entity is in force.
 
@@ -354,33 +375,36 @@ class Repository:
         with self.files.locked():
             yield
 
-    def _publish_plans(self, plans: Metadata[Targets]) -> None:
+    def _publish_plans(self, plans: Metadata[Targets], versions: int = 1) -> None:
         self.check_clock()
         plans.signed.version += 1
         plans.signed.expires = self.later(WEEK)
         sign(plans, self._online(self.files.newest("targets"), PLANS))
         self.files.write(f"{plans.signed.version}.{PLANS}.json", plans.to_bytes())
-        self._seal()
+        self._seal(versions)
 
-    def _seal(self) -> None:
+    def _seal(self, versions: int = 1) -> None:
         """Write the snapshot over the newest roles, then the timestamp: now devices see them."""
         self.check_clock()
-        for name, raw in self._sealed(self.files.newest("root"), {}).items():
+        for name, raw in self._sealed(self.files.newest("root"), {}, versions).items():
             self.files.write(name, raw)
         self.guard.note(self.clock())
 
-    def _sealed(self, root: Metadata[Root], versions: Mapping[str, int]) -> dict[str, bytes]:
+    def _sealed(
+        self, root: Metadata[Root], versions: Mapping[str, int], further: int = 1
+    ) -> dict[str, bytes]:
         """Return snapshot and timestamp over the newest roles, signed as ``root`` says.
 
         Args:
             root: that is in force with them.
             versions: of roles that are not written yet.
+            further: by which their own versions rise.
         """
         listed = {
             f"{role}.json": MetaFile(versions.get(role) or self.files.version(role))
             for role in ("targets", RELEASES, PLANS)
         }
-        number = self.files.version("snapshot") + 1
+        number = self.files.version("snapshot") + further
         snapshot = Snapshot(number, expires=self.later(WEEK), meta=listed)
         timestamp = Timestamp(number, expires=self.later(DAY), snapshot_meta=MetaFile(number))
         # A device without a reliable clock learns from this how late it is at least.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -19,7 +19,7 @@ from cloud_hub.api.pipeline_token import (
     ReaderOfSome,
     for_administrators,
 )
-from cloud_hub.api.request_body import body_file, raw_body
+from cloud_hub.api.request_body import Limit, body_file, raw_body
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.polls.documents import CACHE_CONTROL
 from cloud_hub.registry.release_page import to_html
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
+
+VERSIONS = 1_000
+"""Versions of an answer where nobody says how many."""
+
+VersionName = Annotated[str, Query(max_length=40)]
 
 
 @router.get("/metadata/{name}")
@@ -145,16 +150,29 @@ def models(request: Request, person: ReaderOfSome) -> list[Any]:
 
 
 @router.get("/models/{model}/versions")
-def versions(request: Request, person: Reader, model: KnownModel) -> list[Any]:
+def versions(
+    request: Request,
+    person: Reader,
+    model: KnownModel,
+    limit: Limit = VERSIONS,
+    before: VersionName | None = None,
+) -> list[Any]:
     """Return a model's versions, oldest first, each with the variants that its release holds.
 
     ``rare_day`` is the mark of a version that was trained on one.
+
+    Args:
+        request: leads to the hub.
+        publisher: who asks.
+        model: name of the line.
+        limit: versions at most, the newest.
+        before: only those that were published before this one: the page before.
     """
     hub = hub_of(request)
     marks = hub.rush.marks(model)
     return [
-        _marked(hub.registry.report(model, v.version), marks.get(v.version))
-        for v in hub.registry.versions(model)
+        _marked(report, marks.get(report.version.version))
+        for report in hub.registry.reports(model, limit, before=before)
     ]
 
 

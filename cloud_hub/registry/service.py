@@ -7,11 +7,11 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import transaction
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUSES: Final = ("published", "serving", "retired", "rolled_back")
+NAMED: Final = 100
+"""Versions that an error looks at, to name some of them."""
+
+REPORTS: Final = 1_000
+"""Releases whose reports are in memory, a few kilobytes each."""
+
 OfflineGate = Callable[[str, Release], object]
 """Checks a candidate for a model against what serves; raises :class:`GateRefused`."""
 
@@ -103,6 +109,7 @@ class Registry:
         self.repository = repository
         self._cache = cache
         self._offline_gate = offline_gate
+        self._reports: dict[str, ReleaseReport] = {}
         self._reconcile()
 
     def models(self) -> list[str]:
@@ -116,13 +123,39 @@ class Registry:
         with self._engine.connect() as db:
             return [VersionRecord(**row) for row in db.execute(query).mappings()]
 
+    def page(self, model: str, limit: int, *, before: str | None = None) -> list[VersionRecord]:
+        """Return the newest versions of ``model``, oldest first.
+
+        Args:
+            model: name of the line.
+            limit: versions at most.
+            before: only those that were published before this one.
+
+        Raises:
+            NotFound: ``before`` is not published.
+        """
+        place = (versions.c.published_at, versions.c.version)
+        query = select(versions).where(versions.c.model == model)
+        if before is not None:
+            last = self.version(model, before)
+            query = query.where(tuple_(*place) < (last.published_at, last.version))
+        newest = query.order_by(*(column.desc() for column in place)).limit(limit)
+        with self._engine.connect() as db:
+            rows = [VersionRecord(**row) for row in db.execute(newest).mappings()]
+        return rows[::-1]
+
     def version(self, model: str, version: str) -> VersionRecord:
         """Return one version; raises NotFound."""
-        records = {record.version: record for record in self.versions(model)}
-        if version not in records:
-            there = f"; there are {listed(list(records))}" if records else ""
-            raise NotFound(f"{model} {version}: not published{there}")
-        return records[version]
+        one = select(versions).where(versions.c.model == model, versions.c.version == version)
+        with self._engine.connect() as db:
+            row = db.execute(one).mappings().first()
+        if row is None:
+            there = [record.version for record in self.page(model, NAMED)]
+            raise NotFound(
+                f"{model} {version}: not published"
+                + (f"; there are {listed(there)}" if there else "")
+            )
+        return VersionRecord(**row)
 
     def set_status(self, model: str, version: str, status: str) -> None:
         """Note what became of a version.
@@ -145,24 +178,45 @@ class Registry:
             parent: version that the successor is trained from.
             mode: ``stateful`` or ``stateless``.
         """
-        versions = [Version.parse(record.version) for record in self.versions(model)]
+        versions = [Version.parse(name) for name in self._names(model)]
         if mode == "stateful":
             major = Version.parse(parent).major
             return str(Version(major, 1 + max(v.minor for v in versions if v.major == major)))
         return str(Version(1 + max(v.major for v in versions), 0))
 
+    def _names(self, model: str) -> list[str]:
+        query = select(versions.c.version).where(versions.c.model == model)
+        with self._engine.connect() as db:
+            return list(db.execute(query).scalars())
+
     def release(self, model: str, version: str) -> Release:
         """Return the release folder of a version, made of the published files; raises NotFound."""
-        record = self.version(model, version)
+        return self._release(self.version(model, version))
+
+    def _release(self, record: VersionRecord) -> Release:
         folder = self._folder(record.manifest)
         if not folder.exists():
-            self._materialise(model, version, record.manifest, folder)
+            self._materialise(record.model, record.version, record.manifest, folder)
         # The files were verified when they were published, and nobody else writes there.
         return Release.open(folder, verify=False)
 
     def report(self, model: str, version: str) -> ReleaseReport:
         """Return what a version's release holds; raises NotFound."""
-        return release_report(self.version(model, version), self.release(model, version))
+        return self._report(self.version(model, version))
+
+    def reports(self, model: str, limit: int, *, before: str | None = None) -> list[ReleaseReport]:
+        """Return what the releases of a :meth:`page` hold; raises as that does."""
+        return [self._report(record) for record in self.page(model, limit, before=before)]
+
+    def _report(self, record: VersionRecord) -> ReleaseReport:
+        # A digest binds all that a release holds, so it is read once; its status changes.
+        known = self._reports.get(record.manifest)
+        if known is None:
+            known = release_report(record, self._release(record))
+            self._reports[record.manifest] = known
+            for digest in list(self._reports)[:-REPORTS]:
+                self._reports.pop(digest, None)
+        return replace(known, version=record)
 
     def training_state(self, model: str, version: str) -> bytes | None:
         """Return the state that a stateful run continues from, if there is any."""
@@ -358,12 +412,14 @@ class Registry:
 
     def _reconcile(self) -> None:
         """Add versions that were published but not noted, because the hub was killed in between."""
+        with self._engine.connect() as db:
+            noted = {tuple(row) for row in db.execute(select(versions.c.model, versions.c.version))}
         for path, target in self.repository.releases().signed.targets.items():
             parts = path.split("/")
             if parts[0] != "models" or parts[-1] != MANIFEST:
                 continue
             _, model, version, _ = parts
-            if all(record.version != version for record in self.versions(model)):
+            if (model, version) not in noted:
                 digest = sha256_of(path, target)
                 name = f"models/{model}/{version}/{digest}.{MANIFEST}"
                 manifest = Manifest.from_json(self.repository.read_target(name))

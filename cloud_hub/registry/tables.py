@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
 
 from cloud_hub.database.engine import metadata
 
@@ -28,4 +28,5 @@ versions = Table(
     Column("published_at", Float, nullable=False),
     Column("actor", String, nullable=False),
     Column("override", Text),
+    Index("versions_by_publication", "model", "published_at", "version"),
 )

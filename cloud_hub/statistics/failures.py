@@ -34,6 +34,7 @@ from itertools import product
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud_hub.deferred.libraries import betainc, betaln, logsumexp
 from cloud_hub.statistics.device_risks import (
@@ -256,6 +257,10 @@ def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
     return float(risen - failed * np.log(least) - (tried - failed) * np.log1p(-least))
 
 
+AT_ONCE: Final = 1_000
+"""Devices that are computed together: a few megabytes."""
+
+
 def log_device_evidence(
     failures: int, requests: int, control: tuple[int, int], *, differ: float = SPREAD
 ) -> float:
@@ -271,12 +276,47 @@ def log_device_evidence(
         differ: variance of the log odds between this device and the control's; 0 where the device
             is its own control.
     """
-    if not (requests and control[1]):
-        return 0.0
-    effects = np.array([0.0, *(effect for effect, _ in RISKS)])[:, None]
-    device = binomial(np.array(failures), np.array(requests), within_grid(GRID + effects))
+    one = np.array([failures]), np.array([requests])
+    return float(log_evidence_by_device(*one, control, differ=differ)[0])
+
+
+def log_evidence_by_device(
+    failures: NDArray[np.int64],
+    requests: NDArray[np.int64],
+    control: tuple[int, int],
+    *,
+    differ: float = SPREAD,
+) -> Floats:
+    """Return :func:`log_device_evidence` of many devices, [D].
+
+    Args:
+        failures: of each device, with the candidate, [D].
+        requests: of the same, [D].
+        control: failures and requests without the candidate.
+        differ: variance of the log odds between a device and the control.
+    """
+    if not control[1]:
+        return np.zeros(len(failures))
     levels = binomial(np.array(control[0]), np.array(control[1]), GRID)
     level = levels * tempering(np.array([control[0]], dtype=np.float64))
     # One device is its own control up to the smallest drift.
-    found = logsumexp(level + averaged(device, spread_by(max(differ**0.5, DRIFTS[0]))), axis=1)
-    return float(logsumexp(found[1:] + np.log([bet for _, bet in RISKS])) - found[0])
+    chances = spread_by(max(differ**0.5, DRIFTS[0]))
+    # Most devices have the same few counts: each is computed once.
+    kinds, kind = np.unique(np.stack([failures, requests], axis=1), axis=0, return_inverse=True)
+    parts = [
+        _evidence(kinds[first : first + AT_ONCE], level, chances)
+        for first in range(0, len(kinds), AT_ONCE)
+    ]
+    found = np.concatenate([np.zeros(0), *parts])[kind.reshape(-1)]
+    return np.asarray(np.where(requests > 0, found, 0.0))
+
+
+def _evidence(counts: NDArray[np.int64], level: Floats, chances: Floats) -> Floats:
+    """Log e-values of failures and requests, [D, 2], at the control's level and its spread."""
+    effects = np.array([0.0, *(effect for effect, _ in RISKS)])[:, None]
+    failed, requests = counts.T[:, :, None, None]
+    device = binomial(failed, requests, within_grid(GRID + effects))
+    spread = averaged(device.reshape(-1, len(GRID)), chances).reshape(device.shape)
+    found = logsumexp(level + spread, axis=2)
+    bets = np.log([bet for _, bet in RISKS])
+    return np.asarray(logsumexp(found[:, 1:] + bets, axis=1) - found[:, 0])

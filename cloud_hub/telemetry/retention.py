@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Engine,
     RowMapping,
     Table,
+    and_,
     delete,
     insert,
     select,
@@ -61,6 +63,11 @@ ROWS: Final = 500
 STEPS: Final = 200
 """Transactions in one go, so that the loop's other parts get their turn."""
 
+Spans = Sequence[tuple[int, int]]
+"""Times ``begin <= start < end``, in Unix seconds."""
+
+NONE: Final[Mapping[str, Spans]] = MappingProxyType({})
+
 SCOPE: Final = ("model", "version", "experiment", "arm")
 LABEL_SUMS: Final = (
     "labelled", "correct", "own_labelled", "own_correct",
@@ -69,7 +76,9 @@ LABEL_SUMS: Final = (
 """Columns of ``feedback`` that add up."""
 
 
-def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
+def clean(
+    engine: Engine, model: str, now: float, retention: Retention, kept: Mapping[str, Spans] = NONE
+) -> int:
     """Roll up and delete rows that are due.
 
     Args:
@@ -77,6 +86,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
         model: name of the model.
         now: Unix seconds.
         retention: days to keep, of the model's policy.
+        kept: by table, times whose rows are not rolled up here; see :mod:`daily_retention`.
 
     Returns:
         Number of rows that were added to a sum.
@@ -98,14 +108,18 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
         cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
         roll_up_windows(db, model, cutoff=cutoff)
         roll_up_groups(db, model, cutoff=cutoff, forget=now - retention.sum_days * DAY)
-    steps = _steps(engine, model, cutoff)
+    steps = _steps(engine, model, cutoff, kept)
     return sum(itertools.islice(steps, STEPS))
 
 
-def _steps(engine: Engine, model: str, cutoff: int) -> Iterator[int]:
+def _steps(engine: Engine, model: str, cutoff: int, kept: Mapping[str, Spans]) -> Iterator[int]:
     """One transaction after the other, until nothing from before ``cutoff`` is whole."""
     for table in (reports, feedback):
-        for group in _due(engine, table, model, cutoff):
+        t = table.c
+        due = (t.model == model) & (t.start < cutoff)
+        for begin, end in kept.get(table.name, ()):
+            due &= (t.start < begin) | (t.start >= end)
+        for group in groups_of(engine, table, due):
             while rows := _roll_up(engine, table, group):
                 yield rows
                 if rows < ROWS:
@@ -122,13 +136,19 @@ def forget_names(engine: Engine, now: float) -> None:
         db.execute(delete(ledgers).where(ledgers.c.day < now - LEDGER_DAYS * DAY))
 
 
-def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[RowMapping]:
-    """Scopes and hours before ``cutoff`` that have whole rows, oldest first."""
+def groups_of(engine: Engine, table: Table, due: ColumnElement[bool]) -> list[RowMapping]:
+    """Return scopes and hours that have whole rows, oldest first.
+
+    Args:
+        engine: the database.
+        table: ``reports`` or ``feedback``.
+        due: which of its rows.
+    """
     t = table.c
     hour = (t.start // HOUR * HOUR).label("hour")
     query = (
         select(t.model, t.version, t.experiment, t.arm, hour)
-        .where(t.model == model, t.start < cutoff, _whole(table))
+        .where(due, is_whole(table))
         .group_by(t.model, t.version, t.experiment, t.arm, hour)
         .order_by(hour)
     )
@@ -136,7 +156,26 @@ def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[RowMappi
         return list(db.execute(query).mappings())
 
 
-def _whole(table: Table) -> ColumnElement[bool]:
+def rows_of(table: Table, group: RowMapping) -> ColumnElement[bool]:
+    """Rows of one scope and hour, its sum among them."""
+    hour, t = group["hour"], table.c
+    # experiment may be NULL, which equals nothing in SQL.
+    same = (t[n].is_(None) if group[n] is None else t[n] == group[n] for n in SCOPE)
+    return and_(t.start >= hour, t.start < hour + HOUR, *same)
+
+
+def merged(table: Table, rows: Sequence[RowMapping | Document], hour: int) -> Document:
+    """Return what the sum of rows has, but for scope, device and start.
+
+    Args:
+        table: ``reports`` or ``feedback``.
+        rows: of one scope and hour; sums may be among them.
+        hour: its start, Unix seconds.
+    """
+    return _merged_reports(rows, hour) if table is reports else _merged_feedback(rows)
+
+
+def is_whole(table: Table) -> ColumnElement[bool]:
     """Rows as a device sent them that are to be rolled up: of windows shorter than an hour."""
     whole = table.c.device != ROLLED
     return whole & (table.c.end - table.c.start < HOUR) if table is reports else whole
@@ -144,32 +183,30 @@ def _whole(table: Table) -> ColumnElement[bool]:
 
 def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
     """Add some whole rows of one scope and hour to its sum; return how many."""
-    hour, t = group["hour"], table.c
-    here = (t.start >= hour) & (t.start < hour + HOUR)
-    for name in SCOPE:
-        # experiment may be NULL, which equals nothing in SQL.
-        here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
+    hour, t, here = group["hour"], table.c, rows_of(table, group)
     # One transaction: a hub that dies here has either the rows or their sum, never both.
     with transaction(engine) as db:
         # Sums of windows are read, and written back: nobody may add to them in between.
         begin_writing(db)
-        whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))
+        whole = _rows(db, select(table).where(here & is_whole(table)).limit(ROWS))
         if not whole:
             return 0
         sums = _rows(db, select(table).where(here, t.device == ROLLED))
-        merge = _merged_reports if table is reports else _merged_feedback
         older = [row for row in (*whole, *sums) if not row["summed"]]
         _add_older(db, table, WindowSumKey(*_scope(group), hour, hour + HOUR, 0), older)
         if table is reports:
             _add_totals(db, [row for row in whole if not row["summed"]])
-        db.execute(delete(table).where(t.id.in_([row["id"] for row in (*whole, *sums)])))
-        named = {name: group[name] for name in SCOPE} | {
-            "device": ROLLED,
-            "start": hour,
-            "summed": 1,
-        }
-        db.execute(insert(table).values(**named, **merge([*whole, *sums], hour)))
+        # The time too: where the table is divided by days, others are not looked at.
+        db.execute(delete(table).where(here, t.id.in_([row["id"] for row in (*whole, *sums)])))
+        row = sum_row(group, merged(table, [*whole, *sums], hour))
+        db.execute(insert(table).values(**row))
     return len(whole)
+
+
+def sum_row(group: RowMapping, sums: Document) -> Document:
+    """Return the row that is the sum of a scope and hour; ``sums`` as :func:`merged` has them."""
+    named = {name: group[name] for name in SCOPE}
+    return {**named, "device": ROLLED, "start": group["hour"], "summed": 1, **sums}
 
 
 def _scope(group: RowMapping) -> tuple[str, str, str, str]:
@@ -203,7 +240,7 @@ def _add_totals(db: Connection, rows: Sequence[Any]) -> None:
             db.execute(insert(totals).values(model=model, device=device, predictions=count))
 
 
-def _merged_reports(rows: Sequence[RowMapping], hour: int) -> Document:
+def _merged_reports(rows: Sequence[RowMapping | Document], hour: int) -> Document:
     return {
         "end": hour + HOUR,
         **{n: sum(row[n] for row in rows) for n in ("observations", "predictions", "failures")},
@@ -211,7 +248,7 @@ def _merged_reports(rows: Sequence[RowMapping], hour: int) -> Document:
     }
 
 
-def _merged_feedback(rows: Sequence[RowMapping], hour: int) -> Document:
+def _merged_feedback(rows: Sequence[RowMapping | Document]) -> Document:
     sums = {name: sum(row[name] for row in rows) for name in LABEL_SUMS}
     others = ("rewards", "reward_sum", "reward_squares", "unmatched")
     body = {name: sum(row["body"].get(name, 0) for row in rows) for name in others}

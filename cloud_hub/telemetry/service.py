@@ -18,6 +18,7 @@ from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
+from cloud_hub.telemetry.daily_retention import DailyRetention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.shared_rows import SharedRow, dataset_of, stackable
 from cloud_hub.telemetry.shared_tensors import StoredTensors
@@ -79,6 +80,7 @@ class Telemetry:
         self._registry = registry
         self._ingest = ingest
         self.tensors = StoredTensors(engine, registry)
+        self._days = DailyRetention(engine)
         self._cleaned = 0.0
 
     def ingest(self, device: EnrolledDevice, upload: Upload) -> UploadReply:
@@ -110,10 +112,12 @@ class Telemetry:
             return
         self._cleaned = now  # before the work: a round that fails is not tried again at once
         retention.forget_names(self._engine, now)
-        for_each(self._registry.models(), lambda model: self._clean(model, now))
-
-    def _clean(self, model: str, now: float) -> None:
-        retention.clean(self._engine, model, now, self._registry.policy(model).retention)
+        policies = {m: self._registry.policy(m).retention for m in self._registry.models()}
+        left = self._days.clean(now, policies)
+        for_each(
+            policies,
+            lambda model: retention.clean(self._engine, model, now, policies[model], left[model]),
+        )
 
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0

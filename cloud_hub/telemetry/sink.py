@@ -15,13 +15,23 @@ from edge_sdk.contract.messages import Body
 class ExposureSink(Protocol):
     """Receiver of what messages say of experiments."""
 
-    def begin(self, db: Connection, sender: Sender) -> UploadExposures:
-        """Begin to take an upload.
+    def begin(self, db: Connection, senders: Sequence[Sender]) -> TransactionExposures:
+        """Begin to take uploads.
 
         Args:
-            db: transaction that is to store its messages.
-            sender: device that sent it.
+            db: transaction that is to store their messages.
+            senders: devices that sent them.
         """
+
+
+class TransactionExposures(Protocol):
+    """Receiver of what all uploads of one transaction say of experiments."""
+
+    def of(self, sender: Sender) -> UploadExposures:
+        """Return who takes the uploads of one of the devices."""
+
+    def write(self) -> None:
+        """Store what was recorded: nothing was before."""
 
 
 class UploadExposures(Protocol):
@@ -41,7 +51,7 @@ class UploadExposures(Protocol):
         """
 
     def record(self, body: Body) -> None:
-        """Add the counts of a message; one of no experiment changes nothing."""
+        """Note the counts of a message; one of no experiment changes nothing."""
 
 
 class FlagSink(Protocol):

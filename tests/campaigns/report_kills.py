@@ -116,7 +116,7 @@ def run(folder: Path, kills: int, *, seed: int = 0, database: str | None = None)
     chance = random.Random(seed)
     settings = Settings(folder / "hub", database, tick_seconds=0)
     hub = HubProcess(folder, database=database)
-    connections = [Connection(hub, *each) for each in _devices(hub, settings, folder)]
+    connections = [Connection(hub, *each) for each in reporting_devices(hub, settings, folder)]
     try:
         for _ in range(kills):
             time.sleep(chance.uniform(0, LONGEST))
@@ -129,7 +129,9 @@ def run(folder: Path, kills: int, *, seed: int = 0, database: str | None = None)
     return _counted(settings, connections)
 
 
-def _devices(hub: HubProcess, settings: Settings, folder: Path) -> list[tuple[str, str, Any]]:
+def reporting_devices(
+    hub: HubProcess, settings: Settings, folder: Path
+) -> list[tuple[str, str, Any]]:
     """Names, credentials and bodies of devices of a hub that does not serve meanwhile."""
     hub.kill()
     inner = open_hub(settings)

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud_hub.statistics.failures import log_device_evidence
+import numpy as np
+
+from cloud_hub.statistics.failures import log_evidence_by_device
 
 State = Literal["pending", "unreachable", "failed", "regressed", "healthy"]
 STATES: tuple[State, ...] = ("pending", "unreachable", "failed", "regressed", "healthy")
@@ -34,22 +36,18 @@ class Member:
     unreachable_after: float = 7_200.0
 
 
-def state_of(member: Member, control: tuple[int, int], *, alpha: float) -> State:
+def state_of(member: Member, regressed: bool) -> State:
     """Return one device's state.
 
     Args:
         member: the device.
-        control: (failures, requests) of the control arm in all.
-        alpha: chance that a device that fails no more often counts as regressed.
+        regressed: it fails more often than the control.
     """
     if member.failed:
         return "failed"
     if member.requests == 0:
         return "unreachable" if member.silent > member.unreachable_after else "pending"
-    evidence = log_device_evidence(member.failures, member.requests, control)
-    if evidence >= math.log(1 / alpha):
-        return "regressed"
-    return "healthy"
+    return "regressed" if regressed else "healthy"
 
 
 def count(
@@ -66,9 +64,13 @@ def count(
         alpha: chance that a device that fails no more often counts as regressed.
     """
     by_arm: dict[str, dict[str, int]] = {}
-    for member in members:
+    failures = np.array([member.failures for member in members], dtype=np.int64)
+    requests = np.array([member.requests for member in members], dtype=np.int64)
+    evidence = log_evidence_by_device(failures, requests, control)
+    worse = (evidence >= math.log(1 / alpha)).tolist()
+    for member, regressed in zip(members, worse, strict=True):
         row = by_arm.setdefault(member.arm, dict.fromkeys((*STATES, "exposed"), 0))
-        state = state_of(member, control, alpha=alpha)
+        state = state_of(member, regressed)
         row[state] += 1
         row["exposed"] += member.requests > 0
     return by_arm

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from cloud_hub.policy.schema.approvals import ApprovalPolicy
 from cloud_hub.policy.schema.batch import BatchJob
 from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
 from cloud_hub.policy.schema.conditions import Condition, DayRule
@@ -284,6 +285,7 @@ class Policy:
     gate: GatePolicy = GatePolicy()
     experiment: ExperimentPolicy = ExperimentPolicy()
     refusals: RefusalPolicy = RefusalPolicy()
+    approvals: ApprovalPolicy = ApprovalPolicy()
     batch: dict[str, BatchJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

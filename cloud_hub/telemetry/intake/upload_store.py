@@ -110,7 +110,7 @@ class UploadStore:
             What became of each upload.
         """
         begin_writing(db)
-        work = _Transaction(db, self._registry, uploads)
+        work = _Transaction(db, self._registry, self._exposures, uploads)
         tallies = [_Tally() for _ in uploads]
         fresh: list[_Accepted] = []
         for upload, tally in zip(uploads, tallies, strict=True):
@@ -124,6 +124,7 @@ class UploadStore:
                 else:
                     fresh.append(accepted)
         self._write(work, fresh)
+        work.trials.write()
         work.ledgers.write()
         return [tally.stored() for tally in tallies]
 
@@ -136,7 +137,7 @@ class UploadStore:
         try:
             if shares(body):
                 work.sharing(self._sharing, sender).check(body)
-            exposures = work.exposures(self._exposures, sender)
+            exposures = work.exposures(sender)
             counts = exposures.counts(body)
             check_report(
                 work.db,
@@ -192,11 +193,16 @@ class _Transaction:
     Args:
         db: the transaction.
         registry: knows the policies.
+        sink: of what messages say of experiments.
         uploads: that it stores.
     """
 
     def __init__(
-        self, db: Connection, registry: Registry, uploads: Sequence[OpenedMessages]
+        self,
+        db: Connection,
+        registry: Registry,
+        sink: ExposureSink,
+        uploads: Sequence[OpenedMessages],
     ) -> None:
         self.db, self.now = db, time.time()
         self._registry = registry
@@ -209,6 +215,7 @@ class _Transaction:
         senders = {(device, received.model) for device, received in each}
         sharing = {(device, received.model) for device, received in each if shares(received.body)}
         self.senders: dict[tuple[str, str], Sender] = read_senders(db, senders, lock=sharing)
+        self.trials = sink.begin(db, list(self.senders.values()))
         # Looked at once the rows are locked: another worker may just have stored the same message.
         names = list({(device, *received.name): None for device, received in each})
         self._known = set(rows_by_key(db, tables.messages, NAME, NAME, names))
@@ -239,9 +246,9 @@ class _Transaction:
             self._shared[key] = DeviceSharing(limits, self.db, sender, policy, self.now)
         return self._shared[key]
 
-    def exposures(self, sink: ExposureSink, sender: Sender) -> UploadExposures:
+    def exposures(self, sender: Sender) -> UploadExposures:
         """Return who judges what a device says of experiments."""
         key = (sender.device, sender.model)
         if key not in self._claims:
-            self._claims[key] = sink.begin(self.db, sender)
+            self._claims[key] = self.trials.of(sender)
         return self._claims[key]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 
 from cloud_hub.data.dataset import Dataset
-from cloud_hub.hub import initialise
-from cloud_hub.settings import Settings
 from converters import convert
 from examples.digits import training
 from examples.digits.data import catalogue
@@ -18,9 +17,17 @@ from examples.digits.demo.story import DEVICES, POLICY, Outcome, Story
 def start_hub(story: Story) -> Outcome:
     """Start the hub, as its own process."""
     freshening.start_freshness(story)
-    initialise(Settings(story.fleet.hub_data))
+    story.fleet.make_hub()
     story.hub = story.fleet.start_hub()
-    return True, f"{story.hub.url}, SQLite and a folder, keys for 3 roles, 1 signed repository"
+    return True, f"{story.hub.url}, {_engines()}, keys for 3 roles, 1 signed repository"
+
+
+def _engines() -> str:
+    """Return where the hub keeps and computes what it has, as its environment says."""
+    tables = "PostgreSQL" if os.environ.get("HUB_DATABASE_URL") else "SQLite"
+    files = "a bucket" if os.environ.get("HUB_ARTIFACTS_URL") else "a folder"
+    ray = "; heavy work on Ray" if os.environ.get("HUB_ENGINE") == "ray" else ""
+    return f"{tables} and {files}{ray}"
 
 
 def publish_first(story: Story) -> Outcome:

@@ -37,6 +37,17 @@ class Fleet:
         """The hub's data folder."""
         return self.folder / "hub"
 
+    def make_hub(self) -> None:
+        """Make the hub's data by its own command, which asks the environment as ``serve`` does.
+
+        Raises:
+            RuntimeError: with what the command said: a bucket that holds a hub already, say.
+        """
+        command = [sys.executable, "-m", "cloud_hub.cli.main", "init", str(self.hub_data)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"no hub was made; {done.stderr.strip()}")
+
     def start_hub(self) -> AdminClient:
         """Start the hub (again on the port that it had) and wait until it answers."""
         command = ["cloud_hub.cli.main", "serve", str(self.hub_data), "--tick", "0.5"]

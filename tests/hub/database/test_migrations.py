@@ -58,6 +58,8 @@ OF_THE_SCHEMA = {"schema_version", "alembic_version"}
 DROPPED = {("devices", "token"), ("enrolment_tokens", "model")}
 """Columns that a revision dropped: tokens for life, which no hub takes any more, and the one model
 of a token, which is in its list now."""
+PARTS = text("SELECT relname FROM pg_class WHERE relispartition")
+"""Of tables that PostgreSQL divides by days."""
 Made = Callable[[Path], Settings]
 
 
@@ -138,9 +140,15 @@ def _rows(db: Connection, table: Table, like: list[str] | None) -> list[str]:
 
 
 def test_the_tables_in_the_code_are_the_schema_at_the_head(engine: Engine) -> None:
+    assert differences(engine) == []
+
+
+def differences(engine: Engine) -> list[object]:
+    """What the tables in the database are, and not in the code, or the other way round."""
     with engine.connect() as db:
-        context = MigrationContext.configure(db, opts={"compare_server_default": True})
-        assert compare_metadata(context, metadata) == []
+        parts = {part for (part,) in db.execute(PARTS)} if db.dialect.name != "sqlite" else set()
+        words = {"compare_server_default": True, "include_name": lambda n, *_: n not in parts}
+        return list(compare_metadata(MigrationContext.configure(db, opts=words), metadata))
 
 
 def test_a_new_database_is_brought_to_the_head_when_it_is_opened(new: Settings) -> None:
@@ -162,8 +170,8 @@ def test_a_database_of_0_1_keeps_every_row_and_serves(frozen: Settings) -> None:
     assert rows_of(frozen, like=before) == as_today(before)
     engine = open_engine(frozen)
     try:
+        assert differences(engine) == []
         with engine.connect() as db:
-            assert compare_metadata(MigrationContext.configure(db), metadata) == []
             assert "schema_version" not in inspect(db).get_table_names()
     finally:
         engine.dispose()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from cloud_hub.experiments.exposure_rows import ExposureRows
-from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure, step_start
+from cloud_hub.experiments.exposure_sink import DAY, ExposureAdditions, added
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.experiments.verdict.spec import (
     ExperimentSpec,
@@ -24,6 +24,7 @@ from cloud_hub.experiments.verdict.spec import (
     LatencyGuard,
 )
 from cloud_hub.hub import Hub
+from edge_sdk.contract.key_buckets import BUCKETS, BucketRequests
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
 from tests.edge.builders import make_release
@@ -48,9 +49,10 @@ def window(id_: str, start: int, arm: str = "candidate") -> Window:
 
 def take(hub: Hub, device: str, *bodies: WindowReport | FeedbackReport) -> None:
     with hub.engine.begin() as db:
+        additions = ExposureAdditions(db)
         for body in bodies:
-            step = step_start(db, body.window.experiment or "")
-            record_exposure(db, device, body, step=step)
+            additions.add(device, body)
+        additions.write()
 
 
 def rows(hub: Hub) -> list[dict[str, Any]]:
@@ -88,6 +90,41 @@ def test_windows_of_a_day_are_one_row_with_their_sums(trial: tuple[Hub, str]) ->
     labels = found["feedback"]["detail"]["labels"].values()
     assert [sum(each[name] for each in labels) for name in ("0", "right")] == [80, 60]
     assert counted.sum() == found["window"]["latency_n"] == 100
+
+
+def test_messages_that_are_stored_together_add_up_as_one_by_one(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    start = tomorrow()
+    told = [
+        (device, body)
+        for i in range(6)
+        for device in ("together-a", "together-b")
+        for at in [window(id_, start + 1_800 * i, ("candidate", "control")[i % 2])]
+        for body in (
+            WindowReport(
+                at, "0" * 64, {"model": 5 + i}, latency=timed(30 + i, 5),
+                buckets=BucketRequests((i, *[0] * (BUCKETS - 1))) if i else None,
+            ),
+            FeedbackReport(at, 4, 3, 4, 3, groups={"sex": {"f": (2, 1), "m": (2, 2)}},
+                           measured=2, error_sum=0.1 * i, error_squares=0.3 / (i + 1)),
+        )
+    ]  # fmt: skip
+    for device, body in told:
+        take(hub, device.replace("together", "alone"), body)
+    with hub.engine.begin() as db:
+        additions = ExposureAdditions(db)
+        for device, body in told:
+            additions.add(device, body)
+        additions.write()
+    found = {
+        (row.pop("device"), row["arm"], row["kind"], row["start"]): row
+        for row in rows(hub)
+        if row.pop("received_at")
+    }
+    together = {key: row for key, row in found.items() if key[0].startswith("together")}
+    assert len(together) * 2 == len(found) == 2 * 2 * 2 * 3
+    for (device, *key), row in together.items():
+        assert found[device.replace("together", "alone"), *key] == row
 
 
 def test_devices_arms_and_days_have_rows_of_their_own(trial: tuple[Hub, str]) -> None:

@@ -15,11 +15,20 @@ from sqlalchemy import update
 from cloud_hub.fleet.health import health
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub
-from cloud_hub.observability.checks import HealthCheck, State, judge_clock, judge_disk, judge_loop
+from cloud_hub.observability.checks import (
+    HealthCheck,
+    State,
+    judge_clock,
+    judge_disk,
+    judge_handles,
+    judge_loop,
+    open_handles,
+)
 from cloud_hub.observability.figures import contacts_query
 from tests.hub.experiments.fleets import fleet
 
 GIB = float(2**30)
+CHECKS = {"database", "artifacts", "loop", "keys", "clock", "disk", "engine", "handles"}
 
 DISKS: dict[str, tuple[float, float, State]] = {
     "half full": (50 * GIB, 100 * GIB, "ok"),
@@ -36,6 +45,14 @@ def test_a_disk_is_low_before_it_is_full(case: str) -> None:
     free, size, expected = DISKS[case]
     check = judge_disk(free, size)
     assert (check.state, bool(check.todo)) == (expected, expected != "ok")
+
+
+def test_a_process_that_is_nearly_out_of_connections_warns() -> None:
+    assert judge_handles(12, 1_024).state == "ok"
+    crowded = judge_handles(16_000, 20_000)
+    assert (crowded.state, "16,000 of 20,000" in crowded.says) == ("warn", True)
+    used, most = open_handles()
+    assert 0 < used < most
 
 
 LOOPS: dict[str, tuple[float, bool, float, dict[str, str], State]] = {
@@ -66,7 +83,16 @@ def states(hub: Hub) -> dict[str, State]:
 
 def test_a_hub_in_order_passes_every_check(inner: Hub) -> None:
     found = states(inner)
-    assert set(found) == {"database", "artifacts", "loop", "keys", "clock", "disk", "engine"}
+    assert set(found) == {
+        "database",
+        "artifacts",
+        "loop",
+        "keys",
+        "clock",
+        "disk",
+        "engine",
+        "handles",
+    }
     assert {name for name, state in found.items() if state == "fail"} == set()
 
 

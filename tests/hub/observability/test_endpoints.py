@@ -40,7 +40,16 @@ def test_strangers_learn_that_the_hub_is_up_and_ready_and_no_more(hub: HubProces
 def test_who_has_the_token_reads_every_check(hub: HubProcess) -> None:
     for token in (reader(hub), admin(hub)):
         checks = {check["name"]: check for check in get(hub, "/readyz", token).json()["checks"]}
-        assert set(checks) == {"database", "artifacts", "loop", "keys", "clock", "disk", "engine"}
+        assert set(checks) == {
+            "database",
+            "artifacts",
+            "loop",
+            "keys",
+            "clock",
+            "disk",
+            "engine",
+            "handles",
+        }
         assert checks["database"]["state"] == "ok"
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cloud_hub.hub import Hub
-from cloud_hub.registry.per_model import for_each
+from cloud_hub.registry.per_model import ModelTurns, for_each
 from cloud_hub.registry.tables import models
 from tests.edge.builders import make_release
 
@@ -26,6 +26,30 @@ def test_all_have_their_turn_and_those_that_failed_are_named() -> None:
         for_each("abcde", work)
     assert done == list("abcde")
     assert len(raised.value.exceptions) == 2
+
+
+def test_what_a_turn_has_no_time_for_comes_first_in_the_next_one() -> None:
+    used, done = iter(range(100)), list[str]()
+    turns = ModelTurns(2.5, lambda: float(next(used)))
+    for _ in range(4):
+        turns.for_each("abcde", done.append)
+    # Each look at the clock takes a second, so there is time for two in a turn.
+    assert "".join(done) == "ab" + "cd" + "ea" + "bc"
+
+
+def test_a_turn_goes_on_without_what_has_gone_meanwhile_and_after_a_failure() -> None:
+    used, done = iter(range(100)), list[str]()
+    turns = ModelTurns(1.5, lambda: float(next(used)))
+
+    def work(name: str) -> None:
+        done.append(name)
+        raise ValueError(name)
+
+    with pytest.raises(ExceptionGroup):
+        turns.for_each("abc", work)
+    with pytest.raises(ExceptionGroup):
+        turns.for_each("ac", work)  # the turn was to begin at b
+    assert done == ["a", "a"]
 
 
 def test_a_policy_that_cannot_be_read_any_more_stops_the_loop_for_no_other_model(

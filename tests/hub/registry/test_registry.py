@@ -180,3 +180,29 @@ def test_the_repository_renews_what_the_online_key_signs_before_it_expires(servi
     assert serving.repository.renew(now + datetime.timedelta(hours=13))
     assert (serving.repository.files.path / "timestamp.json").read_bytes() != before
     assert serving.repository.renew(now + datetime.timedelta(days=4))
+
+
+def test_pages_of_versions_go_back_from_the_newest_and_meet_each_once(
+    inner: Hub, tmp_path: Path
+) -> None:
+    for number in range(5):
+        inner.registry.publish(
+            make_release(tmp_path / f"{number}", version=f"{number}.0"), actor="ci", gated=True
+        )
+    seen: list[str] = []
+    before = None
+    while page := inner.registry.page("demo", 2, before=before):
+        seen = [record.version for record in page] + seen
+        before = page[0].version
+    assert seen == [record.version for record in inner.registry.versions("demo")]
+    with pytest.raises(NotFound, match=r"demo 9\.0: not published; there are 0\.0, 1\.0"):
+        inner.registry.page("demo", 2, before="9.0")
+
+
+def test_a_report_that_is_known_says_what_became_of_its_version(inner: Hub, tmp_path: Path) -> None:
+    inner.registry.publish(make_release(tmp_path / "made"), actor="ci")
+    before = inner.registry.report("demo", "1.0")
+    inner.registry.set_status("demo", "1.0", "retired")
+    (after,) = inner.registry.reports("demo", 10)
+    assert (before.version.status, after.version.status) == ("published", "retired")
+    assert after.variants == before.variants

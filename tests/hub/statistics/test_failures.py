@@ -17,6 +17,7 @@ from cloud_hub.statistics.device_risks import GRID, changes, usual
 from cloud_hub.statistics.failures import (
     judge_failures,
     log_device_evidence,
+    log_evidence_by_device,
     log_share_evidence,
 )
 from cloud_hub.statistics.heterogeneity import (
@@ -225,3 +226,16 @@ def test_evidence_of_failed_devices_is_one_on_average_where_as_many_fail_as_may(
 def test_three_devices_of_three_are_proof_without_one_of_them_and_two_are_not() -> None:
     limit = math.log(1 / alpha_of(ExperimentSpec("m", "canary", candidate="2.0"), "failed devices"))
     assert log_share_evidence(2, 2, 0.05) >= limit > log_share_evidence(1, 1, 0.05)
+
+
+def test_devices_together_have_the_evidence_that_each_has_alone() -> None:
+    failures = np.array([0, 20, 190, 20, 0, 3])
+    requests = np.array([200, 200, 200, 200, 0, 7])
+    together = log_evidence_by_device(failures, requests, (50, 1_000))
+    alone = [
+        log_device_evidence(int(failed), int(tried), (50, 1_000))
+        for failed, tried in zip(failures, requests, strict=True)
+    ]
+    np.testing.assert_allclose(together, alone, rtol=1e-12, atol=1e-12)
+    assert log_evidence_by_device(failures[:0], requests[:0], (50, 1_000)).shape == (0,)
+    assert not log_evidence_by_device(failures, requests, (0, 0)).any()

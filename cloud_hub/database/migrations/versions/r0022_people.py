@@ -11,7 +11,7 @@ from alembic import op
 
 revision = "0022"
 down_revision = "0021"
-oldest = "0020"
+oldest = "0021"
 
 
 def upgrade() -> None:

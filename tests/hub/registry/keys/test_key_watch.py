@@ -65,7 +65,7 @@ def test_after_a_pause_nothing_in_the_loop_comes_before_the_timestamp(
         left.append({r.role: r.days_left for r in inner.keys.status().roles}["timestamp"])
 
     left: list[float] = []
-    known = inner.loop._parts.items()
+    known = inner.loop.parts.items()
     parts = {name: part if name == "renewal" else days_left for name, part in known}
     days_left(clock())
     Loop(parts, 0, FileLeadership(tmp_path / "lock")).tick(clock())
