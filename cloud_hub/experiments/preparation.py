@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
-from cloud_hub.experiments import checks, planner, schedule
-from cloud_hub.experiments.personalised import check_personalised
+from cloud_hub.experiments import checks, personalised, planner, schedule
 from cloud_hub.experiments.report_rates import metered_of, past_of, rates_of
 from cloud_hub.text.durations import format_duration
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
-    from edge_sdk.contract.plan import Plan
+    from edge_sdk.contract.plan import Experiment, Plan
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Preparation:
         if plan is None:
             raise NotFound(f"{spec.model}: nothing serves yet; promote a version first")
         checks.check_plan(spec, plan)
-        check_personalised(spec, plan)
+        personalised.check_personalised(spec, plan)
         serving = self._registry.release(spec.model, plan.serving.version).manifest
         for arm in spec.tried:
             checks.check_version(self._registry.version(spec.model, arm.version))
@@ -78,6 +77,25 @@ class Preparation:
         """
         plan = self.check(spec)
         return plan, past_of(self._engine, spec, plan.serving.version, now)
+
+    def first_step(
+        self, spec: ExperimentSpec, plan: Plan, id_: str
+    ) -> tuple[ExperimentSpec, Experiment]:
+        """Return an experiment as it starts, and as its first plan names it.
+
+        Args:
+            spec: the declared experiment, checked.
+            plan: that it changes.
+            id_: that it will have: its salt, and so who takes part, depends on it.
+        """
+        devices = {d.device: d.attributes for d in self._fleet.participants(spec.model)}
+        # A first step of fewer devices than decide would wait for ever.
+        spec = schedule.enlarged(spec, devices)
+        # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
+        salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
+        versions = {a.version: self._plans.reference(spec.model, a.version) for a in spec.tried}
+        releases = personalised.references(spec, plan, versions)
+        return spec, schedule.begin(spec, id_, releases, salt)
 
     def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> ExperimentForecast:
         """Return how much an experiment needs and about how long it takes; raises as :meth:`check`.

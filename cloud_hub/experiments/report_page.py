@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -42,36 +43,36 @@ BESIDE: Final = {
 
 def to_html(report: Report) -> str:
     """Render a report."""
+    return str(_template().render(**page_values(report)))
+
+
+def page_values(report: Report) -> dict[str, Any]:
+    """Return what a page about a report shows: the report, its charts, and which columns it has."""
     marks = [
         EventMark(event.at, escape(event.event))
         for event in report.timeline
         if event.event != "started"
     ]
-    return str(
-        _template().render(
-            r=report,
-            e=report.experiment,
-            outcomes=[(row, _outcome_chart(report, row, marks)) for row in report.outcomes],
-            sessions=_session_chart(report, marks),
-            dropped=[arm.arm for arm in report.arms if arm.dropped],
-            shadow=isinstance(report.beside, ShadowFigures),
-            beside=asdict(report.beside) if report.beside else None,
-            beside_names=BESIDE,
-            evidence=_evidence_chart(report, marks),
-            exposure=_exposure_chart(report, marks),
-            metered=any(row.joules_a_prediction is not None for row in report.cohorts),
-            measured=any(row.mae is not None for row in report.cohorts),
-            served=report.experiment.spec.tries_personalisation,
-        )
-    )
+    return {
+        "r": report,
+        "e": report.experiment,
+        "outcomes": [(row, _outcome_chart(report, row, marks)) for row in report.outcomes],
+        "sessions": _session_chart(report, marks),
+        "dropped": [arm.arm for arm in report.arms if arm.dropped],
+        "shadow": isinstance(report.beside, ShadowFigures),
+        "beside": asdict(report.beside) if report.beside else None,
+        "beside_names": BESIDE,
+        "evidence": _evidence_chart(report, marks),
+        "exposure": _exposure_chart(report, marks),
+        "metered": any(row.joules_a_prediction is not None for row in report.cohorts),
+        "measured": any(row.mae is not None for row in report.cohorts),
+        "served": report.experiment.spec.tries_personalisation,
+    }
 
 
 @functools.cache
 def _template() -> Any:
-    return page_template(
-        "cloud_hub.experiments", "report.html", percent=_percent, guard=report_text.guard,
-        counts=report_text.counts, gap=report_text.gap, duration=format_duration,
-    )  # fmt: skip
+    return page_template("cloud_hub.experiments", "report.html", **FILTERS)
 
 
 def _outcome_chart(report: Report, row: OutcomeSeries, marks: list[EventMark]) -> str:
@@ -140,3 +141,13 @@ def _exposure_chart(report: Report, marks: list[EventMark]) -> str:
 
 def _percent(value: float) -> str:
     return f"{value * 100:g}%"
+
+
+FILTERS: Final[dict[str, Callable[..., str]]] = {
+    "percent": _percent,
+    "guard": report_text.guard,
+    "counts": report_text.counts,
+    "gap": report_text.gap,
+    "duration": format_duration,
+}
+"""Filters of a template that shows a report."""

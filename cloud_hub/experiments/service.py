@@ -83,7 +83,6 @@ class Experiments:
         self._engine = engine
         self._registry = registry
         self._plans = plans
-        self._fleet = fleet
         self._claims = claims
         self._turns = ModelTurns()
         self.store = ExperimentStore(engine)
@@ -134,13 +133,7 @@ class Experiments:
         # Before anything is written: reading a week must not hold up devices' uploads.
         plan, past = self.preparation.begin(spec, time.time())
         id_ = self.store.next_id(spec.model, spec.strategy)
-        devices = {d.device: d.attributes for d in self._fleet.participants(spec.model)}
-        # A first step of fewer devices than decide would wait for ever.
-        spec = schedule.enlarged(spec, devices)
-        # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
-        salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
-        versions = {a.version: self._plans.reference(spec.model, a.version) for a in spec.tried}
-        trial = schedule.begin(spec, id_, personalised.references(spec, plan, versions), salt)
+        spec, trial = self.preparation.first_step(spec, plan, id_)
         reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
         control = personalised.control_of(spec, plan)
         changed = self._decisions.change(spec.model, trial, actor, reason, serving=control)

@@ -6,9 +6,11 @@ when the hub starts, and in its loop, whichever worker stored it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,37 @@ SessionsOf = Callable[[str], SessionFeatures | None]
 
 Objection = Callable[[str, str], str]
 """Says what speaks against letting a model's version serve everybody; empty if nothing does."""
+
+
+_expected: ContextVar[tuple[str, int] | None] = ContextVar("plan that is changed", default=None)
+
+
+@contextlib.contextmanager
+def expecting(model: str, serial: int) -> Iterator[None]:
+    """Refuse to change a plan within the block unless it is the one that somebody has seen.
+
+    Whoever decides by a page, or by a dry run, decides about the plan that was shown there. The
+    serial is compared where the next plan is made, so nothing can come in between.
+
+    Args:
+        model: whose plan it is.
+        serial: of the plan that was seen; 0 if there was none.
+    """
+    token = _expected.set((model, serial))
+    try:
+        yield
+    finally:
+        _expected.reset(token)
+
+
+def _check_expected(model: str, serial: int) -> None:
+    """Raise Conflict if somebody decided about another plan than the newest."""
+    expected = _expected.get()
+    if expected is not None and expected[0] == model and expected[1] != serial:
+        raise Conflict(
+            f"{model}: the plan changed meanwhile, from serial {expected[1]} to {serial}; "
+            "look at it again, nothing was done"
+        )
 
 
 @dataclass(frozen=True)
@@ -336,6 +369,7 @@ class Plans:
         override: str | None = None,
     ) -> Plan:
         current = self.current(model)
+        _check_expected(model, current.serial if current is not None else 0)
         if current is None:
             assert first is not None
             current, serial = Plan(model, 1, first), 1

@@ -24,6 +24,7 @@ _HERE: Final = Path(__file__).parent
 _SCRIPT, _STYLE, _IMAGE = "text/javascript", "text/css", "image/svg+xml"
 FILES: Final = {
     "hub.css": ("static/hub.css", _STYLE),
+    "charts.css": ("charts.css", _STYLE),
     "hub.js": ("static/hub.js", _SCRIPT),
     "docs.js": ("static/docs.js", _SCRIPT),
     "icon.svg": ("static/icon.svg", _IMAGE),

@@ -1,4 +1,8 @@
-"""Small line charts as inline SVG: no plotting library on the hub, no script in the page."""
+"""Small charts as inline SVG: no plotting library on the hub, no script in the page.
+
+Colours are classes (``charts.css``), so that a page has its charts light or dark, and a strict
+content policy lets them through; only numbers and escaped names are put into a chart.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 220, 64, 12, 22, 30
-COLOURS: Final = ("#2563a8", "#c2571a", "#2a7d4f", "#7a4fa3", "#8a6d1a", "#5b6470")
+SERIES: Final = 6
+"""Colours that there are: classes ``s0`` to ``s5``."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,16 @@ def chart(
     marks: Sequence[EventMark] = (),
     levels: Sequence[tuple[float, str]] = (),
     limits: tuple[float, float] | None = None,
+    label: str = "",
 ) -> str:
-    """Return one chart as SVG; empty without points.
+    """Return one line chart as SVG; empty without points.
 
     Args:
         lines: in the order of their colours; names are escaped by the caller.
         marks: events, in time.
         levels: (value, word) of horizontal lines.
         limits: of the vertical axis; from the data, if left out.
+        label: what it shows, for who does not see it; the names of the lines, if left out.
     """
     times = [t for line in lines for t, _ in line.points] + [mark.at for mark in marks]
     if not any(line.points for line in lines):
@@ -61,13 +68,24 @@ def chart(
     frame = _Frame(start, max(end, start + 1.0), low, high)
     parts = [frame.grid()]
     for i, line in enumerate(lines):
-        parts.append(frame.line(line, COLOURS[i % len(COLOURS)]))
+        parts.append(frame.line(line, f"s{i % SERIES}"))
     lowest = min((value for value, _ in levels), default=0.0)
     below = lowest if len(levels) > 1 else None
     parts += [frame.level(value, word, below=value == below) for value, word in levels]
     parts += [frame.mark(mark, i) for i, mark in enumerate(marks)]
-    parts.append(_legend(lines))
-    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    parts.append(legend([line.name for line in lines]))
+    return svg(parts, HEIGHT, label or ", ".join(line.name for line in lines))
+
+
+def svg(parts: Sequence[str], height: int, label: str) -> str:
+    """Return a picture of the usual width.
+
+    Args:
+        parts: SVG elements.
+        height: in pixels of the usual width.
+        label: what it shows, escaped by the caller.
+    """
+    box = f'class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{"".join(parts)}</svg>'
 
 
@@ -88,7 +106,7 @@ class _Frame:
 
     def grid(self) -> str:
         parts = []
-        for value in _ticks(self.low, self.high):
+        for value in ticks(self.low, self.high):
             y = self.y(value)
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
                          'class="grid"/>')  # fmt: skip
@@ -101,24 +119,24 @@ class _Frame:
                          "</text>")  # fmt: skip
         return "".join(parts)
 
-    def line(self, line: Line, colour: str) -> str:
-        return "".join(self.part(line.points[p], line.band[p], colour) for p in line.parts())
+    def line(self, line: Line, series: str) -> str:
+        return "".join(self.part(line.points[p], line.band[p], series) for p in line.parts())
 
     def part(
         self,
         points: Sequence[tuple[float, float]],
         band: Sequence[tuple[float, float, float]],
-        colour: str,
+        series: str,
     ) -> str:
         if not points:
             return ""
         above = [f"{self.x(t):.1f},{self.y(high):.1f}" for t, _, high in band]
         below = [f"{self.x(t):.1f},{self.y(low):.1f}" for t, low, _ in reversed(band)]
-        area = f'<polygon points="{" ".join((*above, *below))}" fill="{colour}" class="band"/>'
+        area = f'<polygon points="{" ".join((*above, *below))}" class="band {series}"/>'
         path = " ".join(f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in points)
-        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        drawn = f'<polyline points="{path}" class="line {series}"/>'
         t, v = points[-1]
-        dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" fill="{colour}"/>'
+        dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" class="{series}"/>'
         return (area if band else "") + drawn + dot
 
     def level(self, value: float, word: str, *, below: bool) -> str:
@@ -148,8 +166,8 @@ def _limits(lines: Sequence[Line], levels: Sequence[tuple[float, str]]) -> tuple
     return low - gap, high + gap
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    # About four grid lines, at 1, 2, 2.5 or 5 times a power of ten.
+def ticks(low: float, high: float) -> list[float]:
+    """Return about four values between two, at 1, 2, 2.5 or 5 times a power of ten."""
     rough = (high - low) / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)
@@ -165,11 +183,11 @@ def _duration(seconds: float, whole: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _legend(lines: Sequence[Line]) -> str:
+def legend(names: Sequence[str]) -> str:
+    """Return the names of series, in the order of their colours; escaped by the caller."""
     parts, x = [], float(LEFT)
-    for i, line in enumerate(lines):
-        colour = COLOURS[i % len(COLOURS)]
-        parts.append(f'<rect x="{x:.0f}" y="4" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 14:.0f}" y="13" class="start">{line.name}</text>')
-        x += 30 + 7 * len(line.name)
+    for i, name in enumerate(names):
+        parts.append(f'<rect x="{x:.0f}" y="4" width="10" height="10" class="s{i % SERIES}"/>')
+        parts.append(f'<text x="{x + 14:.0f}" y="13" class="start">{name}</text>')
+        x += 30 + 7 * len(name)
     return "".join(parts)

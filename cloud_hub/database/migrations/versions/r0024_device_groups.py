@@ -1,7 +1,7 @@
 """Groups of devices: searches that somebody saved by a name.
 
-Revision ID: 0027
-Revises: 0026
+Revision ID: 0024
+Revises: 0023
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0024"
+down_revision = "0023"
 oldest = "0021"
 
 

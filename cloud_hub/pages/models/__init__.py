@@ -1,0 +1,1 @@
+"""Pages of one model: its versions, experiments, monitoring, triggers, runs and packs."""

@@ -1,0 +1,164 @@
+"""Findings of monitoring as a page shows them: by severity, with pictures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from cloud_hub.web.bars import histogram
+from cloud_hub.web.charts import Line, chart
+
+if TYPE_CHECKING:
+    from cloud_hub.monitoring.store import FigureRecord
+    from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+
+FEATURE_KINDS: Final = ("drift", "domain", "devices")
+"""Kinds of signals that are about one column or output."""
+
+SHOWN: Final = 60
+"""Signals in one table."""
+
+SAYS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "drift": (("ks", "KS"), ("psi", "PSI"), ("js", "JS"), ("p", "p"), ("n", "of")),
+    "domain": (("rate", "share now"), ("rate_at_training", "at training"), ("p", "p"), ("n", "of")),
+    "devices": (("who", ""), ("changed", "changed"), ("of", "of"), ("p", "p")),
+    "estimate": (("accuracy", "accuracy"), ("low", "from"), ("high", "to"),
+                 ("reference", "held-out rows"), ("n", "of")),
+    "concept": (("labelled", "labels"), ("errors", "errors"), ("base_rate", "usual rate"),
+                ("measured", "measured"), ("mae", "mean error"), ("base_mae", "usual"),
+                ("coverage", "labelled share"), ("evidence", "evidence"),
+                ("alarm_from", "alarm from")),
+    "fairness": (("answer", "answer"), ("best", "best"), ("worst", "worst"), ("most", "most"),
+                 ("least", "least"), ("low", "from"), ("high", "to")),
+    "refused": (("refused", "refused on"), ("tried", "of"), ("share", "share")),
+}  # fmt: skip
+"""Figures of each kind that are shown, with their words."""
+
+
+@dataclass(frozen=True)
+class SignalRow:
+    """One signal: its name, how far it is from what is usual, and its figures in words."""
+
+    signal: str
+    kind: str
+    alarming: bool
+    effect: float
+    figures: tuple[tuple[str, str], ...]
+    expected: str | None
+    groups: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Column, output or group that it is about."""
+        return self.signal.partition(":")[2]
+
+    @property
+    def of_feature(self) -> str:
+        """Column that has a picture, if it is about one."""
+        return self.name.partition(":")[0] if self.kind in FEATURE_KINDS else ""
+
+
+def rows_of(records: Sequence[FigureRecord], *kinds: str) -> list[SignalRow]:
+    """Return the signals of some kinds, alarming ones first, then those that are farthest off.
+
+    Args:
+        records: as the newest window has them.
+        *kinds: of signals.
+    """
+    wanted = [record for record in records if record.kind in kinds]
+    wanted.sort(key=lambda record: (not record.alarming, -abs(record.effect), record.signal))
+    return [_row(record) for record in wanted]
+
+
+def said(kind: str, figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return figures as (word, text), without those that are not there.
+
+    Args:
+        kind: of the signal.
+        figures: of a finding or an alarm, as stored.
+    """
+    names = SAYS.get(kind) or tuple((name, name) for name in figures)
+    found = [(word, _text(figures[name])) for name, word in names if figures.get(name) is not None]
+    return (*found, *_moved(figures.get("moved")))
+
+
+def picture_of(feature: FeatureProfile, counts: Sequence[int]) -> str:
+    """Return reference against now as a chart; empty without observations.
+
+    Args:
+        feature: with its bins and the counts of training, [bins + 2].
+        counts: of the windows, [bins + 2].
+    """
+    # The name is escaped where the chart is made, as all of it.
+    return histogram(
+        bin_names(feature), feature.counts, counts, label=f"{feature.name}: reference and now"
+    )
+
+
+def bin_names(feature: FeatureProfile) -> list[str]:
+    """Return a name for each bin of a feature, [bins + 2]."""
+    if feature.categories is not None:
+        names = list(feature.categories)
+    else:
+        edges = feature.edges or (0.0,)
+        names = [f"{edge:.3g}" for edge in edges[: feature.bins]]
+    return [*names, "missing", "other"]
+
+
+def history_chart(records: Sequence[FigureRecord]) -> str:
+    """Return the effect of one signal over its windows as a chart; empty below two windows."""
+    points = [(float(record.start), float(record.effect)) for record in records]
+    if len(points) < 2:
+        return ""
+    name = escape(records[-1].signal)
+    alarms = [
+        i for i, record in enumerate(records[1:], 1) if record.version != records[i - 1].version
+    ]
+    return chart([Line(name, points, begins=alarms)], label=f"{name} by window")
+
+
+def accuracy_chart(records: Sequence[FigureRecord]) -> str:
+    """Return the accuracy that was estimated before labels, with its interval, as a chart."""
+    rows = [r for r in records if r.figures.get("accuracy") is not None]
+    if len(rows) < 2:
+        return ""
+    points = [(float(r.start), float(r.figures["accuracy"])) for r in rows]
+    band = [(float(r.start), float(r.figures["low"]), float(r.figures["high"])) for r in rows]
+    reference = float(rows[-1].figures["reference"])
+    return chart(
+        [Line("accuracy before labels", points, band)], levels=[(reference, "on held-out rows")],
+        label="accuracy estimated before labels, by window",
+    )  # fmt: skip
+
+
+def feature_named(profile: ReferenceProfile, name: str) -> FeatureProfile | None:
+    """Return the column or output of a profile with this name."""
+    every = (*profile.features, *profile.outputs)
+    return next((feature for feature in every if feature.name == name), None)
+
+
+def _row(record: FigureRecord) -> SignalRow:
+    return SignalRow(
+        record.signal, record.kind, record.alarming, record.effect,
+        said(record.kind, record.figures), record.expected,
+        tuple(record.figures.get("groups") or ()),
+    )  # fmt: skip
+
+
+def _moved(moved: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    if not moved:
+        return ()
+    if "shares_changed" in moved:
+        changes = list(moved["shares_changed"].items())[:3]
+        return (("moved", ", ".join(f"{name} {change:+.1%}" for name, change in changes)),)
+    return (("mean", f"{_text(moved.get('mean_before'))} → {_text(moved.get('mean_after'))}"),)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

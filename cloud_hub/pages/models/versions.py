@@ -1,0 +1,125 @@
+"""One version with its certificate and card, and two side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Query, Request, Response
+
+from cloud_hub.api.auth import hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.pages.models.card import CardBlock, blocks
+from cloud_hub.pages.models.home import render
+from cloud_hub.pages.models.impact import has_refused
+from cloud_hub.pages.models.lineage import TONES, roles_of
+from cloud_hub.web.access import Viewer
+from cloud_hub.web.frame import page_router
+from edge_sdk.contract.manifest import CARD
+
+if TYPE_CHECKING:
+    from cloud_hub.registry.release_report import ReleaseReport
+    from cloud_hub.registry.service import VersionRecord
+    from edge_sdk.model.release import Release
+
+router = page_router()
+VersionName = Annotated[str, Query(max_length=100)]
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One line of two versions side by side; ``change`` is the second minus the first."""
+
+    name: str
+    before: str | float | None
+    after: str | float | None
+    change: float | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether both have the same."""
+        return self.before == self.after
+
+
+@router.get("/models/{model}/versions/{version}")
+def version_page(request: Request, user: Viewer, model: KnownModel, version: str) -> Response:
+    """Show a version."""
+    hub = hub_of(request)
+    report, release = hub.registry.report(model, version), hub.registry.release(model, version)
+    devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
+    records = hub.registry.versions(model)
+    plan = hub.plans.current(model)
+    return render(
+        request, user, "version.html", model=model, tab="", title=version, r=report,
+        v=report.version, certificate=release.certificate(), manifest=release.manifest,
+        card=card_of(release), tones=TONES, now=time.time(), plan=plan,
+        role=roles_of(plan).get(version, ""), mark=hub.rush.marks(model).get(version),
+        on=sum(each.version == version for each in devices), devices=len(devices),
+        refused=sum(has_refused(each, release.digest) for each in devices),
+        children=[each.version for each in records if each.parent == version],
+        others=[each.version for each in records[::-1] if each.version != version][:200],
+    )  # fmt: skip
+
+
+@router.get("/models/{model}/compare")
+def compare(
+    request: Request, user: Viewer, model: KnownModel, before: VersionName, after: VersionName
+) -> Response:
+    """Show two versions side by side."""
+    registry = hub_of(request).registry
+    first, second = registry.report(model, before), registry.report(model, after)
+    return render(
+        request, user, "compare.html", model=model, tab="", title=f"{before} and {after}",
+        rows=compared(first, second), metrics=compared_metrics(first.version, second.version),
+        before=before, after=after,
+        others=[each.version for each in registry.versions(model)][-200:],
+    )  # fmt: skip
+
+
+def card_of(release: Release) -> list[CardBlock]:
+    """Return the model card of a release; nothing where it has none."""
+    if CARD not in release.manifest.files:
+        return []
+    try:
+        text = (release.folder / CARD).read_text(errors="replace")
+    except OSError:  # the release is answered without it
+        return []
+    return blocks(text)
+
+
+def compared(first: ReleaseReport, second: ReleaseReport) -> list[ComparedRow]:
+    """Return what two releases say of themselves, line by line."""
+    pairs = zip(_facts(first), _facts(second), strict=True)
+    return [_row(name, before, after) for (name, before), (_, after) in pairs]
+
+
+def compared_metrics(first: VersionRecord, second: VersionRecord) -> list[ComparedRow]:
+    """Return the metrics of two versions, as their trainings reported them."""
+    names = sorted({*first.metrics, *second.metrics})
+    return [_row(name, first.metrics.get(name), second.metrics.get(name)) for name in names]
+
+
+def _facts(report: ReleaseReport) -> Iterator[tuple[str, str | float | None]]:
+    record, chosen = report.version, report.variants[0]
+    yield "status", record.status.replace("_", " ")
+    yield "parent", record.parent
+    yield "training", record.mode
+    yield "rows", record.rows
+    yield "published by", record.actor
+    yield "task", report.task
+    yield "licence", report.licence
+    yield "variant", chosen.name
+    yield "precision", chosen.precision
+    yield "bytes", chosen.bytes
+    yield "score on check rows", chosen.score
+    yield "score, at least", chosen.score_bound
+    yield "labels that differ from the trained model's", chosen.label_flips
+    yield "µs a row where it was made", chosen.row_us
+    yield "variants", ", ".join(each.name for each in report.variants)
+
+
+def _row(name: str, before: str | float | None, after: str | float | None) -> ComparedRow:
+    both = isinstance(before, int | float) and isinstance(after, int | float)
+    return ComparedRow(name, before, after, after - before if both else None)  # type: ignore[operator]
