@@ -11,7 +11,7 @@ from alembic import op
 
 revision = "0023"
 down_revision = "0022"
-oldest = "0022"
+oldest = "0021"
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
