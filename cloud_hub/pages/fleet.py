@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from cloud_hub.pages.fleet_reading import STATES, fleet_now
 from cloud_hub.fleet.search import parse_search, quoted
+from cloud_hub.pages.fleet_reading import STATES, fleet_now
 from cloud_hub.pages.fleet_view import fleet_view
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import Pages, page_router
