@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud_hub.alarms import routes as alarm_routes
+from cloud_hub.alerts import routes as alert_routes
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
@@ -24,6 +26,7 @@ from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
 from cloud_hub.errors import HubFault
+from cloud_hub.events import routes as event_routes
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
@@ -101,7 +104,8 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-        people_routes, approval_routes, audit, health, observability_routes, page_routes, assets,
+        people_routes, approval_routes, audit, event_routes, alarm_routes, alert_routes, health,
+        observability_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
         overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from cloud_hub.alerts.opening import alert_parts, opened_alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
@@ -159,6 +160,7 @@ class Hub:
             train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )
+        self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
 
     def _opened_loop(self) -> Loop:
@@ -254,6 +256,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.alerts.close()
         self.telemetry.close()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
@@ -388,6 +391,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
         "health": hub.readiness.tick,
+        **alert_parts(hub),
     }
 
 

@@ -109,6 +109,7 @@ class Settings:
         sync_seconds: from one sync of a device to the next, unless its application wants it more
             rarely; 0: each keeps its own.
         engine: where heavy work is computed.
+        alert_networks: that are not public and that alerts may be sent to, such as ``10.0.0.0/8``.
     """
 
     data: Path
@@ -126,6 +127,7 @@ class Settings:
     artifacts: str | None = None
     sync_seconds: float = 0.0
     engine: EngineSettings = EngineSettings()
+    alert_networks: tuple[str, ...] = ()
 
     @property
     def database_url(self) -> str:

@@ -30,6 +30,7 @@ from cloud_hub.cli import (
     triggers,
 )
 from cloud_hub.cli.access import approvals, login, people
+from cloud_hub.cli.alerting import alerts, events
 from cloud_hub.cli.data import backup, batch, datasets, features, personalise
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
@@ -37,8 +38,8 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, login, releases, plans, approvals, experiments, simulate, personalise, devices, fleet,
-    monitoring, policy, datasets, features, batch, triggers, calendars, runs, pipelines, freshness,
-    people, administration, doctor, backup, keys,
+    monitoring, events, alerts, policy, datasets, features, batch, triggers, calendars, runs,
+    pipelines, freshness, people, administration, doctor, backup, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

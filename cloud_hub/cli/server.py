@@ -88,6 +88,14 @@ Connections = Annotated[
         help="Connections to PostgreSQL that a process keeps; under load as many again.",
     ),
 ]
+AlertNetworks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--alert-network",
+        metavar="NETWORK",
+        help="A network of yours that alerts may be sent to: 10.0.0.0/8; may be given again.",
+    ),
+]
 WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
@@ -237,6 +245,7 @@ def _serve(
     connections: Connections = 10,
     engine: EngineKind = "local",
     ray_address: RayAddress = "",
+    alert_network: AlertNetworks = None,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
@@ -254,6 +263,7 @@ def _serve(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
             sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
+            alert_networks=tuple(alert_network or ()),
         )
     )  # fmt: skip
 

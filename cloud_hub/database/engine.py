@@ -201,10 +201,11 @@ def _insert(db: Connection, table: Table) -> Any:
 
 @dataclass
 class _Open:
-    """The transaction of this thread, and the work to do when it is on disk."""
+    """The transaction of this thread, what it ends with, and the work to do when it is on disk."""
 
     engine: Engine
     db: Connection
+    at_the_end: list[Callable[[Connection], object]] = field(default_factory=list)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
 
 
@@ -248,6 +249,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         token = _open.set(opened)
         try:
             yield db
+            for write in opened.at_the_end:
+                write(db)
         finally:
             _open.reset(token)
     # Only now: an error above has rolled everything back, and nothing may follow from it.
@@ -264,6 +267,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
         return
     with engine.connect() as db:
         yield db
+
+
+def at_the_end(engine: Engine, write: Callable[[Connection], object]) -> None:
+    """Have ``write`` called as the last of the open transaction, or in one of its own.
+
+    For what takes a lock that many transactions want: it is held for the commit alone, and nobody
+    who holds it waits for another one.
+    """
+    with transaction(engine):
+        outer = _within(engine)
+        assert outer is not None
+        outer.at_the_end.append(write)
 
 
 def afterwards(engine: Engine, work: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, Select, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Float, Select, case, cast, func, literal, select
 
 from cloud_hub.fleet.health import (
     LATE,
@@ -50,8 +50,8 @@ def figures_of(hub: Hub, checks: Sequence[HealthCheck], now: float) -> list[Figu
     return found
 
 
-def contacts_query(now: float) -> Select[Any]:
-    """Return the query that counts active devices by model and contact: heard, late, lost.
+def contact_at(now: float) -> ColumnElement[str]:
+    """Return how a row of ``devices`` was heard of: ``heard``, ``late`` or ``lost``.
 
     The rule is that of :func:`cloud_hub.fleet.health.health`; a test holds both to each other.
 
@@ -65,11 +65,21 @@ def contacts_query(now: float) -> Select[Any]:
         (LOST * interval > LEAST_LOST_SECONDS, LOST * interval),
         else_=cast(LEAST_LOST_SECONDS, Float),
     )
-    contact = case(
+    return case(
         (silent > lost + SLACK_SECONDS, "lost"),
         (silent > LATE * interval + SLACK_SECONDS, "late"),
         else_="heard",
-    ).label("contact")
+    )
+
+
+def contacts_query(now: float) -> Select[Any]:
+    """Return the query that counts active devices by model and contact: heard, late, lost.
+
+    Args:
+        now: Unix seconds.
+    """
+    d = devices.c
+    contact = contact_at(now).label("contact")
     return (
         select(d.model, contact, func.count())
         .join(identities, identities.c.device == d.device)

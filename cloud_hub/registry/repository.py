@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -111,6 +112,10 @@ class Repository:
         """
         version = max(1, self.files.version("root"))
         return self.files.raw(f"{version}.root.json").decode()
+
+    def identity(self) -> str:
+        """Return what names this hub for good: a digest of its first root, in hexadecimal."""
+        return hashlib.sha256(self.files.raw("1.root.json")).hexdigest()[:16]
 
     def releases(self) -> Metadata[Targets]:
         """Return the newest ``releases`` metadata."""

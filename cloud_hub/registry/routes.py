@@ -163,7 +163,7 @@ def versions(
 
     Args:
         request: leads to the hub.
-        publisher: who asks.
+        person: who asks.
         model: name of the line.
         limit: versions at most, the newest.
         before: only those that were published before this one: the page before.

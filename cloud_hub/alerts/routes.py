@@ -1,0 +1,111 @@
+"""Destinations of alerts over HTTP: administrators decide who is told, everybody may see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from cloud_hub.alerts.rules import AlertRules
+from cloud_hub.api.auth import Admin, Viewer, hub_of
+from cloud_hub.api.request_body import Limit
+from cloud_hub.database.documents import Document, as_document, as_documents
+from cloud_hub.errors import Invalid
+
+router = APIRouter(prefix="/v1/alerts")
+
+
+@dataclass(frozen=True)
+class WantedRules:
+    """Rules of a destination, as a request gives them; each has a default."""
+
+    kinds: list[str] | None = None
+    models: list[str] | None = None
+    severity: str = "warning"
+    digest_seconds: float = 0.0
+    quiet: list[str] | None = None
+    zone: str = "UTC"
+
+    def checked(self) -> AlertRules:
+        """Return them; raises Invalid."""
+        lists = {"kinds": self.kinds, "models": self.models, "quiet": self.quiet}
+        for name, values in lists.items():
+            if len(values or ()) > 100 or any(len(value) > 100 for value in values or ()):
+                raise Invalid(f"{name}: expected at most 100, of at most 100 characters")
+        whole = {name: getattr(self, name) for name in WantedRules.__dataclass_fields__}
+        return AlertRules.of({**whole, **{k: v or [] for k, v in lists.items()}})
+
+
+@dataclass(frozen=True)
+class WantedDestination(WantedRules):
+    """A new destination."""
+
+    kind: str = "webhook"
+    url: str = ""
+
+
+@router.get("/destinations")
+def destinations(request: Request, person: Viewer) -> list[Document]:
+    """Return all destinations with how far they are; what may be secret in a URL is left out."""
+    return as_documents(hub_of(request).alerts.status())
+
+
+@router.post("/destinations/{name}", status_code=201)
+def add(request: Request, admin: Admin, name: str, wanted: WantedDestination) -> dict[str, Any]:
+    """Add a destination; the answer has the secret of a webhook, which nothing shows again."""
+    service = hub_of(request).alerts
+    secret = service.add(name, wanted.kind, wanted.url, wanted.checked(), actor=admin)
+    return {"name": name, "secret": secret}
+
+
+@router.put("/destinations/{name}/rules", status_code=204)
+def change(request: Request, admin: Admin, name: str, wanted: WantedRules) -> Response:
+    """Replace the rules of a destination."""
+    hub_of(request).alerts.change(name, wanted.checked(), actor=admin)
+    return Response(status_code=204)
+
+
+@router.delete("/destinations/{name}", status_code=204)
+def remove(request: Request, admin: Admin, name: str) -> Response:
+    """Remove a destination."""
+    hub_of(request).alerts.remove(name, actor=admin)
+    return Response(status_code=204)
+
+
+@router.post("/destinations/{name}/test")
+def test(request: Request, admin: Admin, name: str) -> Document:
+    """Send a made-up event now, and return what became of it."""
+    return as_document(hub_of(request).alerts.test(name, actor=admin))
+
+
+@router.post("/destinations/{name}/secret")
+def rotate(request: Request, admin: Admin, name: str) -> dict[str, str]:
+    """Return a new secret of a webhook; the one before signs for another day."""
+    return {"name": name, "secret": hub_of(request).alerts.rotate(name, actor=admin)}
+
+
+@router.post("/destinations/{name}/silence", status_code=204)
+def silence(
+    request: Request,
+    admin: Admin,
+    name: str,
+    seconds: Annotated[float, Query(ge=0, allow_inf_nan=False)],
+    reason: Annotated[str, Query(min_length=1, max_length=500)],
+) -> Response:
+    """Send nothing for a while, and what happened afterwards; 0 seconds end a silence."""
+    hub_of(request).alerts.silence(name, seconds, actor=admin, reason=reason)
+    return Response(status_code=204)
+
+
+@router.post("/destinations/{name}/resume", status_code=204)
+def resume(request: Request, admin: Admin, name: str, skip: bool = False) -> Response:
+    """Try again at once; with ``skip`` what waits is left out."""
+    hub_of(request).alerts.resume(name, actor=admin, skip=skip)
+    return Response(status_code=204)
+
+
+@router.get("/destinations/{name}/deliveries")
+def deliveries(request: Request, person: Viewer, name: str, limit: Limit = 100) -> list[Document]:
+    """Return the newest tries, oldest first."""
+    return as_documents(hub_of(request).alerts.deliveries(name, limit))

@@ -1,0 +1,1 @@
+"""The commands about events, alarms, and where they are sent."""
