@@ -1,7 +1,7 @@
 """Reports and late labels by days, on PostgreSQL: an old day ends by dropping its table.
 
 Revision ID: 0025
-Revises: 0024
+Revises: 0023
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0025"
-down_revision = "0024"
+down_revision = "0023"
 oldest = "0021"
 
 DAY = 86_400
