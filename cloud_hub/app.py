@@ -54,6 +54,7 @@ from cloud_hub.pages.models import (
 )
 from cloud_hub.people import approval_routes
 from cloud_hub.people import routes as people_routes
+from cloud_hub.people.oidc import routes as oidc_routes
 from cloud_hub.personalise import ranking_routes
 from cloud_hub.personalise import routes as personalise_routes
 from cloud_hub.personalise.learned import evidence_routes
@@ -104,8 +105,8 @@ def create_app(hub: Hub) -> FastAPI:
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-        people_routes, approval_routes, audit, event_routes, alarm_routes, alert_routes, health,
-        observability_routes, page_routes, assets,
+        people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
+        alert_routes, health, observability_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
         overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,

@@ -47,8 +47,7 @@ from cloud_hub.loop import STOP_SECONDS, Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.packs.service import Packs
-from cloud_hub.people.approvals import Approvals
-from cloud_hub.people.service import People
+from cloud_hub.people.opening import open_people
 from cloud_hub.personalise.automatic import AutomaticPriors
 from cloud_hub.personalise.claims import MadePriors
 from cloud_hub.personalise.learned.learning import Learning
@@ -119,10 +118,8 @@ class Hub:
         self.settings, self.engine, self.repository = settings, engine, repository
         self.limits, self.keys = RateLimits(settings.rates), Keys(repository)
         self.workers = workers = Workers(data, settings.workers)
-        self.stores, self.blobs = stores, BlobStore(stores.blobs)
-        self.readiness = Readiness(self)
+        self.stores, self.blobs, self.readiness = stores, BlobStore(stores.blobs), Readiness(self)
         self.audit = audit = Audit(engine)
-        self.people = People(settings, engine, audit)
         self.registry = registry = Registry(
             engine, audit, self.blobs, repository, data / "cache",
             offline_gate=lambda model, candidate: self.runs.offline_gate(model, candidate),
@@ -146,20 +143,16 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
-        self.approvals = Approvals(
-            engine, audit, plans, self.experiments, lambda model: registry.policy(model).approvals
-        )
+        self.people, self.oidc, self.approvals = open_people(self)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self.triggers = Triggers(
             audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
             on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
         )  # fmt: skip
         self.policies = Policies(
-            registry,
-            plans,
-            train_problem=functools.partial(problem, workers),
+            registry, plans, train_problem=functools.partial(problem, workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
-        )
+        )  # fmt: skip
         self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from cloud_hub.errors import HubFault
 from cloud_hub.hub import Hub, check_initialised, open_hub
 from cloud_hub.processes.metrics_folder import share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
+from cloud_hub.processes.tls import LOOK_SECONDS, ServedCertificate
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -76,6 +78,7 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
 def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Open the hub and serve it on a socket until a signal ends this process."""
     # Before anybody is told: whoever waits for that finds a hub that works.
+    certificate = ServedCertificate(settings.tls) if settings.tls is not None else None
     hub = open_hub(settings)
     hub.workers.check()
     listener.listen(BACKLOG)
@@ -86,15 +89,28 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
         http=impatient_protocol(),
     )  # fmt: skip
     take_all_handles()
-    _Server(config, hub).run(sockets=[listener])
+    _Server(config, hub, certificate).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """A server that has devices wait for news, and answers them before it ends."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(
+        self, config: uvicorn.Config, hub: Hub, certificate: ServedCertificate | None = None
+    ) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._hub, self._certificate, self._look_at = hub, certificate, 0.0
+        if certificate is not None:
+            config.load()
+            config.ssl = certificate.context
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second, and now and then look at the certificate."""
+        now = time.monotonic()
+        if self._certificate is not None and now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._certificate.look()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End as uvicorn does, which waits for every request."""
@@ -104,13 +120,17 @@ class _Server(uvicorn.Server):
 
 def _announce(settings: Settings, url: str, note_url: Callable[[str], None]) -> None:
     note_url(url)
+    if settings.tls is not None:  # commands on this machine know the hub by it
+        certificate = str(settings.tls.certificate.resolve())
+        write_atomic(settings.data / "hub.cert", certificate.encode())
     write_atomic(settings.data / "hub.url", url.encode())
     print(f"edge-hub serves {settings.data} at {url}", flush=True)
 
 
 def _url(settings: Settings, bound: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{bound.getsockname()[1]}"
+    scheme = "http" if settings.tls is None else "https"
+    return f"{scheme}://{host}:{bound.getsockname()[1]}"
 
 
 @contextmanager

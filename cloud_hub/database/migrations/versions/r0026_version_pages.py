@@ -16,7 +16,7 @@ oldest = "0021"
 
 
 def upgrade() -> None:
-    """Index ``versions`` and add ``device_groups``; an older hub that still writes notices nothing."""
+    """Index ``versions``, add ``device_groups``; an older hub that still writes notices nothing."""
     op.create_index("versions_by_publication", "versions", ["model", "published_at", "version"])
     op.create_table(
         "device_groups",
