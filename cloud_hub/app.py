@@ -44,6 +44,7 @@ from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
 from cloud_hub.pages.models import (
+    approvals,
     experiment,
     monitoring,
     overview,
@@ -111,7 +112,9 @@ def create_app(hub: Hub) -> FastAPI:
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
         alert_routes, health, observability_routes, page_routes, assets,
     )  # fmt: skip
-    of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
+    of_models = (
+        overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+    )  # fmt: skip
     # Routes are tried in turn: the busiest first.
     for part in (inference_routes, *parts, *of_models):
         declare_in_schema(part.router)
