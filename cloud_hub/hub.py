@@ -16,9 +16,8 @@ from cloud_hub.api.token_files import new_tokens
 from cloud_hub.batch.catalogue import Catalogue
 from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
-from cloud_hub.batch.publishing import DevicePacks
 from cloud_hub.batch.service import Batches
-from cloud_hub.batch.spreading.device_packs import PackMaking
+from cloud_hub.batch.spreading.device_packs import opened_packs
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
@@ -182,7 +181,6 @@ class Hub:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
         self.heavy = engine_of(self.settings.engine)
-        self.packs.build_with(self.heavy)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
@@ -192,10 +190,7 @@ class Hub:
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
             catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
-        self.entity_packs = DevicePacks(
-            self.audit, self.registry, self.generations, PackMaking(self.registry, self.heavy),
-            waits=self.settings.tick_seconds == 0,
-        )  # fmt: skip
+        self.entity_packs = opened_packs(self)
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cloud_hub.batch.publishing import DevicePacks, DuePacks
 from cloud_hub.batch.shares import LABEL, PackOrder, Share, spooled, write_shares
 from cloud_hub.errors import NotFound
 from cloud_hub.storage.target_place import place_of
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloud_hub.batch.generations import Generation
-    from cloud_hub.batch.publishing import DuePacks
     from cloud_hub.engine.apart import Cancelling
     from cloud_hub.engine.engine import Engine
+    from cloud_hub.hub import Hub
     from cloud_hub.registry.service import Registry
     from edge_sdk.contract.manifest import Manifest
 
@@ -91,6 +92,14 @@ class PackMaking:
         ref = FileRef(delta.stat().st_size, sha256_file(delta))
         targets.put(place_of(delta_path(model, base.file.sha256, file.sha256), ref.sha256), delta)
         return EntityShare(file, share.entities, base.file.sha256, ref)
+
+
+def opened_packs(hub: Hub) -> DevicePacks:
+    """Return the packs by entity of a hub, whose engine also answers what devices vote for."""
+    hub.packs.build_with(hub.heavy)
+    making = PackMaking(hub.registry, hub.heavy)
+    waits = hub.settings.tick_seconds == 0
+    return DevicePacks(hub.audit, hub.registry, hub.generations, making, waits=waits)
 
 
 def _order(model: str, due: DuePacks, manifest: Manifest, share: Share, value: str) -> PackOrder:
