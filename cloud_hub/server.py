@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +19,11 @@ from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.deferred.start import keep_what_is_there
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import Hub, check_initialised, open_hub
-from cloud_hub.processes.metrics_folder import share_metrics
+from cloud_hub.hub import Hub, open_hub
+from cloud_hub.processes.metrics_folder import count_as, share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
+from cloud_hub.processes.tls import LOOK_SECONDS, ServedCertificate
+from cloud_hub.registry.opening import check_initialised
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -66,7 +69,8 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
         same = replace(settings, port=reserved.getsockname()[1])
         share_metrics(settings.data / "metrics")
 
-        def work(_: int, ready: Ready) -> None:
+        def work(place: int, ready: Ready) -> None:
+            count_as(place)
             with _listen(same, together=True) as listener:
                 _serve_on(same, listener, ready)
 
@@ -78,6 +82,7 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
 def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Open the hub and serve it on a socket until a signal ends this process."""
     # Before anybody is told: whoever waits for that finds a hub that works.
+    certificate = ServedCertificate(settings.tls) if settings.tls is not None else None
     hub = open_hub(settings)
     hub.workers.check()
     listener.listen(BACKLOG)
@@ -89,31 +94,49 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
     )  # fmt: skip
     take_all_handles()
     keep_what_is_there()
-    _Server(config, hub).run(sockets=[listener])
+    _Server(config, hub, certificate).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """A server that has devices wait for news, and answers them before it ends."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(
+        self, config: uvicorn.Config, hub: Hub, certificate: ServedCertificate | None = None
+    ) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._hub, self._certificate, self._look_at = hub, certificate, 0.0
+        if certificate is not None:
+            config.load()
+            config.ssl = certificate.context
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second, and now and then look at the certificate."""
+        now = time.monotonic()
+        if self._certificate is not None and now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            self._certificate.look()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End as uvicorn does, which waits for every request."""
         self._hub.waiters.release()
+        self._hub.events.release()
         await super().shutdown(sockets)
 
 
 def _announce(settings: Settings, url: str, note_url: Callable[[str], None]) -> None:
     note_url(url)
+    if settings.tls is not None:  # commands on this machine know the hub by it
+        certificate = str(settings.tls.certificate.resolve())
+        write_atomic(settings.data / "hub.cert", certificate.encode())
     write_atomic(settings.data / "hub.url", url.encode())
     print(f"edge-hub serves {settings.data} at {url}", flush=True)
 
 
 def _url(settings: Settings, bound: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{bound.getsockname()[1]}"
+    scheme = "http" if settings.tls is None else "https"
+    return f"{scheme}://{host}:{bound.getsockname()[1]}"
 
 
 @contextmanager

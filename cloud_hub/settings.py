@@ -87,6 +87,19 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
+class TlsSettings:
+    """Files of PEM with which the hub ends TLS itself; both are read again when they change.
+
+    Attributes:
+        certificate: of the hub, and the authorities in between.
+        key: its private key, without a passphrase.
+    """
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -109,6 +122,8 @@ class Settings:
         sync_seconds: from one sync of a device to the next, unless its application wants it more
             rarely; 0: each keeps its own.
         engine: where heavy work is computed.
+        oidc: file that says which provider of OpenID Connect people sign in at.
+        tls: certificate and key of the address, where the hub ends TLS itself.
         alert_networks: that are not public and that alerts may be sent to, such as ``10.0.0.0/8``.
     """
 
@@ -127,6 +142,8 @@ class Settings:
     artifacts: str | None = None
     sync_seconds: float = 0.0
     engine: EngineSettings = EngineSettings()
+    oidc: Path | None = None
+    tls: TlsSettings | None = None
     alert_networks: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,16 @@ class HubProcess:
         database: str | None = None,
         artifacts: str | None = None,
         workers: int = 1,
+        options: Sequence[str] = (),
         made: bool = False,
+        options: Sequence[str] = (),
     ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
         self._options += ["--database", database] if database is not None else []
         self._options += ["--artifacts", artifacts] if artifacts is not None else []
         self._options += ["--workers", str(workers)] if workers > 1 else []
+        self._options += options
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
         if not made:  # by a restore, say
@@ -59,8 +62,13 @@ class HubProcess:
         )
         wait_for(lambda: address.exists() or self._process.poll() is not None, "the hub's address")
         assert self._process.poll() is None, f"the hub ended: {self._log.name}"
-        token = (self.data / "admin.token").read_text().strip()
-        self.admin = AdminClient(address.read_text().strip(), token, timeout=PATIENCE)
+        url, token = address.read_text().strip(), (self.data / "admin.token").read_text().strip()
+        plain = url.startswith("http://")  # else it is known by the certificate of its folder
+        self.admin = (
+            AdminClient(url, token, timeout=PATIENCE)
+            if plain
+            else AdminClient.of_data(self.data, timeout=PATIENCE)
+        )
         wait_for(self._answers, "an answer of the hub")
 
     def _answers(self) -> bool:

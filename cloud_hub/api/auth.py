@@ -108,7 +108,7 @@ def requires(
         pipeline: the pipeline's token may ask, too.
     """
 
-    @asks_for(role.word)
+    @asks_for(role.word, pipeline=pipeline)
     def person_who_asks(
         request: Request, posted: Annotated[str | None, Depends(posted_token)] = None
     ) -> str:
@@ -153,7 +153,7 @@ def _known_person(request: Request) -> Person:
         raise Forbidden("this is for administrators, and not for devices")
     raise Unauthenticated(
         "token: unknown, expired or revoked; edge-hub access-tokens new makes one, and the "
-        "administrator's is in the file admin.token of the hub's data"
+        "admin token is in the file admin.token of the hub's data"
     )
 
 

@@ -9,16 +9,23 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 ATTRIBUTE: Final = "edge_hub_asks_for"
+PIPELINE_TOO: Final = "edge_hub_pipeline_too"
 EXTENSION: Final = "x-role"
 
 _Dependency = TypeVar("_Dependency", bound=Callable[..., Any])
 
 
-def asks_for(who: str) -> Callable[[_Dependency], _Dependency]:
-    """Return a decorator of a dependency: it lets in a role, a ``device`` or ``anybody``."""
+def asks_for(who: str, *, pipeline: bool = False) -> Callable[[_Dependency], _Dependency]:
+    """Return a decorator of a dependency that says whom it lets in.
+
+    Args:
+        who: a role, ``device`` or ``anybody``.
+        pipeline: the pipeline's token, too.
+    """
 
     def declare(dependency: _Dependency) -> _Dependency:
         setattr(dependency, ATTRIBUTE, who)
+        setattr(dependency, PIPELINE_TOO, pipeline)
         return dependency
 
     return declare
@@ -35,7 +42,12 @@ def routes_of(router: Any) -> Iterator[APIRoute]:
 
 def declared(route: APIRoute) -> str | None:
     """Return whom a route lets in; ``None`` where none of its dependencies says so."""
-    return next(_declared(route.dependant), None)
+    return next((who for who, _ in _declared(route.dependant)), None)
+
+
+def takes_pipeline(route: APIRoute) -> bool:
+    """Return whether a route lets in the pipeline's token."""
+    return any(pipeline for _, pipeline in _declared(route.dependant))
 
 
 def declare_in_schema(router: Any) -> None:
@@ -46,9 +58,9 @@ def declare_in_schema(router: Any) -> None:
             route.openapi_extra = {**(route.openapi_extra or {}), EXTENSION: who}
 
 
-def _declared(dependant: Dependant) -> Iterator[str]:
+def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     for part in dependant.dependencies:
         who = getattr(part.call, ATTRIBUTE, None)
         if who is not None:
-            yield who
+            yield who, getattr(part.call, PIPELINE_TOO, False)
         yield from _declared(part)

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
+from cloud_hub.cli.shared.people_options import OidcFile, TlsCertificate, TlsKey, tls_of
 from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
 from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings
+
+
+ENVIRONMENT: Final = "EDGE_HUB_SERVE"
+"""Prefix of variables that set options of ``serve``: ``EDGE_HUB_SERVE_PORT`` sets ``--port``.
+
+No shorter one: Kubernetes gives each container ``EDGE_HUB_PORT=tcp://…`` where a service is named
+``edge-hub``.
+"""
 
 
 def _rate(text: str) -> Any:
@@ -165,7 +174,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add ``init``, ``serve`` and ``db``."""
     command(app, "init", panel=SET_UP, example="edge-hub init hub-data")(_init)
     serve = "edge-hub serve hub-data --host 0.0.0.0 --port 8000"
-    command(app, "serve", panel=SET_UP, example=serve)(_serve)
+    command(app, "serve", panel=SET_UP, example=serve, environment=ENVIRONMENT)(_serve)
     text = "Bring the hub's database to the tables of this version."
     database = group(app, "db", text, panel=ADMINISTER)
     command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
@@ -222,32 +231,19 @@ def _init_text(files: dict[str, Any]) -> str:
 
 
 def _serve(
-    data: DataFolder,
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    database: Database = None,
-    artifacts: Artifacts = None,
-    trainings: Trainings = 1,
-    tick: Tick = 1.0,
-    credential_seconds: Credentials = 3_600.0,
-    proxy: Proxy = "127.0.0.1",
-    sync_seconds: SyncSeconds = 0.0,
-    device_rate: DeviceRate = 50.0,
-    address_rate: AddressRate = 50.0,
-    failure_rate: FailureRate = 0.5,
-    log_level: LogLevel = "info",
-    log_format: LogFormat = "text",
-    worker_user: WorkerUser = None,
-    worker_network: WorkerNetwork = False,
-    worker_env: WorkerEnv = None,
-    worker_reads: WorkerReads = None,
-    trust_pipelines: TrustPipelines = False,
-    workers: Servers = 1,
-    connections: Connections = 10,
-    engine: EngineKind = "local",
-    ray_address: RayAddress = "",
+    data: DataFolder, host: Host = "127.0.0.1", port: Port = 8000, database: Database = None,
+    artifacts: Artifacts = None, trainings: Trainings = 1, tick: Tick = 1.0,
+    credential_seconds: Credentials = 3_600.0, proxy: Proxy = "127.0.0.1",
+    sync_seconds: SyncSeconds = 0.0, device_rate: DeviceRate = 50.0,
+    address_rate: AddressRate = 50.0, failure_rate: FailureRate = 0.5,
+    log_level: LogLevel = "info", log_format: LogFormat = "text",
+    worker_user: WorkerUser = None, worker_network: WorkerNetwork = False,
+    worker_env: WorkerEnv = None, worker_reads: WorkerReads = None,
+    trust_pipelines: TrustPipelines = False, workers: Servers = 1,
+    connections: Connections = 10, engine: EngineKind = "local", ray_address: RayAddress = "",
+    oidc: OidcFile = None, tls_cert: TlsCertificate = None, tls_key: TlsKey = None,
     alert_network: AlertNetworks = None,
-) -> None:
+) -> None:  # fmt: skip
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.settings import EngineSettings, RateSettings, Settings, WorkerSettings
@@ -262,8 +258,8 @@ def _serve(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
-            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address),
-            alert_networks=tuple(alert_network or ()),
+            sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address), oidc=oidc,
+            tls=tls_of(tls_cert, tls_key), alert_networks=tuple(alert_network or ()),
         )
     )  # fmt: skip
 

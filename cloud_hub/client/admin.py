@@ -77,6 +77,11 @@ class AdminClient:
         client._advice = f"start the hub: edge-hub serve {folder}"
         # No proxy of the environment stands before a hub on this machine.
         client._session.trust_env = False
+        if url.startswith("https://"):
+            from cloud_hub.client.local_certificate import expect_certificate
+
+            expect_certificate(client._session, folder)
+            client._verify = False  # by its name; the very certificate is compared instead
         return client
 
     def get(self, path: str, **query: Any) -> Any:

@@ -50,9 +50,9 @@ async def plan(
 @router.post("/models/{model}/experiments")
 async def start(request: Request, person: Operator, model: KnownModel) -> SafeJSONResponse:
     """Start the declared experiment."""
-    spec = await _spec(request, model)
-    run = hub_of(request).experiments.run
-    return _answer(await run_in_threadpool(run, spec, actor=person))
+    spec, hub = await _spec(request, model), hub_of(request)
+    await run_in_threadpool(hub.approvals.check_experiment, spec)
+    return _answer(await run_in_threadpool(hub.experiments.run, spec, actor=person))
 
 
 @router.get("/experiments/{id_}")

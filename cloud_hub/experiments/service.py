@@ -236,13 +236,8 @@ class Experiments:
                 none is named.
         """
         record, chosen, version = self.arm_to_promote(id_, arm)
-        self._plans.promote(
-            record.model,
-            version,
-            actor=actor,
-            reason=f"{id_}: {reason}",
-            evidence=seen_document(record.figures),
-        )
+        seen, why = seen_document(record.figures), f"{id_}: {reason}"
+        self._plans.promote(record.model, version, actor=actor, reason=why, evidence=seen)
         self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
         return self.get(id_)
 

@@ -16,7 +16,8 @@ from cloud_hub.api.request_body import Limit, Moment, raw_body
 from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, TokenOperator
 from cloud_hub.errors import Invalid
 from cloud_hub.flags.service import as_documents
-from cloud_hub.fleet.health import health_of
+from cloud_hub.fleet.health import health_of, state_of
+from cloud_hub.fleet.search import LONGEST, parse_search
 from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
 
@@ -28,6 +29,9 @@ Models = Annotated[list[str], Query(min_length=1)]
 
 Attributes = Annotated[list[str], Query()]
 """``NAME=VALUE``, several times."""
+
+Search = Annotated[str, Query(max_length=LONGEST)]
+"""Terms that devices meet, as :mod:`cloud_hub.fleet.search` reads them."""
 
 Reason = Annotated[str, Query(min_length=1, max_length=500)]
 
@@ -110,6 +114,7 @@ def devices(
     model: str | None = None,
     since: Moment | None = None,
     limit: Limit | None = None,
+    search: Search = "",
 ) -> list[Any]:
     """Return devices with their health and flags, in the order in which they joined.
 
@@ -118,8 +123,10 @@ def devices(
         person: who asks.
         model: that the devices serve; default all.
         since: when they were last heard of, or later, Unix seconds.
-        limit: at most so many, those that were heard of last.
+        limit: at most so many, those that were heard of last; of these, those that are found.
+        search: such as ``region=eu health:lost``; default all.
     """
+    wanted = parse_search(search)
     hub, now = hub_of(request), time.time()
     plans = {name: hub.plans.current(name) for name in hub.registry.models()}
     flags = hub.flags.by_device(model)
@@ -131,7 +138,26 @@ def devices(
         }
         for record in hub.fleet.devices(model, since=since, limit=limit)
         if may_see(request, record.model)
+        and wanted.finds(record, state_of(record, plans.get(record.model), now))
     ]
+
+
+@router.get("/device-groups")
+def groups(request: Request, person: ViewerOfSome) -> list[Any]:
+    """Return the groups of devices: searches with a name."""
+    return [asdict(group) for group in hub_of(request).fleet.groups.list()]
+
+
+@router.put("/device-groups/{group}")
+def save_group(request: Request, person: Operator, group: str, search: Search) -> Any:
+    """Save a search as a group, in place of one of that name."""
+    return asdict(hub_of(request).fleet.groups.save(group, search, actor=person))
+
+
+@router.delete("/device-groups/{group}", status_code=204)
+def remove_group(request: Request, person: Operator, group: str) -> None:
+    """Remove a group; its devices stay."""
+    hub_of(request).fleet.groups.remove(group, actor=person)
 
 
 @router.post("/devices/{device}/approve")

@@ -96,5 +96,12 @@ def health_of(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
     )
 
 
+def state_of(record: DeviceRecord, plan: Plan | None, now: float) -> str:
+    """Return the state of a device: its health while it takes part, else its standing."""
+    if record.standing == "active":
+        return health_of(record, plan, now)
+    return "waiting" if record.standing == "pending" else record.standing
+
+
 def _usual(interval: float | None) -> float:
     return USUAL_SECONDS if interval is None else interval

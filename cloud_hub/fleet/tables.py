@@ -77,3 +77,12 @@ registered_serials = Table(
     Column("registered_by", String, nullable=False),
     Column("device", String),
 )
+
+device_groups = Table(
+    "device_groups",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("search", String, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("made_by", String, nullable=False),
+)

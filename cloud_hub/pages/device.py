@@ -11,9 +11,11 @@ from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
 from cloud_hub.errors import NotFound
-from cloud_hub.pages.device_view import MOST, Happening, about, timeline
+from cloud_hub.events.event import EventFilter
+from cloud_hub.fleet.health import state_of
+from cloud_hub.pages.device_view import MOST, Happening, timeline
 from cloud_hub.pages.fleet_reading import STATES, forget_fleet
-from cloud_hub.pages.fleet_view import TONES, state_of
+from cloud_hub.pages.fleet_view import TONES
 from cloud_hub.web.access import PageUser, Posted, Viewer
 from cloud_hub.web.charts import Line, chart
 from cloud_hub.web.frame import Pages, done, page_router
@@ -156,17 +158,14 @@ def _check_right(hub: Hub, user: PageUser, device: str, question: Question) -> N
 
 
 def _moments(hub: Hub, device: str, records: Sequence[DeviceRecord]) -> list[Happening]:
-    entries = {entry.id: entry for entry in hub.audit.entries(actor=device)}
-    for action in ("revoke", "approve"):
-        found = about(device, hub.audit.entries(action=action, limit=1_000))
-        entries |= {entry.id: entry for entry in found}
-    events = [
+    steps = [
         event
         for record in records
         for event in hub.telemetry.events(record.model, device=device, limit=MOST)
     ]
     joined = min((record.enrolled_at for record in records), default=0.0)
-    return timeline(device, joined, entries.values(), events)
+    about = hub.events.page(EventFilter(device=device), limit=MOST)
+    return timeline(device, joined, about.events, steps)
 
 
 def _on_device(hub: Hub, record: DeviceRecord, flags: Sequence[Flag], now: float) -> ModelOnDevice:

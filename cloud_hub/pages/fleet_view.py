@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.fleet.health import health_of
+from cloud_hub.fleet.health import state_of
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import DeviceRecord
@@ -102,13 +102,6 @@ class FleetView:
     rows: tuple[FleetDevice, ...]
     page: int
     pages: int
-
-
-def state_of(record: DeviceRecord, plan: Plan | None, now: float) -> str:
-    """Return the state of a device: its health while it takes part, else its standing."""
-    if record.standing == "active":
-        return health_of(record, plan, now)
-    return "waiting" if record.standing == "pending" else record.standing
 
 
 def snapshot(

@@ -11,8 +11,8 @@ from fastapi import Request, Response
 from cloud_hub.api.auth import hub_of
 from cloud_hub.experiments.record import OPEN
 from cloud_hub.pages.fleet_reading import fleet_now
-from cloud_hub.web.access import Viewer
-from cloud_hub.web.frame import Pages, page_router
+from cloud_hub.web.access import Posted, Viewer
+from cloud_hub.web.frame import Pages, done, page_router
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.record import ExperimentRecord
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 router = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
+
+ALARMS: Final = 20
+"""Open alarms that are shown, the newest."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,12 @@ def overview(request: Request, user: Viewer) -> Response:
     """Show the start page."""
     hub, whole = hub_of(request), fleet_now(request).seen_by(user.sees)
     glances = _glances(hub, whole, list(filter(user.sees, hub.registry.models())))
-    checks = [check for check in hub.readiness.checks() if check.state != "ok"]
+    alarms = [each for each in hub.alarms.all() if user.sees(each.model)]
     return PAGES.render(
         request, user, "overview.html", title="Overview", nav="overview", glances=glances,
         now=whole.at, devices=len({each.record.device for each in whole.devices}),
-        states=Counter(each.state for each in whole.devices), checks=checks,
+        states=Counter(each.state for each in whole.devices), alarms=alarms[::-1][:ALARMS],
+        open_alarms=len(alarms),
         entries=hub.audit.entries(limit=12, models=user.person.models)[::-1],
     )  # fmt: skip
 
@@ -100,3 +104,16 @@ def _glance(
         model, serving, len(mine), sum(each.record.version == serving for each in mine), shares,
         tuple(hub.monitoring.alarms(model)), experiments, run,
     )  # fmt: skip
+
+
+@router.post("/alarms/acknowledge")
+def acknowledge(request: Request, user: Viewer, form: Posted) -> Response:
+    """Note that somebody has seen an alarm."""
+    alarms, key = hub_of(request).alarms, form.text("key")
+    models = alarms.models_of(key)
+    for model in models:
+        user.require("operator", model)
+    if not models:
+        user.require("operator")
+    alarms.acknowledge(key, actor=user.name)
+    return done("/", "The alarm is acknowledged: it stays until what it tells of is over.")

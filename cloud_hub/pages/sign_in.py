@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from cloud_hub.api.auth import PUBLIC
+from cloud_hub.api.auth import PUBLIC, hub_of
 from cloud_hub.errors import Forbidden, Unauthenticated
 from cloud_hub.people.cookies import safe_next, sign_out
 from cloud_hub.people.cookies import sign_in as start_session
@@ -47,5 +48,12 @@ def leave(request: Request, user: Viewer) -> Response:
 def _form(request: Request, next_: str, reason: str = "", status: int = 200) -> Response:
     return FRAME.render(
         request, None, "sign_in.html", title="Sign in", status=status, next=safe_next(next_),
-        reason=reason, provider=None,
+        reason=reason, provider=_provider(request, next_),
     )  # fmt: skip
+
+
+def _provider(request: Request, next_: str) -> str | None:
+    """Return where to sign in at the organisation's own provider; ``None`` without one."""
+    if getattr(hub_of(request), "oidc", None) is None:
+        return None
+    return f"/sign-in/oidc?{urlencode({'next': safe_next(next_)})}"

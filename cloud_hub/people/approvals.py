@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Engine, insert, select, true, update
@@ -24,6 +24,7 @@ from cloud_hub.policy.schema.parse import parse_policy
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.service import Experiments
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.approvals import ApprovalPolicy
     from edge_sdk.contract.plan import Plan
@@ -121,7 +122,9 @@ class Approvals:
                         f"{model} {version}: {waiting.requested_by} asked for it already; "
                         f"edge-hub approvals approve {waiting.id}"
                     )
-            number = db.execute(insert(approvals).values(**row)).inserted_primary_key[0]
+            made = db.execute(insert(approvals).values(**row)).inserted_primary_key
+            assert made is not None
+            number = int(made[0])
             noted = {"request": number, "version": version, "reason": asked["reason"]}
             self._audit.record(by.name, "request-promotion", model, noted)
         return self.get(number)
@@ -133,11 +136,11 @@ class Approvals:
             raise NotFound(f"request {id_}: no such one; see edge-hub approvals list")
         return found[0]
 
-    def list(self, model: str | None = None) -> list[ApprovalRecord]:
+    def list(self, model: str | None = None) -> Sequence[ApprovalRecord]:
         """Return requests, oldest first: of a model, or of all."""
         return self._records(true() if model is None else approvals.c.model == model)
 
-    def _records(self, which: ColumnElement[bool]) -> list[ApprovalRecord]:
+    def _records(self, which: ColumnElement[bool]) -> Sequence[ApprovalRecord]:
         query = select(approvals).where(which).order_by(approvals.c.id)
         with reading(self._engine) as db:
             rows = [ApprovalRecord(**row) for row in db.execute(query).mappings()]
@@ -220,6 +223,20 @@ class Approvals:
             if db.execute(update(approvals).where(open_).values(**values)).rowcount != 1:
                 was = self.get(request.id).state
                 raise Conflict(f"request {request.id}: is {was}; ask again")
+
+    def check_experiment(self, spec: ExperimentSpec) -> None:
+        """Refuse an experiment by which one person's own terms would promote.
+
+        What a policy declares is the policy's decision; what somebody brings along is theirs.
+
+        Raises:
+            Conflict: two people have to decide, and it would promote what wins by itself.
+        """
+        if self._policy_of(spec.model).promote and spec.promotes and not spec.approval:
+            raise Conflict(
+                f"{spec.model}: two people decide what serves, and this experiment would by "
+                "itself; say approval: true, so that what wins waits, or on_success: conclude"
+            )
 
     def check_policy(self, model: str, text: str, by: Person) -> None:
         """Let administrators alone drop the second person from a policy.

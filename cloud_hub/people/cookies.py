@@ -35,11 +35,14 @@ def sign_in(request: Request, response: Response, token: str) -> Person:
         Forbidden: another site's page sent it, or it is a service account's.
     """
     check_same_origin(request)
-    hub, token = hub_of(request), token.strip()
-    hub.limits.admit_guess(address_of(request))
+    hub, token, address = hub_of(request), token.strip(), address_of(request)
+    hub.limits.admit_guess(address)
     person = ROOT if is_admin(hub, token) else hub.people.of_token(token)
     if person is None:
-        raise Unauthenticated("token: unknown, expired or revoked")
+        wrong = Unauthenticated("token: unknown, expired or revoked")
+        # Counted here, and not where refusals are answered: a page shows its form once more.
+        answer = hub.limits.after(wrong, address)
+        raise Unauthenticated(str(wrong), guess=False) if answer is wrong else answer
     if person != ROOT and not person.is_human:
         raise Forbidden(f"{person.name}: is a service account, and pages are for people")
     begin_session(request, response, person)

@@ -5,21 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from cloud_hub.api.roles import Person, Role
 from cloud_hub.api.token_files import ADMIN_FILE, stored_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, Forbidden, Invalid, NotFound
 from cloud_hub.fleet.secret_digest import digest
-from cloud_hub.people.records import KINDS, PersonRecord, check_person_name, checked_models
+from cloud_hub.people.records import (
+    KINDS,
+    PersonRecord,
+    check_person_name,
+    checked_models,
+    effective,
+)
 from cloud_hub.people.sessions import Sessions
 from cloud_hub.people.tables import people
 from cloud_hub.people.tokens import AccessTokens, person_of
 from cloud_hub.settings import Settings
+
+NO_GROUP: Final = "no group at the provider gives a right any more"
+"""Reason of being disabled that ends when a group does."""
 
 
 class People:
@@ -130,6 +139,58 @@ class People:
         values = {"disabled_at": None, "reason": None}
         return self._update(name, values, actor, "enable-person", {})
 
+    def signed_in(
+        self, subject: str, name: str, rights: tuple[Role, tuple[str, ...] | None] | None
+    ) -> Person:
+        """Return the person whom a provider has just vouched for, with the rights that it gives.
+
+        Args:
+            subject: issuer and subject, which never mean anybody else.
+            name: by which a new one is known from now on.
+            rights: role and models; ``None`` where the hub alone decides them.
+
+        Raises:
+            Forbidden: the person is disabled, unknown where the hub decides, or takes a name that
+                is another's.
+            Invalid: the name cannot be one.
+        """
+        with transaction(self._engine) as db:
+            row = db.execute(select(people).where(people.c.subject == subject)).mappings().first()
+            known = None if row is None else PersonRecord(**row)
+            if known is None:
+                known = self._new_of_provider(db, subject, name, rights)
+            elif rights is not None and known.reason == NO_GROUP:
+                self.enable(known.name, actor=known.name)
+                known = self.change(known.name, *rights, actor=known.name)
+            elif rights is not None and _rights(known) != (rights[0].word, rights[1]):
+                known = self.change(known.name, *rights, actor=known.name)
+        person = effective(known, None, self._clock())
+        if person is None:
+            raise Forbidden(f"{known.name}: is disabled; ask an administrator")
+        return person
+
+    def _new_of_provider(
+        self, db: Connection, subject: str, name: str,
+        rights: tuple[Role, tuple[str, ...] | None] | None,
+    ) -> PersonRecord:  # fmt: skip
+        if rights is None:
+            raise Forbidden(
+                f"sign-in: you are nobody here yet; an administrator adds you with edge-hub people "
+                f"add {name:.100} --role ROLE --subject '{subject}'"
+            )
+        if person_of(db, name) is not None:
+            # Else whoever chooses that name at the provider would have another's rights.
+            raise Forbidden(f"sign-in: {name:.100} is somebody else here; ask an administrator")
+        role, models = rights
+        return self.add(name, role, actor=name, models=models, subject=subject)
+
+    def withdraw(self, subject: str) -> None:
+        """Let the sessions end of somebody whose groups give no right any more."""
+        with transaction(self._engine) as db:
+            name = db.execute(select(people.c.name).where(people.c.subject == subject)).scalar()
+            if name is not None:
+                self.disable(name, reason=NO_GROUP, actor=name)
+
     def _update(
         self, name: str, values: dict[str, Any], actor: str, action: str, noted: dict[str, Any]
     ) -> PersonRecord:
@@ -140,3 +201,7 @@ class People:
                 raise NotFound(f"{name:.100}: no such person; see edge-hub people list")
             self._audit.record(actor, action, None, {"person": name} | noted)
         return record
+
+
+def _rights(record: PersonRecord) -> tuple[str, tuple[str, ...] | None]:
+    return record.role, None if record.models is None else tuple(record.models)

@@ -119,7 +119,7 @@ class AccessTokens:
             usable: only those that let somebody in by themselves now.
         """
         t, now = access_tokens.c, self._clock()
-        query = select(access_tokens).order_by(t.made_at, t.id)
+        query = select(access_tokens).order_by(t.made_at, t.name)
         if person is not None:
             query = query.where(t.person == person)
         if usable:

@@ -38,6 +38,11 @@ class PageUser:
         """Return whether they may do what takes a role, for one model or for all of theirs."""
         return self.person.may(Role.of(role), model)
 
+    def require_anywhere(self, role: str) -> None:
+        """Raise Forbidden unless they have a role, be it on some models only."""
+        if not self.may(role):
+            raise Forbidden(f"needs the role {role}, and {self.name} is {self.role}")
+
     def require(self, role: str, model: str | None = None) -> None:
         """Raise Forbidden unless they may do what takes a role.
 

@@ -62,7 +62,12 @@ def group(app: typer.Typer, name: str, text: str, *, panel: str) -> typer.Typer:
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str, panel: str | None = None
+    app: typer.Typer,
+    name: str,
+    *,
+    example: str,
+    panel: str | None = None,
+    environment: str | None = None,
 ) -> Callable[[Command], Command]:
     """Register a function as a command; its docstring is the help.
 
@@ -74,6 +79,7 @@ def command(
         name: word on the command line.
         example: a whole command, for the help.
         panel: of the help that it stands in; none within a group.
+        environment: prefix of variables that set its options; none of them does without one.
     """
 
     def register(function: Command) -> Command:
@@ -81,7 +87,7 @@ def command(
             name,
             epilog=f"Example: {example}",
             rich_help_panel=panel,
-            context_settings=HELP_OPTIONS,
+            context_settings={**HELP_OPTIONS, "auto_envvar_prefix": environment},
         )
         add(_parsed(function))
         return function  # not the wrapper: tests and other commands may call it

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
 import pytest
 from sqlalchemy import insert, update
 
@@ -59,6 +63,31 @@ def test_a_search_finds_by_attribute_health_and_part_of_a_name(
         page = visitor.page("/fleet?q=" + query.replace(" ", "+").replace('"', "%22"))
         assert {each for each in (here, there) if f"/devices/{each}" in page} == {found}, query
     assert "No device is found" in told(visitor.page("/fleet?q=region=mars"))
+
+
+def test_a_search_is_saved_as_a_group_used_and_removed(serving: Hub, visitor: Visitor) -> None:
+    here, there = joined(serving, region="eu"), joined(serving, region="us")
+    assert visitor.send("/fleet/groups/new?q=x", name=" ", search="x").status == 422
+    saved = visitor.send("/fleet/groups/new?q=region%3Deu", name="<Europe>", search="region=eu")
+    assert saved.headers["location"] == "/fleet?q=region%3Deu"
+    page = visitor.page("/fleet?q=region%3Deu")
+    assert "<Europe>" in told(page)
+    assert "<Europe>" not in page
+    found = [each["device"] for each in asked(visitor, "/v1/devices?search=region%3Deu")]
+    assert found == [here]
+    assert there not in page
+    assert [each["name"] for each in asked(visitor, "/v1/device-groups")] == ["<Europe>"]
+    form = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert form is not None
+    gone = visitor.ask("/fleet/groups/<Europe>/remove", {"csrf": form[1]})
+    assert gone.status == 303
+    assert asked(visitor, "/v1/device-groups") == []
+    assert [e.action for e in serving.audit.entries(actor="admin")][-2:] == ["group", "ungroup"]
+
+
+def asked(visitor: Visitor, url: str) -> Any:
+    """What the API answers to whoever has the session."""
+    return json.loads(visitor.page(url))
 
 
 def test_a_device_page_shows_what_happened_and_what_it_reported(

@@ -78,3 +78,14 @@ def test_who_has_rights_on_one_model_sees_nothing_of_another(
     assert "about other" in told(olga.page("/audit"))
     assert olga.ask(f"/devices/{device}").status == 404
     assert olga.ask(f"/devices/{device}/revoke").status == 404
+
+
+def test_an_alarm_is_shown_and_acknowledged_by_name(serving: Hub, visitor: Visitor) -> None:
+    serving.monitoring.raise_alarm("demo", "1.0", "drift:<i>", {"psi": 0.4}, 1_000.0)
+    page = visitor.page("/")
+    assert "Open alarms" in told(page)
+    assert "<i>" not in page
+    answer = visitor.send_to("/", "/alarms/acknowledge", key="monitor:demo:drift:<i>")
+    assert answer.headers["location"] == "/"
+    assert serving.monitoring.alarms("demo") == []
+    assert serving.audit.entries(actor="admin")[-1].model == "demo"

@@ -50,10 +50,14 @@ class Visitor:
 
     def send(self, url: str, **fields: str) -> Answered:
         """Fill the form in that a page asks for, and send it."""
+        return self.send_to(url, url, **fields)
+
+    def send_to(self, url: str, action: str, **fields: str) -> Answered:
+        """Fill a form of a page in, and send it to where it goes."""
         page = self.page(url)
         found = re.search(r'name="csrf" value="([^"]+)"', page)
         assert found is not None, page
-        return self.ask(url, {"csrf": found[1], **fields})
+        return self.ask(action, {"csrf": found[1], **fields})
 
 
 def told(answer: Answered | str) -> str:

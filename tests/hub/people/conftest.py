@@ -43,7 +43,7 @@ def add_person(inner: Hub, clock: Clock) -> AddPerson:
     """Add a person, and return a token of theirs."""
 
     def add(
-        name: str, role: str, *models: str, kind: str = "person", seconds: float = 3_600
+        name: str, role: str, *models: str, kind: str = "person", seconds: float = 86_400
     ) -> str:
         which = models or None
         inner.people.add(name, Role.of(role), actor="admin", kind=kind, models=which)

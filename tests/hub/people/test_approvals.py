@@ -114,6 +114,18 @@ def test_only_an_administrator_drops_the_second_person_from_a_policy(
     assert serves(asking) == "1.1"
 
 
+def test_nobody_brings_an_experiment_along_that_promotes_by_itself(
+    web: TestClient, asking: Hub, add_person: AddPerson
+) -> None:
+    olga = bearer(add_person("olga", "operator"))
+    spec = "model: demo\nstrategy: canary\ncandidate: '1.1'\n"
+    path = "/v1/models/demo/experiments"
+    refused = web.post(path, content=spec, headers=olga)
+    assert (refused.status_code, "approval: true" in refused.text) == (409, True), refused.text
+    started = web.post(path, content=spec + "approval: true\n", headers=olga)
+    assert started.status_code == 200, started.text
+
+
 def test_an_arm_of_an_experiment_is_promoted_by_two(
     web: TestClient, asking: Hub, add_person: AddPerson
 ) -> None:

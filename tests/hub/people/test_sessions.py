@@ -111,7 +111,7 @@ ENDS = ("token revoked", "person disabled", "token expired", "signed out", "role
 def test_what_a_session_stands_for_ends_it(
     browser: TestClient, inner: Hub, add_person: AddPerson, clock: Clock, how: str
 ) -> None:
-    csrf, people = signed_in(browser, add_person("otto", "operator")), inner.people
+    csrf, people = signed_in(browser, add_person("otto", "operator", seconds=3_600)), inner.people
     secret = browser.cookies[COOKIE]
     if how == "token revoked":
         people.tokens.revoke(people.tokens.list("otto")[0].id, by=ROOT)

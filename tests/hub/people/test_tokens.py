@@ -24,7 +24,7 @@ def test_a_person_makes_lists_and_revokes_tokens_of_their_own(
     assert web.get("/v1/session", headers=laptop).json()["role"] == "viewer"
     assert web.post("/v1/enrolment-tokens?model=demo", headers=laptop).status_code == 403
     listed = web.get("/v1/access-tokens", headers=own).json()
-    assert [row["name"] for row in listed] == ["test", "laptop"]
+    assert [row["name"] for row in listed] == ["laptop", "test"]
     assert not {"token", "digest"} & listed[0].keys()
     assert len(web.get("/v1/access-tokens", headers=other).json()) == 1
     assert web.post(f"/v1/access-tokens/{made['id']}/revoke", headers=other).status_code == 404

@@ -1,4 +1,5 @@
-"""Versions of a model in the order in which they were published, for pages of them.
+"""Versions of a model in the order in which they were published, for pages of them; and groups of
+devices: searches that somebody saved by a name.
 
 Revision ID: 0026
 Revises: 0025
@@ -6,6 +7,7 @@ Revises: 0025
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0026"
@@ -14,5 +16,12 @@ oldest = "0021"
 
 
 def upgrade() -> None:
-    """Index ``versions``; an older hub that still writes notices nothing."""
+    """Index ``versions``, add ``device_groups``; an older hub that still writes notices nothing."""
     op.create_index("versions_by_publication", "versions", ["model", "published_at", "version"])
+    op.create_table(
+        "device_groups",
+        sa.Column("name", sa.String(), primary_key=True),
+        sa.Column("search", sa.String(), nullable=False),
+        sa.Column("made_at", sa.Float(), nullable=False),
+        sa.Column("made_by", sa.String(), nullable=False),
+    )

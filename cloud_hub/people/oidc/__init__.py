@@ -1,0 +1,1 @@
+"""Signing in by OpenID Connect: the provider says who somebody is, and which groups they are in."""
