@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -245,10 +246,6 @@ def _serve(
 ) -> None:  # fmt: skip
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
-    from cloud_hub.deferred.start import quick_imports
-
-    with quick_imports():
-        from cloud_hub.server import serve
     from cloud_hub.settings import EngineSettings, RateSettings, Settings, WorkerSettings
 
     configure_logging(log_level, log_format)
@@ -257,7 +254,7 @@ def _serve(
         worker_user, worker_network, tuple(worker_env or ()), tuple(worker_reads or ()),
         trust_pipelines,
     )  # fmt: skip
-    serve(
+    _imported_server()(
         Settings(
             data, database, host, port, tick, trainings, credential_seconds, rates, proxy, rights,
             connections=connections, servers=workers, artifacts=artifacts,
@@ -265,6 +262,14 @@ def _serve(
             tls=tls_of(tls_cert, tls_key), alert_networks=tuple(alert_network or ()),
         )
     )  # fmt: skip
+
+
+def _imported_server() -> Callable[[Settings], None]:
+    from cloud_hub.deferred.start import quick_imports
+
+    with quick_imports():
+        from cloud_hub.server import serve
+    return serve
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
