@@ -88,7 +88,7 @@ def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None
                 *("cloud_hub.personalise", "cloud_hub.runs"),
             },
         ),
-        ("cloud_hub.flags", {"cloud_hub.fleet"}),
+        ("cloud_hub.flags", {"cloud_hub.alarms", "cloud_hub.fleet"}),
     ],
 )
 def test_a_folder_of_the_hub_is_imported_by_whom_the_architecture_names(

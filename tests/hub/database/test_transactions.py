@@ -91,7 +91,7 @@ def test_a_plan_that_was_written_and_not_sealed_is_not_taken_for_published(
 ) -> None:
     """Killed between the plans and the timestamp, from which devices find them."""
     with monkeypatch.context() as patch:
-        patch.setattr(serving.repository, "_seal", lambda: None)
+        patch.setattr(serving.repository, "_seal", lambda *_: None)
         serving.plans.change("demo", lambda plan: plan, actor="ann", reason="new")
     plan = serving.plans.current("demo")
     assert plan is not None
