@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,13 @@ from cloud_hub.inference.micro_batches import MicroBatches
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.observability import routes as observability_routes
 from cloud_hub.observability.metrics import HubMetrics
+from cloud_hub.observability.otlp import export_gauges, otlp_options
 from cloud_hub.observability.request_ids import CURRENT
 from cloud_hub.observability.request_record import RequestRecord
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
 from cloud_hub.pages.models import (
+    approvals,
     experiment,
     monitoring,
     overview,
@@ -81,11 +84,13 @@ log = logging.getLogger(__name__)
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
-    cascade = MicroBatches(hub.serving)
+    cascade, observed = MicroBatches(hub.serving), otlp_options(os.environ)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.hub = hub
+        if observed:
+            export_gauges(hub)
         hub.loop.start()
         hub.fleet.sightings.start()
         try:
@@ -96,7 +101,7 @@ def create_app(hub: Hub) -> FastAPI:
 
     app = FastAPI(
         title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
-        default_response_class=SafeJSONResponse,
+        default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
     parts = (
         fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
@@ -107,7 +112,9 @@ def create_app(hub: Hub) -> FastAPI:
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
         alert_routes, health, observability_routes, page_routes, assets,
     )  # fmt: skip
-    of_models = (overview, versions, rollout, experiment, monitoring, triggers, runs, packs)
+    of_models = (
+        overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+    )  # fmt: skip
     # Routes are tried in turn: the busiest first.
     for part in (inference_routes, *parts, *of_models):
         declare_in_schema(part.router)

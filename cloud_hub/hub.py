@@ -18,6 +18,7 @@ from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
 from cloud_hub.batch.publishing import DevicePacks
 from cloud_hub.batch.service import Batches
+from cloud_hub.batch.spreading.device_packs import PackMaking
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
 from cloud_hub.database.audit import Audit
@@ -27,7 +28,7 @@ from cloud_hub.database.migrate import open_engine
 from cloud_hub.datasets.service import Datasets
 from cloud_hub.datasets.validation import DatasetValidation
 from cloud_hub.engine.opening import engine_of
-from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.errors import Conflict
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.experiments.store import objection
@@ -63,7 +64,7 @@ from cloud_hub.refusals.service import RefusedReleases
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
-from cloud_hub.registry.opening import open_repository
+from cloud_hub.registry.opening import able_to_sign, check_initialised, open_repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.code.service import Pipelines
 from cloud_hub.runs.entry_point import problem
@@ -79,7 +80,6 @@ from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.rush.service import Rush
 from cloud_hub.rush.store import RushStore
 from cloud_hub.settings import Settings
-from cloud_hub.storage.moved import check_not_moved
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.self_test import self_test
 from cloud_hub.storage.stores import open_stores
@@ -145,21 +145,14 @@ class Hub:
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
         self.people, self.oidc, self.approvals = open_people(self)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
-        self.triggers = Triggers(
-            audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
-        )  # fmt: skip
-        self.policies = Policies(
-            registry, plans, train_problem=functools.partial(problem, workers),
-            switched_off=lambda model: self.personalise.store.switch(model) is not None,
-        )  # fmt: skip
+        self._open_rules()
         self.events, self.alerts, self.alarms = opened_alerts(self)
         self.loop = self._opened_loop()
 
     def _opened_loop(self) -> Loop:
         leadership = open_leadership(self.engine, self.settings.data / "loop.lock")
-        seconds = self.settings.tick_seconds
-        return Loop(_parts(self), seconds, leadership, ended=self._end_workers)
+        ticks = self.settings.tick_seconds
+        return Loop(_parts(self), ticks, leadership, ended=self._end_workers)
 
     def _opened_plans(self) -> Plans:
         """Plans, which ask other services for what goes with a version."""
@@ -189,6 +182,7 @@ class Hub:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
         self.heavy = engine_of(self.settings.engine)
+        self.packs.build_with(self.heavy)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
@@ -198,7 +192,10 @@ class Hub:
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
             catalogue, self.generations, stores, BatchWorkers(data, self.settings.engine),
         )  # fmt: skip
-        self.entity_packs = DevicePacks(self.audit, self.registry, self.generations, self.heavy)
+        self.entity_packs = DevicePacks(
+            self.audit, self.registry, self.generations, PackMaking(self.registry, self.heavy),
+            waits=self.settings.tick_seconds == 0,
+        )  # fmt: skip
         self.lookups = Lookups(
             self.registry, self.plans, self.batches, self.generations, StoredEntities(data)
         )
@@ -227,6 +224,18 @@ class Hub:
             engine, audit, registry, plans, self.experiments, marks,
             compare=NormalComparison(registry, self.telemetry, gate, self.workers),
             busy=self.runs.busy,
+        )  # fmt: skip
+
+    def _open_rules(self) -> None:
+        """What policies say, and what fires by it."""
+        audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
+        self.triggers = Triggers(
+            audit, registry, plans, Histories(self.engine, registry), TriggerStore(self.engine),
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
+        )  # fmt: skip
+        self.policies = Policies(
+            registry, plans, train_problem=functools.partial(problem, workers),
+            switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )  # fmt: skip
 
     def _open_feature_sets(self, stores: ArtifactStores) -> None:
@@ -258,6 +267,7 @@ class Hub:
         """End what the loop has begun; whoever leads next begins it once more."""
         self.runs.stop()
         self.batches.stop()
+        self.entity_packs.stop()
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
@@ -286,13 +296,6 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     # Last: where the repository is complete, so is the hub.
     repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
-
-
-def check_initialised(settings: Settings) -> None:
-    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
-    check_not_moved(settings.data)
-    if not open_repository(settings, open_stores(settings)).is_complete:
-        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
 
 
 def open_keys(data: Path, database: str | None = None, artifacts: str | None = None) -> Keys:
@@ -325,7 +328,7 @@ def open_hub(settings: Settings) -> Hub:
     # First of all: where several machines publish, the repository's lock is in the database.
     engine = open_engine(settings)
     try:
-        repository = _able_to_sign(open_repository(settings, stores))
+        repository = able_to_sign(open_repository(settings, stores))
     except BaseException:
         engine.dispose()
         raise
@@ -334,16 +337,6 @@ def open_hub(settings: Settings) -> Hub:
     repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
-
-
-def _able_to_sign(repository: Repository) -> Repository:
-    """Return the repository with its metadata whole; a hub that cannot sign fails here.
-
-    And not hours later, when the first metadata expires.
-    """
-    repository.recover()
-    repository.signer("online")
-    return repository
 
 
 def _republish_all(hub: Hub) -> None:

@@ -17,11 +17,13 @@ from cloud_hub.api.connections import impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
+from cloud_hub.deferred.start import keep_what_is_there
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import Hub, check_initialised, open_hub
-from cloud_hub.processes.metrics_folder import share_metrics
+from cloud_hub.hub import Hub, open_hub
+from cloud_hub.processes.metrics_folder import count_as, share_metrics
 from cloud_hub.processes.supervisor import Ready, Supervisor
 from cloud_hub.processes.tls import LOOK_SECONDS, ServedCertificate
+from cloud_hub.registry.opening import check_initialised
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -67,11 +69,13 @@ def _serve_together(settings: Settings, note_url: Callable[[str], None]) -> None
         same = replace(settings, port=reserved.getsockname()[1])
         share_metrics(settings.data / "metrics")
 
-        def work(_: int, ready: Ready) -> None:
+        def work(place: int, ready: Ready) -> None:
+            count_as(place)
             with _listen(same, together=True) as listener:
                 _serve_on(same, listener, ready)
 
         announce = functools.partial(_announce, settings, where, note_url)
+        keep_what_is_there()  # before the workers: what no process writes to, all share
         Supervisor(settings.servers, work, announce).run()
 
 
@@ -89,6 +93,7 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
         http=impatient_protocol(),
     )  # fmt: skip
     take_all_handles()
+    keep_what_is_there()
     _Server(config, hub, certificate).run(sockets=[listener])
 
 
@@ -115,6 +120,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End as uvicorn does, which waits for every request."""
         self._hub.waiters.release()
+        self._hub.events.release()
         await super().shutdown(sockets)
 
 

@@ -36,6 +36,7 @@ class HubProcess:
         database: str | None = None,
         artifacts: str | None = None,
         workers: int = 1,
+        options: Sequence[str] = (),
         made: bool = False,
         options: Sequence[str] = (),
     ) -> None:

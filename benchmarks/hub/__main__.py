@@ -46,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = [name for name in names if not _measured(name, cached, arguments)]
     measured = {name: group for name in GROUPS if (group := cached.get(name)) is not None}
     waiting = {name: group.waiting for name, group in GROUPS.items()}
-    text = page.to_markdown(measured, waiting, SERVERS)
+    storm = cached.get(STORM)
+    text = page.to_markdown(measured, waiting, SERVERS, PICTURE if storm else "")
     write_atomic(arguments.out, text.encode(), mode=READABLE)
-    if storm := cached.get(STORM):
+    if storm:
         drawn = curve([row for row in storm.rows if row.figures])
         write_atomic(arguments.out.with_name(PICTURE), drawn.encode(), mode=READABLE)
     print(f"wrote {arguments.out}")

@@ -71,7 +71,8 @@ def _mlflow(program: Path, folder: Path) -> Iterator[tuple[int, int]]:
     """Serve an empty registry on the core of the hub; give its port, and the process group."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [str(program), "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--allowed-hosts", "*"]
     command += ["--artifacts-destination", str(folder / "mlartifacts")]
     core = ",".join(map(str, cores()[0]))

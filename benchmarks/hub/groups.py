@@ -13,6 +13,7 @@ from benchmarks.hub import (
     many_versions,
     measured_rows,
     month,
+    packs,
     push,
     reports,
     storm,
@@ -55,9 +56,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "month": Group(month.simulating, ScaleRow("month", month.WHAT, month.GOAL)),
     "idle": Group(idle.connecting, ScaleRow("idle", idle.WHAT, idle.GOAL)),
     "kills": Group(kills.killing, ScaleRow("kills", kills.WHAT, kills.GOAL)),
-    "pack": Group(
-        None, ScaleRow("pack", "pack of 10⁶ entries: build, sign, publish", "≤ 60 s")
-    ),
+    "pack": Group(packs.publishing, ScaleRow("pack", packs.WHAT, packs.GOAL)),
     "generator": Group(
         measured_rows.generator_limit, ScaleRow("generator", "the load generator alone", "")
     ),

@@ -11,12 +11,49 @@ from benchmarks.hub.scale_row import ScaleRow
 HEAD: Final = """# What one hub carries
 
 Written by `make hub-load`: a real hub over HTTP on the loopback address, alone on one core, with
-SQLite and a folder; the load comes from the other cores, from a generator of raw sockets whose own
-limit is the last row. Where a machine does other work at the same time, rates and waits suffer and
-the processor time of a request hardly does: its inverse is what one core carries.
+SQLite and a folder unless a row says otherwise; the load comes from the other cores, from a
+generator of raw sockets whose own limit is the last row. Where a machine does other work at the
+same time, rates and waits suffer and the processor time of a request hardly does: its inverse is
+what one core carries. The last column says on which machine a row was measured, and how busy it was
+as the row began.
+
+`make hub-load` measures what is missing here and keeps each row at once, so it may be cut and goes
+on; `make hub-load ROWS="storm push"` repeats some, `ROWS=all` all. The row beside MLflow needs
+`PEERS=FOLDER`, a virtual environment with MLflow.
 """
 
 ABOUT: Final = """
+## A fleet that comes back at once
+
+{picture}
+After a power cut every device asks at once for the newest metadata, checks in, downloads a model
+and reports. What a hub cannot answer soon it refuses before it has read the body, with 503 and the
+seconds after which to come again: those are no errors, devices do as they are told, and the refused
+are spread over the time that answering them takes. Any other 5xx, and any connection that breaks,
+is counted as one. Polls are let in before uploads, and those before downloads; no more than 200
+downloads are under way at once, each with a megabyte or two in memory: that is what bounds the
+memory of a hub, not how many devices wait. A process may have as many connections open as the
+system lets it (`ulimit -n`); `handles` in `/readyz` says how many it has.
+
+A device costs the hub the same whoever else comes, so the time grows with their number: the slope
+of the curve is what one more device costs, and the point for a million is that slope's. Beyond some
+ten thousand devices on one line it is the line that decides and not the hub: a model of a megabyte
+for a million devices is a terabyte. A bucket or a cache that answers downloads takes them off both
+([STORAGE.md](STORAGE.md)); more workers ([WORKERS.md](WORKERS.md)) divide the rest.
+
+## Very many models
+
+Gates and monitoring look at as many models in one round of the hub's loop as two seconds of its
+processor take, and go on with the others in the next: the rest of its work, signatures that are to
+be renewed among it, never waits for them. Each running experiment is looked at whether or not
+something was reported, since time alone moves some of them on; a version without a window that has
+closed costs monitoring nothing.
+
+A page of versions, one of them and the plan are read by an index, however many there are. The
+signed metadata is one document for all versions, which devices download when one is published,
+compressed: some 100 bytes a file of each version. Hundreds of versions of a hundred models are
+megabytes of it.
+
 ## Which web server
 
 {servers}
@@ -36,12 +73,17 @@ order in a batch. A new cloud model or policy is in force within a second.
 A hub that starts loads neither tables (pyarrow, pandas) nor distributions (SciPy) nor a runtime:
 each comes when something first needs it, and stays. The first drift test takes some 50 MB, the
 first data set 35 MB, the first cascade answer 20 MB and the model. securesystemslib, which signs,
-loads boto3 where that is installed: 10 MB that a hub without it does not have.
+would load boto3 where that is installed; a hub keeps it from doing so. While it imports, Python
+looks for no garbage, and afterwards never again among what a hub has imported: each such look took
+the time of a hundred answers, for which all of them waited.
 """
 
 
 def to_markdown(
-    measured: Mapping[str, MeasuredGroup], waiting: Mapping[str, ScaleRow], servers: str
+    measured: Mapping[str, MeasuredGroup],
+    waiting: Mapping[str, ScaleRow],
+    servers: str,
+    picture: str = "",
 ) -> str:
     """Return the page.
 
@@ -49,6 +91,7 @@ def to_markdown(
         measured: groups of rows, in the order of the page.
         waiting: what stands in the place of a group that nobody measured yet.
         servers: name of the group that has a table of its own.
+        picture: file of the curve, if there is one.
     """
     lines = ["| measured | goal | found | machine |", "|---|---|---|---|"]
     machines = _machines(list(measured.values()))
@@ -59,7 +102,8 @@ def to_markdown(
         rows = group.rows if group else (waiting[name],)
         where = f"{machines[_key(group)]}, load {group.load}" if group else "–"
         lines += [_line(row, where) for row in rows]
-    about = ABOUT.format(servers=_servers(measured.get(servers)))
+    curve = f"![time until a fleet that comes at once is back]({picture})\n" if picture else ""
+    about = ABOUT.format(servers=_servers(measured.get(servers)), picture=curve)
     return "\n".join([HEAD, *lines, "", *_machine_list(machines), about])
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.hub.generator import LoadResult
-from benchmarks.hub.measured_rows import load_words
+from benchmarks.hub.measured_rows import CONNECTIONS, load_words
 from benchmarks.hub.own_postgres import own_postgres
-from benchmarks.hub.reports import CONNECTIONS, report_row, reports
+from benchmarks.hub.reports import report_row, reports
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.served import CORES, MODEL, ServedHub, process_seconds, served_hub
 from edge_sdk.model.release import Release

@@ -18,7 +18,7 @@ one alarm and not a hundred.
 
 
 @dataclass(frozen=True)
-class Change:
+class AlarmChanges:
     """What to do: open those alarms, note that these hold, close those."""
 
     opened: tuple[HubCondition, ...]
@@ -31,7 +31,7 @@ def changes(
     since: Mapping[str, float],
     last_seen: Mapping[str, float],
     now: float,
-) -> Change:
+) -> AlarmChanges:
     """Say what changes.
 
     Args:
@@ -51,4 +51,4 @@ def changes(
             opened.append(condition)
     # A clock that was set back closes nothing: it says what is wrong now, and not since when.
     closed = [k for k, seen in last_seen.items() if k not in keys and now - seen >= CLOSE_SECONDS]
-    return Change(tuple(opened), tuple(held), tuple(closed))
+    return AlarmChanges(tuple(opened), tuple(held), tuple(closed))

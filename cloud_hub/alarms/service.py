@@ -166,6 +166,10 @@ class HubAlarms:
             found += map(_of_monitoring, self._monitoring.alarms(name))
         return sorted(found, key=lambda alarm: alarm.opened_at)
 
+    def unseen(self) -> set[tuple[str | None, str]]:
+        """Return model and kind of open alarms of the hub that nobody has acknowledged."""
+        return {(a.model, a.kind) for a in self._store.open() if a.acknowledged_at is None}
+
     def models_of(self, key: str) -> tuple[str, ...]:
         """Return the models that an alarm is about; none for the hub's own, and unknown ones."""
         if key.startswith(MONITOR):

@@ -17,9 +17,16 @@ from cloud_hub.alerts import webhook
 from cloud_hub.alerts.addresses import Network
 from cloud_hub.alerts.envelope import cloud_event, text_of, title_of
 from cloud_hub.alerts.notifying import notify
-from cloud_hub.alerts.rules import GIVE_UP_SECONDS, Progress, Turn, next_try, to_send, turn
+from cloud_hub.alerts.rules import (
+    GIVE_UP_SECONDS,
+    DestinationProgress,
+    Turn,
+    next_try,
+    to_send,
+    turn,
+)
 from cloud_hub.alerts.store import DeliveryRecord, Destination, DestinationStore, succeeded
-from cloud_hub.alerts.webhook import Outcome
+from cloud_hub.alerts.webhook import TryOutcome
 from cloud_hub.database.event_kinds import SEVERITIES
 from cloud_hub.events.event import StreamEvent
 from cloud_hub.events.service import EventStream
@@ -68,7 +75,7 @@ class Courier:
             if what == "rest" or not self._round(destination, what):
                 return
 
-    def send(self, destination: Destination, events: Sequence[StreamEvent]) -> Outcome:
+    def send(self, destination: Destination, events: Sequence[StreamEvent]) -> TryOutcome:
         """Send events in one request, and change nothing.
 
         Args:
@@ -123,7 +130,9 @@ class Courier:
         return replace(destination, progress=after), outcome.delivered
 
 
-def failed(before: Progress, outcome: Outcome, now: float, chance: float) -> Progress:
+def failed(
+    before: DestinationProgress, outcome: TryOutcome, now: float, chance: float
+) -> DestinationProgress:
     """Return the progress after a failure.
 
     Args:
@@ -144,7 +153,7 @@ def failed(before: Progress, outcome: Outcome, now: float, chance: float) -> Pro
     )
 
 
-def _moved(progress: Progress, to: int, *, urgent: bool) -> Progress:
+def _moved(progress: DestinationProgress, to: int, *, urgent: bool) -> DestinationProgress:
     if urgent:
         return replace(progress, urgent=max(progress.urgent, to))
     return replace(progress, cursor=max(progress.cursor, to))

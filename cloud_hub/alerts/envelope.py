@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloud_hub.events.event import StreamEvent
+from cloud_hub.events.wording import words_of
 
 LONGEST_BODY: Final = 64 << 10
 """Bytes of a body; evidence that is longer is left out, and ``/v1/events`` has it."""
@@ -58,7 +59,7 @@ def title_of(events: Sequence[StreamEvent]) -> str:
         return f"edge-hub: {len(events)} events ({worst})"
     event = events[0]
     about = " ".join(part for part in (event.model, event.version, event.device) if part)
-    return f"[{event.severity}] {about or 'hub'}: {event.kind} {_last(event)}"
+    return f"[{event.severity}] {about or 'hub'}: {words_of(event)}"
 
 
 def text_of(events: Sequence[StreamEvent]) -> str:
@@ -73,7 +74,7 @@ def _lines(event: StreamEvent) -> list[str]:
     about = " ".join(part for part in (event.model, event.version, event.device) if part)
     data = event.data
     said = data.get("says") or data.get("reason") or data.get("signal") or ""
-    line = f"{at} {event.severity}: {event.kind} {_last(event)}"
+    line = f"{at} {event.severity}: {words_of(event)}"
     line += f" · {about}" if about else ""
     line += f" · by {event.actor}" if event.actor != "hub" else ""
     todo = data.get("todo")
@@ -83,7 +84,3 @@ def _lines(event: StreamEvent) -> list[str]:
 def _flat(text: str) -> str:
     """One line of bounded length, whatever a device or a person wrote into it."""
     return "".join(c if c.isprintable() else " " for c in text)[:600]
-
-
-def _last(event: StreamEvent) -> str:
-    return event.type.rpartition(".")[2].replace("_", " ")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from cloud_hub.alerts.addresses import Network, checked_address
-from cloud_hub.alerts.webhook import Outcome
+from cloud_hub.alerts.webhook import TryOutcome
 from cloud_hub.errors import Forbidden, HubFault, Invalid
 
 REFUSED: Final = frozenset({
@@ -34,7 +34,7 @@ def checked_notification(url: str) -> None:
         raise Invalid(f"url: Apprise does not understand this {scheme}:// URL")
 
 
-def notify(url: str, title: str, text: str, worst: str, allowed: Sequence[Network]) -> Outcome:
+def notify(url: str, title: str, text: str, worst: str, allowed: Sequence[Network]) -> TryOutcome:
     """Send a message, and return what became of it.
 
     Args:
@@ -58,11 +58,11 @@ def notify(url: str, title: str, text: str, worst: str, allowed: Sequence[Networ
             )
             log.write(captured.getvalue())
     except HubFault as error:
-        return Outcome(False, str(error))
+        return TryOutcome(False, str(error))
     except Exception as error:  # of one of a hundred plug-ins
-        return Outcome(False, f"{type(error).__name__}: {error}"[:300])
+        return TryOutcome(False, f"{type(error).__name__}: {error}"[:300])
     last = (log.getvalue().strip().splitlines() or ["refused, without a reason"])[-1]
-    return Outcome(True, "sent") if sent else Outcome(False, last[:300])
+    return TryOutcome(True, "sent") if sent else TryOutcome(False, last[:300])
 
 
 def _check_hosts(url: str, allowed: Sequence[Network]) -> None:

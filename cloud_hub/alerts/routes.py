@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cloud_hub.alerts.rules import AlertRules
 from cloud_hub.api.auth import Admin, Viewer, hub_of
-from cloud_hub.api.request_body import Limit
+from cloud_hub.api.request_body import Limit, message
 from cloud_hub.database.documents import Document, as_document, as_documents
-from cloud_hub.errors import Invalid
 
 router = APIRouter(prefix="/v1/alerts")
+
+
+LONGEST_BODY: Final = 16 << 10
 
 
 @dataclass(frozen=True)
 class WantedRules:
     """Rules of a destination, as a request gives them; each has a default."""
 
-    kinds: list[str] | None = None
-    models: list[str] | None = None
+    kinds: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     severity: str = "warning"
     digest_seconds: float = 0.0
-    quiet: list[str] | None = None
+    quiet: tuple[str, ...] = ()
     zone: str = "UTC"
 
     def checked(self) -> AlertRules:
         """Return them; raises Invalid."""
-        lists = {"kinds": self.kinds, "models": self.models, "quiet": self.quiet}
-        for name, values in lists.items():
-            if len(values or ()) > 100 or any(len(value) > 100 for value in values or ()):
-                raise Invalid(f"{name}: expected at most 100, of at most 100 characters")
-        whole = {name: getattr(self, name) for name in WantedRules.__dataclass_fields__}
-        return AlertRules.of({**whole, **{k: v or [] for k, v in lists.items()}})
+        names = WantedRules.__dataclass_fields__
+        return AlertRules(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,18 @@ class WantedDestination(WantedRules):
     url: str = ""
 
 
+async def _rules(request: Request) -> WantedRules:
+    return await message(request, WantedRules, LONGEST_BODY)
+
+
+async def _destination(request: Request) -> WantedDestination:
+    return await message(request, WantedDestination, LONGEST_BODY)
+
+
+Rules = Annotated[WantedRules, Depends(_rules)]
+NewDestination = Annotated[WantedDestination, Depends(_destination)]
+
+
 @router.get("/destinations")
 def destinations(request: Request, person: Viewer) -> list[Document]:
     """Return all destinations with how far they are; what may be secret in a URL is left out."""
@@ -52,7 +62,7 @@ def destinations(request: Request, person: Viewer) -> list[Document]:
 
 
 @router.post("/destinations/{name}", status_code=201)
-def add(request: Request, admin: Admin, name: str, wanted: WantedDestination) -> dict[str, Any]:
+def add(request: Request, admin: Admin, name: str, wanted: NewDestination) -> dict[str, Any]:
     """Add a destination; the answer has the secret of a webhook, which nothing shows again."""
     service = hub_of(request).alerts
     secret = service.add(name, wanted.kind, wanted.url, wanted.checked(), actor=admin)
@@ -60,7 +70,7 @@ def add(request: Request, admin: Admin, name: str, wanted: WantedDestination) ->
 
 
 @router.put("/destinations/{name}/rules", status_code=204)
-def change(request: Request, admin: Admin, name: str, wanted: WantedRules) -> Response:
+def change(request: Request, admin: Admin, name: str, wanted: Rules) -> Response:
     """Replace the rules of a destination."""
     hub_of(request).alerts.change(name, wanted.checked(), actor=admin)
     return Response(status_code=204)

@@ -52,6 +52,8 @@ class AlertRules:
         """Raise Invalid unless all of it makes sense."""
         if wrong := [kind for kind in self.kinds if kind not in KINDS]:
             raise Invalid(f"kind: expected one of {', '.join(KINDS)}, got {wrong[0]!r:.60}")
+        if any(len(texts) > 100 for texts in (self.kinds, self.models, self.quiet)):
+            raise Invalid("rules: expected at most 100 kinds, models and windows each")
         if self.severity not in SEVERITIES:
             raise Invalid(f"severity: expected one of {', '.join(SEVERITIES)}")
         if not 0 <= self.digest_seconds <= LONGEST_DIGEST:
@@ -72,7 +74,7 @@ class AlertRules:
 
 
 @dataclass(frozen=True)
-class Progress:
+class DestinationProgress:
     """How far a destination is.
 
     Attributes:
@@ -96,7 +98,7 @@ class Progress:
     silent_until: float = 0.0
 
 
-def turn(rules: AlertRules, progress: Progress, now: float) -> Turn:
+def turn(rules: AlertRules, progress: DestinationProgress, now: float) -> Turn:
     """Say what a destination is sent now.
 
     Args:
@@ -113,7 +115,7 @@ def turn(rules: AlertRules, progress: Progress, now: float) -> Turn:
 
 
 def to_send(
-    events: Sequence[StreamEvent], progress: Progress, what: Turn
+    events: Sequence[StreamEvent], progress: DestinationProgress, what: Turn
 ) -> tuple[StreamEvent, ...]:
     """Leave out what was sent ahead because it is critical.
 

@@ -20,9 +20,9 @@ from cloud_hub.alarms.conditions import FailingDestination
 from cloud_hub.alerts.addresses import Network
 from cloud_hub.alerts.delivery import Courier
 from cloud_hub.alerts.notifying import checked_notification
-from cloud_hub.alerts.rules import AlertRules, Progress, turn
+from cloud_hub.alerts.rules import AlertRules, DestinationProgress, turn
 from cloud_hub.alerts.store import DeliveryRecord, Destination, DestinationStore
-from cloud_hub.alerts.webhook import Outcome, checked_webhook, new_secret
+from cloud_hub.alerts.webhook import TryOutcome, checked_webhook, new_secret
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, LeadershipLost, NotFound
 from cloud_hub.events.event import StreamEvent
@@ -71,7 +71,7 @@ class DestinationStatus:
     rules: AlertRules
     made_at: float
     made_by: str
-    progress: Progress
+    progress: DestinationProgress
     waiting: int
 
 
@@ -174,7 +174,7 @@ class Alerts:
             raise Conflict(f"alerts: a hub has at most {MOST} destinations")
         secret = new_secret() if kind == "webhook" else None
         secrets = ((secret, None),) if secret is not None else ()
-        progress = Progress(self._stream.newest())
+        progress = DestinationProgress(self._stream.newest())
         made = Destination(name, kind, url, secrets, rules, time.time(), actor, progress)
         with transaction(self._engine):
             self.store.add(made)
@@ -255,7 +255,7 @@ class Alerts:
             self.store.change(name, **again, silent_until=0.0, **moved)
             self._note(actor, "resumed", before, skipped=skip)
 
-    def test(self, name: str, *, actor: str) -> Outcome:
+    def test(self, name: str, *, actor: str) -> TryOutcome:
         """Send a made-up event now, whatever the rules say, and return what became of it."""
         now = time.time()
         # 0 is the id of no event.

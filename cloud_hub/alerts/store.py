@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.alerts.rules import AlertRules, Progress
+from cloud_hub.alerts.rules import AlertRules, DestinationProgress
 from cloud_hub.alerts.tables import deliveries, destinations
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, NotFound
@@ -17,7 +17,7 @@ from cloud_hub.errors import Conflict, NotFound
 KEPT_DELIVERIES: Final = 1_000
 """Tries of one destination that are remembered."""
 
-FIELDS: Final = tuple(Progress.__dataclass_fields__)
+FIELDS: Final = tuple(DestinationProgress.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Destination:
     rules: AlertRules
     made_at: float
     made_by: str
-    progress: Progress
+    progress: DestinationProgress
 
     def signing(self, now: float) -> list[str]:
         """Return the secrets that sign at a moment, newest first."""
@@ -120,7 +120,7 @@ class DestinationStore:
             raise NotFound(f"{name}: no such destination; edge-hub alerts list")
 
     def advance(
-        self, seen: Destination, progress: Progress, tried: DeliveryRecord | None = None
+        self, seen: Destination, progress: DestinationProgress, tried: DeliveryRecord | None = None
     ) -> None:
         """Store how far a destination is, and what was tried, all or nothing.
 
@@ -169,10 +169,10 @@ def _destination(row: RowMapping) -> Destination:
         row["name"], row["kind"], row["url"],
         tuple((secret, until) for secret, until in row["secrets"]),
         AlertRules.of(row["rules"]), row["made_at"], row["made_by"],
-        Progress(**{name: row[name] for name in FIELDS}),
+        DestinationProgress(**{name: row[name] for name in FIELDS}),
     )  # fmt: skip
 
 
-def succeeded(progress: Progress, now: float) -> Progress:
+def succeeded(progress: DestinationProgress, now: float) -> DestinationProgress:
     """Return the progress after something was taken."""
     return replace(progress, sent_at=now, attempts=0, try_at=0.0, failing_since=None)

@@ -29,7 +29,7 @@ WHOLE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TryOutcome:
     """What became of one try.
 
     Attributes:
@@ -90,7 +90,7 @@ def signed_headers(
     }
 
 
-def post(url: str, body: bytes, headers: dict[str, str], allowed: Sequence[Network]) -> Outcome:
+def post(url: str, body: bytes, headers: dict[str, str], allowed: Sequence[Network]) -> TryOutcome:
     """Send a request, and return what became of it.
 
     Args:
@@ -109,14 +109,14 @@ def post(url: str, body: bytes, headers: dict[str, str], allowed: Sequence[Netwo
         connection = _Connection(host, port, address, is_tls=parts.scheme == "https")
         return _answer(connection, parts, body, headers)
     except HubFault as error:
-        return Outcome(False, str(error))
+        return TryOutcome(False, str(error))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Outcome(False, f"{host}: {type(error).__name__}: {error}"[:300])
+        return TryOutcome(False, f"{host}: {type(error).__name__}: {error}"[:300])
 
 
 def _answer(
     connection: _Connection, parts: SplitResult, body: bytes, headers: dict[str, str]
-) -> Outcome:
+) -> TryOutcome:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     said = {"Content-Type": "application/cloudevents+json; charset=utf-8", "Connection": "close"}
     watchdog = threading.Timer(WHOLE_SECONDS, connection.cut)
@@ -131,9 +131,9 @@ def _answer(
         watchdog.cancel()
         connection.close()
     if 200 <= status < 300:
-        return Outcome(True, f"answered {status}", status)
+        return TryOutcome(True, f"answered {status}", status)
     more = " (redirects are not followed)" if 300 <= status < 400 else ""
-    return Outcome(False, f"answered {status}{more}", status, after, gone=status == 410)
+    return TryOutcome(False, f"answered {status}{more}", status, after, gone=status == 410)
 
 
 class _Connection(http.client.HTTPConnection):

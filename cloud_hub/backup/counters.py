@@ -19,6 +19,7 @@ from edge_sdk.contract.plan import Plan
 
 PUBLISHED_A_SECOND: Final = 100
 PLANS_A_SECOND: Final = 1
+EVENTS_A_SECOND: Final = 10
 MARGIN: Final = 1_000
 """For what came within a second, and for clocks that differ a little."""
 
@@ -42,6 +43,14 @@ def versions_ahead(made_at: float, now: float) -> int:
 def serials_ahead(made_at: float, now: float) -> int:
     """Return by how much the serials of plans rise; see :func:`versions_ahead`."""
     return MARGIN + math.ceil(PLANS_A_SECOND * _since(made_at, now))
+
+
+def events_ahead(made_at: float, now: float) -> int:
+    """Return by how much numbers of events rise; who gets them knows those that are lost by theirs.
+
+    See :func:`versions_ahead`.
+    """
+    return MARGIN + math.ceil(EVENTS_A_SECOND * _since(made_at, now))
 
 
 def next_plan(newest: Plan, ahead: int) -> Plan:

@@ -49,9 +49,24 @@ SUFFIX: Final = ".jsonl.gz"
 
 def tables_of(db: Connection) -> list[Table]:
     """Return the tables of a hub that a backup holds, in an order in which they can be filled."""
+    return [table for table in _whole_tables(db).sorted_tables if table.name not in NOT_SAVED]
+
+
+def drop_tables(db: Connection) -> None:
+    """Drop every table, those that no backup holds too."""
+    _whole_tables(db).drop_all(db)
+
+
+def _whole_tables(db: Connection) -> MetaData:
+    """Return the tables of a database, but not the parts that PostgreSQL divides some into."""
+    parts: set[str] = set()
+    if db.dialect.name == "postgresql":
+        parts.update(
+            db.execute(text("SELECT relname FROM pg_class WHERE relispartition")).scalars()
+        )
     found = MetaData()
-    found.reflect(db)
-    return [table for table in found.sorted_tables if table.name not in NOT_SAVED]
+    found.reflect(db, only=lambda name, _: name not in parts)
+    return found
 
 
 def dump_table(db: Connection, table: Table, path: Path) -> SavedTable:
@@ -92,7 +107,7 @@ def load_table(db: Connection, table: Table, path: Path) -> None:
             _insert(db, table, columns, rows)
         else:
             _copy(db, table, columns, rows)
-    _go_on_counting(db, table)
+    go_on_counting(db, table)
 
 
 def _counted(lines: Iterator[bytes], write: Callable[[bytes], object]) -> SavedTable:
@@ -138,6 +153,9 @@ def _readable(db: Connection, column: Any) -> Any:
 
 
 def _key(table: Table) -> Sequence[Any]:
+    # A table that is divided has no key over all its parts, but numbers of one sequence.
+    if "id" in table.c:
+        return [table.c["id"], *(c for c in table.primary_key if c.name != "id")]
     return list(table.primary_key) or list(table.c)
 
 
@@ -167,11 +185,11 @@ def _copy(db: Connection, table: Table, columns: Sequence[str], rows: Iterator[l
             target.write_row(row)
 
 
-def _go_on_counting(db: Connection, table: Table) -> None:
+def go_on_counting(db: Connection, table: Table) -> None:
     """Let PostgreSQL number new rows after those that came with their numbers."""
     if db.dialect.name == "sqlite":
         return
-    for column in table.primary_key:
+    for column in _key(table):
         name = {"table": f'"{table.name}"', "column": column.name}
         found = text("SELECT pg_get_serial_sequence(:table, :column)")
         sequence = db.execute(found, name).scalar()

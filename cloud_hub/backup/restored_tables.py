@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +22,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloud_hub.backup.counters import next_plan
+from cloud_hub.backup.counters import events_ahead, next_plan, serials_ahead
 from cloud_hub.backup.manifest import BackupManifest
-from cloud_hub.backup.portable_rows import SUFFIX, digest_table, load_table, tables_of
+from cloud_hub.backup.portable_rows import (
+    SUFFIX,
+    digest_table,
+    drop_tables,
+    go_on_counting,
+    load_table,
+    tables_of,
+)
 from cloud_hub.database.engine import connect, database_errors, is_sqlite
+from cloud_hub.database.event_kinds import classified
 from cloud_hub.database.migrate import new_tables
 from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.settings import Settings
@@ -66,8 +75,8 @@ def fill_database(
     with database_errors(settings):
         engine = connect(settings)
         try:
-            ours = again and _mark_of(engine) == mark
-            with new_tables(engine, manifest.revision, instead=ours) as db:
+            ours = drop_tables if again and _mark_of(engine) == mark else None
+            with new_tables(engine, manifest.revision, instead_of=ours) as db:
                 tables = {table.name: table for table in tables_of(db)}
                 _check_names(tables, manifest)
                 for name, table in tables.items():
@@ -101,19 +110,20 @@ def check_no_tables(settings: Settings) -> None:
 
 
 def count_on(
-    db: Connection, tables: Mapping[str, Table], *, ahead: int, now: float, noted: Mapping[str, Any]
+    db: Connection, tables: Mapping[str, Table], made_at: float, now: float, missing: Sequence[str]
 ) -> list[Plan]:
     """Let a restored hub go on beyond what devices have seen; return the plans to publish.
 
     Args:
         db: an open transaction.
         tables: by name.
-        ahead: by which serials of plans rise.
+        made_at: moment of the backup, Unix seconds.
         now: Unix seconds.
-        noted: in the audit.
+        missing: artifacts that the backup lacks; for the audit.
     """
+    ahead, made = serials_ahead(made_at, now), []
     reason = f"restored from a backup, {ahead} serials ahead of it"
-    plans, made = tables["plans"], []
+    plans = tables["plans"]
     newest = select(plans.c.model, func.max(plans.c.serial)).group_by(plans.c.model)
     for model, serial in db.execute(newest).all():
         query = select(plans.c.plan).where(plans.c.model == model, plans.c.serial == serial)
@@ -124,9 +134,22 @@ def count_on(
     trials = tables["experiments"]
     ended = {"status": "stopped", "ended_at": now, "reason": "the hub was restored from a backup"}
     db.execute(update(trials).where(trials.c.status.in_(OPEN)).values(**ended))
-    entry = {"at": now, "actor": ACTOR, "action": "restore", "model": None, "detail": dict(noted)}
-    db.execute(insert(tables["audit"]).values(**entry))
+    _note_restore(db, tables["audit"], made_at, now, missing)
     return made
+
+
+def _note_restore(
+    db: Connection, audit: Table, made_at: float, now: float, missing: Sequence[str]
+) -> None:
+    newest = db.execute(select(func.max(audit.c.id))).scalar() or 0
+    detail = {"backup_of": made_at, "missing": list(missing)}
+    entry = {
+        "id": newest + events_ahead(made_at, now), "at": now, "actor": ACTOR, "action": "restore",
+        "model": None, "detail": detail, **asdict(classified(ACTOR, "restore", detail)),
+    }  # fmt: skip
+    # A backup of an older hub has fewer columns.
+    db.execute(insert(audit).values({n: value for n, value in entry.items() if n in audit.c}))
+    go_on_counting(db, audit)
 
 
 def forget_predictions(

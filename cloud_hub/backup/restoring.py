@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.engine import make_url
@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from cloud_hub.api.token_files import ADMIN_FILE, new_tokens
 from cloud_hub.backup.appearing import check_empty, room_for, sync_below
 from cloud_hub.backup.artifacts import KINDS, Progress, check_same, copied_before, copy_new
-from cloud_hub.backup.counters import serials_ahead, versions_ahead
+from cloud_hub.backup.counters import versions_ahead
 from cloud_hub.backup.manifest import (
     SECRETS_FILE,
     BackupManifest,
@@ -45,6 +45,7 @@ from cloud_hub.backup.restored_tables import (
 from cloud_hub.backup.saving import DATABASES
 from cloud_hub.backup.secrets_file import unpack_secrets, write_secrets
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.registry.clock_guard import AWAY
 from cloud_hub.registry.keys.changes import next_releases
 from cloud_hub.registry.metadata_folder import MetadataFolder
 from cloud_hub.registry.metadata_store import TIMESTAMP
@@ -75,9 +76,9 @@ class RestoreOptions:
         passphrase: of the backup's private keys and tokens, where it has them locked.
         keys: folder of private keys that are kept elsewhere, for a backup without.
         signers: private keys of publishers that sign ``releases`` once more.
-        expect: SHA-256 of the manifest, by which the backup is known; ``None`` takes any.
         counts_on: go on beyond what devices can have seen since; false where nothing can have been
             published since, because the hub does not run any more.
+        confirm_clock: this machine's clock is right, however old the backup is.
         same_database: the tables stay where they are.
         same_artifacts: artifacts and metadata stay in their bucket.
     """
@@ -85,8 +86,8 @@ class RestoreOptions:
     passphrase: str | None = None
     keys: Path | None = None
     signers: tuple[Path, ...] = ()
-    expect: str | None = None
     counts_on: bool = True
+    confirm_clock: bool = False
     same_database: bool = False
     same_artifacts: bool = False
 
@@ -230,6 +231,8 @@ class _Restoring:
         signers = self._check_keys(repository)
         now = self._clock()
         ahead = versions_ahead(manifest.made_at, now) if options.counts_on else 0
+        if options.counts_on and not options.confirm_clock:
+            _check_clock(now, repository.signed_at())
         artifacts = self._place_artifacts()
         for name in DATABASES:
             if name in manifest.files:
@@ -240,7 +243,7 @@ class _Restoring:
         releases_signed = not options.counts_on
         if options.counts_on:
             self._told("signatures")
-            repository.guard.note(now)  # who restores looks at the clock; the result names the time
+            repository.guard.note(now)
             releases_signed = self._sign_releases(repository, signers, ahead)
             repository.publish_ahead(plans, ahead)
         self._publish_metadata()
@@ -342,9 +345,7 @@ class _Restoring:
         forget_predictions(db, tables, now, "its rows are not in a backup; it is computed again")
         if not self._options.counts_on:
             return []
-        noted: dict[str, Any] = {"backup_of": made_at, "missing": [*self._content.manifest.missing]}
-        ahead = serials_ahead(made_at, now)
-        return count_on(db, tables, ahead=ahead, now=now, noted=noted)
+        return count_on(db, tables, made_at, now, self._content.manifest.missing)
 
     def _sign_releases(self, repository: Repository, given: Sequence[Signer], ahead: int) -> bool:
         """Let ``releases`` count on as well; return false where its keys are not at hand."""
@@ -368,3 +369,17 @@ class _Restoring:
         for name in () if self._options.same_artifacts else (*names, TIMESTAMP):
             bucket.put(name, (here / name).read_bytes())
         shutil.rmtree(here)
+
+
+def _check_clock(now: float, signed_at: float) -> None:
+    """Raise Conflict where nobody can tell by the backup whether the clock is right.
+
+    Devices keep the newest signed time as a floor: a clock that is a month ahead would cost them a
+    month of updates.
+    """
+    if now - signed_at > AWAY:
+        moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+        raise Conflict(
+            f"clock: it says {moment}, {(now - signed_at) / 86_400:.0f} days after the backup; if "
+            "that is right, say so with --confirm-clock: what is signed now is believed by devices"
+        )

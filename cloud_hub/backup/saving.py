@@ -143,11 +143,13 @@ class _Saving:
         with database_errors(self._settings):
             engine = connect(self._settings)
             try:
+                revision = inspect_schema(engine).current
+                if revision is None:
+                    raise NotFound(f"{self._settings.data}: was never served, nothing is in it yet")
                 with contextlib.ExitStack() as stack:
                     with repository.locked():
                         db = stack.enter_context(one_moment(engine))
                         made_at, metadata = clock(), sealed_metadata(repository.files)
-                    revision = inspect_schema(engine).current
                     tables = self._dump(db)
                     named = _named_blobs(db) if options.artifacts else ()
             finally:
@@ -162,7 +164,7 @@ class _Saving:
             log.warning("%d blobs that tables name are not there: %s", len(missing), missing[:5])
         files = {**self._other_files(), **self._artifact_files()}
         return BackupManifest(
-            FORMAT, made_at, str(revision), tables, dict(sorted(files.items())), secrets, missing
+            FORMAT, made_at, revision, tables, dict(sorted(files.items())), secrets, missing
         )
 
     def _dump(self, db: Connection) -> dict[str, SavedTable]:

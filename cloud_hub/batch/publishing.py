@@ -6,25 +6,27 @@ Invariants:
   that names them is signed, and the one before stays in force until then.
 * One that cannot be published is refused once, in words; the one before stays.
 * The publisher's key vouches for every pack; the online key only says which index is in force.
+* Packs are made apart from the loop, one generation at a time; a tick begins that, and a later one
+  signs what came of it if it is still what is due.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import tempfile
+import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tuf.api.metadata import TargetFile
 
-from cloud_hub.batch.shares import LABEL, PackOrder, Share, spooled, write_shares
+from cloud_hub.engine.apart import WorkApart
 from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.roles import RELEASES
+from cloud_hub.storage.target_place import place_of
 from edge_sdk.contract.entity_index import (
     EntityIndex,
     EntityShare,
@@ -34,22 +36,17 @@ from edge_sdk.contract.entity_index import (
 )
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import ENTITY_INDEX_BYTES
-from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import EntityPackInfo
 from edge_sdk.errors import PackError, reason_of
-from edge_sdk.packs.delta import write_delta
-from edge_sdk.packs.entity_predictions import ITEMS, SCORES
-from edge_sdk.system.files import sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cloud_hub.batch.generations import Generation, Generations
+    from cloud_hub.batch.spreading.device_packs import PackMaking
     from cloud_hub.database.audit import Audit
     from cloud_hub.engine.engine import Engine
     from cloud_hub.policy.schema.batch import BatchJob
     from cloud_hub.registry.service import Registry
-    from edge_sdk.contract.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +55,9 @@ TRY_AGAIN_SECONDS: Final = 600.0
 AWAY_SECONDS: Final = 10.0
 """Seconds after which an engine that cannot be reached is tried again."""
 
-LARGEST_DELTA: Final = 128 << 20
-"""Bytes of a pack that a delta is made to: devices hold both in memory while they apply it."""
+STOP_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 0.2
+"""For which a tick waits for packs: those of a small generation are published as they are due."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ class DevicePackStatus:
 
 
 @dataclass(frozen=True)
-class _Due:
+class DuePacks:
     """What is to be published: the newest whole generation of the job that devices hold."""
 
     name: str
@@ -103,6 +101,16 @@ class _Refusal:
     again_at: float = math.inf
 
 
+@dataclass(frozen=True)
+class _Making:
+    """Packs that are being made, and the attempt that they are of; ``began`` is monotonic."""
+
+    model: str
+    attempt: tuple[object, ...]
+    began: float
+    work: WorkApart[dict[str, EntityShare]]
+
+
 class DevicePacks:
     """Packs by entity of all models.
 
@@ -110,13 +118,22 @@ class DevicePacks:
         audit: where what is published or refused is noted.
         registry: policies, releases and the signed repository.
         generations: answers.
-        engine: that builds packs.
+        making: makes packs.
+        waits: a tick waits for packs as long as they take; for hubs without a loop.
     """
 
     def __init__(
-        self, audit: Audit, registry: Registry, generations: Generations, engine: Engine
+        self,
+        audit: Audit,
+        registry: Registry,
+        generations: Generations,
+        making: PackMaking,
+        *,
+        waits: bool = False,
     ) -> None:
-        self._engine = engine
+        self._packs = making
+        self._patience = None if waits else PATIENCE_SECONDS
+        self._making: _Making | None = None
         self._audit = audit
         self._registry = registry
         self._repository = registry.repository
@@ -125,11 +142,27 @@ class DevicePacks:
 
     def build_with(self, engine: Engine) -> None:
         """Build packs by another engine from now on; they are the same."""
-        self._engine = engine
+        self._packs.engine = engine
 
     def tick(self, now: float) -> None:
         """Publish what is new, and take back what the policies want no more."""
-        for_each(self._registry.models(), lambda model: self._follow(model, now))
+        models = self._registry.models()
+        if self._making is not None and self._making.model not in models:
+            self._leave(self._making.model)
+        for_each(models, lambda model: self._follow(model, now))
+
+    def stop(self) -> None:
+        """End what is being made; it is begun once more by whoever leads next."""
+        making, self._making = self._making, None
+        if making is not None:
+            making.work.cancel()
+            making.work.done(STOP_SECONDS)
+
+    def _leave(self, model: str) -> None:
+        """End what is being made of a model, without waiting for its end."""
+        if self._making is not None and self._making.model == model:
+            self._making.work.cancel()
+            self._making = None
 
     def status(self, model: str) -> DevicePackStatus:
         """Return what devices of a model hold."""
@@ -174,14 +207,14 @@ class DevicePacks:
 
     def _due(
         self, model: str, held: tuple[str, BatchJob] | None, index: EntityIndex | None
-    ) -> _Due | None:
+    ) -> DuePacks | None:
         generation = None if held is None else self._generations.current(model, held[0])
         if held is None or generation is None:
             return None
-        due = _Due(*held, generation)
+        due = DuePacks(*held, generation)
         return None if _is_out(index, due) else due
 
-    def _refusal(self, model: str, due: _Due) -> _Refusal | None:
+    def _refusal(self, model: str, due: DuePacks) -> _Refusal | None:
         """Return why the last attempt at what is due failed; ``None`` if there was none."""
         refusal = self._refused.get(model)
         return None if refusal is None or refusal.attempt != due.attempt else refusal
@@ -189,6 +222,7 @@ class DevicePacks:
     def _follow(self, model: str, now: float) -> None:
         held = self._held(model)
         if held is None:
+            self._leave(model)
             if self._repository.entities(model) is not None:
                 self._repository.publish_entities(model, b"")
                 self._audit.record(ACTOR, "entities", model, {"generation": None})
@@ -197,9 +231,13 @@ class DevicePacks:
         due = self._due(model, held, index)
         refusal = None if due is None else self._refusal(model, due)
         if due is None or (refusal is not None and now < refusal.again_at):
+            self._leave(model)
             return
         try:
-            self._publish(model, due, index)
+            made = self._made(model, due, index)
+            if made is None:
+                return  # a later tick takes it
+            self._publish(model, due, index, made)
             self._refused.pop(model, None)
         except NotFound:
             return  # dropped meanwhile: the next tick sees what is current
@@ -212,7 +250,7 @@ class DevicePacks:
         except (Invalid, PackError, ContractError) as error:
             self._refuse(model, due, _Refusal(due.attempt, str(error)))
 
-    def _refuse(self, model: str, due: _Due, refusal: _Refusal) -> None:
+    def _refuse(self, model: str, due: DuePacks, refusal: _Refusal) -> None:
         before, self._refused[model] = self._refusal(model, due), refusal
         reason = refusal.reason
         if before is not None and before.reason == reason:
@@ -222,28 +260,40 @@ class DevicePacks:
         self._audit.record(ACTOR, "entities refused", model, detail)
         log.warning("%s %s: %s; devices keep what they have", model, due.name, reason)
 
-    def _publish(self, model: str, due: _Due, before: EntityIndex | None) -> None:
-        self._repository.signer(RELEASES)  # before minutes of work
-        name, attribute, record = due.name, due.attribute, due.generation.record
-        manifest = self._registry.release(record.line, record.version).manifest
-        with tempfile.TemporaryDirectory(prefix="entities-") as scratch:
-            folder = Path(scratch)
-            shares = spooled(
-                due.generation, folder, attribute=attribute, classes=manifest.signature.classes,
-                most=due.job.pack_entries,
-            )  # fmt: skip
-            made: dict[str, EntityShare] = {}
-            path, ordered = folder / "new.pack", sorted(shares.items())
-            orders = [
-                (_order(model, due, manifest, share, value), share.file) for value, share in ordered
-            ]
-            written = write_shares(self._engine, path, orders)
-            for (value, share), _ in zip(ordered, written, strict=True):
-                base = before.shares.get(value) if before is not None else None
-                made[value] = self._stored(model, path, share, base)
+    def _made(
+        self, model: str, due: DuePacks, before: EntityIndex | None
+    ) -> dict[str, EntityShare] | None:
+        """Return the packs of what is due; ``None`` while they are made.
+
+        Raises:
+            Exception: what making them raised.
+        """
+        if self._making is not None and self._making.attempt != due.attempt:
+            self._leave(model)
+        making = self._making
+        if making is None:
+            self._repository.signer(RELEASES)  # before minutes of work
+            work = WorkApart(
+                lambda going: self._packs.make(model, due, before, going), "entity-packs"
+            )
+            making = self._making = _Making(model, due.attempt, time.monotonic(), work)
+        if making.model != model:
+            return None  # one after the other: each takes memory and a core
+        left = None
+        if self._patience is not None:
+            left = max(0.0, self._patience - (time.monotonic() - making.began))
+        if not making.work.done(left):
+            return None
+        self._making = None
+        return making.work.result()
+
+    def _publish(
+        self, model: str, due: DuePacks, before: EntityIndex | None, made: dict[str, EntityShare]
+    ) -> None:
+        name, record = due.name, due.generation.record
         index = EntityIndex(
             model, name, record.id, f"{record.line} {record.version}",
-            record.computed_at or 0.0, record.valid_until or 0.0, attribute, made,
+            record.computed_at or 0.0, record.valid_until or 0.0, due.attribute, made,
         )  # fmt: skip
         self._sign(index)
         self._clean(model, [index, *([before] if before else [])])
@@ -254,29 +304,6 @@ class DevicePacks:
         }  # fmt: skip
         self._audit.record(ACTOR, "entities", model, detail)
         log.info("%s %s: generation %d published in %d packs", model, name, record.id, len(made))
-
-    def _stored(
-        self, model: str, path: Path, share: Share, base: EntityShare | None
-    ) -> EntityShare:
-        """Put a pack where devices download it, and the delta to it."""
-        targets = self._repository.targets
-        file = FileRef(path.stat().st_size, sha256_file(path))
-        targets.put(_place(pack_path(model, file.sha256), file.sha256), path, sha256=file.sha256)
-        small = base is not None and max(file.length, base.file.length) <= LARGEST_DELTA
-        if base is None or not small or base.file == file:
-            return EntityShare(file, share.entities)
-        delta = path.with_name("new.delta")
-        try:
-            with targets.local_file(
-                _place(pack_path(model, base.file.sha256), base.file.sha256)
-            ) as old:
-                if write_delta(old, path, delta) is None:
-                    return EntityShare(file, share.entities)
-        except (NotFound, PackError):
-            return EntityShare(file, share.entities)
-        ref = FileRef(delta.stat().st_size, sha256_file(delta))
-        targets.put(_place(delta_path(model, base.file.sha256, file.sha256), ref.sha256), delta)
-        return EntityShare(file, share.entities, base.file.sha256, ref)
 
     def _sign(self, index: EntityIndex) -> None:
         raw = index.to_json()
@@ -313,58 +340,20 @@ class DevicePacks:
         listed = self._repository.releases().signed.targets
         prefix = f"packs/{model}/"
         return {
-            _place(path, target.hashes["sha256"])
+            place_of(path, target.hashes["sha256"])
             for path, target in listed.items()
             if path.startswith(prefix)
         }
 
 
-def _order(model: str, due: _Due, manifest: Manifest, share: Share, value: str) -> PackOrder:
-    """Return what the pack of a share says."""
-    job, record, signature = due.job, due.generation.record, manifest.signature
-    layout = due.generation.layout
-    about = EntityPackInfo(
-        record.job,
-        record.id,
-        record.computed_at or 0.0,
-        classes=() if layout.top else signature.classes,
-        threshold=signature.threshold,
-        top=layout.top,
-        share=None if due.attribute is None else value,
-        default=job.default,
-        default_items=job.default_items,
-    )
-    return PackOrder(
-        model, record.version, record.digest, f"{record.line} {record.version}", about,
-        int(record.valid_until or 0), layout, tuple(names_of(due.generation, signature.classes)),
-        share.width, share.plain,
-    )  # fmt: skip
-
-
-def names_of(generation: Generation, classes: Sequence[Any]) -> list[str]:
-    """Return the names of the arrays that are stored of a generation, in order."""
-    if generation.layout.top:
-        return [ITEMS, SCORES]
-    names = [value.name for value in generation.layout.values]
-    if not classes or "prediction" not in names:
-        return names
-    return [*(name for name in names if name != "prediction"), LABEL]
-
-
-def _is_out(index: EntityIndex | None, due: _Due) -> bool:
+def _is_out(index: EntityIndex | None, due: DuePacks) -> bool:
     published = None if index is None else (index.job, index.generation, index.attribute)
     return published == (due.name, due.generation.record.id, due.attribute)
 
 
 def _places(index: EntityIndex) -> Iterator[str]:
     for share in index.shares.values():
-        yield _place(pack_path(index.model, share.file.sha256), share.file.sha256)
+        yield place_of(pack_path(index.model, share.file.sha256), share.file.sha256)
         if share.base is not None and share.delta is not None:
             path = delta_path(index.model, share.base, share.file.sha256)
-            yield _place(path, share.delta.sha256)
-
-
-def _place(path: str, sha256: str) -> str:
-    """Return where devices download a target from: under a name with its hash."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{sha256}.{name}"
+            yield place_of(path, share.delta.sha256)

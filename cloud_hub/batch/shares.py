@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from cloud_hub.batch.generations import Generation
     from cloud_hub.batch.layout import EntityAnswers
+    from cloud_hub.engine.apart import Cancelling
     from edge_sdk.contract.manifest import Label, Role
 
 LIMIT: Final = 16 << 20
@@ -66,6 +67,7 @@ def spooled(
     attribute: str | None,
     classes: Sequence[Label],
     most: int,
+    going: Cancelling,
 ) -> dict[str, Share]:
     """Write the answers of a generation to one file for each share.
 
@@ -76,6 +78,7 @@ def spooled(
             ``None``: one share, by the empty text.
         classes: of the model that answered, in its order.
         most: entities of one share.
+        going: asked after every few rows.
 
     Raises:
         Invalid: a share is too large, or there are too many.
@@ -90,6 +93,7 @@ def spooled(
     shares: dict[str, Share] = {}
     places = {str(label): i for i, label in enumerate(classes)}
     for part in generation.stream(rows=ROWS):
+        going.check()
         arrays = stored(layout, part, places)
         keys = entity_keys(part.entities)
         for value, rows in _by_value(part, attribute).items():
@@ -251,7 +255,7 @@ def write_share(path: Path, order: PackOrder, spool: Path) -> None:
 
 
 def write_shares(
-    engine: Engine, path: Path, orders: Sequence[tuple[PackOrder, Path]]
+    engine: Engine, path: Path, orders: Sequence[tuple[PackOrder, Path]], going: Cancelling
 ) -> Iterator[None]:
     """Write one pack after the other to ``path``, which is read before the next one is written.
 
@@ -259,6 +263,7 @@ def write_shares(
         engine: that builds them.
         path: of every pack.
         orders: what each says, and its answers; those files are removed.
+        going: asked before every pack.
 
     Raises:
         EngineUnavailable: the engine cannot be reached.
@@ -267,13 +272,16 @@ def write_shares(
     """
     if not engine.elsewhere:
         for order, spool in orders:
+            going.check()
             write_share(path, order, spool)
             spool.unlink()
             yield
         return
     task = SpreadTask(f"{__name__}:build_share", b"")
     items = (_item(order, spool) for order, spool in orders)
-    for (_, spool), raw in zip(orders, engine.spread(task, items), strict=True):
+    spread = engine.spread(task, items)
+    going.tell(spread.cancel)
+    for (_, spool), raw in zip(orders, spread, strict=True):
         try:
             path.write_bytes(raw)
         except OSError as error:

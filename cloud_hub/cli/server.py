@@ -245,7 +245,10 @@ def _serve(
 ) -> None:  # fmt: skip
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
-    from cloud_hub.server import serve
+    from cloud_hub.deferred.start import quick_imports
+
+    with quick_imports():
+        from cloud_hub.server import serve
     from cloud_hub.settings import EngineSettings, RateSettings, Settings, WorkerSettings
 
     configure_logging(log_level, log_format)

@@ -77,6 +77,7 @@ ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "approve-promotion": ("rollout", "promotion_approved", "info"),
     "refused-promotion": ("rollout", "promotion_refused", "warning"),
     "withdrawn-promotion": ("rollout", "promotion_withdrawn", "info"),
+    "restore": ("hub", "restored", "critical"),
 }
 """By action: kind, last part of the type, severity."""
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Engine, MetaData, column, event, inspect, select, table, text
+from sqlalchemy import Connection, Engine, column, event, inspect, select, table, text
 from sqlalchemy.engine import make_url
 
 from cloud_hub.database.engine import connect, database_errors, is_sqlite
@@ -155,13 +155,16 @@ def apply_revisions(db: Connection, to: str = "head") -> None:
 
 
 @contextlib.contextmanager
-def new_tables(engine: Engine, revision: str, *, instead: bool = False) -> Iterator[Connection]:
+def new_tables(
+    engine: Engine, revision: str, *, instead_of: Callable[[Connection], object] | None = None
+) -> Iterator[Connection]:
     """Give an open transaction in which an empty database has got the tables of a revision.
 
     Args:
         engine: of the database.
         revision: of this hub's, or an earlier one.
-        instead: what tables there are go, in the same transaction.
+        instead_of: drops the tables that are there, in the same transaction; ``None`` if none may
+            be.
 
     Raises:
         Conflict: a newer hub's, or there are tables already.
@@ -171,17 +174,15 @@ def new_tables(engine: Engine, revision: str, *, instead: bool = False) -> Itera
             f"database: the tables of revision {revision} are unknown here; a newer edge-hub has "
             "them, install that version"
         )
-    if not instead and not _is_empty(engine):
+    if instead_of is None and not _is_empty(engine):
         where = engine.url.render_as_string(hide_password=True)
         raise Conflict(f"database: {where}: expected an empty one, it has tables")
     with engine.connect() as db:
         if is_sqlite(engine):
             _begin_at_statements(db)
         with db.begin():
-            if instead:
-                there = MetaData()
-                there.reflect(db)
-                there.drop_all(db)
+            if instead_of is not None:
+                instead_of(db)
             apply_revisions(db, revision)
             if revision >= FIRST:
                 served = _oldest_by_revision().items()

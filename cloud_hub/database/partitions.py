@@ -1,6 +1,6 @@
 """Tables of PostgreSQL that are divided by days, so that an old day ends by dropping its table.
 
-Revision 0022 divides them. A divided table ``T`` has these parts:
+A revision divides them. A divided table ``T`` has these parts:
 
 * ``T_sums``: rows of the device ``*``, which are sums over all devices and outlive the others
 * ``T_days``: rows of one device each, by the ``start`` that they have, in Unix seconds
@@ -45,7 +45,7 @@ _PARTS: Final = text(
 
 
 @dataclass(frozen=True)
-class Part:
+class DayPart:
     """A part of a divided table: rows with ``begin <= start < end``, in Unix seconds.
 
     ``begin`` is ``None`` for what was there before.
@@ -56,7 +56,7 @@ class Part:
     end: int
 
 
-def parts_of(db: Connection, table: str) -> list[Part]:
+def parts_of(db: Connection, table: str) -> list[DayPart]:
     """Return the parts of a table that have a time, oldest first; none where it is not divided."""
     if db.dialect.name != "postgresql":
         return []
@@ -64,11 +64,11 @@ def parts_of(db: Connection, table: str) -> list[Part]:
     for name, bounds in db.execute(_PARTS, {"days": f"{table}_days"}):
         if match := _BOUNDS.search(bounds):  # the rest has none
             begin = match[1]
-            found.append(Part(name, None if begin is None else int(begin), int(match[2])))
+            found.append(DayPart(name, None if begin is None else int(begin), int(match[2])))
     return sorted(found, key=lambda part: part.end)
 
 
-def missing_days(parts: Iterable[Part], now: float) -> list[int]:
+def missing_days(parts: Iterable[DayPart], now: float) -> list[int]:
     """Return the starts of today and of the days to come that have no part yet."""
     taken = [(part.begin, part.end) for part in parts]
     today = int(now // DAY) * DAY
@@ -128,13 +128,13 @@ def is_in_use(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlstate", None) == _LOCKED
 
 
-def contents(db: Connection, part: Part) -> tuple[int, int]:
+def contents(db: Connection, part: DayPart) -> tuple[int, int]:
     """Return how many rows a part has, and the sum of their numbers: who has seen others, knows."""
     count = text(f"SELECT count(*), coalesce(sum(id), 0)::bigint FROM {part.name}")
     rows, numbers = db.execute(count).one()
     return int(rows), int(numbers)
 
 
-def drop(db: Connection, part: Part) -> None:
+def drop(db: Connection, part: DayPart) -> None:
     """Drop a part with its rows, on a transaction that :func:`lock_parts` has begun."""
     db.execute(text(f"DROP TABLE {part.name}"))

@@ -46,7 +46,7 @@ def compute_isolated(function: str, common: bytes, item: bytes, limits: Isolated
         HubFault: it failed, broke a limit, or nothing here isolates it.
     """
     work = (function, hashlib.sha256(common).digest(), limits)
-    process = _taken(work) or KeptProcess(function, common, limits)
+    process = _taken(work) or KeptProcess(node_workers(), function, common, limits)
     try:
         result = process.compute(item)
     except BaseException:

@@ -10,16 +10,21 @@ import contextlib
 import math
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloud_hub.engine import child
 from cloud_hub.engine.engine import IsolatedLimits
 from cloud_hub.engine.frames import ITEM, write_frame
 from cloud_hub.engine.node import fault_of
-from cloud_hub.engine.node_folder import node_workers
 from cloud_hub.errors import HubFault
 from cloud_hub.isolation.handback import opened, printable
 from cloud_hub.isolation.process_limits import ProcessLimits
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cloud_hub.isolation.workers import Workers
 
 RESULT_BYTES: Final = 1 << 30
 LOOK_SECONDS: Final = 0.02
@@ -30,6 +35,7 @@ class KeptProcess:
     """A process that waits for items.
 
     Args:
+        place: gives its workers, its folder and its log, until it is closed.
         function: ``module:name``, of this package.
         common: what all items share.
         limits: ``seconds`` of each item, the others of the process.
@@ -38,10 +44,16 @@ class KeptProcess:
         HubFault: nothing here isolates it.
     """
 
-    def __init__(self, function: str, common: bytes, limits: IsolatedLimits) -> None:
+    def __init__(
+        self,
+        place: AbstractContextManager[tuple[Workers, Path, Path]],
+        function: str,
+        common: bytes,
+        limits: IsolatedLimits,
+    ) -> None:
         self._limits, self._number, self._late = limits, 0, False
         self._stack = contextlib.ExitStack()
-        workers, self._work, log = self._stack.enter_context(node_workers())
+        workers, self._work, log = self._stack.enter_context(place)
         try:
             (self._work / child.COMMON).write_bytes(common)
             self._process = workers.start(

@@ -50,7 +50,7 @@ class EventStream:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._looked, self._newest = -LOOK_SECONDS, 0
-        self._waiting = 0
+        self._waiting, self._released = 0, False
         self._cleaned = 0.0
 
     def newest(self) -> int:
@@ -94,11 +94,15 @@ class EventStream:
         try:
             while await self._known_newest() <= after:
                 left = until - time.monotonic()
-                if left <= 0:
+                if left <= 0 or self._released:
                     return
                 await asyncio.sleep(min(LOOK_SECONDS, left))
         finally:
             self._waiting -= 1
+
+    def release(self) -> None:
+        """Let all who wait go, for the hub ends."""
+        self._released = True
 
     async def _known_newest(self) -> int:
         """Return the newest id as this process saw it a moment ago: one look serves all."""

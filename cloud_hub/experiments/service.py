@@ -84,7 +84,7 @@ class Experiments:
         self._registry = registry
         self._plans = plans
         self._claims = claims
-        self._turns = ModelTurns()
+        self.turns = ModelTurns()
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
@@ -287,7 +287,7 @@ class Experiments:
     def tick(self, now: float) -> None:
         """Look at every running experiment once; of very many, at as many as there is time for."""
         ids = [record.id for record in self.records() if record.open]
-        self._turns.for_each(ids, lambda id_: self._watch(id_, now))
+        self.turns.for_each(ids, lambda id_: self._watch(id_, now))
 
     def look(
         self, record: ExperimentRecord, now: float

@@ -31,10 +31,14 @@ AT_ONCE: Final = 5_000
 _SQLITE: Final = text(
     "UPDATE devices SET seen_at = :seen WHERE device = :device AND seen_at < :seen"
 )
+# Rows are locked in the order in which check-ins take them; an update alone takes them in any.
 _POSTGRESQL: Final = text(
-    "UPDATE devices SET seen_at = s.seen FROM "
-    "unnest(CAST(:devices AS text[]), CAST(:times AS double precision[])) AS s (device, seen) "
-    "WHERE devices.device = s.device AND devices.seen_at < s.seen"
+    "WITH s AS (SELECT d.device, d.model, k.seen FROM "
+    "unnest(CAST(:devices AS text[]), CAST(:times AS double precision[])) AS k (device, seen) "
+    "JOIN devices AS d ON d.device = k.device AND d.seen_at < k.seen "
+    'ORDER BY d.device COLLATE "C", d.model COLLATE "C" FOR NO KEY UPDATE OF d) '
+    "UPDATE devices SET seen_at = s.seen FROM s "
+    "WHERE devices.device = s.device AND devices.model = s.model AND devices.seen_at < s.seen"
 )
 
 

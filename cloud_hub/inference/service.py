@@ -40,7 +40,71 @@ class _ServedModel(NamedTuple):
     schema: InputSchema
 
 
-class InferenceService:
+class LoadedReleases:
+    """Answers of releases, which stay in memory."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, _ServedModel] = {}
+
+    def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
+        """Return a release's outputs, named and ordered as the asking release has them.
+
+        Args:
+            release: that answers.
+            rows: [N, columns], in the order of its manifest.
+            asking: manifest of the release that the answers are for.
+
+        Returns:
+            Arrays [N, ...] by output name, classes in the order of ``asking``.
+
+        Raises:
+            Invalid: the rows do not fit, the model fails on them, or the two models have different
+                classes.
+        """
+        try:
+            feed = self.load(release).schema.batch(rows)
+        except InputError as error:
+            raise Invalid(f"row: {error}") from error
+        return self._run(release, feed, asking)
+
+    def _run(self, release: Release, feed: Feed, asking: Manifest) -> Feed:
+        """Return the outputs of a run as the asking release has them; raises Invalid."""
+        try:
+            outputs = self.load(release).model.run(feed)
+        except ReleaseError as error:
+            # The model's fault, or the row's: the device goes on with its own answer either way.
+            name = f"{release.manifest.model} {release.manifest.version}"
+            raise Invalid(f"row: {name} cannot answer it; {error}"[:300]) from error
+        theirs, ours = release.manifest.signature, asking.signature
+        answers: Feed = {}
+        # By role and not by name: two models name their outputs as they like.
+        roles: tuple[Role, ...] = ("probabilities", "value")
+        for role in roles:
+            source, place = theirs.output(role), ours.output(role)
+            if source and place:
+                answers[place.name] = outputs[source.name]
+        probabilities = ours.output("probabilities")
+        if probabilities and probabilities.name in answers:
+            order = _class_order(release.manifest, asking)
+            answers[probabilities.name] = answers[probabilities.name][:, order]
+        return answers
+
+    def load(self, release: Release) -> _ServedModel:
+        """Return a release as it is in memory, after this at the latest."""
+        # By digest: a version that is promoted again is the model that is loaded already.
+        loaded = self._loaded.get(release.digest)
+        if loaded is None:
+            from edge_sdk.model.session import Model  # brings the runtime
+
+            missing = release.manifest.training.get("missing") == "allowed"
+            schema = InputSchema(release.manifest.signature, missing=missing)
+            loaded = self._loaded[release.digest] = _ServedModel(Model.load(release), schema)
+            for digest in list(self._loaded)[:-MOST_LOADED]:
+                self._loaded.pop(digest, None)
+        return loaded
+
+
+class InferenceService(LoadedReleases):
     """Answers rows with the cloud line of a model; loaded releases stay in memory.
 
     Args:
@@ -49,8 +113,8 @@ class InferenceService:
     """
 
     def __init__(self, registry: Registry, plans: Plans) -> None:
+        super().__init__()
         self._lines = CloudLines(registry, plans)
-        self._loaded: dict[str, _ServedModel] = {}
 
     def predict(self, request: CloudRequest) -> CloudReply:
         """Answer one row for a device.
@@ -100,32 +164,11 @@ class InferenceService:
         """Return the release of the cloud line that serves ``model``, if there is one."""
         return self._lines.serving(model)
 
-    def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
-        """Return a release's outputs, named and ordered as the asking release has them.
-
-        Args:
-            release: that answers.
-            rows: [N, columns], in the order of its manifest.
-            asking: manifest of the release that the answers are for.
-
-        Returns:
-            Arrays [N, ...] by output name, classes in the order of ``asking``.
-
-        Raises:
-            Invalid: the rows do not fit, the model fails on them, or the two models have different
-                classes.
-        """
-        try:
-            feed = self._load(release).schema.batch(rows)
-        except InputError as error:
-            raise Invalid(f"row: {error}") from error
-        return self._run(release, feed, asking)
-
     def _of_one_version(self, requests: Sequence[CloudRequest]) -> list[Answer]:
         """Answer rows for devices that run the same version; raises HubFault for all of them."""
         release = self._lines.line(requests[0].model)
         asking = self._lines.asking(requests[0].model, requests[0].version)
-        schema = self._load(release).schema
+        schema = self.load(release).schema
         answers: list[Answer | None] = [None] * len(requests)
         feeds: dict[int, Feed] = {}
         for place, request in enumerate(requests):
@@ -150,41 +193,6 @@ class InferenceService:
                     return [error]
         # One row may be what the model fails on: only that one is refused.
         return [answer for feed in feeds for answer in self._together(release, [feed], asking)]
-
-    def _run(self, release: Release, feed: Feed, asking: Manifest) -> Feed:
-        """Return the outputs of a run as the asking release has them; raises Invalid."""
-        try:
-            outputs = self._load(release).model.run(feed)
-        except ReleaseError as error:
-            # The model's fault, or the row's: the device goes on with its own answer either way.
-            name = f"{release.manifest.model} {release.manifest.version}"
-            raise Invalid(f"row: {name} cannot answer it; {error}"[:300]) from error
-        theirs, ours = release.manifest.signature, asking.signature
-        answers: Feed = {}
-        # By role and not by name: two models name their outputs as they like.
-        roles: tuple[Role, ...] = ("probabilities", "value")
-        for role in roles:
-            source, place = theirs.output(role), ours.output(role)
-            if source and place:
-                answers[place.name] = outputs[source.name]
-        probabilities = ours.output("probabilities")
-        if probabilities and probabilities.name in answers:
-            order = _class_order(release.manifest, asking)
-            answers[probabilities.name] = answers[probabilities.name][:, order]
-        return answers
-
-    def _load(self, release: Release) -> _ServedModel:
-        # By digest: a version that is promoted again is the model that is loaded already.
-        loaded = self._loaded.get(release.digest)
-        if loaded is None:
-            from edge_sdk.model.session import Model  # brings the runtime
-
-            missing = release.manifest.training.get("missing") == "allowed"
-            schema = InputSchema(release.manifest.signature, missing=missing)
-            loaded = self._loaded[release.digest] = _ServedModel(Model.load(release), schema)
-            for digest in list(self._loaded)[:-MOST_LOADED]:
-                self._loaded.pop(digest, None)
-        return loaded
 
 
 def _rows_come_first(signature: Signature) -> bool:

@@ -75,7 +75,7 @@ class Monitoring:
         self._sums = GroupSums(engine)
         self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
-        self._turns = ModelTurns()
+        self.turns = ModelTurns()
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate the windows that closed since the last tick; return the alarms that were raised.
@@ -86,7 +86,7 @@ class Monitoring:
             ExceptionGroup: some models failed; the others had their turn.
         """
         raised: list[Alarm] = []
-        self._turns.for_each(
+        self.turns.for_each(
             self._registry.models(), lambda model: raised.extend(self._due(model, now))
         )
         return raised

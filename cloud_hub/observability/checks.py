@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from cloud_hub.database.lease import is_skewed
 from cloud_hub.registry.keys.status import warning
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ FULL_SHARE: Final = 0.01
 
 LOW_BYTES: Final = 5 << 30
 LOW_SHARE: Final = 0.1
+
+MOST_CLOCK_OFF: Final = 60.0
+"""Seconds against the database's clock with which a worker is to serve nobody: credentials that it
+gives would be of the future, or of the past, to the others."""
 
 CROWDED_SHARE: Final = 0.8
 """Of the handles of a process: from here on somebody should know."""
@@ -104,12 +109,21 @@ def judge_keys(status: KeyStatus) -> HealthCheck:
     )
 
 
-def judge_clock(problem: str | None) -> HealthCheck:
-    """Judge the clock by what the guard of signatures says of it; ``None`` is nothing."""
-    if problem is None:
-        return HealthCheck("clock", "ok", "the clock may be believed")
-    todo = "set the clock, or say that it is right: edge-hub keys confirm-clock DATA"
-    return HealthCheck("clock", "fail", f"{problem}; nothing is signed", todo)
+def judge_clock(problem: str | None, off: float = 0.0) -> HealthCheck:
+    """Judge the clock.
+
+    Args:
+        problem: what the guard of signatures says of it; ``None`` is nothing.
+        off: seconds that it is ahead of the database's, which is the one of all workers.
+    """
+    if problem is not None:
+        todo = "set the clock, or say that it is right: edge-hub keys confirm-clock DATA"
+        return HealthCheck("clock", "fail", f"{problem}; nothing is signed", todo)
+    if is_skewed(off):
+        says = f"it is {off:+.0f} s off the database's; what it dates, other workers may refuse"
+        state: State = "fail" if abs(off) > MOST_CLOCK_OFF else "warn"
+        return HealthCheck("clock", state, says, "set it, and run NTP")
+    return HealthCheck("clock", "ok", "the clock may be believed")
 
 
 def judge_engine(problem: str) -> HealthCheck:

@@ -129,10 +129,18 @@ def _of_the_database(hub: Hub, now: float) -> list[Figure]:
         opened = [
             ((m, kind), float(n)) for m, kind, n in db.execute(is_open.group_by(a.model, a.kind))
         ]
+    opened += [((m or "", kind), 1.0) for m, kind in hub.alarms.unseen()]
+    failing = [((each.name,), 1.0) for each in hub.alerts.failing()]
     labels = ("model", "contact")
     return [
         Figure("edge_hub_devices", "Active devices by when they were heard of.", labels, contacts),
-        Figure("edge_hub_alarms_open", "Alarms of monitoring.", ("model", "kind"), opened),
+        Figure("edge_hub_alarms_open", "Alarms nobody has seen.", ("model", "kind"), opened),
+        Figure(
+            "edge_hub_alert_destination_failing",
+            "Destinations that fail or are off.",
+            ("destination",),
+            failing,
+        ),
     ]
 
 

@@ -96,11 +96,15 @@ class Readiness:
             "artifacts": (STORE_SECONDS, self._artifacts),
             "loop": (0.0, self._loop),
             "keys": (KEPT_SECONDS, lambda: judge_keys(self._hub.keys.status())),
-            "clock": (KEPT_SECONDS, lambda: judge_clock(self._hub.keys.status().clock)),
+            "clock": (KEPT_SECONDS, self._time),
             "engine": (KEPT_SECONDS, lambda: judge_engine(self._hub.heavy.problem())),
             "handles": (KEPT_SECONDS, lambda: judge_handles(*open_handles())),
             "disk": (KEPT_SECONDS, lambda: judge_disk(*disk_room(self._hub.settings.data))),
         }
+
+    def _time(self) -> HealthCheck:
+        off = self._hub.loop.leadership.status().clock_off_seconds
+        return judge_clock(self._hub.keys.status().clock, off)
 
     def _database(self) -> HealthCheck:
         with self._hub.engine.connect() as db:

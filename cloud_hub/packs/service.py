@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from cloud_hub.data.fit import columns_for, rows_for
 from cloud_hub.datasets.records import CATALOGUE
 from cloud_hub.deferred.libraries import sqlite_utils
+from cloud_hub.engine.apart import WorkApart
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.packs.predictions import Answer, Predictions, Row, answer_each
+from cloud_hub.packs.answering import answered_elsewhere, answered_here
+from cloud_hub.packs.predictions import Answer, Answered, Predictions, Row, Rows
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.storage.private_files import private_file
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from cloud_hub.data.dataset import Dataset
     from cloud_hub.database.audit import Audit
     from cloud_hub.datasets.service import Datasets
+    from cloud_hub.engine.engine import Engine
     from cloud_hub.inference.service import InferenceService
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import PackPolicy
@@ -81,6 +84,16 @@ class PackRecord:
     delta: int
 
 
+@dataclass(frozen=True)
+class _Ahead:
+    """Rows that are answered elsewhere by ``source`` for the release of a digest."""
+
+    work: WorkApart[Answered]
+    source: str
+    digest: str
+    rows: Rows
+
+
 class Packs:
     """Packs of all models.
 
@@ -112,6 +125,12 @@ class Packs:
         self._telemetry = telemetry
         self._serving = serving
         self._looked: dict[str, float] = {}
+        self._engine: Engine | None = None
+        self._ahead: dict[str, _Ahead] = {}
+
+    def build_with(self, engine: Engine) -> None:
+        """Have rows answered by an engine from now on, if it computes elsewhere."""
+        self._engine = engine if engine.elsewhere else None
 
     def _database(self) -> sqlite_utils.Database:
         private_file(self._path)
@@ -126,9 +145,45 @@ class Packs:
         plan = self._plans.current(model)
         if policy.every_seconds <= 0 or plan is None or plan.experiment is not None:
             return
-        if now - self._looked.get(model, 0.0) >= policy.every_seconds:
+        if model in self._ahead:
+            self._take_ahead(model, now)
+        elif now - self._looked.get(model, 0.0) >= policy.every_seconds:
             self._looked[model] = now
-            self.build(model, now)
+            if not self._begin_ahead(model, plan, policy):
+                self.build(model, now)
+
+    def _begin_ahead(self, model: str, plan: Plan, policy: PackPolicy) -> bool:
+        """Begin to have new rows answered elsewhere; return whether there are any.
+
+        A tick never waits for nodes: a later one builds the pack.
+        """
+        engine = self._engine
+        if engine is None:
+            return False
+        release = self._registry.release(model, plan.serving.version)
+        rows = self._wanted_rows(model, release, policy)
+        cloud = self._serving.cloud_release(model) or release
+        source = _source(cloud)
+        with self._database() as db:
+            new = _new(Predictions(db, model, f"{source} {release.digest}"), rows)
+        if not new:
+            return False
+        work = WorkApart(
+            lambda going: answered_elsewhere(engine, cloud, release.manifest, new, going), "packs"
+        )
+        self._ahead[model] = _Ahead(work, source, release.digest, new)
+        return True
+
+    def _take_ahead(self, model: str, now: float) -> None:
+        """Store what was answered elsewhere, once it is, and build the pack."""
+        ahead = self._ahead[model]
+        if not ahead.work.done(0):
+            return
+        del self._ahead[model]
+        with self._database() as db:
+            predictions = Predictions(db, model, f"{ahead.source} {ahead.digest}")
+            self._keep(predictions, model, ahead.source, ahead.rows, ahead.work.result())
+        self.build(model, now)
 
     def records(self, model: str) -> list[PackRecord]:
         """Return the packs that were built for a model, oldest first."""
@@ -160,7 +215,7 @@ class Packs:
         if not rows:
             return None
         cloud = self._serving.cloud_release(model) or release
-        source = f"{cloud.manifest.model} {cloud.manifest.version}"
+        source = _source(cloud)
         with self._database() as db:
             # Both releases: another of either may answer otherwise.
             predictions = Predictions(db, model, f"{source} {release.digest}")
@@ -222,19 +277,22 @@ class Packs:
         Raises:
             Invalid: it fails on every row of several: the fault is its own.
         """
-        known, refused = predictions.answered(), predictions.refused()
-        new = {k: row for k, row in rows.items() if k not in known and k not in refused}
+        new = _new(predictions, rows)
         if new:
-            answered = answer_each(
-                lambda some: self._serving.answers(cloud, some, release.manifest), new
-            )
-            known |= answered.answers.keys()
-            if not known and len(new) > 1:
-                raise Invalid(next(iter(answered.refused.values())))
-            # First told: a hub that dies in between tells it twice, not never.
-            self._note_refused(model, source, answered.refused)
-            predictions.add(new, answered)
+            answered = answered_here(self._serving.answers, cloud, release.manifest, new)
+            self._keep(predictions, model, source, new, answered)
+        known = predictions.answered()
         return {key: row for key, row in rows.items() if key in known}
+
+    def _keep(
+        self, predictions: Predictions, model: str, source: str, new: Rows, answered: Answered
+    ) -> None:
+        """Store answers; raises Invalid if there are none to several rows, and none before."""
+        if not answered.answers and len(new) > 1 and not predictions.answered():
+            raise Invalid(next(iter(answered.refused.values())))
+        # First told: a hub that dies in between tells it twice, not never.
+        self._note_refused(model, source, answered.refused)
+        predictions.add(new, answered)
 
     def _note_refused(self, model: str, source: str, refused: dict[bytes, str]) -> None:
         if not refused:
@@ -294,6 +352,16 @@ class Packs:
             table: Any = db["packs"]
             table.insert(vars(record), pk="sha256", replace=True)
         return record
+
+
+def _source(cloud: Release) -> str:
+    return f"{cloud.manifest.model} {cloud.manifest.version}"
+
+
+def _new(predictions: Predictions, rows: dict[bytes, Row]) -> dict[bytes, Row]:
+    """Return the rows that were not answered yet, nor failed on."""
+    tried = predictions.answered() | predictions.refused()
+    return {key: row for key, row in rows.items() if key not in tried}
 
 
 def _voted_rows(release: Release, data: Dataset, voted: set[bytes]) -> dict[bytes, Row]:

@@ -1,4 +1,9 @@
-"""Metrics of all workers in one folder, where each adds its own."""
+"""Metrics of all workers in one folder, where each adds its own.
+
+A worker's files have the number of its place, not that of its process: whoever takes the place of
+one that has ended goes on counting where that one was. So sums never fall, and there are as many
+files however often workers are replaced.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +23,14 @@ def share_metrics(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def count_as(place: int) -> None:
+    """Have this process count in the files of a place; before it makes its first metric.
+
+    Args:
+        place: of the worker among all, from 0.
+    """
+    from prometheus_client import values
+
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: place)  # type: ignore[no-untyped-call]

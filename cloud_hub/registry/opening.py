@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloud_hub.errors import NotFound
 from cloud_hub.registry.metadata_folder import MetadataFolder
 from cloud_hub.registry.repository import Repository
+from cloud_hub.storage.moved import check_not_moved
+from cloud_hub.storage.stores import open_stores
 
 if TYPE_CHECKING:
     from cloud_hub.registry.metadata_store import MetadataStore
@@ -28,6 +31,23 @@ def open_repository(settings: Settings, stores: ArtifactStores) -> Repository:
     folder = settings.data / "repository"
     metadata = _metadata(settings, stores, folder)
     return Repository(folder, settings.data / "keys", stores.targets, metadata)
+
+
+def check_initialised(settings: Settings) -> None:
+    """Raise NotFound unless the folder of the settings holds a hub, Conflict if it was moved."""
+    check_not_moved(settings.data)
+    if not open_repository(settings, open_stores(settings)).is_complete:
+        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def able_to_sign(repository: Repository) -> Repository:
+    """Return the repository with its metadata whole; a hub that cannot sign fails here.
+
+    And not hours later, when the first metadata expires.
+    """
+    repository.recover()
+    repository.signer("online")
+    return repository
 
 
 def _metadata(settings: Settings, stores: ArtifactStores, folder: Path) -> MetadataStore:

@@ -44,6 +44,11 @@ class ModelTurns:
         self._clock = clock
         self._first: str | None = None
 
+    @property
+    def under_way(self) -> bool:
+        """Return whether the last turn ended before all had theirs."""
+        return self._first is not None
+
     def for_each(self, names: Iterable[str], work: Callable[[str], object]) -> None:
         """Do ``work`` as :func:`for_each` does, from where the last turn ended."""
         began, first = self._clock(), self._first

@@ -186,12 +186,8 @@ class Repository:
     def publish_plan(self, plan: Plan) -> None:
         """Sign and publish the plan of a model; raises Conflict while nothing is signed."""
         with self.locked():
-            raw = plan.to_json()
-            path = f"plans/{plan.model}.json"
-            target = TargetFile.from_data(path, raw)
-            self.put_target(path, target, lambda _: raw)
             plans = self.files.newest(PLANS)
-            plans.signed.targets[path] = target
+            self._list(plan, plans)
             self._publish_plans(plans)
 
     def publish_ahead(self, plans: Sequence[Plan], versions: int) -> None:
@@ -209,9 +205,7 @@ class Repository:
         with self.locked():
             metadata = self.files.newest(PLANS)
             for plan in plans:
-                raw, path = plan.to_json(), f"plans/{plan.model}.json"
-                metadata.signed.targets[path] = TargetFile.from_data(path, raw)
-                self.put_target(path, metadata.signed.targets[path], lambda _, raw=raw: raw)
+                self._list(plan, metadata)
             metadata.signed.version += versions - 1
             self._publish_plans(metadata, versions)
 
@@ -379,6 +373,12 @@ class Repository:
         """Let one publisher work at a time, over all processes of this folder."""
         with self.files.locked():
             yield
+
+    def _list(self, plan: Plan, plans: Metadata[Targets]) -> None:
+        raw, path = plan.to_json(), f"plans/{plan.model}.json"
+        target = TargetFile.from_data(path, raw)
+        self.put_target(path, target, lambda _: raw)
+        plans.signed.targets[path] = target
 
     def _publish_plans(self, plans: Metadata[Targets], versions: int = 1) -> None:
         self.check_clock()

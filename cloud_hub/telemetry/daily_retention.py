@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 from cloud_hub.database import partitions
 from cloud_hub.database.documents import Document
 from cloud_hub.database.engine import transaction
-from cloud_hub.database.partitions import Part
+from cloud_hub.database.partitions import DayPart
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.retention import DAY, Spans, groups_of, is_whole, merged, rows_of, sum_row
@@ -65,7 +65,7 @@ def cutoffs(retentions: Iterable[Retention], now: float) -> Cutoffs:
     return Cutoffs(now - longest * DAY, now - sums * DAY, longest)
 
 
-def left_to_days(parts: Iterable[Part], mine: Retention, due: Cutoffs) -> Spans:
+def left_to_days(parts: Iterable[DayPart], mine: Retention, due: Cutoffs) -> Spans:
     """Return the times whose rows of a model wait until their day goes as a whole.
 
     Args:
@@ -81,7 +81,7 @@ def left_to_days(parts: Iterable[Part], mine: Retention, due: Cutoffs) -> Spans:
 
 
 @dataclass
-class _Reading:
+class _DayReading:
     """A day as far as it was read: hours to come, rows so far, the sum of their numbers, sums."""
 
     todo: list[RowMapping]
@@ -99,7 +99,7 @@ class DailyRetention:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._readings: dict[str, _Reading] = {}
+        self._readings: dict[str, _DayReading] = {}
         self._budget = 0
 
     def clean(
@@ -122,7 +122,7 @@ class DailyRetention:
             for model, mine in retentions.items()
         }
 
-    def _tend(self, table: Table, due: Cutoffs, now: float) -> list[Part]:
+    def _tend(self, table: Table, due: Cutoffs, now: float) -> list[DayPart]:
         """Return the parts that go as a whole, now or later."""
         with self._engine.connect() as db:
             parts = partitions.parts_of(db, table.name)
@@ -132,7 +132,7 @@ class DailyRetention:
             partitions.make_day(self._engine, table.name, day)
         return [part for part in parts if self._goes_whole(table, part, due)]
 
-    def _goes_whole(self, table: Table, part: Part, due: Cutoffs) -> bool:
+    def _goes_whole(self, table: Table, part: DayPart, due: Cutoffs) -> bool:
         if part.end > due.whole:
             return part.begin is not None
         if part.end <= due.sums:
@@ -142,7 +142,7 @@ class DailyRetention:
             if self._needs_rows(table, part):
                 return False
             here = _within(table, part)
-            self._readings[part.name] = reading = _Reading(groups_of(self._engine, table, here))
+            self._readings[part.name] = reading = _DayReading(groups_of(self._engine, table, here))
         while reading.todo and self._budget > 0:
             self._read(table, reading)
         if not reading.todo:
@@ -150,7 +150,7 @@ class DailyRetention:
             self._replace(table, part, reading)
         return True
 
-    def _needs_rows(self, table: Table, part: Part) -> bool:
+    def _needs_rows(self, table: Table, part: DayPart) -> bool:
         """Whether a part has rows that do not just add up: of older hubs, of longer windows.
 
         Or an hour of it has the sum of an older hub, into which younger rows do not go.
@@ -165,7 +165,7 @@ class DailyRetention:
             both = (older_sum, select(t.id).where(single))
             return all(db.execute(query.limit(1)).first() is not None for query in both)
 
-    def _read(self, table: Table, reading: _Reading) -> None:
+    def _read(self, table: Table, reading: _DayReading) -> None:
         """Add up the next hour of a scope."""
         group = reading.todo.pop(0)
         sums: Document | None = None
@@ -180,7 +180,7 @@ class DailyRetention:
         if sums is not None:
             reading.sums.append((group, sums))
 
-    def _replace(self, table: Table, part: Part, reading: _Reading | None) -> bool:
+    def _replace(self, table: Table, part: DayPart, reading: _DayReading | None) -> bool:
         """Drop a part, and put its sums in its place; all of it or nothing.
 
         Args:
@@ -208,7 +208,7 @@ class DailyRetention:
         return True
 
     @staticmethod
-    def _put_sums(db: Connection, table: Table, part: Part, reading: _Reading) -> None:
+    def _put_sums(db: Connection, table: Table, part: DayPart, reading: _DayReading) -> None:
         """Insert sums; those that are there, of rows that were rolled up before, go into them."""
         t = table.c
         there = _within(table, part) & (t.device == ROLLED)
@@ -227,7 +227,7 @@ class DailyRetention:
             db.execute(insert(table), rows)
 
 
-def _within(table: Table, part: Part) -> ColumnElement[bool]:
+def _within(table: Table, part: DayPart) -> ColumnElement[bool]:
     start = table.c.start
     return (start < part.end) if part.begin is None else (start >= part.begin) & (start < part.end)
 

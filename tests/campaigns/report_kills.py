@@ -146,12 +146,12 @@ def reporting_devices(
         inner.close()
     hub.start()
     now = int(time.time()) // 300 * 300
-    texts = (
+    features, outputs = (
         histogram_text(*((ROWS, *[0] * (f.bins + 1)) for f in layout))
         for layout in (profile().features, profile().outputs)
     )
     window = Window("demo", "1.0", now, now + 300)
-    body = to_plain(WindowReport(window, digest, {"model": ROWS}, *texts, ROWS))
+    body = to_plain(WindowReport(window, digest, {"model": ROWS}, features, outputs, ROWS))
     return [(device, credential, body) for device, credential in devices]
 
 
@@ -177,7 +177,7 @@ def _counted(settings: Settings, connections: Sequence[Connection]) -> Outcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; 0 if nothing was lost or counted twice."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--database", help="URL of an empty database; default SQLite")

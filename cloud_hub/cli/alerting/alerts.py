@@ -53,7 +53,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add ``alerts``."""
     text = "Where events and alarms are sent: webhooks, e-mail, chat."
     actions = group(app, "alerts", text, panel=WATCH)
-    command(actions, "list", example="edge-hub alerts list")(_list)
+    command(actions, "list", example="edge-hub alerts list --json")(_list)
     add = "edge-hub alerts add ops https://ops.example/hook --severity warning"
     command(actions, "add", example=add)(_add)
     rules = "edge-hub alerts rules ops --kind rollout --kind alarm"

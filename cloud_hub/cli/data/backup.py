@@ -39,6 +39,10 @@ Expect = Annotated[
     str | None,
     typer.Option(metavar="SHA256", help="Digest that backup printed: refuse any other one."),
 ]
+ConfirmClock = Annotated[
+    bool,
+    typer.Option("--confirm-clock", help="The clock of this machine is right, for an old backup."),
+]
 ToDatabase = Annotated[
     str | None,
     typer.Option(metavar="URL", help="SQLAlchemy URL of an empty database; default: SQLite in it."),
@@ -112,12 +116,15 @@ def _restore(
     keys: KeysFolder = None,
     key: PublisherKeys = None,
     expect: Expect = None,
+    confirm_clock: ConfirmClock = False,
 ) -> Result:
     """Make a hub of a backup, in an empty place; devices go on with it."""
     from cloud_hub.backup.restoring import RestoreOptions, open_backup, restore
     from cloud_hub.settings import Settings
 
-    options = RestoreOptions(_passphrase(passphrase_file), keys, tuple(key or ()), expect)
+    options = RestoreOptions(
+        _passphrase(passphrase_file), keys, tuple(key or ()), confirm_clock=confirm_clock
+    )
     with busy("restore"):
         content = open_backup(backup, expect)
         made = restore(content, Settings(data, database, artifacts=artifacts), options)
@@ -141,7 +148,7 @@ def _move(
             Settings(data, database, artifacts=artifacts),
             Settings(new, to_database, artifacts=to_artifacts),
         )
-    told = {**_plain(made), "from": str(data), "database": to_database, "artifacts": to_artifacts}
+    told = {**_plain(made), "from": str(data)}
     return Result(told, _move_text)
 
 

@@ -10,10 +10,11 @@ from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.database.records import ApprovalRecord
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.experiments.report import present_step
 from cloud_hub.experiments.report_page import FILTERS, page_values
-from cloud_hub.pages.models.home import address, render, serial_of
+from cloud_hub.pages.models.home import address, check_seen, render, serial_of
 from cloud_hub.pages.models.impact import promotion_impact
 from cloud_hub.pages.models.prediction import predicted_end
 from cloud_hub.plans.service import expecting
@@ -126,19 +127,23 @@ def act(
 ) -> Response:
     """Do with an experiment what was asked for."""
     user.require("operator", model)
-    service = hub_of(request).experiments
-    record = _record(hub_of(request), model, id_)
+    hub, serial = hub_of(request), serial_of(form)
+    service, record = hub.experiments, _record(hub, model, id_)
     reason, arm = form.text("reason"), form.get("arm", "").strip() or None
-    with expecting(model, serial_of(form)):
+    said = f"{id_} {ACTIONS[what].done}."
+    check_seen(hub, model, serial)
+    with expecting(model, serial):
         if what == "drop":
             if arm is None:
                 raise Invalid("arm: expected the name of one")
             service.drop(record.id, arm, actor=user.name, reason=reason)
         elif what == "promote":
-            service.promote(record.id, actor=user.name, reason=reason, arm=arm)
+            made = hub.approvals.promote_arm(record.id, by=user.person, reason=reason, arm=arm)
+            if isinstance(made, ApprovalRecord):
+                said = f"Request {made.id} waits for a second person."
         else:
             getattr(service, what)(record.id, actor=user.name, reason=reason)
-    return done(address(model, "experiments", id_), f"{id_} {ACTIONS[what].done}.")
+    return done(address(model, "experiments", id_), said)
 
 
 def _record(hub: Hub, model: str, id_: str) -> ExperimentRecord:

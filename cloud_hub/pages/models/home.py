@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
-from cloud_hub.errors import Invalid
+from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.web.frame import Pages
 from cloud_hub.web.pages import part
 
 if TYPE_CHECKING:
+    from cloud_hub.hub import Hub
     from cloud_hub.web.access import FormFields, PageUser
 
 PAGES: Final = Pages("cloud_hub.pages.models")
@@ -68,3 +69,18 @@ def serial_of(form: FormFields) -> int:
     if not text.isdecimal():
         raise Invalid(f"serial: expected the number of a plan, got {text!r}")
     return int(text)
+
+
+def check_seen(hub: Hub, model: str, serial: int) -> None:
+    """Raise Conflict unless the plan that somebody has seen is in force.
+
+    Where a plan is changed :func:`~cloud_hub.plans.service.expecting` says so for certain; this is
+    for requests, which change none yet.
+    """
+    plan = hub.plans.current(model)
+    now = plan.serial if plan is not None else 0
+    if now != serial:
+        raise Conflict(
+            f"{model}: the plan changed meanwhile, from serial {serial} to {now}; look at it "
+            "again, nothing was done"
+        )

@@ -25,7 +25,9 @@ Signal = Annotated[str, Query(max_length=400)]
 
 
 @router.get("/models/{model}/monitoring")
-def monitoring(request: Request, user: Viewer, model: KnownModel, feature: Signal = "") -> Response:
+def monitoring(
+    request: Request, user: Viewer, model: KnownModel, feature: Signal = "", every: bool = False
+) -> Response:
     """Show what monitoring has found.
 
     Args:
@@ -33,6 +35,7 @@ def monitoring(request: Request, user: Viewer, model: KnownModel, feature: Signa
         user: who looks.
         model: name of the model.
         feature: column whose picture is shown; by default that of the worst signal.
+        every: show all signals, and not only the most severe.
     """
     hub = hub_of(request)
     try:
@@ -44,10 +47,12 @@ def monitoring(request: Request, user: Viewer, model: KnownModel, feature: Signa
         )  # fmt: skip
     features = view.rows_of(status.signals, *view.FEATURE_KINDS)
     chosen = feature or next((row.of_feature for row in features if row.of_feature), "")
+    shown = view.MOST if every else view.SHOWN
     return render(
         request, user, "monitoring.html", model=model, tab="monitoring", title="Monitoring",
-        seen=status, now=time.time(), features=features[: view.SHOWN],
-        more=max(0, len(features) - view.SHOWN),
+        seen=status, now=time.time(), features=features[:shown], every=every,
+        in_a_row=hub.registry.policy(model).monitoring.in_a_row,
+        more=max(0, len(features) - shown),
         labels=view.rows_of(status.signals, "estimate", "concept"),
         groups=view.rows_of(status.signals, "fairness", "selection", "skew"),
         alarms=[(alarm, view.said(alarm.kind, alarm.evidence)) for alarm in status.alarms],

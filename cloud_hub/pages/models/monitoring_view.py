@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.web.bars import histogram
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 FEATURE_KINDS: Final = ("drift", "domain", "devices")
 """Kinds of signals that are about one column or output."""
 
-SHOWN: Final = 60
-"""Signals in one table."""
+SHOWN: Final = 25
+"""Signals in one table, the most severe; the rest is shown where somebody asks."""
+
+MOST: Final = 300
+"""Signals on one page, whoever asks."""
+
+MOST_VERSIONS: Final = 4
+"""Versions in one chart, the newest."""
+
+GAP: Final = 5
+"""Usual distances of windows after which a line ends."""
 
 SAYS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "drift": (("ks", "KS"), ("psi", "PSI"), ("js", "JS"), ("p", "p"), ("n", "of")),
-    "domain": (("rate", "share now"), ("rate_at_training", "at training"), ("p", "p"), ("n", "of")),
+    "domain": (("rate", "share now"), ("rate_at_training", "at training"), ("score", "score"),
+               ("p", "p"), ("n", "of")),
     "devices": (("who", ""), ("changed", "changed"), ("of", "of"), ("p", "p")),
     "estimate": (("accuracy", "accuracy"), ("low", "from"), ("high", "to"),
                  ("reference", "held-out rows"), ("n", "of")),
@@ -108,29 +119,52 @@ def bin_names(feature: FeatureProfile) -> list[str]:
 
 
 def history_chart(records: Sequence[FigureRecord]) -> str:
-    """Return the effect of one signal over its windows as a chart; empty below two windows."""
-    points = [(float(record.start), float(record.effect)) for record in records]
-    if len(points) < 2:
-        return ""
-    name = escape(records[-1].signal)
-    alarms = [
-        i for i, record in enumerate(records[1:], 1) if record.version != records[i - 1].version
+    """Return the effect of one signal over its windows, a line a version; empty below two."""
+    lines = [
+        Line(escape(f"{records[-1].signal}, {version}"), _points(rows), begins=_begins(rows))
+        for version, rows in _by_version(records)
     ]
-    return chart([Line(name, points, begins=alarms)], label=f"{name} by window")
+    if not lines:
+        return ""
+    return chart(lines, label=f"{escape(records[-1].signal)} by window")
 
 
 def accuracy_chart(records: Sequence[FigureRecord]) -> str:
-    """Return the accuracy that was estimated before labels, with its interval, as a chart."""
-    rows = [r for r in records if r.figures.get("accuracy") is not None]
-    if len(rows) < 2:
+    """Return the accuracy that was estimated before labels, with its interval, a line a version."""
+    known = [record for record in records if record.figures.get("accuracy") is not None]
+    lines, reference = [], 0.0
+    for version, rows in _by_version(known):
+        points = [(float(r.start), float(r.figures["accuracy"])) for r in rows]
+        band = [(float(r.start), float(r.figures["low"]), float(r.figures["high"])) for r in rows]
+        lines.append(Line(escape(f"before labels, {version}"), points, band, _begins(rows)))
+        reference = float(rows[-1].figures["reference"])
+    if not lines:
         return ""
-    points = [(float(r.start), float(r.figures["accuracy"])) for r in rows]
-    band = [(float(r.start), float(r.figures["low"]), float(r.figures["high"])) for r in rows]
-    reference = float(rows[-1].figures["reference"])
     return chart(
-        [Line("accuracy before labels", points, band)], levels=[(reference, "on held-out rows")],
+        lines, levels=[(reference, "on held-out rows of the newest")],
         label="accuracy estimated before labels, by window",
     )  # fmt: skip
+
+
+def _by_version(records: Sequence[FigureRecord]) -> list[tuple[str, list[FigureRecord]]]:
+    """Return the windows of each version in order of time, those of the newest versions."""
+    found: dict[str, dict[int, FigureRecord]] = {}
+    for record in sorted(records, key=lambda each: each.start):
+        # Evaluated again, a window has two records: the later one counts.
+        found.setdefault(record.version, {})[record.start] = record
+    drawn = [(version, list(rows.values())) for version, rows in found.items() if len(rows) > 1]
+    return drawn[-MOST_VERSIONS:]
+
+
+def _points(rows: Sequence[FigureRecord]) -> list[tuple[float, float]]:
+    return [(float(row.start), float(row.effect)) for row in rows]
+
+
+def _begins(rows: Sequence[FigureRecord]) -> list[int]:
+    """Indices after a gap: where nothing was seen no line is drawn."""
+    steps = [after.start - before.start for before, after in pairwise(rows)]
+    usual = sorted(steps)[len(steps) // 2]
+    return [i for i, step in enumerate(steps, 1) if step > GAP * usual]
 
 
 def feature_named(profile: ReferenceProfile, name: str) -> FeatureProfile | None:

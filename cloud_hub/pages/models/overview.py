@@ -90,6 +90,7 @@ def model_page(request: Request, user: Viewer, model: KnownModel) -> Response:
         parts=spread(devices), devices=len(devices), alarms=hub.monitoring.alarms(model),
         on=sum(plan is not None and each.version == plan.serving.version for each in devices),
         experiment=_running(hub, model), decisions=_decisions(hub, model),
+        requests=[each for each in hub.approvals.list(model) if each.state == "pending"],
         published=plan is None or hub.repository.has_plan(plan),
         behind=sum(plan is not None and each.plan < plan.serial for each in devices),
     )  # fmt: skip

@@ -14,9 +14,10 @@ from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.database.records import ApprovalRecord
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments.policy_defaults import canary_of, spec_of
-from cloud_hub.pages.models.home import address, render, serial_of
+from cloud_hub.pages.models.home import address, check_seen, render, serial_of
 from cloud_hub.pages.models.impact import Impact, TrialImpact, promotion_impact, trial_impact
 from cloud_hub.plans.service import PlanPreview, expecting
 from cloud_hub.web.access import Posted, Viewer
@@ -74,13 +75,16 @@ def ask_promote(
 def promote(request: Request, user: Viewer, form: Posted, model: KnownModel) -> Response:
     """Let a version serve everybody."""
     user.require("operator", model)
-    version = form.text("version", 100)
-    with expecting(model, serial_of(form)):
-        plan = hub_of(request).plans.promote(
-            model, version, actor=user.name, reason=form.text("reason"),
+    hub, version, serial = hub_of(request), form.text("version", 100), serial_of(form)
+    check_seen(hub, model, serial)
+    with expecting(model, serial):
+        made = hub.approvals.promote(
+            model, version, by=user.person, reason=form.text("reason"),
             override=form.get("override", "").strip() or None,
         )  # fmt: skip
-    return done(address(model), f"{version} serves; plan {plan.serial} goes out to devices.")
+    if isinstance(made, ApprovalRecord):
+        return done(address(model), f"Request {made.id} waits for a second person.")
+    return done(address(model), f"{version} serves; plan {made.serial} goes out to devices.")
 
 
 @router.get("/models/{model}/rollback")

@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
+from cloud_hub.database.bulk import insert_new, insert_rows
 from cloud_hub.telemetry import tables
 from cloud_hub.telemetry.ranking_rows import store_rankings
 from cloud_hub.telemetry.sharing_limits import size_of
@@ -34,6 +35,8 @@ _WINDOW: Final = ("device", "model", "version", "experiment", "arm", "start")
 REPORT_COLUMNS: Final = (
     *_WINDOW, "end", "observations", "predictions", "failures", "body", "summed",
 )  # fmt: skip
+_SAMPLE: Final = ("device", "model", "version", "taken", "row", "label")
+_VOTE: Final = ("model", "period", "device", "key")
 FEEDBACK_COLUMNS: Final = (
     *_WINDOW, "labelled", "correct", "own_labelled", "own_correct", "measured", "error_sum",
     "error_squares", "error_fourths", "body", "summed",
@@ -77,13 +80,12 @@ def _window_values(device: str, window: Window) -> tuple[Any, ...]:
 
 
 def _store_samples(db: Connection, device: str, batch: SampleBatch) -> None:
-    named = {"device": device, "model": batch.model, "version": batch.version}
+    named = device, batch.model, batch.version
     rows = [
-        {**named, "taken": taken, "row": list(row), "label": label}
+        (*named, taken, json.dumps(row), json.dumps(label))
         for row, label, taken in zip(batch.rows, batch.labels, batch.taken, strict=True)
     ]
-    if rows:
-        db.execute(insert(tables.samples), rows)
+    insert_rows(db, tables.samples, _SAMPLE, rows)
 
 
 def _store_tensors(db: Connection, device: str, sample: TensorSample) -> None:
@@ -97,13 +99,8 @@ def _store_tensors(db: Connection, device: str, sample: TensorSample) -> None:
 
 def _store_votes(db: Connection, device: str, body: KeyVotes) -> None:
     """One vote a key, device and period, however often it is sent."""
-    t = tables.votes
-    where = (t.c.model == body.model) & (t.c.period == body.period) & (t.c.device == device)
-    counted = set(db.execute(select(t.c.key).where(where)).scalars())
-    named = {"model": body.model, "period": body.period, "device": device}
-    rows = [{**named, "key": key} for key in body.keys if key not in counted]
-    if rows:
-        db.execute(insert(t), rows)
+    named = body.model, body.period, device
+    insert_new(db, tables.votes, _VOTE, [(*named, key) for key in dict.fromkeys(body.keys)])
 
 
 def _store_event(db: Connection, device: str, event: UpdateEvent) -> None:

@@ -57,7 +57,7 @@ class Fleet:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if address.exists():
-                client = AdminClient.of_data(self.hub_data)
+                client = AdminClient.of_data(self.hub_data, timeout=PATIENCE)
                 try:
                     client.get("health")
                 except HubFault:

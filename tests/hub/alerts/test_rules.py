@@ -13,12 +13,12 @@ from cloud_hub.alerts.quiet import is_quiet
 from cloud_hub.alerts.rules import (
     GIVE_UP_SECONDS,
     AlertRules,
-    Progress,
+    DestinationProgress,
     next_try,
     retry_after_seconds,
     turn,
 )
-from cloud_hub.alerts.webhook import Outcome, checked_webhook
+from cloud_hub.alerts.webhook import TryOutcome, checked_webhook
 from cloud_hub.errors import Forbidden, Invalid
 
 
@@ -52,14 +52,26 @@ def test_a_window_that_is_none_is_refused(text: str) -> None:
 
 
 TURNS = {
-    "nothing holds it": (AlertRules(), Progress(0), "all"),
-    "a digest is not due": (AlertRules(digest_seconds=600.0), Progress(0, sent_at=990.0), "urgent"),
-    "a digest is due": (AlertRules(digest_seconds=600.0), Progress(0, sent_at=300.0), "all"),
-    "quiet": (AlertRules(quiet=("00:00-24:00",)), Progress(0), "urgent"),
-    "silent": (AlertRules(), Progress(0, silent_until=1_001.0), "rest"),
-    "it failed a moment ago": (AlertRules(), Progress(0, try_at=1_001.0), "rest"),
-    "it failed, before the clock was set back": (AlertRules(), Progress(0, try_at=9e9), "all"),
-    "switched off": (AlertRules(), Progress(0, disabled="gone"), "rest"),
+    "nothing holds it": (AlertRules(), DestinationProgress(0), "all"),
+    "a digest is not due": (
+        AlertRules(digest_seconds=600.0),
+        DestinationProgress(0, sent_at=990.0),
+        "urgent",
+    ),
+    "a digest is due": (
+        AlertRules(digest_seconds=600.0),
+        DestinationProgress(0, sent_at=300.0),
+        "all",
+    ),
+    "quiet": (AlertRules(quiet=("00:00-24:00",)), DestinationProgress(0), "urgent"),
+    "silent": (AlertRules(), DestinationProgress(0, silent_until=1_001.0), "rest"),
+    "it failed a moment ago": (AlertRules(), DestinationProgress(0, try_at=1_001.0), "rest"),
+    "it failed, before the clock was set back": (
+        AlertRules(),
+        DestinationProgress(0, try_at=9e9),
+        "all",
+    ),
+    "switched off": (AlertRules(), DestinationProgress(0, disabled="gone"), "rest"),
 }
 
 
@@ -82,12 +94,14 @@ def test_tries_become_rarer_and_honour_what_a_receiver_asks_for() -> None:
 
 
 def test_a_destination_that_fails_for_days_is_switched_off() -> None:
-    once = failed(Progress(7), Outcome(False, "answered 500", 500), 1_000.0, 0.5)
+    once = failed(DestinationProgress(7), TryOutcome(False, "answered 500", 500), 1_000.0, 0.5)
     assert (once.cursor, once.disabled, once.attempts) == (7, None, 1)
-    late = failed(once, Outcome(False, "answered 500", 500), 1_000.0 + GIVE_UP_SECONDS, 0.5)
+    late = failed(once, TryOutcome(False, "answered 500", 500), 1_000.0 + GIVE_UP_SECONDS, 0.5)
     assert late.disabled is not None
     assert "3 days: answered 500" in late.disabled
-    assert failed(Progress(7), Outcome(False, "", 410, gone=True), 1_000.0, 0.5).disabled
+    assert failed(
+        DestinationProgress(7), TryOutcome(False, "", 410, gone=True), 1_000.0, 0.5
+    ).disabled
 
 
 ADDRESSES = {

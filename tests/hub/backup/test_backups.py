@@ -20,8 +20,10 @@ from cloud_hub.backup.saving import SavedBackup, SavingOptions, one_moment, save
 from cloud_hub.database.engine import connect
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.plans.tables import plans
+from cloud_hub.registry.metadata_folder import MetadataFolder
 from cloud_hub.registry.tables import versions
 from cloud_hub.settings import Settings
 from tests.buckets import BucketServer
@@ -31,18 +33,19 @@ from tests.postgres import Cluster
 from tests.simulated_device import enrolled
 from tests.waiting import PATIENCE
 
+CANARY = ExperimentSpec("demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0)
 LOCKED = SavingOptions(secrets=True, passphrase="correct horse")
 OPEN = RestoreOptions(passphrase="correct horse")
 
 
 @pytest.fixture
 def busy(serving: Hub, tmp_path: Path) -> Hub:
-    """A hub with a model that serves, devices, an audit, a dataset and odd characters."""
+    """A hub with a model that serves, devices, a canary, and odd characters."""
     token = serving.fleet.new_token("demo", uses=9, seconds=60, actor="Zoë ☃ \\ \t 'q'")
     for n in range(3):
         enrolled(serving, token, attributes={"place": f"Tromsø {n}"})
     serving.registry.publish(make_release(tmp_path / "next", version="1.1", seed=2), actor="test")
-    serving.plans.promote("demo", "1.1", actor="test", reason="second")
+    serving.experiments.run(CANARY, actor="test")
     return serving
 
 
@@ -80,6 +83,9 @@ def test_a_restored_hub_has_every_row_and_counts_on(busy: Hub, tmp_path: Path) -
         assert before is not None
         assert (now.serving, now.serial >= before.serial + MARGIN) == (before.serving, True)
         assert hub.repository.has_plan(now)
+        # Nobody knows whether it was aborted since: it ends, and what served goes on.
+        assert (before.experiment is not None, now.experiment) == (True, None)
+        assert [trial.status for trial in hub.experiments.records("demo")] == ["stopped"]
         assert hub.audit.entries(action="restore")
         assert hub.registry.release("demo", "1.1").digest
     finally:
@@ -156,10 +162,29 @@ def test_nothing_is_ever_overwritten(busy: Hub, saved: SavedBackup, tmp_path: Pa
         restore(open_backup(saved.folder), busy.settings, OPEN)
 
 
-def test_a_clock_behind_the_backup_is_refused(saved: SavedBackup, tmp_path: Path) -> None:
-    settings, late = Settings(tmp_path / "again"), saved.manifest.made_at - 3_600
-    with pytest.raises(Conflict, match="3600 s behind the time of the backup"):
-        restore(open_backup(saved.folder), settings, OPEN, clock=lambda: late)
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [(-3_600, "3600 s behind the time of the backup"), (30 * 86_400, "--confirm-clock")],
+)
+def test_a_clock_that_the_backup_does_not_vouch_for_signs_nothing(
+    saved: SavedBackup, tmp_path: Path, later: float, said: str
+) -> None:
+    settings, now = Settings(tmp_path / "again"), saved.manifest.made_at + later
+    with pytest.raises(Conflict, match=said):
+        restore(open_backup(saved.folder), settings, OPEN, clock=lambda: now)
+
+
+def test_a_publisher_whose_key_is_elsewhere_signs_once_more(busy: Hub, tmp_path: Path) -> None:
+    key = busy.settings.data / "keys" / "releases.pem"
+    elsewhere = key.rename(tmp_path / "releases.pem")
+    saved = save(busy.settings, tmp_path / "backup", LOCKED)
+    for name, signers in {"without": (), "with": (elsewhere,)}.items():
+        settings = Settings(tmp_path / name)
+        options = RestoreOptions("correct horse", signers=signers)
+        made = restore(open_backup(saved.folder), settings, options)
+        assert made.releases_signed == bool(signers)
+        newest = MetadataFolder(settings.data / "repository" / "metadata").version("releases")
+        assert (newest > MARGIN) == bool(signers)
 
 
 def test_a_hub_of_a_year_ago_is_ahead_of_all_it_can_have_published() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cloud_hub.batch.publishing import TRY_AGAIN_SECONDS
-from cloud_hub.errors import Invalid
+from cloud_hub.batch.publishing import TRY_AGAIN_SECONDS, DevicePacks
+from cloud_hub.batch.spreading.device_packs import PackMaking
+from cloud_hub.engine.engine import SpreadTask
+from cloud_hub.engine.local import LocalEngine
+from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.hub import Hub
 from edge_sdk.contract.entity_index import EntityIndex, delta_path, pack_path
 from edge_sdk.model.keys import key_of
@@ -21,6 +26,7 @@ from edge_sdk.packs.entity_names import PREFIX
 from edge_sdk.packs.entity_predictions import EntityPredictions
 from tests.edge.builders import rows, softmax
 from tests.hub.batch.shop import computed, declare, job, users
+from tests.waiting import wait_for
 
 
 def published(hub: Hub) -> EntityIndex:
@@ -235,3 +241,92 @@ def test_devices_hold_the_entities_of_one_job(serving: Hub) -> None:
     one = "{source: {csv: users.csv}, entities: all}"
     with pytest.raises(Invalid, match="one job"):
         declare(serving, f"batch: {{a: {one}, b: {one}}}")
+
+
+class HeldEngine:
+    """Builds packs elsewhere, on this machine, once it may."""
+
+    name, elsewhere = "held", True
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.cancelled = threading.Event()
+
+    def spread(self, task: SpreadTask, items: Iterable[bytes]) -> HeldSpread:
+        return HeldSpread(self, task, items)
+
+    def problem(self) -> str:
+        return ""
+
+
+class HeldSpread:
+    def __init__(self, engine: HeldEngine, task: SpreadTask, items: Iterable[bytes]) -> None:
+        self._engine, self._task, self._items = engine, task, items
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._engine.go.wait()
+        if self._engine.cancelled.is_set():
+            raise HubFault("cancelled")
+        yield from LocalEngine().spread(self._task, self._items)
+
+    def cancel(self) -> None:
+        self._engine.cancelled.set()
+        self._engine.go.set()
+
+
+def held_packs(hub: Hub, engine: HeldEngine) -> DevicePacks:
+    """Packs of a hub with a loop."""
+    making = PackMaking(hub.registry, engine)
+    return DevicePacks(hub.audit, hub.registry, hub.generations, making)
+
+
+def test_a_tick_does_not_wait_for_packs_that_take_long(serving: Hub, tmp_path: Path) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
+    computed(serving)
+    first, engine = published(serving), HeldEngine()
+    users(path, 50, seed=2)
+    second = computed(serving)
+    packs = held_packs(serving, engine)
+    packs.tick(time.time())
+    packs.tick(time.time())
+    assert packs.index("demo") == first
+    status = packs.status("demo")
+    assert (status.due, status.refused) == (second.id, "")
+    engine.go.set()
+
+    def index() -> EntityIndex | None:
+        packs.tick(time.time())
+        found = packs.index("demo")
+        return None if found == first else found
+
+    assert wait_for(index, "the index").generation == second.id
+
+
+def test_packs_that_are_being_made_when_a_hub_ends_are_made_once_more(
+    serving: Hub, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
+    record, engine = computed(serving), HeldEngine()
+    packs = held_packs(serving, engine)
+    packs.tick(time.time())
+    packs.stop()
+    assert engine.cancelled.is_set()
+    assert packs.index("demo") is None
+    assert published(serving).generation == record.id
+
+
+def test_packs_of_a_generation_that_gave_way_meanwhile_are_not_published(
+    serving: Hub, tmp_path: Path
+) -> None:
+    path = users(tmp_path / "users.parquet")
+    declare(serving, job(f"{{parquet: {path}}}", "entities: all"))
+    computed(serving)
+    engine = HeldEngine()
+    packs = held_packs(serving, engine)
+    packs.tick(time.time())
+    declare(serving, job(f"{{parquet: {path}}}"))
+    packs.tick(time.time())
+    assert engine.cancelled.is_set()
+    assert packs.index("demo") is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,31 +13,33 @@ from alembic import command
 from sqlalchemy import Engine, create_engine, func, select, text
 
 from cloud_hub.database.engine import connect
-from cloud_hub.database.migrate import alembic_config, open_engine, upgrade
-from cloud_hub.database.partitions import AHEAD, DAY, Part, make_day, missing_days, parts_of
+from cloud_hub.database.migrate import alembic_config, check, open_engine, upgrade
+from cloud_hub.database.partitions import AHEAD, DAY, DayPart, make_day, missing_days, parts_of
 from cloud_hub.hub import Hub, initialise
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.daily_retention import DailyRetention, cutoffs, left_to_days
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports
+from tests.hub.database.test_migrations import KILLED
 from tests.hub.telemetry import reporting_fleet
 from tests.hub.telemetry.reporting_fleet import WINDOW, Simulated
 from tests.hub.telemetry.test_retention import count, histogram_sums, outcomes
 from tests.postgres import Cluster
+from tests.waiting import PATIENCE
 
 TODAY = int(time.time()) // DAY * DAY
 """Of the database: its clock says when the first days are made."""
 MINUTES = DAY // WINDOW
 
 
-def day(number: int) -> Part:
-    return Part(f"d{number}", number * DAY, (number + 1) * DAY)
+def day(number: int) -> DayPart:
+    return DayPart(f"d{number}", number * DAY, (number + 1) * DAY)
 
 
 def test_days_are_made_ahead_and_only_where_there_is_none() -> None:
     assert missing_days([], 10.5 * DAY) == [n * DAY for n in range(10, 11 + AHEAD)]
-    before = Part("before", None, 12 * DAY)
+    before = DayPart("before", None, 12 * DAY)
     assert missing_days([before, day(13)], 10.5 * DAY) == [12 * DAY, 14 * DAY]
 
 
@@ -232,3 +237,28 @@ def test_what_was_there_before_becomes_a_part_and_ends_when_it_is_empty(older: S
     assert "before" not in names(engine)
     engine.dispose()
     running.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["DELETE FROM reports_before", "ATTACH PARTITION", "COMMIT"])
+def test_a_division_that_is_killed_leaves_the_table_as_it_was(older: Settings, moment: str) -> None:
+    engine = connect(older)
+    with engine.begin() as db:
+        values = "'d-1', 'demo', '1.0', 'serving', 0, 60, 1, 1, 0, '{}'"
+        db.execute(text(f"INSERT INTO reports {COLUMNS} VALUES ({values})"))
+    words = [str(older.data), older.database or "", moment]
+    done = subprocess.run([sys.executable, "-c", KILLED, *words], timeout=PATIENCE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert check(older).current == "0021"
+    assert names(engine) == []
+    assert count_of(engine) == 1
+    assert upgrade(older).pending == ()
+    assert names(engine)[0] == "before"
+    assert count_of(engine) == 1
+    engine.dispose()
+
+
+def count_of(engine: Engine) -> int:
+    with engine.connect() as db:
+        return int(db.execute(select(func.count()).select_from(reports)).scalar() or 0)

@@ -16,6 +16,7 @@ from cloud_hub.engine import isolated
 from cloud_hub.engine.engine import IsolatedLimits
 from cloud_hub.engine.isolated import compute_isolated
 from cloud_hub.engine.kept_process import KeptProcess
+from cloud_hub.engine.node_folder import node_workers
 from cloud_hub.errors import HubFault
 from tests.waiting import wait_for
 
@@ -57,7 +58,9 @@ def test_a_process_that_was_killed_between_two_items_is_replaced() -> None:
 
 
 def test_each_item_has_the_time_of_the_limits() -> None:
-    process = KeptProcess("cloud_hub.engine.probe:wait", b"", IsolatedLimits(30, 2_000))
+    process = KeptProcess(
+        node_workers(), "cloud_hub.engine.probe:wait", b"", IsolatedLimits(30, 2_000)
+    )
     try:
         assert process.compute(b"0") == b"0"
         process._limits = IsolatedLimits(0.2, 2_000)

@@ -13,9 +13,10 @@ from sqlalchemy import create_engine, insert, update
 from cloud_hub.app import create_app
 from cloud_hub.database.audit import Audit, audit_table
 from cloud_hub.database.engine import metadata, transaction
-from cloud_hub.database.event_kinds import classified
-from cloud_hub.events.event import EventFilter
+from cloud_hub.database.event_kinds import ACTIONS, classified
+from cloud_hub.events.event import EventFilter, StreamEvent
 from cloud_hub.events.service import EventStream
+from cloud_hub.events.wording import WORDS, words_of
 from cloud_hub.hub import Hub
 from tests.postgres import Cluster
 from tests.waiting import PATIENCE
@@ -36,6 +37,21 @@ def test_an_action_is_filed_by_its_words(case: str) -> None:
     actor, action, detail, type_, severity = FILED[case]
     filed = classified(actor, action, detail)
     assert (filed.type, filed.severity) == (f"edge.{type_}", severity)
+
+
+def test_every_event_has_words() -> None:
+    def said(actor: str, action: str) -> str:
+        filed = classified(actor, action, {})
+        return words_of(
+            StreamEvent(
+                1, 0.0, filed.kind, filed.type, filed.severity, None, None, None, actor, action, {}
+            )
+        )
+
+    assert said("hub", "canary aborted") == "An experiment was aborted"
+    assert said("x", "moon landed!") == "Hub moon landed"
+    told = {f"{kind}.{what}" for kind, what, _ in ACTIONS.values()}
+    assert told - {*WORDS, "access.webhook_token_made"} == set()
 
 
 def test_an_event_about_its_actor_names_the_device() -> None:

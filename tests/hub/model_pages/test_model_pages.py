@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.hub import Hub
+from cloud_hub.monitoring.store import FigureRecord
 from cloud_hub.pages.models.card import blocks
 from cloud_hub.pages.models.lineage import tree
+from cloud_hub.pages.models.monitoring_view import history_chart
 from cloud_hub.pages.models.prediction import predicted_end
 from cloud_hub.registry.service import VersionRecord
 from tests.edge.builders import make_release
@@ -101,6 +104,21 @@ def test_monitoring_shows_the_worst_first_and_an_alarm_is_acknowledged_once(
     (alarm,) = serving.monitoring.alarms("demo", open_only=False)
     assert alarm.acknowledged_by == "admin"
     reader.get(f"{stale}?signal=drift%3Af1", 404)
+
+
+def test_a_chart_of_a_signal_has_a_line_a_version_in_order_of_time_and_ends_at_gaps() -> None:
+    starts = {"1.1": (60, 120, 180), "1.0": (0, 30, 60, 90, 6_000), "2.0": (240,)}
+    records = [
+        FigureRecord(i, "demo", version, "drift:f1", "drift", at, at + 30, False, 0.1, {})
+        for version, windows in starts.items()
+        for i, at in enumerate(windows)
+    ]
+    lines = re.findall(r'<polyline points="([^"]*)"', history_chart(records))
+    assert [len(line.split()) for line in lines] == [4, 1, 3]
+    for line in lines:
+        times = [float(point.partition(",")[0]) for point in line.split()]
+        assert times == sorted(times)
+    assert history_chart(records[-1:]) == history_chart([]) == ""
 
 
 def test_a_rule_is_fired_and_armed_again_and_tried_on_the_past(

@@ -77,6 +77,12 @@ def test_a_clock_that_jumped_fails() -> None:
     assert "nothing is signed" in judge_clock("it jumped 40 days ahead of").says
 
 
+def test_a_clock_that_is_off_the_databases_is_told_and_far_off_takes_no_requests() -> None:
+    states = [judge_clock(None, off).state for off in (1.0, -20.0, 20.0, 3_600.0, -3_600.0)]
+    assert states == ["ok", "warn", "warn", "fail", "fail"]
+    assert "-3600 s off the database's" in judge_clock(None, -3_600.0).says
+
+
 def states(hub: Hub) -> dict[str, State]:
     return {check.name: check.state for check in hub.readiness.checks()}
 

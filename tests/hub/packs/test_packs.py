@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.database.records import EnrolledDevice
+from cloud_hub.engine.apart import Cancelling
+from cloud_hub.engine.local import LocalEngine
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
-from cloud_hub.packs.service import _as_declared
+from cloud_hub.packs import answering
+from cloud_hub.packs.answering import answered_elsewhere, answered_here
+from cloud_hub.packs.service import PackRecord, _as_declared
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.manifest import OutputSpec
@@ -25,6 +29,7 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release, rows, softmax
 from tests.simulated_device import enrolled, vouched
+from tests.waiting import wait_for
 
 TODAY = int(time.time()) // 300 * 300
 POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"
@@ -231,3 +236,40 @@ def test_the_cloud_refuses_what_does_not_fit(voted: Hub) -> None:
 def test_a_model_without_a_cloud_line_says_so(serving: Hub) -> None:
     with pytest.raises(NotFound, match="names no cloud model"):
         serving.serving.predict(CloudRequest("demo", "1.0", (1.0,) * 4))
+
+
+class ElsewhereEngine(LocalEngine):
+    """This machine, asked as if it were another."""
+
+    elsewhere = True
+
+
+def test_a_pack_of_answers_from_elsewhere_is_built_by_a_later_tick(voted: Hub) -> None:
+    voted.packs.build_with(ElsewhereEngine())
+    now = time.time()
+
+    def pack() -> PackRecord | None:
+        voted.packs.tick(now)
+        records = voted.packs.records("demo")
+        return records[-1] if records else None
+
+    record = wait_for(pack, "the pack")
+    assert (record.entries, record.answered_by) == (5, "big 1.0")
+
+
+def test_answers_from_elsewhere_are_those_from_here_refusals_included(
+    voted: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "SHARE_ROWS", 3)
+    x = rows(10)
+    x[4, 0] = 1_000
+    touchy(voted, tmp_path, x)
+    cloud = voted.serving.cloud_release("demo")
+    assert cloud is not None
+    manifest = voted.registry.release("demo", "1.0").manifest
+    asked = {bytes([i]) * 16: row.tolist() for i, row in enumerate(x)}
+    here = answered_here(voted.serving.answers, cloud, manifest, asked)
+    there = answered_elsewhere(ElsewhereEngine(), cloud, manifest, asked, Cancelling())
+    assert here == there
+    assert [*here.refused] == [bytes([4]) * 16]
+    assert list(here.answers) == list(there.answers)

@@ -45,7 +45,7 @@ def shell(capsys: pytest.CaptureFixture[str], profiles: Path) -> Shell:
 def test_a_person_is_made_signs_in_from_elsewhere_and_out_again(
     hub: HubProcess, shell: Shell, profiles: Path, publish: Publish
 ) -> None:
-    publish("mine")
+    publish("mine", promote=False)
     publish("theirs")
     here = ("--data", str(hub.data))
     added = shell.json("people", "add", "mia", "--role", "operator", "--model", "mine", *here)

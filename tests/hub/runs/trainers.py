@@ -165,3 +165,8 @@ def by_features(context: TrainingContext) -> Any:
 def fails_by_features(context: TrainingContext) -> Any:
     by_features(context)
     raise RuntimeError("not today")
+
+
+def takes_a_while(context: TrainingContext) -> Any:
+    time.sleep(4)
+    return good(context)

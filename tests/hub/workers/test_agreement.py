@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text, update
 
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Conflict, HubFault
+from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import to_plain
@@ -142,6 +144,33 @@ def test_a_policy_and_a_revoked_device_hold_in_every_worker(workers: Workers) ->
 
     # At once in the worker that did it, within seconds in those that remember credentials.
     wait_for(refused, "the end of the credential in the other worker")
+
+
+def test_times_of_devices_are_written_in_the_order_in_which_check_ins_lock_them(
+    workers: Workers,
+) -> None:
+    first, second = workers
+    token = first.fleet.new_token("demo", uses=2, seconds=60, actor="t")
+    early, late = sorted(credentialed(first, token)[0] for _ in range(2))
+
+    def seen(db: Connection, name: str) -> None:
+        change = update(devices).where(devices.c.device == name)
+        db.execute(change.values(seen_at=devices.c.seen_at - 100))
+
+    with first.engine.begin() as db:
+        seen(db, early)  # by now it lies behind the other, and would be found last
+    with first.engine.begin() as db:
+        seen(db, early)
+        for name in (early, late):
+            second.fleet.sightings.note(name)
+        flushing = threading.Thread(target=second.fleet.sightings.flush)
+        flushing.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        wait_for(lambda: db.execute(waiting).scalar(), "the other worker, which waits")
+        seen(db, late)  # whoever waited with this one locked would be waited for
+    flushing.join()
+    seen_at = {record.device: record.seen_at for record in second.fleet.devices("demo")}
+    assert min(seen_at[early], seen_at[late]) > time.time() - 60
 
 
 def test_an_enrolment_token_of_one_use_is_used_once(workers: Workers) -> None:

@@ -22,6 +22,11 @@ def upgrade() -> None:
         op.add_column("audit", sa.Column(name, sa.String()))
     op.create_index("audit_by_kind", "audit", ["kind", "id"])
     op.create_index("audit_by_device", "audit", ["device", "id"])
+    _add_alarms()
+    _add_alerts()
+
+
+def _add_alarms() -> None:
     op.create_table(
         "hub_alarms",
         sa.Column("id", WHOLE, primary_key=True, autoincrement=True),
@@ -40,6 +45,9 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.Float()),
     )
     op.create_index("hub_alarms_by_closed", "hub_alarms", ["closed_at"])
+
+
+def _add_alerts() -> None:
     op.create_table(
         "alert_destinations",
         sa.Column("name", sa.String(), primary_key=True),
