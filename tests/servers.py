@@ -38,7 +38,6 @@ class HubProcess:
         workers: int = 1,
         options: Sequence[str] = (),
         made: bool = False,
-        options: Sequence[str] = (),
     ) -> None:
         self.data = folder / "hub"
         self._options = ["--port", "0", "--tick", str(tick)]
