@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STATES: Final = {
     "healthy": "Healthy", "late": "Late", "lost": "Lost", "failed": "Refused it",
-    "pending": "Updating", "waiting": "Wait for approval", "revoked": "Revoked", "cloned": "Cloned",
+    "pending": "Updating", "waiting": "To approve", "revoked": "Revoked", "cloned": "Cloned",
 }  # fmt: skip
 """Words of the tiles."""
 

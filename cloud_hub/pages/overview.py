@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Final
 from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
+from cloud_hub.events.event import EventFilter
+from cloud_hub.events.wording import words_of
 from cloud_hub.experiments.record import OPEN
 from cloud_hub.pages.fleet_reading import fleet_now
-from cloud_hub.web.access import Posted, Viewer
+from cloud_hub.web.access import PageUser, Posted, Viewer
 from cloud_hub.web.frame import Pages, done, page_router
 
 if TYPE_CHECKING:
+    from cloud_hub.events.event import StreamEvent
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.hub import Hub
     from cloud_hub.monitoring.store import Alarm
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 router = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
 
+NEWEST: Final = 12
 ALARMS: Final = 20
 """Open alarms that are shown, the newest."""
 
@@ -65,8 +69,17 @@ def overview(request: Request, user: Viewer) -> Response:
         now=whole.at, devices=len({each.record.device for each in whole.devices}),
         states=Counter(each.state for each in whole.devices), alarms=alarms[::-1][:ALARMS],
         open_alarms=len(alarms),
-        entries=hub.audit.entries(limit=12, models=user.person.models)[::-1],
+        events=_newest(hub, user), words_of=words_of,
     )  # fmt: skip
+
+
+def _newest(hub: Hub, user: PageUser) -> list[StreamEvent]:
+    """Return the newest events that somebody may see, newest first."""
+    models = user.person.models
+    if models is not None and not models:
+        return []  # an empty filter would be none at all
+    wanted = EventFilter(models=tuple(models or ()))
+    return list(hub.events.page(wanted, limit=NEWEST).events[::-1])
 
 
 def _glances(hub: Hub, whole: FleetSnapshot, models: list[str]) -> list[ModelGlance]:

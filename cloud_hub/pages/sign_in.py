@@ -54,6 +54,6 @@ def _form(request: Request, next_: str, reason: str = "", status: int = 200) -> 
 
 def _provider(request: Request, next_: str) -> str | None:
     """Return where to sign in at the organisation's own provider; ``None`` without one."""
-    if getattr(hub_of(request), "oidc", None) is None:
+    if hub_of(request).oidc is None:
         return None
     return f"/sign-in/oidc?{urlencode({'next': safe_next(next_)})}"
