@@ -1,6 +1,6 @@
 """Reports and late labels by days, on PostgreSQL: an old day ends by dropping its table.
 
-Revision ID: 0025
+Revision ID: 0024
 Revises: 0023
 """
 
@@ -11,7 +11,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025"
+revision = "0024"
 down_revision = "0023"
 oldest = "0021"
 

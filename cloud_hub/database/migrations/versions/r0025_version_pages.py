@@ -1,8 +1,8 @@
 """Versions of a model in the order in which they were published, for pages of them; and groups of
 devices: searches that somebody saved by a name.
 
-Revision ID: 0026
-Revises: 0025
+Revision ID: 0025
+Revises: 0024
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0025"
+down_revision = "0024"
 oldest = "0021"
 
 
