@@ -88,6 +88,7 @@ def test_every_place_that_takes_a_digest_refuses_what_is_none(inner: Hub, place:
 
 
 VERIFIED_BY = {
+    "cloud_hub.backup.saving._named_blobs": "no path: compared with names of what was copied",
     "cloud_hub.batch.publishing._place": "FileRef of a share, check_digest of its base, TargetFile",
     "cloud_hub.cli.data.batch._pack": "the hub, which checked it as a FileRef",
     "cloud_hub.client.admin.upload": "made here, of the content",
