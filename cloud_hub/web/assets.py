@@ -30,8 +30,6 @@ FILES: Final = {
     "icon.svg": ("static/icon.svg", _IMAGE),
     "htmx.js": ("vendor/htmx/htmx.min.js", _SCRIPT),
     "idiomorph.js": ("vendor/idiomorph/idiomorph-ext.min.js", _SCRIPT),
-    "uplot.js": ("vendor/uplot/uPlot.iife.min.js", _SCRIPT),
-    "uplot.css": ("vendor/uplot/uPlot.min.css", _STYLE),
     "swagger-ui.js": ("vendor/swagger-ui/swagger-ui-bundle.js", _SCRIPT),
     "swagger-ui.css": ("vendor/swagger-ui/swagger-ui.css", _STYLE),
 }
