@@ -77,7 +77,7 @@ class AgingHub:
 
     def tick(self) -> None:
         """What the loop does about keys."""
-        self.hub.loop._parts["renewal"](self.clock())
+        self.hub.loop.parts["renewal"](self.clock())
 
     def device(self, state: Path, **more: Any) -> EdgeDevice:
         options = {"clock": self.clock, "config": PATIENT, "background": False} | more
