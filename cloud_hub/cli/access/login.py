@@ -40,7 +40,7 @@ def add_commands(app: typer.Typer) -> None:
     example = "edge-hub login https://hub.example:8000"
     command(app, "login", panel=SET_UP, example=example)(_login)
     command(app, "logout", panel=SET_UP, example="edge-hub logout --profile work")(_logout)
-    command(app, "whoami", panel=SET_UP, example="edge-hub whoami")(_whoami)
+    command(app, "whoami", panel=SET_UP, example="edge-hub whoami --json")(_whoami)
 
 
 def _login(

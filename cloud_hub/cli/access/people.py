@@ -59,7 +59,7 @@ def add_commands(app: typer.Typer) -> None:
     people = group(app, "people", text, panel=ADMINISTER)
     add = "edge-hub people add ann --role operator --model digits"
     command(people, "add", example=add)(_add)
-    command(people, "list", example="edge-hub people list")(_list)
+    command(people, "list", example="edge-hub people list --json")(_list)
     command(people, "change", example="edge-hub people change ann --role publisher")(_change)
     command(people, "disable", example="edge-hub people disable ann --reason 'left'")(_disable)
     command(people, "enable", example="edge-hub people enable ann")(_enable)
@@ -67,7 +67,7 @@ def add_commands(app: typer.Typer) -> None:
     tokens = group(app, "access-tokens", text, panel=ADMINISTER)
     new = "edge-hub access-tokens new --name laptop --days 90"
     command(tokens, "new", example=new)(_new)
-    command(tokens, "list", example="edge-hub access-tokens list")(_tokens)
+    command(tokens, "list", example="edge-hub access-tokens list --all")(_tokens)
     command(tokens, "revoke", example="edge-hub access-tokens revoke 1f0c9a2b7d")(_revoke)
 
 
@@ -136,9 +136,9 @@ def _tokens(hub: HubAddress, all_: AllTokens = False) -> Result:
     return Result(hub.client().get("access-tokens", usable=not all_), _tokens_table)
 
 
-def _revoke(hub: HubAddress, token: AccessTokenId) -> Result:
+def _revoke(hub: HubAddress, token_id: AccessTokenId) -> Result:
     """Let nobody in with a token any more, and sign browsers out that used it."""
-    revoked = hub.client().post(f"access-tokens/{_in_path(token)}/revoke")
+    revoked = hub.client().post(f"access-tokens/{_in_path(token_id)}/revoke")
     return Result(revoked, lambda t: f"{t['id']} ({t['name']} of {t['person']}): revoked")
 
 
