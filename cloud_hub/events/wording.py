@@ -65,6 +65,7 @@ WORDS: Final[Mapping[str, str]] = {
     "access.signed_in": "Somebody signed in",
     "access.enrolment_token_made": "A token for devices was made",
     "access.enrolment_token_revoked": "A token for devices was revoked",
+    "hub.restored": "The hub was made of a backup",
     "hub.test": "A test: nothing happened",
 }
 """By type, without ``edge.``; one that is not here is told by its own words."""

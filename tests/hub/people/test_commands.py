@@ -63,6 +63,8 @@ def test_a_person_is_made_signs_in_from_elsewhere_and_out_again(
     assert "needs the role administrator" in shell.refused("people", "list")
     assert shell.json("audit", "--model", "mine")[-1]["actor"] == "mia"
     assert [t["name"] for t in shell.json("access-tokens", "list")] == ["first"]
+    spare = shell.json("access-tokens", "new", "--name", "spare", "--days", "1")
+    assert shell.json("access-tokens", "revoke", spare["id"])["name"] == "spare"
     # A token goes to its own hub alone.
     elsewhere = shell.refused("whoami", "--hub", "http://127.0.0.1:9")
     assert "edge-hub login URL" in elsewhere
