@@ -48,7 +48,6 @@ REFUSED: dict[str, tuple[str, str, bytes | None, int, str]] = {
     "metadata that is not there": ("GET", "/v1/metadata/evil.json", None, 401, "Bearer"),
     "a target without a credential": ("GET", "/v1/targets/models/x", None, 401, "Bearer"),
     "the routes": ("GET", "/openapi.json", None, 401, "administrator's token"),
-    "the routes as a page": ("GET", "/docs", None, 401, "administrator's token"),
     "metadata outside the folder": ("GET", "/v1/metadata/..%2Fadmin.token", None, 404, "Not Found"),
     "a method that is not offered": ("DELETE", "/v1/health", None, 405, "Method Not Allowed"),
     "enrolling with noise": ("POST", "/v1/enrol", b"\x00", 422, "expected UTF-8 JSON"),
@@ -99,10 +98,19 @@ def test_a_401_says_how_to_authenticate_and_a_stranger_learns_only_that_the_hub_
 def test_the_administrator_reads_the_routes_also_in_a_browser(hub: HubProcess) -> None:
     admin = (hub.data / "admin.token").read_text()
     assert "/v1/enrol" in call(hub, "GET", "/openapi.json", admin).json()["paths"]
-    browser = requests.get(f"{hub.url}/docs", auth=("anybody", admin), timeout=PATIENCE)
-    assert (browser.status_code, "swagger" in browser.text) == (200, True)
-    wrong = requests.get(f"{hub.url}/docs", auth=("anybody", "guess"), timeout=PATIENCE)
+    url = f"{hub.url}/openapi.json"
+    browser = requests.get(url, auth=("anybody", admin), timeout=PATIENCE)
+    assert (browser.status_code, "/v1/enrol" in browser.text) == (200, True)
+    wrong = requests.get(url, auth=("anybody", "guess"), timeout=PATIENCE)
     assert (wrong.status_code, "Basic" in wrong.headers["WWW-Authenticate"]) == (401, True)
+
+
+def test_the_page_of_the_routes_is_for_who_has_signed_in(hub: HubProcess) -> None:
+    stranger = requests.get(f"{hub.url}/docs", timeout=PATIENCE)
+    assert stranger.url == f"{hub.url}/sign-in?next=/docs"
+    assert "swagger" not in stranger.text
+    admin = (hub.data / "admin.token").read_text()
+    assert "swagger" in call(hub, "GET", "/docs", admin).text
 
 
 def test_whoever_guesses_is_told_when_to_come_again_and_their_neighbours_are_not(

@@ -102,6 +102,8 @@ VERIFIED_BY = {
     "cloud_hub.registry.service._materialise": "the database, filled from verified metadata",
     "cloud_hub.registry.service._reconcile": "sha256_of",
     "cloud_hub.packs.publishing.pack_file": "FileRef",
+    "cloud_hub.storage.target_place.place_of": "its callers: FileRef of a share, TargetFile",
+    "cloud_hub.web.assets.asset_url": "made here, of a file of the package",
     "edge_sdk.contract.plan.target": "FileRef",
     "edge_sdk.contract.entity_index.pack_path": "FileRef",
     "edge_sdk.contract.entity_index.signed_index": "_sha256 on devices, TargetFile at the hub",
