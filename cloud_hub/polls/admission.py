@@ -22,6 +22,9 @@ CROWDED: Final = 1_000
 """Requests on their way, of all kinds, beyond which only polls are let in."""
 
 LONGEST_SECONDS: Final = 300.0
+GUESSED_SECONDS: Final = 5.0
+"""In which a hub answers what may be on its way at once, as long as nobody has seen how long."""
+
 _POLLS: Final = ("/v1/metadata/", "/v1/checkin", "/v1/alive", "/v1/credentials", "/v1/enrol")
 _UPLOADS: Final = ("/v1/messages", "/v1/predict")
 _DOWNLOADS: Final = ("/v1/targets/", "/v1/forms/")
@@ -49,6 +52,20 @@ def admits(kind: Kind, under_way: Mapping[Kind, int]) -> bool:
         return True
     crowded = kind != "poll" and sum(under_way.values()) >= CROWDED
     return under_way.get(kind, 0) < MOST[kind] and not crowded
+
+
+def answer_rate(kind: Kind, answered: int, seconds: float) -> float:
+    """Return how many requests a second a hub answers while too many come.
+
+    A crowd that has just come says nothing of that yet, and neither does the quiet before it:
+    whoever was refused in a storm's first second would be sent away for minutes, and the hub idle.
+
+    Args:
+        kind: of the requests.
+        answered: since the crowd came.
+        seconds: since then.
+    """
+    return (answered + MOST.get(kind, 1)) / (seconds + GUESSED_SECONDS)
 
 
 def come_again(refused: int, answered: float, draw: float) -> int:

@@ -11,10 +11,10 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud_hub.api.json_response import SafeJSONResponse
-from cloud_hub.polls.admission import Kind, admits, come_again, kind_of
+from cloud_hub.polls.admission import Kind, admits, answer_rate, come_again, kind_of
 
 LOOK_SECONDS: Final = 10.0
-"""Time over which is counted how many are answered and refused."""
+"""Time over which is counted how many are answered and refused while too many come."""
 
 HANG_UP_BYTES: Final = 64 << 10
 """Bodies from here on are not waited for: the connection is closed with the refusal."""
@@ -40,7 +40,7 @@ class Load:
         """Of each kind, ever: for metrics."""
         self._since = clock()
         self._lately: tuple[Counter[Kind], Counter[Kind]] = (Counter(), Counter())
-        self._before: tuple[Counter[Kind], Counter[Kind], float] = (Counter(), Counter(), 1.0)
+        self._before: tuple[Counter[Kind], Counter[Kind], float] = (Counter(), Counter(), 0.0)
 
     def enter(self, kind: Kind) -> int:
         """Let a request in and return 0, or return the seconds after which it should come again."""
@@ -49,11 +49,13 @@ class Load:
             self.under_way[kind] += 1
             return 0
         self.refused[kind] += 1
+        if not self._lately[0] and not self._before[0]:
+            self._begin()
         refused, answered = self._lately
         refused[kind] += 1
         was_refused, was_answered, seconds = self._before
         seconds += self._clock() - self._since
-        rate = (was_answered[kind] + answered[kind]) / seconds
+        rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds)
         return come_again(was_refused[kind] + refused[kind], rate, self._draw())
 
     def leave(self, kind: Kind) -> None:
@@ -64,8 +66,15 @@ class Load:
     def _look(self) -> None:
         passed = self._clock() - self._since
         if passed >= LOOK_SECONDS:
-            self._before = (*self._lately, passed)
-            self._lately, self._since = (Counter(), Counter()), self._clock()
+            crowded = self._lately[0] and passed < 2 * LOOK_SECONDS
+            before = (*self._lately, passed) if crowded else (Counter[Kind](), Counter[Kind](), 0.0)
+            self._begin()
+            self._before = before
+
+    def _begin(self) -> None:
+        """Count from now on: what a hub answers in quiet times is not what it can."""
+        self._before = (Counter(), Counter(), 0.0)
+        self._lately, self._since = (Counter(), Counter()), self._clock()
 
 
 class Shedding:

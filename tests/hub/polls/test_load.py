@@ -70,14 +70,37 @@ def test_a_refusal_says_when_to_come_again_and_reads_no_body() -> None:
     for _ in range(MOST["upload"]):
         assert load.enter("upload") == 0
     small = _shed(load, "/v1/messages", {"Content-Length": "100"})
-    assert (small.status, small.headers["retry-after"]) == (503, "2")
-    assert b"come again in 2 s" in small.body
+    assert (small.status, small.headers["retry-after"]) == (503, "1")
+    assert b"come again in 1 s" in small.body
     assert "connection" not in small.headers
     large = _shed(load, "/v1/messages", {"Content-Length": str(1 << 20)})
     assert large.headers["connection"] == "close"
     assert load.refused["upload"] == 2
     load.leave("upload")
     assert load.enter("upload") == 0
+
+
+def test_a_storm_after_a_quiet_night_is_not_sent_away_for_minutes() -> None:
+    clock = Clock(0.0)
+    load = Load(clock, draw=lambda: 1.0)
+    for _ in range(30):  # nothing but a download now and then
+        assert load.enter("download") == 0
+        load.leave("download")
+        clock.now += 600
+    waits = [load.enter("download") for _ in range(1_000)]
+    assert waits.count(0) == MOST["download"]
+    assert max(waits) <= 45  # 800 others, if what is on its way takes five seconds
+
+
+def test_who_is_refused_by_a_slow_hub_comes_again_the_later_the_longer_it_is_slow() -> None:
+    clock = Clock(0.0)
+    load = Load(clock, draw=lambda: 1.0)
+    told = []
+    for _ in range(60):  # a second each: one is answered, and ten others come
+        told.append(max(load.enter("download") for _ in range(MOST["download"] + 10)))
+        load.leave("download")
+        clock.now += 1
+    assert told[-1] > 2 * told[0]
 
 
 def test_devices_come_more_rarely_while_too_many_come_and_as_before_afterwards() -> None:
