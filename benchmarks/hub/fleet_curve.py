@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.hub.scale_row import ScaleRow
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 340, 32, 150, 48, 56
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 356, 32, 150, 48, 72
 COLOUR: Final = "#2563a8"
 FONT: Final = 'font-family="sans-serif" font-size="12"'
 
@@ -42,7 +42,7 @@ def _point(row: ScaleRow, x: float, y: float) -> list[str]:
         f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>',
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{COLOUR}"/>',
         f'<text x="{x + 10:.1f}" y="{y + 16:.1f}" {FONT}>{time}, {more}</text>',
-        f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle" {FONT}>'
+        f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 38}" text-anchor="middle" {FONT}>'
         f"{row.figures['devices']:,.0f}</text>",
     ]
 
