@@ -27,9 +27,9 @@ VISITORS = 200
 LABEL_SHARE = 0.9
 """Share of pictures whose true digit is ever known.
 
-Of the rest the hub asks what they could hide. With five devices, which say little about how much
-labelling differs between devices, a tenth can never hide what is wrong with the demo's bad version;
-two fifths could, for as long as a demo lasts.
+Of the rest the hub asks what they could hide. Few devices say little about how much labelling
+differs between devices: a tenth can never hide what is wrong with the demo's bad version, but two
+fifths can, for as long as a demo lasts.
 """
 
 

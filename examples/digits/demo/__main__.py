@@ -16,7 +16,7 @@ FOLDER = Path(".demo")
 STEPS: tuple[tuple[str, Step], ...] = (
     ("start the hub", opening.start_hub),
     ("train, convert, publish 1.0", opening.publish_first),
-    ("five devices enrol and answer", opening.start_devices),
+    ("eight devices enrol and answer", opening.start_devices),
     ("a pack for frequent inputs", opening.build_pack),
     ("the hub is killed and restarted", opening.kill_hub),
     ("the camera changes: two triggers", freshening.drift),

@@ -62,7 +62,7 @@ def publish_first(story: Story) -> Outcome:
 
 
 def start_devices(story: Story) -> Outcome:
-    """Start five devices: they enrol, update themselves and answer."""
+    """Start the devices: they enrol, update themselves and answer."""
     # One each: devices of one token would be one voter, and no input would get into a pack.
     tokens = story.hub.post("enrolment-tokens", model="digits", count=DEVICES)["tokens"]
     for number, made in enumerate(tokens):

@@ -18,7 +18,9 @@ from examples.digits.data import Digits, pilot, split
 from examples.digits.demo import journals
 from examples.digits.demo.processes import PATIENCE, Fleet
 
-DEVICES: Final = 5
+DEVICES: Final = 8
+"""So many that a verdict stands without any one of them, however that one differs."""
+
 KILLED: Final = 4
 """The device that is killed during an update."""
 
