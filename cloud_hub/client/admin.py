@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 
@@ -23,7 +23,12 @@ from cloud_hub.errors import HubFault, Invalid
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Targets
+
     from cloud_hub.client.experiments import ExperimentsClient
+
+PUBLISH_ATTEMPTS: Final = 5
+"""How often a release is signed, where others publish at the same moment."""
 
 
 class AdminClient:
@@ -194,30 +199,36 @@ class AdminClient:
             EdgeError: the release is incomplete or damaged.
             HubFault: the hub refuses.
         """
-        from tuf.api.metadata import Metadata, Targets
-
         from cloud_hub.registry import signing
 
         release = Release.open(folder)
         for path in signing.release_targets(release).values():
             self.upload(path.read_bytes())
         state = self.upload(training_state) if training_state is not None else None
-        current = Metadata[Targets].from_bytes(self._call("GET", "releases", {}).content)
-        signer, keys = signing.load_signer(key), list(current.signatures)
-        signed = signing.add_release(current, release, signer)
-        manifest = release.manifest
+        signer, manifest = signing.load_signer(key), release.manifest
         path_ = f"models/{manifest.model}/versions/{manifest.version}"
-        try:
-            return self.post(path_, signed, state=state, override=override)
-        except HubFault as error:
-            # The key is not compared before: after a rotation the current metadata is still signed
-            # by the old key, while the hub takes the new one.
-            own = signer.public_key.keyid
-            if own in keys:
-                raise
-            theirs = ", ".join(keys) or "none"
-            message = f"{error}; {key} is the key {own}, the last release was signed by {theirs}"
-            raise HubFault(message) from error
+        current = self._releases()
+        for attempts_left in reversed(range(PUBLISH_ATTEMPTS)):
+            version, keys = current.signed.version, list(current.signatures)
+            signed = signing.add_release(current, release, signer)
+            try:
+                return self.post(path_, signed, state=state, override=override)
+            except HubFault as error:
+                current = self._releases()
+                # The hub published a pack, or somebody a version: this one goes on top of that.
+                if attempts_left and current.signed.version != version:
+                    continue
+                own = signer.public_key.keyid
+                if own in keys:
+                    raise
+                raise _by_another_key(error, keys, own, key) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _releases(self) -> Metadata[Targets]:
+        """Return the newest signed list of releases."""
+        from tuf.api.metadata import Metadata, Targets
+
+        return Metadata[Targets].from_bytes(self._call("GET", "releases", {}).content)
 
     def upload(self, raw: bytes) -> str:
         """Upload content unless the hub has it; return its SHA-256."""
@@ -267,6 +278,22 @@ class AdminClient:
         if response.status_code < 400 and not is_of_a_hub(response):
             raise HubFault(foreign(self.url, response))
         return response
+
+
+def _by_another_key(error: HubFault, keys: Sequence[str], own: str, key: Path) -> HubFault:
+    """Return a refusal that also says by which keys.
+
+    It is not looked at before: after a rotation the current list is still signed by the old key,
+    while the hub takes the new one.
+
+    Args:
+        error: of the hub.
+        keys: names of those that signed the current list.
+        own: name of the key that signed the new one.
+        key: file of that key.
+    """
+    theirs = ", ".join(keys) or "none"
+    return HubFault(f"{error}; {key} is the key {own}, the last release was signed by {theirs}")
 
 
 class _Bearer(requests.auth.AuthBase):

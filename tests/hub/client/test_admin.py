@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -256,3 +257,19 @@ def test_neither_a_netrc_nor_a_proxy_stands_between_a_token_and_its_hub(
         assert isinstance(AdminClient.of_data(hub.data).get("models"), list)
         message = failure("http://hub.invalid")
     assert message.endswith("the proxy on the way does not connect; see HTTPS_PROXY and NO_PROXY")
+
+
+def test_who_publish_at_the_same_moment_all_succeed(tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path)
+    try:
+        key = hub.data / "keys" / "releases.pem"
+        releases = [
+            make_release(tmp_path / f"m{n}", model=f"m{n}", version="1.0", seed=n).folder
+            for n in range(4)
+        ]
+        with ThreadPoolExecutor(len(releases)) as pool:
+            reason = {"override": "no data to judge by"}
+            made = pool.map(lambda folder: hub.admin.publish(folder, key, **reason), releases)
+            assert [record["model"] for record in made] == ["m0", "m1", "m2", "m3"]
+    finally:
+        hub.close()
