@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -19,39 +19,27 @@ LONGEST_BODY: Final = 16 << 10
 
 
 @dataclass(frozen=True)
-class WantedRules:
-    """Rules of a destination, as a request gives them; each has a default."""
-
-    kinds: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    severity: str = "warning"
-    digest_seconds: float = 0.0
-    quiet: tuple[str, ...] = ()
-    zone: str = "UTC"
-
-    def checked(self) -> AlertRules:
-        """Return them; raises Invalid."""
-        names = WantedRules.__dataclass_fields__
-        return AlertRules(**{name: getattr(self, name) for name in names})
-
-
-@dataclass(frozen=True)
-class WantedDestination(WantedRules):
-    """A new destination."""
+class WantedDestination(AlertRules):
+    """A new destination: its rules, and where it is."""
 
     kind: str = "webhook"
     url: str = ""
 
+    @property
+    def rules(self) -> AlertRules:
+        """Its rules alone."""
+        return AlertRules(**{each.name: getattr(self, each.name) for each in fields(AlertRules)})
 
-async def _rules(request: Request) -> WantedRules:
-    return await message(request, WantedRules, LONGEST_BODY)
+
+async def _rules(request: Request) -> AlertRules:
+    return await message(request, AlertRules, LONGEST_BODY)
 
 
 async def _destination(request: Request) -> WantedDestination:
     return await message(request, WantedDestination, LONGEST_BODY)
 
 
-Rules = Annotated[WantedRules, Depends(_rules)]
+Rules = Annotated[AlertRules, Depends(_rules)]
 NewDestination = Annotated[WantedDestination, Depends(_destination)]
 
 
@@ -65,14 +53,14 @@ def destinations(request: Request, person: Viewer) -> list[Document]:
 def add(request: Request, admin: Admin, name: str, wanted: NewDestination) -> dict[str, Any]:
     """Add a destination; the answer has the secret of a webhook, which nothing shows again."""
     service = hub_of(request).alerts
-    secret = service.add(name, wanted.kind, wanted.url, wanted.checked(), actor=admin)
+    secret = service.add(name, wanted.kind, wanted.url, wanted.rules, actor=admin)
     return {"name": name, "secret": secret}
 
 
 @router.put("/destinations/{name}/rules", status_code=204)
 def change(request: Request, admin: Admin, name: str, wanted: Rules) -> Response:
     """Replace the rules of a destination."""
-    hub_of(request).alerts.change(name, wanted.checked(), actor=admin)
+    hub_of(request).alerts.change(name, wanted, actor=admin)
     return Response(status_code=204)
 
 
