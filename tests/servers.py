@@ -17,7 +17,7 @@ import requests
 from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
-from tests.made_hub import make_hub
+from tests.new_hub import initialise
 from tests.processes.ready import ReadyProcess
 from tests.waiting import PATIENCE, wait_for
 
@@ -52,7 +52,7 @@ class HubProcess:
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
         if not made:  # by a restore, say
-            make_hub(Settings(self.data, database, artifacts=artifacts))
+            initialise(Settings(self.data, database, artifacts=artifacts))
         self.start()
 
     def start(self) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_hub.hub import Hub, open_hub
+from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
-from tests.made_hub import make_hub
 from tests.named_hub import names
 from tests.postgres import Cluster, running_cluster
 from tests.waiting import PATIENCE
@@ -43,7 +42,7 @@ def database(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 def inner(tmp_path: Path, database: str | None) -> Iterator[Hub]:
     settings = Settings(tmp_path / "hub", database, tick_seconds=0)
-    make_hub(settings)
+    initialise(settings)
     hub = open_hub(settings)
     yield hub
     hub.close()
