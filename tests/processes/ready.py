@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,8 @@ from typing import IO, Any, Final, Literal
 from tests.processes.zygote import Start
 from tests.waiting import PATIENCE
 
-ROOT: Final = Path(__file__).parents[2]
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
 
 ONE_THREAD: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -34,7 +36,7 @@ ONE_THREAD: Final = {
 }
 """Variables by which libraries start none while they are imported: a fork would be without it."""
 
-Kind = Literal["hub", "device"]
+Kind = Literal["hub", "device", "commands"]
 Stream = int | IO[Any] | None
 
 
@@ -139,13 +141,14 @@ def _file(stream: Stream, place: int, opened: contextlib.ExitStack) -> int:
 
 
 @functools.cache
-def _zygote(kind: Kind) -> socket.socket:
+def _zygote(kind: Kind, commands: int | None = None) -> socket.socket:
     """The socket of a zygote, which ends when that is closed."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
+        passed = [its.fileno(), *([] if commands is None else [commands])]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.processes.zygote", kind, str(its.fileno())],
-            stdin=subprocess.DEVNULL, pass_fds=[its.fileno()], start_new_session=True, cwd=ROOT,
+            [sys.executable, "-m", "tests.processes.zygote", kind, *map(str, passed)],
+            stdin=subprocess.DEVNULL, pass_fds=passed, start_new_session=True, cwd=ROOT,
             env=os.environ | ONE_THREAD,
         )  # fmt: skip
 
@@ -155,3 +158,28 @@ def _zygote(kind: Kind) -> socket.socket:
 
     atexit.register(end)
     return ours
+
+
+COMMANDS: Final = {
+    "edge": ("-m", "edge_sdk.cli.main"),
+    "edge-convert": ("-m", "converters.cli.main"),
+    "edge-hub": ("-m", "cloud_hub.cli.main"),
+    "python": (),
+}
+
+
+@functools.cache
+def ready_commands() -> Path:
+    """A folder for ``PATH`` with the programs of :data:`COMMANDS`; each is a fork of a zygote."""
+    folder = Path(tempfile.mkdtemp(prefix="ready-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(folder / "socket"))
+        listener.listen(16)
+        _zygote("commands", listener.fileno())
+    for name, words in COMMANDS.items():
+        script = (HERE / "command.txt").read_text().replace("SOCKET", str(folder / "socket"))
+        script = script.replace("WORDS", repr([*words]))
+        (folder / name).write_text(f"#!{Path(sys.executable).resolve()} -IS\n{script}")
+        (folder / name).chmod(0o755)
+    return folder

@@ -1,4 +1,4 @@
-"""A process that has imported what others need, and becomes them: ``zygote KIND SOCKET``.
+"""A process that has imported what others need and becomes them: ``KIND SOCKET [LISTENER]``.
 
 A hub takes two seconds to import what it serves with, and nearly all of a suite's hubs are started
 for what comes after. Here a fork of one process that never did anything but import takes the place
@@ -43,6 +43,12 @@ KINDS: Final = {
         *("pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "sqlite_utils", "scipy.optimize"),
         *("scipy.sparse", "scipy.special", "scipy.stats"),
     ),
+    # What a delivery of a model trains, converts and publishes with.
+    "commands": (
+        *("cloud_hub.cli.app", "cloud_hub.cli.main", "cloud_hub.client", "converters.cli.main"),
+        *("converters", "pandas", "pyarrow.parquet", "skops.io", "onnx", "onnxruntime"),
+        *("sklearn.linear_model", "sklearn.pipeline", "sklearn.preprocessing", "unittest.main"),
+    ),
     "device": ("edge_sdk", "edge_sdk.cli.main", "onnxruntime", "tests.e2e.live"),
 }
 """Modules that the processes of each kind find loaded."""
@@ -69,8 +75,12 @@ class Child:
             self.told.sendall(f"{number}\n".encode())
 
 
-def asked_for(control: socket.socket) -> Start | None:
+def asked_for(control: socket.socket, commands: socket.socket | None) -> Start | None:
     """Fork a process for each request until nobody can ask any more.
+
+    Args:
+        control: it brings requests, until it ends.
+        commands: others connect to it, for a request each.
 
     Returns:
         In each of these processes what it is to be; None in this one.
@@ -78,13 +88,15 @@ def asked_for(control: socket.socket) -> Start | None:
     children: dict[int, Child] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
+        if commands is not None:
+            selector.register(commands, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
                 if key.fd in children:
                     selector.unregister(key.fd)
                     _end(key.fd, children.pop(key.fd))
                     continue
-                message, files, _, _ = socket.recv_fds(control, MESSAGE_BYTES, FILES)
+                message, files = _request(control if key.fileobj is control else commands)
                 if not message:
                     for child in children.values():
                         os.kill(child.pid, signal.SIGKILL)
@@ -106,6 +118,15 @@ def asked_for(control: socket.socket) -> Start | None:
                 selector.register(watched, selectors.EVENT_READ)
 
 
+def _request(source: socket.socket | None) -> tuple[bytes, list[int]]:
+    assert source is not None
+    if source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        connection, _ = source.accept()
+        with connection:
+            return socket.recv_fds(connection, MESSAGE_BYTES, FILES)[:2]
+    return socket.recv_fds(source, MESSAGE_BYTES, FILES)[:2]
+
+
 def _forked() -> int:
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads: something that was imported started them"
@@ -118,6 +139,11 @@ def _take(streams: list[int]) -> None:
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
         os.close(stream)
+    # Made anew: what a stream can do was looked up when it was another file.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    errors = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = errors
 
 
 def _end(watched: int, child: Child) -> None:
@@ -131,26 +157,34 @@ def become(start: Start) -> None:
     os.chdir(start.folder)
     os.environ.clear()
     os.environ.update(start.environment)
-    option, what, *arguments = start.words
-    sys.argv[:] = [option, *arguments]
+    option, *words = start.words or ["-"]
     if option == "-m":
+        what, *arguments = words
+        sys.argv[:] = [option, *arguments]
         sys.path[0] = start.folder
         sys.modules.pop(what, None)  # it was imported under its name, and is to be ``__main__``
         runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
+    elif option in ("-c", "-"):
+        code = words.pop(0) if option == "-c" else sys.stdin.read()
+        sys.argv[:] = [option, *words]
         sys.path[0] = ""
         sys.modules["__main__"] = module = ModuleType("__main__")
-        exec(compile(what, "<string>", "exec"), module.__dict__)
+        exec(compile(code, "<string>", "exec"), module.__dict__)
+    else:
+        sys.argv[:] = [option, *words]
+        sys.path[0] = str(Path(option).resolve().parent)
+        runpy.run_path(option, run_name="__main__")
 
 
 def main() -> None:
-    kind, number = sys.argv[1:]
+    kind, *numbers = sys.argv[1:]
     for module in KINDS[kind]:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is there stays shared with the forks
-    with socket.socket(fileno=int(number)) as control:
-        start = asked_for(control)
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket(fileno=int(number))) for number in numbers]
+        start = asked_for(sockets[0], sockets[1] if len(sockets) == 2 else None)
     if start is not None:
         become(start)
 
