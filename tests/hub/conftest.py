@@ -10,6 +10,7 @@ import pytest
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
+from tests.hub.warm_batches import WarmBatches
 from tests.hub.warm_workers import WarmStart
 from tests.named_hub import names
 from tests.new_hub import initialise
@@ -48,6 +49,7 @@ def warm_workers(
     """Workers that hubs of this process start are forked by one that has imported libraries."""
     if "cold_workers" not in request.fixturenames:
         monkeypatch.setattr("cloud_hub.isolation.process_limits.subprocess", warm_start)
+        monkeypatch.setattr("cloud_hub.batch.workers.subprocess", WarmBatches)
 
 
 @pytest.fixture(scope="session")
