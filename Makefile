@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs: Python 3.11+, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := edge_sdk converters cloud_hub benchmarks examples native tests
+CODE := edge_sdk converters cloud_hub benchmarks examples native tests .ci
 WHEELS := edge_sdk converters cloud_hub .
 PROJECTS := pyproject.toml $(WHEELS:%=%/pyproject.toml)
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -142,8 +142,8 @@ conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE
 vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their checksums
 	$(BIN)/python -m cloud_hub.web.fetch_vendor
 
-wheels: .venv/dev  ## build every distribution into dist/
-	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done
+wheels: .venv/dev  ## build every distribution into dist/, the same bytes for the same commit, with bills of materials
+	$(BIN)/python .ci/distributions.py dist
 
 LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-package edge-deployment-sdk \
