@@ -85,7 +85,8 @@ def model_page(request: Request, user: Viewer, model: KnownModel) -> Response:
     devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
     return render(
         request, user, "model.html", model=model, tab="", title="Versions", plan=plan,
-        lines=lines(shown, devices, plan), more=hub.registry.count(model) - len(shown), now=time.time(),
+        lines=lines(shown, devices, plan), now=time.time(),
+        more=hub.registry.count(model) - len(shown),
         parts=spread(devices), devices=len(devices), alarms=hub.monitoring.alarms(model),
         on=sum(plan is not None and each.version == plan.serving.version for each in devices),
         experiment=_running(hub, model), decisions=_decisions(hub, model),
