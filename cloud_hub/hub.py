@@ -54,6 +54,7 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.polls.asked import AskedDevices
 from cloud_hub.polls.documents import SignedDocuments
 from cloud_hub.polls.pace import SyncPace
 from cloud_hub.polls.shedding import Load
@@ -172,7 +173,9 @@ class Hub:
         fleet = Fleet(self.engine, audit, root, credential_seconds=life)
         self.documents = documents = SignedDocuments(self.repository.files)
         self.pace, self.load = SyncPace(self.settings.sync_seconds), Load()
-        self.waiters = Waiters(documents.timestamp)
+        self.asked = AskedDevices(fleet.asks.open)
+        fleet.asks.changed = self.asked.changed
+        self.waiters = Waiters(documents.timestamp, asked=self.asked.new)
         self.credentials = Together(fleet.look_up)
         self.checkins = Together(fleet.check_in_all)
         return fleet
@@ -371,6 +374,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "datasets": hub.datasets.clean,
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
+        "asks": hub.fleet.asks.tick,
         "health": hub.readiness.tick,
         **alert_parts(hub),
     }
