@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.alarms import routes as alarm_routes
 from cloud_hub.alerts import routes as alert_routes
+from cloud_hub.aliases import routes as alias_routes
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
@@ -47,6 +48,7 @@ from cloud_hub.pages.models import (
     approvals,
     experiment,
     monitoring,
+    names,
     overview,
     packs,
     rollout,
@@ -104,7 +106,7 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
     parts = (
-        fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
+        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes, policy_routes,
         feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
@@ -113,7 +115,7 @@ def create_app(hub: Hub) -> FastAPI:
         alert_routes, health, observability_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
-        overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,
     )  # fmt: skip
     # Routes are tried in turn: the busiest first.
     for part in (inference_routes, *parts, *of_models):

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from cloud_hub.alerts.opening import alert_parts, opened_alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
+from cloud_hub.aliases.service import Aliases
 from cloud_hub.batch.catalogue import Catalogue
 from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
@@ -125,6 +126,7 @@ class Hub:
         )  # fmt: skip
         self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = self._opened_plans()
+        self.aliases = Aliases(engine, audit, registry, plans)
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         self.fleet = fleet = self._opened_fleet(audit)
         ingest = Ingest(engine, registry, claims, self.flags.raise_, MadePriors())

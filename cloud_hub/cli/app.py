@@ -28,6 +28,7 @@ from cloud_hub.cli import (
     server,
     simulate,
     triggers,
+    versions,
 )
 from cloud_hub.cli.access import approvals, login, people
 from cloud_hub.cli.alerting import alerts, events
@@ -37,7 +38,7 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, login, releases, plans, approvals, experiments, simulate, personalise, devices, fleet,
+    server, login, releases, versions, plans, approvals, experiments, simulate, personalise, devices, fleet,
     monitoring, events, alerts, policy, datasets, features, batch, triggers, calendars, runs,
     pipelines, freshness, people, administration, doctor, backup, keys,
 )  # fmt: skip
