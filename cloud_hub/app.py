@@ -24,6 +24,8 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
+from cloud_hub.compliance import routes as compliance_routes
+from cloud_hub.cost import routes as cost_routes
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
@@ -95,6 +97,7 @@ def create_app(hub: Hub) -> FastAPI:
             export_gauges(hub)
         hub.loop.start()
         hub.fleet.sightings.start()
+        hub.costs.ledger.start()
         try:
             yield
         finally:
@@ -112,7 +115,7 @@ def create_app(hub: Hub) -> FastAPI:
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
-        alert_routes, health, observability_routes, page_routes, assets,
+        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
         overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,

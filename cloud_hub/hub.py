@@ -21,6 +21,7 @@ from cloud_hub.batch.service import Batches
 from cloud_hub.batch.spreading.device_packs import opened_packs
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
+from cloud_hub.cost.service import Costs
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.leader import open_leadership
@@ -144,6 +145,7 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
+        self._open_costs()
         self.people, self.oidc, self.approvals = open_people(self)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self._open_rules()
@@ -223,6 +225,14 @@ class Hub:
             busy=self.runs.busy,
         )  # fmt: skip
 
+    def _open_costs(self) -> None:
+        """What models cost, noted where it arises."""
+        self.costs = costs = Costs(
+            self.settings.data, self.engine, self.registry, self.packs, self.forms,
+            self.telemetry, self.experiments,
+        )  # fmt: skip
+        self.batches.note_cost = costs.note
+
     def _open_rules(self) -> None:
         """What policies say, and what fires by it."""
         audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
@@ -255,6 +265,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.costs.ledger.stop()
         self.alerts.close()
         self.telemetry.close()
         self.engine.dispose()

@@ -13,9 +13,11 @@ from typer.core import TyperGroup
 from cloud_hub.cli import (
     administration,
     calendars,
+    costs,
     devices,
     doctor,
     experiments,
+    exports,
     fleet,
     freshness,
     keys,
@@ -38,8 +40,8 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, login, releases, versions, plans, approvals, experiments, simulate, personalise, devices, fleet,
-    monitoring, events, alerts, policy, datasets, features, batch, triggers, calendars, runs,
+    server, login, releases, versions, exports, plans, approvals, experiments, simulate, personalise, devices, fleet,
+    monitoring, costs, events, alerts, policy, datasets, features, batch, triggers, calendars, runs,
     pipelines, freshness, people, administration, doctor, backup, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""

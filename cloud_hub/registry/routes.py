@@ -68,7 +68,8 @@ def target(request: Request, member: Member, path: str) -> Response:
         member: the device, or administrator, that downloads.
         path: of the target, its hash before the name.
     """
-    return artifact_response(request, hub_of(request).repository.targets, path)
+    hub = hub_of(request)
+    return hub.costs.sent(path, artifact_response(request, hub.repository.targets, path))
 
 
 @router.get("/releases")
