@@ -34,7 +34,9 @@ from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.inference import routes as inference_routes
+from cloud_hub.inference import tensor_routes
 from cloud_hub.inference.micro_batches import MicroBatches
+from cloud_hub.inference.tensor_inference import TensorInference
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.observability import routes as observability_routes
 from cloud_hub.observability.metrics import HubMetrics
@@ -85,6 +87,7 @@ log = logging.getLogger(__name__)
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
     cascade, observed = MicroBatches(hub.serving), otlp_options(os.environ)
+    tensors = TensorInference(hub)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -97,6 +100,7 @@ def create_app(hub: Hub) -> FastAPI:
             yield
         finally:
             cascade.close()
+            tensors.close()
             hub.close()
 
     app = FastAPI(
@@ -116,7 +120,7 @@ def create_app(hub: Hub) -> FastAPI:
         overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
     )  # fmt: skip
     # Routes are tried in turn: the busiest first.
-    for part in (inference_routes, *parts, *of_models):
+    for part in (inference_routes, tensor_routes, *parts, *of_models):
         declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)
@@ -127,6 +131,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
+    app.state.tensors = tensors
     app.state.cascade, app.state.metrics = cascade, HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
