@@ -109,8 +109,7 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     parts = (
         fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
-        feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes,
+        feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
@@ -131,8 +130,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
-    app.state.tensors = tensors
-    app.state.cascade, app.state.metrics = cascade, HubMetrics()
+    app.state.cascade, app.state.tensors, app.state.metrics = cascade, tensors, HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol of a real hub: asked by NVIDIA's client, by curl's means, by others."""
+"""The Open Inference Protocol of a real hub, asked by NVIDIA's client, curl and others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows, softmax
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
-
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -45,7 +44,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     folder = tmp_path_factory.mktemp("hub")
     hub = HubProcess(folder, tick=0)
     release = make_release(folder)
-    for made in (release, make_release(folder, version="2.0", seed=5), make_release(folder, "other")):
+    for made in (
+        release,
+        make_release(folder, version="2.0", seed=5),
+        make_release(folder, "other"),
+    ):
         hub.admin.publish(made.folder, hub.key, override="test")
     for model in ("demo", "other"):
         hub.admin.post(f"models/{model}/promote", version="1.0")
