@@ -165,9 +165,13 @@ def _zygote(kind: Kind, commands: int | None = None) -> socket.socket:
             env=os.environ | ONE_THREAD,
         )  # fmt: skip
 
+    owner = os.getpid()
+
     def end() -> None:
-        ours.close()
-        process.wait(PATIENCE)
+        if os.getpid() == owner:  # and no fork of this process
+            ours.shutdown(socket.SHUT_RDWR)  # though a fork may have it open, too
+            ours.close()
+            process.wait(PATIENCE)
 
     atexit.register(end)
     return ours
