@@ -30,7 +30,8 @@ def results(release):
 
 
 def test_a_variant_that_cannot_be_made_is_a_row_of_the_table_with_its_reason(tmp_path):
-    release = converted(networks.convolutional(opset=11), tmp_path, variants=EVERY)
+    variants = ["int8-static-minmax", "int8-storage", "int4-storage"]
+    release = converted(networks.convolutional(opset=11), tmp_path, variants=variants)
     reason = release.certificate().not_chosen["int8-static-minmax"]
     assert "needs operator set 13, this model has 11" in reason
     assert {"int8-storage", "int4-storage"} <= set(results(release))
