@@ -9,8 +9,10 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-scale test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
-	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels extras lock clean
+.PHONY: help demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
+	statistics-quick peers coldstart postgres hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes \
+	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels extras \
+	lock clean operate
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -41,6 +43,9 @@ test-fast: .venv/dev  ## the tests that start no process and train no model: und
 
 test-device: .venv-device/installed  ## the device's tests where only the device package is installed
 	.venv-device/bin/python -m pytest -n 2 --dist loadfile -q tests/contract tests/edge
+
+coverage: .venv/dev  ## every test once more, and which lines none of them runs; more than twice as long
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q --cov --cov-report=term:skip-covered
 
 postgres: .venv/dev  ## the tests of the hub once more, with PostgreSQL in place of SQLite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q --postgres tests/hub
@@ -113,6 +118,9 @@ batch-kills: .venv/dev  ## 300 kills of batch jobs: of their workers, of the hub
 
 chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
 	$(BIN)/python -m tests.campaigns.chaos
+
+operate: .venv/dev  ## a fleet operated by commands alone, then by pages alone, every step kept in build/operation
+	$(BIN)/python -m tests.operation
 
 fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is a 5xx
 	$(BIN)/python -m tests.campaigns.fuzz --requests 20000 --seed 1

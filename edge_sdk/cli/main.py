@@ -102,6 +102,11 @@ def _add_run(commands: CommandGroups) -> None:
         metavar="FILE",
         help="join with this file of edge provision at the first start; it is removed then",
     )
+    run.add_argument(
+        "--send-log",
+        action="store_true",
+        help="let operators of the hub ask for the newest lines of the SDK's log",
+    )
     add_provider_options(run)
     add_log_options(run)
     run.set_defaults(run=_run)
@@ -186,7 +191,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
     providers = providers_of(arguments)
-    config = DeviceConfig(health_file=arguments.health_file)
+    config = DeviceConfig(health_file=arguments.health_file, logs=arguments.send_log)
 
     def opened() -> EdgeDevice:
         state, hub, model = arguments.state, arguments.hub, arguments.model

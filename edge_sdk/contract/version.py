@@ -28,6 +28,10 @@ NEXT_SYNC: Final = "Edge-Next-Sync"
 SPREAD: Final = "Edge-Spread"
 """Header: over how many seconds devices that were told the same news together should spread."""
 
+ASKS: Final = "Edge-Asks"
+"""Header of answers to one device: what its hub asks of it (:data:`edge_sdk.contract.fleet.Ask`),
+with commas between."""
+
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
 
