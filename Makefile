@@ -11,7 +11,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
 	statistics-quick peers coldstart postgres hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes \
-	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels \
+	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels extras \
 	lock clean operate
 
 help:  ## what there is
@@ -149,6 +149,10 @@ vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their
 
 wheels: .venv/dev  ## build every distribution into dist/, the same bytes for the same commit, with bills of materials
 	$(BIN)/python .ci/distributions.py dist
+
+extras: wheels  ## every extra alone in a fresh environment, and the three programs by uvx; LIGHT=--light leaves out the large ones
+	test -x .venv-lock/bin/uv || ($(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv)
+	.venv-lock/bin/python .ci/extras.py dist $(LIGHT)
 
 LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-package edge-deployment-sdk \
