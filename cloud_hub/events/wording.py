@@ -9,6 +9,12 @@ from cloud_hub.events.event import StreamEvent
 
 WORDS: Final[Mapping[str, str]] = {
     "version.published": "A version was published",
+    "version.alias_set": "A version was given an alias",
+    "version.alias_removed": "An alias was taken away",
+    "version.tag_set": "A model or a version was tagged",
+    "version.tag_removed": "A tag was taken away",
+    "version.description_set": "A model or a version was described",
+    "version.evidence_exported": "The evidence of a version was exported",
     "plan.changed": "What serves was changed",
     "rollout.started": "An experiment began",
     "rollout.aborted": "An experiment was aborted",

@@ -48,3 +48,5 @@ DELTA_FORMAT: Final = 1
 ENTITY_INDEX_FORMAT: Final = 1
 PATCH_FORMAT: Final = 1
 PRIOR_FORMAT: Final = 1
+FIRST_BOOT_FORMAT: Final = 1
+"""Of the file with which a new card comes: ``edge provision``."""

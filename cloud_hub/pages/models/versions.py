@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.pages.models.card import CardBlock, blocks
 from cloud_hub.pages.models.home import render
 from cloud_hub.pages.models.impact import has_refused
@@ -48,7 +48,9 @@ class ComparedRow:
 
 
 @router.get("/models/{model}/versions/{version}")
-def version_page(request: Request, user: Viewer, model: KnownModel, version: str) -> Response:
+def version_page(
+    request: Request, user: Viewer, model: KnownModel, version: KnownVersion
+) -> Response:
     """Show a version."""
     hub = hub_of(request)
     report, release = hub.registry.report(model, version), hub.registry.release(model, version)
@@ -58,6 +60,7 @@ def version_page(request: Request, user: Viewer, model: KnownModel, version: str
         request, user, "version.html", model=model, tab="", title=version, r=report,
         v=report.version, certificate=release.certificate(), manifest=release.manifest,
         card=card_of(release), tones=TONES, now=time.time(), plan=plan,
+        names=hub.aliases.names(model).of(version), of=version,
         role=roles_of(plan).get(version, ""), mark=hub.rush.marks(model).get(version),
         on=sum(each.version == version for each in devices), devices=len(devices),
         refused=sum(has_refused(each, release.digest) for each in devices),
@@ -71,7 +74,9 @@ def compare(
     request: Request, user: Viewer, model: KnownModel, before: VersionName, after: VersionName
 ) -> Response:
     """Show two versions side by side."""
-    registry = hub_of(request).registry
+    hub = hub_of(request)
+    registry = hub.registry
+    before, after = (hub.aliases.resolve(model, word) for word in (before, after))
     first, second = registry.report(model, before), registry.report(model, after)
     return render(
         request, user, "compare.html", model=model, tab="", title=f"{before} and {after}",
