@@ -20,8 +20,8 @@ from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
 MODEL: Final = "kiosk"
-DEVICES: Final = 6
-ROWS: Final = 120
+DEVICES: Final = 8
+ROWS: Final = 80
 SHIFT: Final = 2.5
 ROOT: Final = Path(__file__).parents[2]
 
