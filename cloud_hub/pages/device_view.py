@@ -16,7 +16,10 @@ OUTCOMES: Final = {
 }  # fmt: skip
 """Tones of what devices report of releases."""
 
-ACTIONS: Final = {"ask-logs": "asked for its log", "ask-sync": "asked to sync"}
+ACTIONS: Final = {
+    "ask-logs": "asked for its log", "ask-sync": "asked to sync", "revoke": "revoked",
+    "approve": "approved",
+}  # fmt: skip
 """Words of actions, where they are no words by themselves."""
 
 MOST: Final = 100
