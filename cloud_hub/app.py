@@ -48,6 +48,7 @@ from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
 from cloud_hub.pages.models import (
     approvals,
+    cost,
     experiment,
     monitoring,
     names,
@@ -109,16 +110,18 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
     parts = (
-        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes, policy_routes,
-        feature_routes,
+        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes,
+        policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
-        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
+        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes,
+        assets,
     )  # fmt: skip
     of_models = (
-        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs,
+        packs, cost,
     )  # fmt: skip
     # Routes are tried in turn: the busiest first.
     for part in (inference_routes, *parts, *of_models):

@@ -53,7 +53,7 @@ class Reference:
 
     @property
     def word(self) -> str | None:
-        """The version as one word, ``@champion`` or ``1.2``; ``None`` where only a model is named."""
+        """The version as one word: ``@champion``, ``1.2``; ``None`` where only a model is named."""
         return self.version if self.alias is None else f"@{self.alias}"
 
 
