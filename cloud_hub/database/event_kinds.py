@@ -67,6 +67,8 @@ ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "forget": ("device", "forgotten", "info"),
     "cloned": ("device", "cloned", "critical"),
     "flagged": ("device", "flagged", "warning"),
+    "ask-logs": ("device", "log_asked", "info"),
+    "ask-sync": ("device", "sync_asked", "info"),
     "import": ("device", "imported", "info"),
     "register": ("device", "registered", "info"),
     "enrol-token": ("access", "enrolment_token_made", "info"),

@@ -48,6 +48,8 @@ WORDS: Final[Mapping[str, str]] = {
     "device.cloned": "A device's identity was copied; it is stopped",
     "device.flagged": "A device claimed what cannot be",
     "device.registered": "Serial numbers were registered",
+    "device.log_asked": "Somebody asked for a device's log",
+    "device.sync_asked": "A device was asked to sync",
     "device.imported": "A history was imported as a device",
     "key.renewed": "Signatures were renewed",
     "policy.changed": "A policy was changed",

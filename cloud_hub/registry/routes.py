@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
-from cloud_hub.api.auth import Member, hub_of, may_see
+from cloud_hub.api.auth import Member, hub_of, may_see, optional_bearer
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.pipeline_token import (
     AnyPublisher,
@@ -54,9 +54,10 @@ def metadata(request: Request, member: Member, name: str) -> Response:
     """
     hub = hub_of(request)
     raw = hub.documents.get(name)
-    return content_response(
-        request, raw, headers={"Cache-Control": CACHE_CONTROL, **hub.pace.told()}
-    )
+    device = hub.fleet.recognise(optional_bearer(request) or "")
+    asked = {} if device is None else hub.asked.told(device.device)
+    headers = {"Cache-Control": CACHE_CONTROL, **hub.pace.told(), **asked}
+    return content_response(request, raw, headers=headers)
 
 
 @router.get("/targets/{path:path}")

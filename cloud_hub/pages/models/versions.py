@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Query, Request, Response
 
@@ -20,11 +20,15 @@ from cloud_hub.web.frame import page_router
 from edge_sdk.contract.manifest import CARD
 
 if TYPE_CHECKING:
+    from cloud_hub.hub import Hub
     from cloud_hub.registry.release_report import ReleaseReport
     from cloud_hub.registry.service import VersionRecord
     from edge_sdk.model.release import Release
 
 router = page_router()
+OTHERS: Final = 200
+"""Versions, the newest, that another one can be compared with."""
+
 VersionName = Annotated[str, Query(max_length=100)]
 
 
@@ -51,7 +55,6 @@ def version_page(
     hub = hub_of(request)
     report, release = hub.registry.report(model, version), hub.registry.release(model, version)
     devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
-    records = hub.registry.versions(model)
     plan = hub.plans.current(model)
     return render(
         request, user, "version.html", model=model, tab="", title=version, r=report,
@@ -61,8 +64,8 @@ def version_page(
         role=roles_of(plan).get(version, ""), mark=hub.rush.marks(model).get(version),
         on=sum(each.version == version for each in devices), devices=len(devices),
         refused=sum(has_refused(each, release.digest) for each in devices),
-        children=[each.version for each in records if each.parent == version],
-        others=[each.version for each in records[::-1] if each.version != version][:200],
+        children=hub.registry.children(model, version),
+        others=_others(hub, model, version),
     )  # fmt: skip
 
 
@@ -79,8 +82,14 @@ def compare(
         request, user, "compare.html", model=model, tab="", title=f"{before} and {after}",
         rows=compared(first, second), metrics=compared_metrics(first.version, second.version),
         before=before, after=after,
-        others=[each.version for each in registry.versions(model)][-200:],
+        others=[each.version for each in registry.page(model, OTHERS)],
     )  # fmt: skip
+
+
+def _others(hub: Hub, model: str, version: str) -> list[str]:
+    """Return what a version can be compared with, newest first."""
+    names = [each.version for each in hub.registry.page(model, OTHERS)]
+    return [name for name in names[::-1] if name != version]
 
 
 def card_of(release: Release) -> list[CardBlock]:
