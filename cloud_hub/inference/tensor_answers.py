@@ -21,6 +21,7 @@ from edge_sdk.local_server.release_tensors import OutputTensor, ReleaseTensors
 from edge_sdk.model.release import Feed, Release
 
 if TYPE_CHECKING:
+    from cloud_hub.aliases.service import Aliases
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
 
@@ -75,12 +76,18 @@ class AskedReleases:
     Args:
         registry: versions.
         plans: what serves.
+        aliases: names of versions.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, registry: Registry, plans: Plans, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        plans: Plans,
+        aliases: Aliases,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._aliases = aliases
         self._registry, self._plans, self._clock = registry, plans, clock
         self._serving: dict[str, _Recent] = {}
         self._known: dict[tuple[str, str], AskedRelease] = {}
@@ -90,15 +97,16 @@ class AskedReleases:
 
         Args:
             model: its name.
-            version: ``None`` for the one that the model's plan promotes.
+            version: its number or an alias; ``None`` for the one that the model's plan promotes.
 
         Raises:
+            Invalid: it is no word for a version.
             NotFound: there is no such model or version, or none serves.
         """
         known = self.recent(model, version)
         if known is not None:
             return known
-        name = version if version is not None else self._served(model)
+        name = self._served(model) if version is None else self._aliases.resolve(model, version)
         found = self._known.get((model, name))
         if found is None:
             release = self._registry.release(model, name)
