@@ -6,17 +6,19 @@ the cascade are. Requests and answers are read and written by the code of the de
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cloud_hub.errors import HubFault, NotFound, ProtocolRefusal
 from cloud_hub.inference.lines import MOST_MANIFESTS, RECENT_SECONDS
 from cloud_hub.inference.service import LoadedReleases, joined, rows_come_first
+from edge_sdk.contract.dtypes import ITEM_BYTES
 from edge_sdk.contract.manifest import Manifest
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.local_server.infer_request import InferRequest
-from edge_sdk.local_server.refusal import BAD_REQUEST, NOT_IMPLEMENTED
+from edge_sdk.local_server.refusal import BAD_REQUEST, NOT_IMPLEMENTED, TOO_LARGE
 from edge_sdk.local_server.release_tensors import OutputTensor, ReleaseTensors
 from edge_sdk.model.release import Feed, Release
 
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 QUICK_ROWS: Final = 64
 QUICK_BYTES: Final = 64 << 10
 """More than one of these is answered on a thread: the event loop is everybody's."""
+
+MOST_ROWS: Final = 65_536
+"""Of one request, and of one run: what a model needs in between grows with them."""
+
+ANSWER_BYTES: Final = 64 << 20
+"""Of the outputs of one request, as far as the release says how large they are."""
 
 ELSEWHERE: Final = ("entity", "unit", "sequence_id", "sequence_start", "sequence_end")
 """Parameters that only a device can follow."""
@@ -161,9 +169,10 @@ class TensorAnswers:
                 feeds[place] = (schema.row if request.rows == 1 else schema.batch)(request.x)
             except InputError as error:
                 answers[place] = ProtocolRefusal(str(error), BAD_REQUEST)
-        counts = [requests[place].rows for place in feeds]
-        for place, found in zip(feeds, self._runs(asked, [*feeds.values()], counts), strict=True):
-            answers[place] = found
+        for places in _runs_of([(place, requests[place].rows) for place in feeds]):
+            inputs = [(feeds[place], requests[place].rows) for place in places]
+            for place, found in zip(places, self._together(asked, inputs), strict=True):
+                answers[place] = found
         return [answer for answer in answers if answer is not None]
 
     def is_at_hand(self, requests: Sequence[TensorQuestion]) -> bool:
@@ -172,40 +181,52 @@ class TensorAnswers:
         small = sum(request.size for request in requests) <= QUICK_BYTES
         return few and small and self._loaded.has(requests[0].asked.release)
 
-    def _runs(
-        self, asked: AskedRelease, feeds: list[Feed], counts: list[int]
+    def _together(
+        self, asked: AskedRelease, inputs: list[tuple[Feed, int]]
     ) -> list[list[OutputTensor] | HubFault]:
-        """Answer checked inputs by one run; where that fails, each by one of its own."""
-        if len(feeds) > 1 and not rows_come_first(asked.manifest.signature):
-            return [found for f, n in zip(feeds, counts, strict=True)
-                    for found in self._runs(asked, [f], [n])]  # fmt: skip
-        try:
-            return self._run(asked, feeds, counts) if feeds else []
-        except ReleaseError as error:
-            if len(feeds) == 1:
-                return [ProtocolRefusal(f"the model cannot answer it; {error}"[:300], BAD_REQUEST)]
-        return [found for f, n in zip(feeds, counts, strict=True)
-                for found in self._runs(asked, [f], [n])]  # fmt: skip
+        """Answer checked inputs, each with its rows, by one run; where that fails, one by one."""
+        alone = len(inputs) == 1
+        if alone or rows_come_first(asked.manifest.signature):
+            try:
+                return list(self._run(asked, inputs))
+            except ReleaseError as error:
+                if alone:
+                    reason = f"the model cannot answer it; {error}"[:300]
+                    return [ProtocolRefusal(reason, BAD_REQUEST)]
+        return [found for one in inputs for found in self._together(asked, [one])]
 
     def _run(
-        self, asked: AskedRelease, feeds: list[Feed], counts: list[int]
-    ) -> list[list[OutputTensor] | HubFault]:
-        """Return the outputs for each of several inputs; raises ReleaseError."""
+        self, asked: AskedRelease, inputs: list[tuple[Feed, int]]
+    ) -> Iterator[list[OutputTensor]]:
+        """Yield the outputs for each of several inputs; raises ReleaseError."""
         from edge_sdk.model.outputs import Answers
 
         answers, model = Answers(asked.manifest, ""), self._loaded.load(asked.release).model
-        outputs = model.run(joined(feeds), answers.needed)
+        outputs = model.run(joined([feed for feed, _ in inputs]), answers.needed)
         if not asked.manifest.signature.batched:
-            return [asked.tensors.of_prediction(answers.read(outputs, answers.model))]
-        if len(feeds) == 1:
-            return [asked.tensors.of_batch(answers.batch(outputs, counts[0]))]
-        parts: list[list[OutputTensor] | HubFault] = []
-        begin = 0
-        for count in counts:
-            own = {name: array[begin : begin + count] for name, array in outputs.items()}
-            parts.append(asked.tensors.of_batch(answers.batch(own, count)))
-            begin += count
-        return parts
+            yield asked.tensors.of_prediction(answers.read(outputs, answers.model))
+        elif len(inputs) == 1:
+            yield asked.tensors.of_batch(answers.batch(outputs, inputs[0][1]))
+        else:
+            begin = 0
+            for _, count in inputs:
+                own = {name: array[begin : begin + count] for name, array in outputs.items()}
+                yield asked.tensors.of_batch(answers.batch(own, count))
+                begin += count
+
+
+def _runs_of(rows: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Yield the places of questions that one run answers, of :data:`MOST_ROWS` rows at most."""
+    run: list[int] = []
+    taken = 0
+    for place, count in rows:
+        if run and taken + count > MOST_ROWS:
+            yield run
+            run, taken = [], 0
+        run.append(place)
+        taken += count
+    if run:
+        yield run
 
 
 def question(asked: AskedRelease, request: InferRequest, size: int) -> TensorQuestion:
@@ -217,7 +238,8 @@ def question(asked: AskedRelease, request: InferRequest, size: int) -> TensorQue
         size: bytes of its body.
 
     Raises:
-        ProtocolRefusal: it needs what only a device has: sequences, units, entities.
+        ProtocolRefusal: it needs what only a device has (sequences, units, entities), or asks for
+            too much at once.
         RequestRefused: its tensors are not those of the release.
     """
     if asked.tensors.stateful:
@@ -227,7 +249,21 @@ def question(asked: AskedRelease, request: InferRequest, size: int) -> TensorQue
         )
     _check_parameters(request.parameters)
     x, rows = asked.tensors.application_input(request.tensors)
+    _check_rows(asked.manifest, rows)
     return TensorQuestion(asked.release.digest, asked, x, rows, size)
+
+
+def _check_rows(manifest: Manifest, rows: int) -> None:
+    """Refuse more rows than a run has, or whose answer would be large; raises ProtocolRefusal."""
+    row = sum(
+        math.prod(size or 1 for size in spec.shape) * ITEM_BYTES.get(spec.dtype, 1)
+        for spec in manifest.signature.outputs
+    )
+    most = min(MOST_ROWS, max(1, ANSWER_BYTES // max(1, row)))
+    if rows > most:
+        raise ProtocolRefusal(
+            f"inputs: expected at most {most} rows at once, got {rows}", TOO_LARGE
+        )
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:
