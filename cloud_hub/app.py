@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.alarms import routes as alarm_routes
 from cloud_hub.alerts import routes as alert_routes
+from cloud_hub.aliases import routes as alias_routes
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
@@ -23,6 +24,8 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
+from cloud_hub.compliance import routes as compliance_routes
+from cloud_hub.cost import routes as cost_routes
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
@@ -49,6 +52,7 @@ from cloud_hub.pages.models import (
     approvals,
     experiment,
     monitoring,
+    names,
     overview,
     packs,
     rollout,
@@ -96,6 +100,7 @@ def create_app(hub: Hub) -> FastAPI:
             export_gauges(hub)
         hub.loop.start()
         hub.fleet.sightings.start()
+        hub.costs.ledger.start()
         try:
             yield
         finally:
@@ -108,15 +113,15 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
     parts = (
-        fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
-        feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
+        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes,
+        policy_routes, feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
-        alert_routes, health, observability_routes, page_routes, assets,
+        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
-        overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,
     )  # fmt: skip
     # Routes are tried in turn: the busiest first.
     for part in (inference_routes, tensor_routes, *parts, *of_models):
