@@ -23,6 +23,7 @@ from edge_sdk.local_server.release_tensors import OutputTensor, ReleaseTensors
 from edge_sdk.model.release import Feed, Release
 
 if TYPE_CHECKING:
+    from cloud_hub.aliases.service import Aliases
     from cloud_hub.plans.service import Plans
     from cloud_hub.registry.service import Registry
 
@@ -71,7 +72,7 @@ class TensorQuestion(NamedTuple):
 
 
 class _Recent(NamedTuple):
-    """A version that serves, and the monotonic second until which it is taken for the one."""
+    """A version that a word names, and the monotonic second until which it is taken to."""
 
     version: str
     until: float
@@ -83,49 +84,53 @@ class AskedReleases:
     Args:
         registry: versions.
         plans: what serves.
+        aliases: other names of versions.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, registry: Registry, plans: Plans, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        plans: Plans,
+        aliases: Aliases,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._registry, self._plans, self._clock = registry, plans, clock
-        self._serving: dict[str, _Recent] = {}
+        self._registry, self._plans, self._aliases = registry, plans, aliases
+        self._clock = clock
+        self._named: dict[tuple[str, str | None], _Recent] = {}
         self._known: dict[tuple[str, str], AskedRelease] = {}
 
-    def find(self, model: str, version: str | None) -> AskedRelease:
+    def find(self, model: str, word: str | None) -> AskedRelease:
         """Return a version of a model.
 
         Args:
             model: its name.
-            version: ``None`` for the one that the model's plan promotes.
+            word: that names the version; ``None`` for the one that the model's plan promotes.
 
         Raises:
             NotFound: there is no such model or version, or none serves.
+            Invalid: it is no word for a version.
         """
-        known = self.recent(model, version)
+        known = self.recent(model, word)
         if known is not None:
             return known
-        name = version if version is not None else self._served(model)
-        found = self._known.get((model, name))
+        version = self._served(model) if word is None else self._aliases.resolve(model, word)
+        found = self._known.get((model, version))
         if found is None:
-            release = self._registry.release(model, name)
+            release = self._registry.release(model, version)
             found = AskedRelease(release, ReleaseTensors(release.manifest))
-            if len(self._known) >= MOST_MANIFESTS:
-                self._known.clear()
-            self._known[model, name] = found  # versions never change
-        if version is None:
-            self._serving[model] = _Recent(name, self._clock() + RECENT_SECONDS)
+            _make_room(self._known)
+            self._known[model, version] = found  # versions never change
+        _make_room(self._named)
+        self._named[model, word] = _Recent(version, self._clock() + RECENT_SECONDS)
         return found
 
-    def recent(self, model: str, version: str | None) -> AskedRelease | None:
+    def recent(self, model: str, word: str | None) -> AskedRelease | None:
         """Return what :meth:`find` returned a moment ago, from memory alone."""
-        if version is None:
-            serving = self._serving.get(model)
-            if serving is None or serving.until <= self._clock():
-                return None
-            version = serving.version
-        return self._known.get((model, version))
+        named = self._named.get((model, word))
+        if named is None or named.until <= self._clock():
+            return None
+        return self._known.get((model, named.version))
 
     def all(self) -> list[tuple[str, str | None]]:
         """Return every model, and the version that its plan promotes."""
@@ -135,11 +140,15 @@ class AskedReleases:
     def _served(self, model: str) -> str:
         plan = self._plans.current(model)
         if plan is None:
-            self._serving.pop(model, None)
             raise NotFound(
                 f"{model:.80}: no version serves; promote one, or name one that is there"
             )
         return plan.serving.version
+
+
+def _make_room(remembered: dict[Any, Any]) -> None:
+    if len(remembered) >= MOST_MANIFESTS:
+        remembered.clear()
 
 
 class TensorAnswers:

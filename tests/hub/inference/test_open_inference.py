@@ -122,6 +122,8 @@ def test_a_version_is_the_named_one_or_the_one_that_the_plan_promotes(asked: Ask
         assert answer["model_version"] == (version or "1.0")
         scores = next(o["data"] for o in answer["outputs"] if o["name"] == "probabilities")
         assert np.allclose(scores, softmax(x, seed)[0], atol=1e-6)
+    named = asked.ask("/models/demo/versions/latest/infer", tensor(x)).json()
+    assert named["model_version"] == "2.0"
     unknown = asked.ask("/models/demo/versions/3.0/infer", tensor(x))
     assert unknown.status_code == 404
     assert unknown.json()["error"].startswith("demo 3.0: not published")
