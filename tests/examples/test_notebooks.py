@@ -1,0 +1,41 @@
+"""The notebooks run from the first cell to the last, and are kept without what they answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.programs import programs_in
+from tests.structure import ROOT
+from tests.waiting import PATIENCE
+
+NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
+
+
+def opened(path: Path) -> Any:
+    nbformat = pytest.importorskip("nbformat", reason="notebooks need the extra [site]")
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.site
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="notebooks need the extra [site]")
+    for name, value in programs_in(tmp_path / "bin").items():
+        monkeypatch.setenv(name, value)
+    book = opened(path)
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, timeout=PATIENCE, resources=where).execute()
+    told = [o for cell in book.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+    assert [output.text for output in told] == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_its_answers(path: Path) -> None:
+    code = [cell for cell in opened(path).cells if cell.cell_type == "code"]
+    assert len(code) >= 4
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
