@@ -21,7 +21,14 @@ MADE = {
 }
 """Pages that are made from the code."""
 
-WEIGHTS = {"start/": 4, "guides/": 4, "concepts/": 2, "reference/": 0.2, "project/": 0.1, "STATISTICAL": 0.2}
+WEIGHTS = {
+    "start/": 4,
+    "guides/": 4,
+    "concepts/": 2,
+    "reference/": 0.2,
+    "project/": 0.1,
+    "STATISTICAL": 0.2,
+}
 """How much a page counts in searches, by the beginning of its path; else 1.
 
 Who searches wants to be told what to do first, and long tables have every word.
@@ -41,7 +48,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, *, config: Any) -> Files:
-    """Add the pages that are made, those from outside ``docs/``, and the code that pages link to."""
+    """Add the pages that are made, those from elsewhere, and the code that pages link to."""
     for place, make in MADE.items():
         files.append(File.generated(config, place, content=make()))
     for home, place in elsewhere.PAGES.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.programs import programs_in
+from tests.processes.ready import ready_commands
 from tests.structure import ROOT
 from tests.waiting import PATIENCE
 
@@ -24,8 +25,8 @@ def opened(path: Path) -> Any:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient", reason="notebooks need the extra [site]")
-    for name, value in programs_in(tmp_path / "bin").items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{ready_commands()}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     book = opened(path)
     where = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(book, timeout=PATIENCE, resources=where).execute()

@@ -48,7 +48,5 @@ def kind(path: str) -> str:
         ("```text\n[a](../LICENSE)\n```", "DATA.md", "```text\n[a](../LICENSE)\n```"),
     ],
 )
-def test_a_link_leads_where_it_leads_in_the_repository(
-    link: str, page: str, expected: str
-) -> None:
+def test_a_link_leads_where_it_leads_in_the_repository(link: str, page: str, expected: str) -> None:
     assert with_links_of_the_site(link, page, kind) == expected

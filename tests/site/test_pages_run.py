@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import re
 import shlex
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from cloud_hub.cli.app import create_app
 from converters.cli.app import app as convert_app
 from edge_sdk.cli.main import _parser
 from tests.conftest import Publish
-from tests.programs import programs_in
+from tests.processes.ready import ready_commands
 from tests.servers import HubProcess
 from tests.structure import ROOT
 from tests.waiting import PATIENCE
@@ -67,28 +68,31 @@ def script(page: Path, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ALONE)
 def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
-    environment = programs_in(tmp_path / "bin")
     work = tmp_path / "work"
     work.mkdir()
     commands = script(ROOT / "docs" / page, work)
     with socket.create_server(("127.0.0.1", 0)) as free:
         commands = commands.replace("8000", str(free.getsockname()[1]))
-    run(commands, work, environment)
+    run(commands, work)
 
 
 @pytest.mark.slow
 def test_pages_that_go_on_from_the_first_do_what_they_say(
     hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
-    environment = programs_in(tmp_path / "bin")
     tmp_path.chmod(0o755)  # trainings run as another user, where the hub is root
     publish("digits", "1.0")
     publish("digits", "1.1", promote=False)
     for page in AFTERWARDS:
-        run(script(ROOT / "docs" / page, tmp_path).replace("hub-data", str(hub.data)), tmp_path, environment)
+        run(
+            script(ROOT / "docs" / page, tmp_path).replace("hub-data", str(hub.data)),
+            tmp_path,
+        )
 
 
-def run(commands: str, folder: Path, environment: Mapping[str, str]) -> None:
+def run(commands: str, folder: Path) -> None:
+    path = f"{ready_commands()}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["bash", "-c", commands],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE,
