@@ -52,6 +52,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "ParityError": "The export is wrong: look at the rows that it shows. Do not loosen tolerances "
     "unless you know why they differ.",
     "BudgetExceeded": "Take a budget that a variant in its table keeps, or a smaller model.",
+    "ExchangeError": "Mend what the message names: the address, the right to it, or the release.",
     "HubFault": "Read the reason.",
     "Invalid": "Mend the request or the file; the reason names the field or the line.",
     "Implausible": "Look at the device's clock, then at the device ([devices](../DEVICES.md)).",
@@ -65,6 +66,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "TooSlow": "Look at the network between; the device tries again.",
     "TooManyRequests": "Wait as long as `Retry-After` says.",
     "Unavailable": "Wait as long as `Retry-After` says; `edge-hub health` says what is wrong.",
+    "ProtocolRefusal": "Mend the request as the reason says ([inference](../INFERENCE.md)).",
     "LeadershipLost": "Nothing: another worker leads.",
     "EngineUnavailable": "Look at the cluster ([engine](../ENGINE.md)).",
 }
@@ -108,4 +110,4 @@ def _row(kind: type[Exception]) -> str:
     name = f"`{kind.__name__}`" + (f" ({status})" if status else "")
     first = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0]
     means = re.sub(r":\w+:`([^`]*)`", r"`\1`", " ".join(first.split())).replace("``", "`")
-    return f"| {name} | {means} | {ADVICE[kind.__name__]} |"
+    return f"| {name} | {means} | {ADVICE.get(kind.__name__, 'Read the reason.')} |"
