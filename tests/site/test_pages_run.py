@@ -111,7 +111,7 @@ def lines_of(page: Path) -> Iterator[list[str]]:
     """Yield the words of each command line of the three programs in a page's blocks."""
     text = "\n".join(b.text for b in blocks(page) if b.kind in ("sh", "console"))
     for line in text.replace("\\\n", " ").splitlines():
-        line = re.sub(r"^(until|while|if|!|\$) ", "", line.strip())
+        line = re.sub(r"^(for \w+ in .*?; do|until|while|if|!|\$) ", "", line.strip())
         if re.match(r"edge(-hub|-convert)? ", line):
             line = re.sub(r"\$\(.*?\)", "VALUE", line)
             words = shlex.split(re.split(r" [|>&;] ?|; | 2?> ", line)[0], comments=True)
