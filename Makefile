@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs: Python 3.11+, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := edge_sdk converters cloud_hub benchmarks examples native tests .ci
+CODE := edge_sdk converters cloud_hub benchmarks examples handbook native tests .ci
 WHEELS := edge_sdk converters cloud_hub .
 PROJECTS := pyproject.toml $(WHEELS:%=%/pyproject.toml)
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
+.PHONY: help site pictures demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
 	statistics-quick peers coldstart postgres hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes \
 	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels extras \
 	lock clean operate
@@ -144,6 +144,16 @@ conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE
 		`.venv/conformance/bin/python -c "import tuf_conformance as t; print(t.__path__[0])"` \
 		--entrypoint "$(CURDIR)/$(BIN)/python -m tests.conformance.client"
 
+.venv/site: requirements/site.txt .venv/dev
+	$(BIN)/python $(PIP) --require-hashes -r $<
+	@touch $@
+
+site: .venv/site  ## all pages as one site, to be opened as files: build/site/index.html; fails on any warning
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+pictures: .venv/dev  ## the pictures of the README and the site, from a hub that is started for them; needs chromium
+	$(BIN)/python -m handbook.pictures
+
 vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their checksums
 	$(BIN)/python -m cloud_hub.web.fetch_vendor
 
@@ -165,6 +175,7 @@ lock:  ## pin the newest versions, with hashes; the smaller sets are parts of th
 	$(LOCK) --constraint requirements/dev.txt -o requirements/device.txt
 	$(LOCK) --constraint requirements/dev.txt --extra test -o requirements/test.txt
 	$(LOCK) --constraint requirements/dev.txt --extra demo -o requirements/demo.txt
+	$(LOCK) --constraint requirements/dev.txt --extra site -o requirements/site.txt
 
 clean:  ## remove what the targets made
 	rm -rf .venv .venv-device .venv-lock .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
