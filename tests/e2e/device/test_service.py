@@ -24,7 +24,7 @@ from tests.edge.builders import rows
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
-UNIT = Path(__file__).parents[3] / "examples" / "service" / "edge-device.service"
+UNIT = Path(__file__).parents[3] / "deploy" / "systemd" / "edge.service"
 
 
 def running(
