@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs: Python 3.11+, make, a package index.
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := edge_sdk converters cloud_hub benchmarks examples native tests
+CODE := edge_sdk converters cloud_hub benchmarks examples native tests .ci
 WHEELS := edge_sdk converters cloud_hub .
 PROJECTS := pyproject.toml $(WHEELS:%=%/pyproject.toml)
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -9,8 +9,10 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-scale test test-fast test-device check format bench bytes sweep statistics statistics-quick peers coldstart postgres \
-	hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels images arm64 lock clean
+.PHONY: help demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
+	statistics-quick peers coldstart postgres hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes \
+	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels \
+	images arm64 lock clean operate
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -41,6 +43,9 @@ test-fast: .venv/dev  ## the tests that start no process and train no model: und
 
 test-device: .venv-device/installed  ## the device's tests where only the device package is installed
 	.venv-device/bin/python -m pytest -n 2 --dist loadfile -q tests/contract tests/edge
+
+coverage: .venv/dev  ## every test once more, and which lines none of them runs; more than twice as long
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q --cov --cov-report=term:skip-covered
 
 postgres: .venv/dev  ## the tests of the hub once more, with PostgreSQL in place of SQLite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q --postgres tests/hub
@@ -114,6 +119,9 @@ batch-kills: .venv/dev  ## 300 kills of batch jobs: of their workers, of the hub
 chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
 	$(BIN)/python -m tests.campaigns.chaos
 
+operate: .venv/dev  ## a fleet operated by commands alone, then by pages alone, every step kept in build/operation
+	$(BIN)/python -m tests.operation
+
 fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is a 5xx
 	$(BIN)/python -m tests.campaigns.fuzz --requests 20000 --seed 1
 	$(BIN)/python -m tests.campaigns.fuzz --requests 4000 --seed 2 --postgres
@@ -139,8 +147,8 @@ conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE
 vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their checksums
 	$(BIN)/python -m cloud_hub.web.fetch_vendor
 
-wheels: .venv/dev  ## build every distribution into dist/
-	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done
+wheels: .venv/dev  ## build every distribution into dist/, the same bytes for the same commit, with bills of materials
+	$(BIN)/python .ci/distributions.py dist
 
 images: .venv/dev wheels  ## both images built, weighed, run with a read-only root; needs root, buildah, podman, runc, debootstrap
 	$(BIN)/python -m tests.deploy.images $(if $(BASE),--base $(BASE))

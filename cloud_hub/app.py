@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.alarms import routes as alarm_routes
 from cloud_hub.alerts import routes as alert_routes
+from cloud_hub.aliases import routes as alias_routes
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
@@ -23,6 +24,8 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
 from cloud_hub.batch.fast_path import EntityFastPath
+from cloud_hub.compliance import routes as compliance_routes
+from cloud_hub.cost import routes as cost_routes
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.outage import unavailable
 from cloud_hub.datasets import routes as dataset_routes
@@ -34,7 +37,9 @@ from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.inference import routes as inference_routes
+from cloud_hub.inference import tensor_routes
 from cloud_hub.inference.micro_batches import MicroBatches
+from cloud_hub.inference.tensor_inference import TensorInference
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.observability import routes as observability_routes
 from cloud_hub.observability.metrics import HubMetrics
@@ -47,6 +52,7 @@ from cloud_hub.pages.models import (
     approvals,
     experiment,
     monitoring,
+    names,
     overview,
     packs,
     rollout,
@@ -85,6 +91,7 @@ log = logging.getLogger(__name__)
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
     cascade, observed = MicroBatches(hub.serving), otlp_options(os.environ)
+    tensors = TensorInference(hub)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -93,10 +100,12 @@ def create_app(hub: Hub) -> FastAPI:
             export_gauges(hub)
         hub.loop.start()
         hub.fleet.sightings.start()
+        hub.costs.ledger.start()
         try:
             yield
         finally:
             cascade.close()
+            tensors.close()
             hub.close()
 
     app = FastAPI(
@@ -104,19 +113,18 @@ def create_app(hub: Hub) -> FastAPI:
         default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
     parts = (
-        fleet_routes, poll_routes, registry_routes, dataset_routes, plan_routes, policy_routes,
-        feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes,
+        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes,
+        policy_routes, feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
         pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
         pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
         people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
-        alert_routes, health, observability_routes, page_routes, assets,
+        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
     )  # fmt: skip
     of_models = (
-        overview, versions, rollout, approvals, experiment, monitoring, triggers, runs, packs,
+        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,
     )  # fmt: skip
     # Routes are tried in turn: the busiest first.
-    for part in (inference_routes, *parts, *of_models):
+    for part in (inference_routes, tensor_routes, *parts, *of_models):
         declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)
@@ -127,7 +135,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
-    app.state.cascade, app.state.metrics = cascade, HubMetrics()
+    app.state.cascade, app.state.tensors, app.state.metrics = cascade, tensors, HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)
     return app
 

@@ -11,6 +11,7 @@
     ├── NotFound       nothing has that name; 404
     ├── Conflict       the request contradicts what is there already; 409
     │   └── GateRefused  the offline gate refuses; carries its table
+    ├── ProtocolRefusal  a request of an inference protocol; carries the protocol's own status
     ├── TooLarge       above a limit; 413
     ├── TooSlow        a body that drips; 408
     ├── TooManyRequests  above a rate; 429, with the seconds to wait
@@ -134,6 +135,14 @@ class GateRefused(Conflict):
     def as_json(self) -> Row:
         """Return the body of the answer, with the table."""
         return {"error": str(self), "gate": self.table}
+
+
+class ProtocolRefusal(HubFault):
+    """A request of an inference protocol that is not answered; ``status`` is the protocol's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class TooLarge(HubFault):

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from cloud_hub.alerts.opening import alert_parts, opened_alerts
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
+from cloud_hub.aliases.service import Aliases
 from cloud_hub.batch.catalogue import Catalogue
 from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups
@@ -20,6 +21,7 @@ from cloud_hub.batch.service import Batches
 from cloud_hub.batch.spreading.device_packs import opened_packs
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
+from cloud_hub.cost.service import Costs
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.leader import open_leadership
@@ -54,6 +56,7 @@ from cloud_hub.personalise.learned.learning import Learning
 from cloud_hub.personalise.service import Personalise
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
+from cloud_hub.polls.asked import AskedDevices
 from cloud_hub.polls.documents import SignedDocuments
 from cloud_hub.polls.pace import SyncPace
 from cloud_hub.polls.shedding import Load
@@ -125,6 +128,7 @@ class Hub:
         )  # fmt: skip
         self.datasets = datasets = Datasets(engine, audit, registry)
         self.plans = plans = self._opened_plans()
+        self.aliases = Aliases(engine, audit, registry, plans)
         self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
         self.fleet = fleet = self._opened_fleet(audit)
         ingest = Ingest(engine, registry, claims, self.flags.raise_, MadePriors())
@@ -142,6 +146,7 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
+        self._open_costs()
         self.people, self.oidc, self.approvals = open_people(self)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self._open_rules()
@@ -172,7 +177,9 @@ class Hub:
         fleet = Fleet(self.engine, audit, root, credential_seconds=life)
         self.documents = documents = SignedDocuments(self.repository.files)
         self.pace, self.load = SyncPace(self.settings.sync_seconds), Load()
-        self.waiters = Waiters(documents.timestamp)
+        self.asked = AskedDevices(fleet.asks.open)
+        fleet.asks.changed = self.asked.changed
+        self.waiters = Waiters(documents.timestamp, asked=self.asked.new)
         self.credentials = Together(fleet.look_up)
         self.checkins = Together(fleet.check_in_all)
         return fleet
@@ -221,6 +228,14 @@ class Hub:
             busy=self.runs.busy,
         )  # fmt: skip
 
+    def _open_costs(self) -> None:
+        """What models cost, noted where it arises."""
+        self.costs = costs = Costs(
+            self.settings.data, self.engine, self.registry, self.packs, self.forms,
+            self.telemetry, self.experiments,
+        )  # fmt: skip
+        self.batches.note_cost = costs.note
+
     def _open_rules(self) -> None:
         """What policies say, and what fires by it."""
         audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
@@ -253,6 +268,7 @@ class Hub:
         self.feature_sets.wait(STOP_SECONDS)
         self.repository.files.close()
         self.fleet.sightings.stop()
+        self.costs.ledger.stop()
         self.alerts.close()
         self.telemetry.close()
         self.engine.dispose()
@@ -371,6 +387,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "datasets": hub.datasets.clean,
         "past runs": hub.past_runs.clean,
         "flags": hub.flags.tick,
+        "asks": hub.fleet.asks.tick,
         "health": hub.readiness.tick,
         **alert_parts(hub),
     }

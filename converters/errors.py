@@ -5,7 +5,8 @@
     ConversionError          the model, the data or an option cannot be used; nothing was written
     ├── UnsupportedModel     steps of the model have no ONNX form; the message lists them
     ├── ParityError          the exported model answers differently; the message shows where
-    └── BudgetExceeded       no variant keeps the budget; the message has the table of all
+    ├── BudgetExceeded       no variant keeps the budget; the message has the table of all
+    └── ExchangeError        a release cannot be pushed, pulled, signed, or its signature is wrong
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ class BudgetExceeded(ConversionError):
     def __init__(self, message: str, table: str) -> None:
         super().__init__(f"{message}\n{table}")
         self.table = table
+
+
+class ExchangeError(ConversionError):
+    """A release cannot be pushed, pulled or signed, or its signature is not what it should be."""
 
 
 def first_line(error: BaseException) -> str:

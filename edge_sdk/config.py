@@ -108,6 +108,10 @@ class DeviceConfig:
 
     trial_seconds: float = 600.0
 
+    logs: bool = False
+    """Let the hub have the newest lines of this device's log where one of its operators asks for
+    them: of the SDK alone, without traces, and without the values that messages quote."""
+
     health_file: str = ""
     """Path of a file that says how the device is, such as ``/run/edge/health.json``; none where it
     is empty. On flash it costs a writing each time: better a file system in memory."""

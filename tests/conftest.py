@@ -31,6 +31,42 @@ settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="hubs in tests/hub use PostgreSQL")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails the run")
+    parser.addoption(
+        "--failures-at-once", action="store_true", help="say why a test failed when it did"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # With xdist the workers' reports arrive in the process that prints.
+    if config.getoption("--failures-at-once") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config))
+
+
+class FailuresAtOnce:
+    """A run that is cut off says why tests failed, too: pytest itself does so at the end."""
+
+    LINES = 60
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._say(report, f"{report.nodeid} ({report.when}, {report.duration:.1f} s)")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._say(report, report.nodeid)
+
+    def _say(self, report: pytest.TestReport | pytest.CollectReport, title: str) -> None:
+        if not report.failed:
+            return
+        lines = [f"{name}: {line}" for name, text in report.sections for line in text.splitlines()]
+        lines += report.longreprtext.splitlines()
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        assert terminal is not None
+        terminal.write_line(f"\nFAILED {title}")
+        for line in lines[-self.LINES :]:
+            terminal.write_line(line)
+        terminal.flush()
 
 
 SKIPPED: list[str] = []

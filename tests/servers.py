@@ -16,8 +16,9 @@ import requests
 
 from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
+from tests.new_hub import initialise
+from tests.processes.ready import ReadyProcess
 from tests.waiting import PATIENCE, wait_for
 
 
@@ -25,7 +26,8 @@ class HubProcess:
     """``edge-hub serve`` on a folder; it can be killed and started again.
 
     Devices that it enrols have the same names in every run. Each start has a port of its own: while
-    it is away, somebody else may be given the one it had.
+    it is away, somebody else may be given the one it had. With ``ready`` it finds loaded what it
+    imports; where the start is what a test is about, it does not.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class HubProcess:
         workers: int = 1,
         options: Sequence[str] = (),
         made: bool = False,
+        ready: bool = True,
     ) -> None:
         self.data = folder / "hub"
+        self._ready = ready
         self._options = ["--port", "0", "--tick", str(tick)]
         self._options += ["--database", database] if database is not None else []
         self._options += ["--artifacts", artifacts] if artifacts is not None else []
@@ -55,10 +59,8 @@ class HubProcess:
         address = self.data / "hub.url"
         address.unlink(missing_ok=True)
         self._starts += 1
-        command = [sys.executable, "-m", "tests.named_hub", str(self._starts), str(self.data)]
-        self._process = subprocess.Popen(
-            command + self._options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
-        )
+        words = ["-m", "tests.named_hub", str(self._starts), str(self.data), *self._options]
+        self._process = self._started(words)
         wait_for(lambda: address.exists() or self._process.poll() is not None, "the hub's address")
         assert self._process.poll() is None, f"the hub ended: {self._log.name}"
         url, token = address.read_text().strip(), (self.data / "admin.token").read_text().strip()
@@ -69,6 +71,16 @@ class HubProcess:
             else AdminClient.of_data(self.data, timeout=PATIENCE)
         )
         wait_for(self._answers, "an answer of the hub")
+
+    def _started(self, words: list[str]) -> ReadyProcess | subprocess.Popen[bytes]:
+        if self._ready:
+            return ReadyProcess(
+                "hub", words, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            )
+        return subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
 
     def _answers(self) -> bool:
         with contextlib.suppress(HubFault):

@@ -10,6 +10,7 @@ from benchmarks.hub import (
     busy_tick,
     idle,
     kills,
+    looked_at,
     many_versions,
     measured_rows,
     month,
@@ -51,6 +52,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)
     ),
+    "pages": Group(looked_at.looking, ScaleRow("pages", looked_at.WHAT, looked_at.GOAL)),
     "tick": Group(busy_tick.ticking, ScaleRow("tick", busy_tick.WHAT, busy_tick.GOAL)),
     "day": Group(telemetry_day.asking, ScaleRow("day", telemetry_day.WHAT, telemetry_day.GOAL)),
     "month": Group(month.simulating, ScaleRow("month", month.WHAT, month.GOAL)),

@@ -75,7 +75,16 @@ def is_admin(hub: Hub, token: str | None) -> bool:
 
 
 def current_person(request: Request) -> Person | None:
-    """Return the person who asks, by a token or by the session of a browser; ``None`` for nobody.
+    """Return the person who asks and may read, by a token or by the session of a browser.
+
+    ``None`` for nobody, and for a caller, who may ask models and sees nothing.
+    """
+    person = _asking_person(request)
+    return person if person is not None and person.may(Role.VIEWER) else None
+
+
+def _asking_person(request: Request) -> Person | None:
+    """Return the person who asks, whatever they may; ``None`` for nobody.
 
     A request that carries a token is judged by that alone.
     """
@@ -140,7 +149,7 @@ def _is_pipeline(request: Request) -> bool:
 
 
 def _known_person(request: Request) -> Person:
-    person = current_person(request)
+    person = _asking_person(request)
     if person is not None:
         return person
     hub, token = hub_of(request), optional_bearer(request)
@@ -269,6 +278,9 @@ def _is_device(hub: Hub, token: str) -> bool:
         return isinstance(error, Forbidden)
     return True
 
+
+CallerOfSome = Annotated[str, Depends(requires(Role.CALLER, filtered=True))]
+"""In a route's signature: whoever may ask a model; the argument is their name, as below."""
 
 Viewer = Annotated[str, Depends(requires(Role.VIEWER))]
 """In a route's signature: people who may read; the argument is their name, as in those below."""

@@ -1,4 +1,4 @@
-"""Names in paths: a FastAPI dependency for routes about a model that must exist."""
+"""Names in paths and queries: dependencies for routes about a model, and a version of it."""
 
 from __future__ import annotations
 
@@ -27,5 +27,33 @@ def unknown(model: str, models: Sequence[str]) -> str:
     return f"{model}: no such model; {did_you_mean(model, models)}this hub has {listed(models)}"
 
 
+def known_version(request: Request, model: str, version: str) -> str:
+    """Return the version that a path or query names: ``1.2``, ``@champion``, ``latest``, ``3``.
+
+    Whether a version that was named by its number is published, the route finds out.
+
+    Args:
+        request: leads to the hub.
+        model: name of the line.
+        version: as :mod:`cloud_hub.aliases.reference` lists the words.
+
+    Raises:
+        Invalid: it is no such word.
+        NotFound: nothing has this alias.
+    """
+    return hub_of(request).aliases.resolve(model, version)
+
+
+def known_version_if_any(request: Request, model: str, version: str | None = None) -> str | None:
+    """Return the same for a query that may name none; raises as that does."""
+    return None if version is None else known_version(request, model, version)
+
+
 KnownModel = Annotated[str, Depends(known_model)]
 """In a route's signature: a model that exists; after ``Admin``, or strangers would learn names."""
+
+KnownVersion = Annotated[str, Depends(known_version)]
+"""In a route's signature: a version of that model, named by its number or otherwise."""
+
+MaybeVersion = Annotated[str | None, Depends(known_version_if_any)]
+"""In a route's signature: the same for a query that may name none."""

@@ -110,6 +110,17 @@ class RateLimits:
         """Count a request of a device; raises TooManyRequests."""
         _refuse(self._devices.take(device, self._clock()), "this device asks too often")
 
+    def admit_caller(self, token: str | None) -> None:
+        """Count a request to a model, at the rate of a device; raises TooManyRequests.
+
+        Args:
+            token: id of the access token that it shows; who shows none is not limited.
+        """
+        if token is not None:  # no device's name has a space
+            _refuse(
+                self._devices.take(f"token {token}", self._clock()), "this token asks too often"
+            )
+
     def admit_stranger(self, address: str) -> None:
         """Count a request of somebody who is yet to prove who they are; raises TooManyRequests."""
         _refuse(self._strangers.take(address, self._clock()), "too many requests from this address")

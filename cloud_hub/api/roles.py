@@ -17,16 +17,20 @@ from cloud_hub.errors import Invalid
 class Role(enum.IntEnum):
     """A role; the greater ones include the smaller ones."""
 
-    VIEWER = 1
+    # Values begin above 0: each role is true, and its words, not its numbers, are stored.
+    CALLER = 1
+    """Asks models for answers, and reads nothing else: for applications that are no devices."""
+
+    VIEWER = 2
     """Reads everything but secrets."""
 
-    OPERATOR = 2
+    OPERATOR = 3
     """Rolls out and back, runs experiments, acknowledges, approves and stops devices."""
 
-    PUBLISHER = 3
+    PUBLISHER = 4
     """Publishes versions, changes policies, data sets and features."""
 
-    ADMINISTRATOR = 4
+    ADMINISTRATOR = 5
     """Decides who the people are; looks after keys."""
 
     @property

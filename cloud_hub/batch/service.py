@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -98,6 +98,8 @@ class Batches:
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
         self._repaired = False
+        self.note_cost: Callable[..., object] = lambda *_, **__: None
+        """Told the processor time of each generation; who opens the hub sets it."""
 
     def tick(self, now: float) -> None:
         """Take what is finished, ask for what is due, begin what waits, drop what is old."""
@@ -331,7 +333,13 @@ class Batches:
         outcome = self._workers.outcome(record.id)
         if outcome is None:
             self._go_on(record, now)
-        elif outcome.status == "failed":
+            return
+        version = record.version if record.line == record.model else ""
+        self.note_cost(
+            "batch_core_seconds", record.model, version, outcome.core_seconds,
+            subject=f"batch {record.id}",
+        )  # fmt: skip
+        if outcome.status == "failed":
             self._failed(record, outcome.reason)
         else:
             self._whole(record, outcome, now)

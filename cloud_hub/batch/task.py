@@ -86,7 +86,8 @@ class BatchProgress:
 class BatchOutcome:
     """The end of a generation: ``whole`` with its rows, or ``failed`` with a reason in words.
 
-    ``peak_mb`` is the memory of the last process, ``parts`` how many there were.
+    ``peak_mb`` is the memory of the last process and ``core_seconds`` its processor time, ``parts``
+    how many there were.
     """
 
     status: Literal["whole", "failed"]
@@ -95,6 +96,7 @@ class BatchOutcome:
     parts: int = 0
     computed_at: float = 0.0
     peak_mb: int = 0
+    core_seconds: float = 0.0
 
 
 def save(work: Path, value: Parts | BatchProgress | BatchOutcome) -> None:

@@ -49,7 +49,9 @@ def main() -> int:
     if held is None:
         return BUSY
     with held:
-        files.save(work, replace(outcome_of(task), peak_mb=_peak_mb()))
+        files.save(
+            work, replace(outcome_of(task), peak_mb=_peak_mb(), core_seconds=_core_seconds())
+        )
     return 0
 
 
@@ -109,6 +111,12 @@ def _peak_mb() -> int:
     except (OSError, StopIteration):
         # Not Linux. There it would be the hub's own peak too, from which this process was forked.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20
+
+
+def _core_seconds() -> float:
+    """Return the processor time of this process and of those that it waited for."""
+    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(sum(each.ru_utime + each.ru_stime for each in used), 3)
 
 
 if __name__ == "__main__":

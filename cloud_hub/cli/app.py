@@ -13,9 +13,11 @@ from typer.core import TyperGroup
 from cloud_hub.cli import (
     administration,
     calendars,
+    costs,
     devices,
     doctor,
     experiments,
+    exports,
     fleet,
     freshness,
     keys,
@@ -28,18 +30,21 @@ from cloud_hub.cli import (
     server,
     simulate,
     triggers,
+    versions,
 )
 from cloud_hub.cli.access import approvals, login, people
 from cloud_hub.cli.alerting import alerts, events
 from cloud_hub.cli.data import backup, batch, datasets, features, personalise
+from cloud_hub.cli.operating import device_questions
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, login, releases, plans, approvals, experiments, simulate, personalise, devices, fleet,
-    monitoring, events, alerts, policy, datasets, features, batch, triggers, calendars, runs,
-    pipelines, freshness, people, administration, doctor, backup, keys,
+    server, login, releases, versions, exports, plans, approvals, experiments, simulate, personalise,
+    devices, device_questions, fleet, monitoring, costs, events, alerts, policy, datasets, features,
+    batch, triggers, calendars, runs, pipelines, freshness, people, administration, doctor, backup,
+    keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

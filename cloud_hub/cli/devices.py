@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cloud_hub.cli.operating.device_questions import add_to_devices
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, TextTable, View, local_time, pairs, plural, warn
@@ -82,6 +83,16 @@ Standing = Annotated[
         parser=types.name, metavar="WORD", help="Only active, pending, revoked or cloned ones."
     ),
 ]
+FleetTerms = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEARCH", help="Only those that meet all of it, such as 'region=eu health:lost'."
+    ),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option("--group", metavar="NAME", help="Only those of a group, as groups list says."),
+]
 TokenModels = Annotated[
     list[str],
     typer.Argument(parser=types.name, metavar="MODEL…", help="Models that they may serve."),
@@ -120,6 +131,7 @@ def add_commands(app: typer.Typer) -> None:
     command(devices, "revoke", example=revoke)(_revoke)
     forget = "edge-hub devices forget d-0123456789ab --reason 'its owner left'"
     command(devices, "forget", example=forget)(_forget)
+    add_to_devices(devices)
 
 
 def _enrol_token(
@@ -177,12 +189,30 @@ def _devices(
     standing: Standing = None,
     since: types.Since = None,
     limit: types.Limit = None,
+    search: FleetTerms = None,
+    group_name: GroupOption = None,
 ) -> Result:
     """List devices and their health, in the order in which they joined."""
-    begin = types.begin_of(since)
-    devices = hub.client().get("devices", model=model, since=begin, limit=limit)
+    begin, client = types.begin_of(since), hub.client()
+    terms = [search or "", _search_of(client.get("device-groups"), group_name)]
+    devices = client.get(
+        "devices", model=model, since=begin, limit=limit, search=" ".join(terms).strip()
+    )
     chosen = [d for d in devices if standing in (None, d["standing"])]
     return Result(chosen, _devices_table)
+
+
+def _search_of(groups: list[dict[str, Any]], name: str | None) -> str:
+    """Return the search of a group; raises NotFound."""
+    from cloud_hub.errors import NotFound
+
+    if name is None:
+        return ""
+    for each in groups:
+        if each["name"] == name:
+            return str(each["search"])
+    known = ", ".join(each["name"] for each in groups) or "none"
+    raise NotFound(f"group {name:.60}: no such group; there are: {known}")
 
 
 def _devices_table(devices: list[dict[str, Any]]) -> View:

@@ -98,7 +98,9 @@ def _preview_text(preview: dict[str, Any]) -> str:
 
 
 def _plan_text(plan: dict[str, Any]) -> str:
-    lines = [f"{plan['model']}: {plan['serving']['version']} serves; plan {plan['serial']}"]
+    called = "".join(f" @{alias}" for alias in plan.get("serving_aliases", ()))
+    serves = f"{plan['serving']['version']}{called} serves"
+    lines = [f"{plan['model']}: {serves}; plan {plan['serial']}"]
     experiment = plan.get("experiment")
     if experiment is None:
         return lines[0]

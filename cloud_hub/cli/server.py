@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from cloud_hub.cli.operating.settings import add_settings
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
 from cloud_hub.cli.shared.people_options import OidcFile, TlsCertificate, TlsKey, tls_of
 from cloud_hub.cli.shared.registration import ADMINISTER, SET_UP, command, group
+from cloud_hub.cli.shared.settings_file import SettingsFile
 from cloud_hub.cli.shared.storage_options import Artifacts, Database
 
 if TYPE_CHECKING:
@@ -175,6 +177,7 @@ def add_commands(app: typer.Typer) -> None:
     command(app, "init", panel=SET_UP, example="edge-hub init hub-data")(_init)
     serve = "edge-hub serve hub-data --host 0.0.0.0 --port 8000"
     command(app, "serve", panel=SET_UP, example=serve, environment=ENVIRONMENT)(_serve)
+    add_settings(app, _serve, ENVIRONMENT)
     text = "Bring the hub's database to the tables of this version."
     database = group(app, "db", text, panel=ADMINISTER)
     command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
@@ -231,7 +234,8 @@ def _init_text(files: dict[str, Any]) -> str:
 
 
 def _serve(
-    data: DataFolder, host: Host = "127.0.0.1", port: Port = 8000, database: Database = None,
+    data: DataFolder, settings: SettingsFile = None, host: Host = "127.0.0.1", port: Port = 8000,
+    database: Database = None,
     artifacts: Artifacts = None, trainings: Trainings = 1, tick: Tick = 1.0,
     credential_seconds: Credentials = 3_600.0, proxy: Proxy = "127.0.0.1",
     sync_seconds: SyncSeconds = 0.0, device_rate: DeviceRate = 50.0,

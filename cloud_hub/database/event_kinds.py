@@ -45,6 +45,12 @@ class EventClass:
 
 ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "publish": ("version", "published", "info"),
+    "alias set": ("version", "alias_set", "info"),
+    "alias removed": ("version", "alias_removed", "info"),
+    "tag set": ("version", "tag_set", "info"),
+    "tag removed": ("version", "tag_removed", "info"),
+    "description set": ("version", "description_set", "info"),
+    "compliance exported": ("version", "evidence_exported", "info"),
     "plan": ("plan", "changed", "info"),
     "refused release": ("rollout", "taken_back", "critical"),
     "gate overridden": ("gate", "overridden", "warning"),
@@ -61,6 +67,8 @@ ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "forget": ("device", "forgotten", "info"),
     "cloned": ("device", "cloned", "critical"),
     "flagged": ("device", "flagged", "warning"),
+    "ask-logs": ("device", "log_asked", "info"),
+    "ask-sync": ("device", "sync_asked", "info"),
     "import": ("device", "imported", "info"),
     "register": ("device", "registered", "info"),
     "enrol-token": ("access", "enrolment_token_made", "info"),

@@ -198,6 +198,7 @@ def alembic_config(db: Connection | None = None) -> Config:
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("recursive_version_locations", "true")  # the first have a folder
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
     config.attributes["connection"] = db
     return config
@@ -205,7 +206,7 @@ def alembic_config(db: Connection | None = None) -> Config:
 
 def list_revisions() -> list[str]:
     """Return every revision of this package, oldest first."""
-    files = (MIGRATIONS / "versions").glob("r[0-9]*_*.py")
+    files = (MIGRATIONS / "versions").rglob("r[0-9]*_*.py")
     return sorted(file.name[1:].partition("_")[0] for file in files)
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Publishing, hub_of
-from cloud_hub.api.dependencies import KnownModel, unknown
+from cloud_hub.api.dependencies import KnownModel, KnownVersion, unknown
 from cloud_hub.api.pipeline_token import Publisher, Reader, for_administrators
 from cloud_hub.api.request_body import body_file
 from cloud_hub.data.dataset import Dataset
@@ -153,7 +153,7 @@ def note_uses(
 
 
 @router.get("/models/{model}/versions/{version}/datasets")
-def uses(request: Request, person: Reader, model: KnownModel, version: str) -> Document:
+def uses(request: Request, person: Reader, model: KnownModel, version: KnownVersion) -> Document:
     """What a version of the model was ``trained`` and ``judged`` on, as ``NAME@N``."""
     hub = hub_of(request)
     hub.registry.version(model, version)

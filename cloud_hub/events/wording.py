@@ -9,6 +9,12 @@ from cloud_hub.events.event import StreamEvent
 
 WORDS: Final[Mapping[str, str]] = {
     "version.published": "A version was published",
+    "version.alias_set": "A version was given an alias",
+    "version.alias_removed": "An alias was taken away",
+    "version.tag_set": "A model or a version was tagged",
+    "version.tag_removed": "A tag was taken away",
+    "version.description_set": "A model or a version was described",
+    "version.evidence_exported": "The evidence of a version was exported",
     "plan.changed": "What serves was changed",
     "rollout.started": "An experiment began",
     "rollout.aborted": "An experiment was aborted",
@@ -42,6 +48,8 @@ WORDS: Final[Mapping[str, str]] = {
     "device.cloned": "A device's identity was copied; it is stopped",
     "device.flagged": "A device claimed what cannot be",
     "device.registered": "Serial numbers were registered",
+    "device.log_asked": "Somebody asked for a device's log",
+    "device.sync_asked": "A device was asked to sync",
     "device.imported": "A history was imported as a device",
     "key.renewed": "Signatures were renewed",
     "policy.changed": "A policy was changed",

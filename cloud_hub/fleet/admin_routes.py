@@ -13,13 +13,15 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.auth import Operator, ViewerOfSome, hub_of, may_see
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, raw_body
-from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, TokenOperator
+from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, DeviceViewer, TokenOperator
 from cloud_hub.errors import Invalid
 from cloud_hub.flags.service import as_documents
+from cloud_hub.fleet.asks import DeviceAsk
 from cloud_hub.fleet.health import health_of, state_of
 from cloud_hub.fleet.search import LONGEST, parse_search
 from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
+from edge_sdk.contract.fleet import Ask
 
 router = APIRouter()
 
@@ -176,6 +178,29 @@ def revoke(request: Request, person: DeviceOperator, device: str, reason: Reason
 def forget(request: Request, person: DeviceAdmin, device: str, reason: Reason) -> None:
     """Delete a device and everything that it alone sent."""
     hub_of(request).fleet.forget(device, reason=reason, actor=person)
+
+
+@router.post("/devices/{device}/asks")
+def ask_device(request: Request, person: DeviceOperator, device: str, kind: Ask) -> Any:
+    """Ask a device for its newest log lines or for a sync; it hears of it when it next polls.
+
+    Args:
+        request: leads to the hub.
+        person: who asks.
+        device: that is asked.
+        kind: ``logs`` or ``sync``.
+    """
+    return _asked(hub_of(request).fleet.asks.ask(device, kind, actor=person))
+
+
+@router.get("/devices/{device}/asks")
+def asks_of_device(request: Request, person: DeviceViewer, device: str) -> list[Any]:
+    """Return what a device was asked of late, newest first, and what it answered."""
+    return [_asked(each) for each in hub_of(request).fleet.asks.of(device)]
+
+
+def _asked(ask: DeviceAsk) -> dict[str, Any]:
+    return {**asdict(ask), "state": ask.state(time.time())}
 
 
 def _warning(request: Request, wanted: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -13,9 +13,12 @@ from cloud_hub.fleet import admin_routes
 from cloud_hub.fleet.service import check_checkin
 from edge_sdk.contract.bounds import check_small
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, CredentialRequest, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn, CredentialRequest, DeviceLog, EnrolRequest
 
 router = APIRouter(prefix="/v1")
+LOG_BYTES: Final = 4 << 20
+"""Of the answer to who asked for a log: its characters may take six bytes each."""
+
 router.include_router(admin_routes.router)
 
 
@@ -47,4 +50,14 @@ async def check_in(request: Request, device: Device) -> Response:
     check_checkin(device, checkin)
     hub = hub_of(request)
     await hub.checkins.ask((device, checkin))
+    if "sync" in hub.asked.of(device.device):
+        await run_in_threadpool(hub.fleet.asks.note_sync, device.device)
     return Response(status_code=204, headers=hub.pace.told())
+
+
+@router.post("/device-log", status_code=204)
+async def take_log(request: Request, device: Device) -> Response:
+    """Take the newest lines of a device's log, for which somebody asked; 409 if nobody did."""
+    sent = await message(request, DeviceLog, LOG_BYTES)
+    await run_in_threadpool(hub_of(request).fleet.asks.take_log, device.device, sent)
+    return Response(status_code=204)

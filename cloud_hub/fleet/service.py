@@ -27,6 +27,7 @@ from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import afterwards, metadata, transaction
 from cloud_hub.database.records import DeviceRecord, EnrolledDevice
 from cloud_hub.errors import Conflict, Unauthenticated
+from cloud_hub.fleet.asks import DeviceAsks
 from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.groups import DeviceGroups
 from cloud_hub.fleet.identities import (
@@ -94,6 +95,7 @@ class Fleet:
         self.tokens = EnrolmentTokens(engine, audit)
         self.serials = RegisteredSerials(engine, audit)
         self.groups = DeviceGroups(engine, audit)
+        self.asks = DeviceAsks(engine, audit)
         self.known = KnownCredentials()
         self.sightings = Sightings(engine)
         self.identities = Identities(engine, audit, credential_seconds, self.known.forget)

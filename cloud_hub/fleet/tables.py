@@ -78,6 +78,19 @@ registered_serials = Table(
     Column("device", String),
 )
 
+device_asks = Table(
+    "device_asks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("device", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("asked_by", String, nullable=False),
+    Column("answered_at", Float),
+    Column("allowed", Boolean),
+    Column("lines", JSON, nullable=False),
+)
+
 device_groups = Table(
     "device_groups",
     metadata,

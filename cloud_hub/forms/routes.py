@@ -40,8 +40,9 @@ def form(request: Request, device: Device, key: str, sha256: str) -> Response:
     """
     check_digest("forms", key)
     check_digest("form", sha256)
-    store = hub_of(request).forms.store.artifacts
-    return artifact_response(request, store, f"{key}/{sha256}")
+    hub = hub_of(request)
+    store = hub.forms.store.artifacts
+    return hub.costs.sent(key, artifact_response(request, store, f"{key}/{sha256}"))
 
 
 @router.get("/models/{model}/forms")

@@ -18,10 +18,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from cloud_hub.errors import HubFault
-from edge_sdk.contract.fleet import CloudReply, CloudRequest
 
 MOST_ROWS: Final = 64
 """Of one run: what more waits has the next one."""
@@ -32,20 +31,31 @@ INLINE_SECONDS: Final = 0.002
 THREADS: Final = 2
 
 
-class RowAnswerer(Protocol):
+class OfModel(Protocol):
+    """A request; those with the same ``model`` are answered together."""
+
+    @property
+    def model(self) -> str:
+        """The name of a model, or what else says whose run it takes."""
+
+
+Asked = TypeVar("Asked", bound=OfModel)
+Answer = TypeVar("Answer")
+_Asked = TypeVar("_Asked", bound=OfModel, contravariant=True)
+_Answer = TypeVar("_Answer", covariant=True)
+
+
+class RowAnswerer(Protocol[_Asked, _Answer]):
     """What answers rows of one model together."""
 
-    def predict_together(self, requests: Sequence[CloudRequest]) -> list[CloudReply | HubFault]:
+    def predict_together(self, requests: Sequence[_Asked]) -> Sequence[_Answer | HubFault]:
         """Return an answer for each, in order."""
 
-    def is_at_hand(self, requests: Sequence[CloudRequest]) -> bool:
-        """Return whether that takes neither database nor files."""
+    def is_at_hand(self, requests: Sequence[_Asked]) -> bool:
+        """Return whether that is quick, and takes neither database nor files."""
 
 
-Waiting = list[tuple[CloudRequest, "asyncio.Future[CloudReply]"]]
-
-
-class MicroBatches:
+class MicroBatches(Generic[Asked, Answer]):
     """Collects rows by model, and has them answered. Belongs to one event loop.
 
     Args:
@@ -54,18 +64,20 @@ class MicroBatches:
     """
 
     def __init__(
-        self, answering: RowAnswerer, clock: Callable[[], float] = time.thread_time
+        self,
+        answering: RowAnswerer[Asked, Answer],
+        clock: Callable[[], float] = time.thread_time,
     ) -> None:
         self._answering, self._clock = answering, clock
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, list[tuple[Asked, asyncio.Future[Answer]]]] = {}
         self._running: set[str] = set()
         self._seconds: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(THREADS, "cascade")
 
-    async def ask(self, request: CloudRequest) -> CloudReply:
+    async def ask(self, request: Asked) -> Answer:
         """Return the answer to a row; raises the HubFault with which it is refused."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[CloudReply] = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
         model = request.model
         self._waiting.setdefault(model, []).append((request, future))
         if model not in self._running:
@@ -95,8 +107,9 @@ class MicroBatches:
         run = loop.run_in_executor(self._threads, self._timed, requests)
         run.add_done_callback(lambda done: self._end(loop, model, batch, done.result()))
 
-    def _timed(self, requests: list[CloudRequest]) -> tuple[list[CloudReply | HubFault], float]:
+    def _timed(self, requests: list[Asked]) -> tuple[Sequence[Answer | HubFault], float]:
         began = self._clock()
+        answers: Sequence[Answer | HubFault]
         try:
             answers = self._answering.predict_together(requests)
         except Exception as error:  # each waiting request fails with it, and none waits for ever
@@ -107,11 +120,11 @@ class MicroBatches:
         self,
         loop: asyncio.AbstractEventLoop,
         model: str,
-        batch: Waiting,
-        ended: tuple[list[CloudReply | HubFault], float],
+        batch: list[tuple[Asked, asyncio.Future[Answer]]],
+        ended: tuple[Sequence[Answer | HubFault], float],
     ) -> None:
         answers, seconds = ended
-        if any(isinstance(answer, CloudReply) for answer in answers):  # so there is such a model
+        if not all(isinstance(answer, HubFault) for answer in answers):  # so there is such a model
             self._seconds[model] = seconds
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():

@@ -33,5 +33,7 @@ async def predict(
     row = await message(request, CloudRequest)
     device.check_model(row.model)
     reply: CloudReply = await request.app.state.cascade.ask(row)
+    hub_of(request).costs.note("cloud_answers", row.model, row.version, 1)
+    request.app.state.metrics.inferred(row.model, "device", 1)
     # A response of ours: FastAPI would walk the answer twice before it writes it.
     return SafeJSONResponse(to_plain(reply))

@@ -89,6 +89,10 @@ class LoadedReleases:
             answers[probabilities.name] = answers[probabilities.name][:, order]
         return answers
 
+    def has(self, release: Release) -> bool:
+        """Return whether a release is in memory."""
+        return release.digest in self._loaded
+
     def load(self, release: Release) -> _ServedModel:
         """Return a release as it is in memory, after this at the latest."""
         # By digest: a version that is promoted again is the model that is loaded already.
@@ -184,9 +188,9 @@ class InferenceService(LoadedReleases):
     def _together(self, release: Release, feeds: list[Feed], asking: Manifest) -> list[Answer]:
         """Answer checked rows by one run; where that fails, each by one of its own."""
         signature = release.manifest.signature
-        if len(feeds) == 1 or (feeds and _rows_come_first(signature)):
+        if len(feeds) == 1 or (feeds and rows_come_first(signature)):
             try:
-                outputs = self._run(release, _joined(feeds), asking)
+                outputs = self._run(release, joined(feeds), asking)
                 return _replies(outputs, len(feeds), asking, release.manifest.version)
             except Invalid as error:
                 if len(feeds) == 1:
@@ -195,13 +199,13 @@ class InferenceService(LoadedReleases):
         return [answer for feed in feeds for answer in self._together(release, [feed], asking)]
 
 
-def _rows_come_first(signature: Signature) -> bool:
+def rows_come_first(signature: Signature) -> bool:
     """Return whether the first axis of every tensor counts the rows, so that they can be joined."""
     axes = {spec.batch for spec in signature.inputs} | {spec.batch for spec in signature.outputs}
     return signature.batched and axes == {0}
 
 
-def _joined(feeds: list[Feed]) -> Feed:
+def joined(feeds: list[Feed]) -> Feed:
     """Return rows, each a batch of one, as one batch; a tensor's first axis counts the rows."""
     if len(feeds) == 1:
         return feeds[0]

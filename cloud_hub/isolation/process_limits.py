@@ -130,7 +130,8 @@ class LimitedProcess:
             if broken:
                 self.broke = broken
                 break
-            time.sleep(LOOK_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(LOOK_SECONDS)  # one that ends is not waited for any longer
         _kill_all(self._process.pid)  # children that outlived it
 
     def _broken(self) -> str:

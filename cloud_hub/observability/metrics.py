@@ -60,6 +60,12 @@ class HubMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        self._rows = Counter(
+            "edge_hub_inference_rows",
+            "Rows that the hub's models answered, for devices and for callers.",
+            ("model", "asker"),
+            registry=registry,
+        )
         # Looking a child up by its labels takes three times as long as counting.
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
@@ -79,6 +85,16 @@ class HubMetrics:
         count, times = self._children[key]
         count.inc()
         times.observe(seconds)
+
+    def inferred(self, model: str, asker: str, rows: int) -> None:
+        """Count rows that a model of the hub answered.
+
+        Args:
+            model: that was asked.
+            asker: ``device`` or ``caller``.
+            rows: how many.
+        """
+        self._rows.labels(model, asker).inc(rows)
 
     def text(self, figures: Iterable[Figure]) -> bytes:
         """Return all metrics in the text format.

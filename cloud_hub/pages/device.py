@@ -13,7 +13,7 @@ from cloud_hub.api.auth import hub_of
 from cloud_hub.errors import NotFound
 from cloud_hub.events.event import EventFilter
 from cloud_hub.fleet.health import state_of
-from cloud_hub.pages.device_view import MOST, Happening, timeline
+from cloud_hub.pages.device_view import MOST, Happening, asks_view, timeline
 from cloud_hub.pages.fleet_reading import STATES, forget_fleet
 from cloud_hub.pages.fleet_view import TONES
 from cloud_hub.web.access import PageUser, Posted, Viewer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloud_hub.flags.service import Flag
     from cloud_hub.hub import Hub
     from cloud_hub.telemetry.windows import VersionWindow
+    from edge_sdk.contract.fleet import Ask
 
 router = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
@@ -34,7 +35,7 @@ DAY: Final = 86_400.0
 WINDOWS: Final = 12
 """Windows of a device that are shown."""
 
-Change = Literal["revoke", "forget", "approve"]
+Change = Literal["revoke", "forget", "approve", "log", "sync"]
 
 
 class Question(NamedTuple):
@@ -72,6 +73,17 @@ QUESTIONS: Final[dict[Change, Question]] = {
         "Approve", "takes part", "primary", "operator", False,
         "It takes part from now on: it is given what serves, and what it reports counts.",
     ),
+    "log": Question(
+        "Ask for the log of", "is asked for its log", "primary", "operator", False,
+        "When it next talks with the hub it sends the newest 500 lines of the SDK's log, without "
+        "values of rows, if its owner allows that. They are kept for seven days; the audit notes "
+        "who asked.",
+    ),
+    "sync": Question(
+        "Sync", "is asked to sync", "primary", "operator", False,
+        "It syncs at once where it waits at the hub (push); any other one syncs when it next "
+        "polls, as it would have.",
+    ),
 }  # fmt: skip
 
 
@@ -107,6 +119,7 @@ def device_page(request: Request, user: Viewer, device: str) -> Response:
         request, user, "device.html", title=device, nav="fleet", identity=identity, now=now,
         parts=[_on_device(hub, each, flags.get((device, each.model), []), now) for each in records],
         moments=_moments(hub, device, records), words=STATES, tones=TONES,
+        asks=asks_view(hub.fleet.asks.of(device), now),
     )  # fmt: skip
 
 
@@ -129,7 +142,10 @@ def change(request: Request, user: Viewer, form: Posted, device: str, what: Chan
     """Do to a device what was asked for."""
     question, identities = QUESTIONS[what], hub_of(request).fleet.identities
     _check_right(hub_of(request), user, device, question)
-    if what == "approve":
+    if what in ("log", "sync"):
+        kind: Ask = "logs" if what == "log" else "sync"
+        hub_of(request).fleet.asks.ask(device, kind, actor=user.name)
+    elif what == "approve":
         identities.approve(device, actor=user.name)
     elif what == "revoke":
         identities.revoke(device, reason=form.text("reason"), actor=user.name)

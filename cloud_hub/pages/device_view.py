@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from cloud_hub.events.event import StreamEvent
+    from cloud_hub.fleet.asks import DeviceAsk
     from cloud_hub.telemetry.service import DeviceEvent
 
 OUTCOMES: Final = {
@@ -55,6 +56,48 @@ def timeline(
     moments.sort(key=lambda moment: -moment.at)
     # The first moment of its life stays, however much came after.
     return moments if len(moments) <= MOST else [*moments[: MOST - 1], moments[-1]]
+
+
+class AskOnPage(NamedTuple):
+    """A question to the device, as the page shows it.
+
+    Attributes:
+        ask: the question.
+        what: that it is about, for people.
+        word: how it stands, in a word.
+        tone: of it.
+        says: what that means, and what to do; empty where nothing is to be done.
+    """
+
+    ask: DeviceAsk
+    what: str
+    word: str
+    tone: str
+    says: str
+
+
+ASK_STATES: Final = {
+    "open": ("waits", "info", "The device hears of it when it next talks with the hub."),
+    "answered": ("answered", "good", ""),
+    "refused": (
+        "refused", "warn",
+        "Its owner does not allow it: the application says DeviceConfig(logs=True), or edge run "
+        "--send-log, where it may.",
+    ),
+    "expired": ("not answered", "warn", "It did not come within a day, or its SDK is older."),
+}  # fmt: skip
+"""By state: a word, its tone, what it means."""
+
+
+def asks_view(asks: Iterable[DeviceAsk], now: float) -> list[AskOnPage]:
+    """Return what a device was asked, newest first.
+
+    Args:
+        asks: newest first.
+        now: Unix seconds.
+    """
+    whats = {"logs": "log", "sync": "sync"}
+    return [AskOnPage(ask, whats[ask.kind], *ASK_STATES[ask.state(now)]) for ask in asks]
 
 
 def _of_stream(device: str, event: StreamEvent) -> Happening:

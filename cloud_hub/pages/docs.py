@@ -37,7 +37,8 @@ class _BrowserUnauthenticated(Unauthenticated):
 def _reader(request: Request) -> None:
     hub, password = hub_of(request), _password(request.headers.get("Authorization", ""))
     if password is not None:
-        known = is_admin(hub, password) or hub.people.of_token(password) is not None
+        person = None if is_admin(hub, password) else hub.people.of_token(password)
+        known = is_admin(hub, password) or (person is not None and person.may(Role.VIEWER))
     else:
         known = current_person(request) is not None
     if not known:

@@ -14,7 +14,7 @@ from cloud_hub.api.posted_form import (
     is_secure,
     session_secret,
 )
-from cloud_hub.api.roles import Person
+from cloud_hub.api.roles import Person, Role
 from cloud_hub.errors import Forbidden, Unauthenticated
 
 
@@ -56,7 +56,12 @@ def begin_session(request: Request, response: Response, person: Person) -> None:
         request: of the browser.
         response: gets the cookie.
         person: who has shown who they are.
+
+    Raises:
+        Forbidden: a caller, who has nothing to look at.
     """
+    if not person.may(Role.VIEWER):
+        raise Forbidden(f"{person.name}: is a caller, who asks models and sees no page")
     sessions, before = hub_of(request).people.sessions, session_secret(request)
     # Always another secret: one that somebody planted in the browser is worth nothing afterwards.
     begun = sessions.begin(person)

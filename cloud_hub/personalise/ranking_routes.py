@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from cloud_hub.api.auth import Viewer, hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, MaybeVersion
 from cloud_hub.database.documents import Document, as_document
 
 router = APIRouter(prefix="/v1/models/{model}/personalise/rankings")
@@ -18,7 +18,7 @@ Days = Annotated[int, Query(ge=1, le=366)]
 
 @router.get("")
 def values(
-    request: Request, person: Viewer, model: KnownModel, version: str | None = None, days: Days = 28
+    request: Request, person: Viewer, model: KnownModel, version: MaybeVersion, days: Days = 28
 ) -> Document:
     """What adapting lists to units comes to: the value of each policy, with its interval."""
     rankings = hub_of(request).personalise.rankings

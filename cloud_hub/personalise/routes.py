@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, MaybeVersion
 from cloud_hub.api.request_body import body_file
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import Invalid
@@ -27,7 +27,7 @@ async def fit(
     request: Request,
     person: Operator,
     model: KnownModel,
-    version: str | None = None,
+    version: MaybeVersion,
     unit: str | None = None,
     label: str = "y",
     source: str = "",

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.promoted import promoted
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import PlanPreview
@@ -20,17 +20,20 @@ router = APIRouter(prefix="/v1/models/{model}")
 
 @router.get("/plan")
 def plan(request: Request, person: Viewer, model: KnownModel) -> Any:
-    """Return the plan in force.
+    """Return the plan in force, with the aliases of the version that serves.
 
     Args:
         request: leads to the hub.
         person: who asks.
         model: name of the line.
     """
-    current = hub_of(request).plans.current(model)
+    hub = hub_of(request)
+    current = hub.plans.current(model)
     if current is None:
         raise NotFound(f"{model}: has no plan yet; promote a version")
-    return to_plain(current)
+    # Beside the plan, which devices know without it.
+    aliases = hub.aliases.names(model).of(current.serving.version).aliases
+    return {**to_plain(current), "serving_aliases": list(aliases)}
 
 
 @router.post("/promote")
@@ -38,7 +41,7 @@ def promote(
     request: Request,
     person: Operator,
     model: KnownModel,
-    version: str,
+    version: KnownVersion,
     reason: str = "by hand",
     override: str | None = None,
     dry_run: bool = False,
@@ -89,7 +92,7 @@ def rollback(
 
 
 @router.post("/canary")
-def canary(request: Request, person: Operator, model: KnownModel, version: str) -> Any:
+def canary(request: Request, person: Operator, model: KnownModel, version: KnownVersion) -> Any:
     """Try a version on the first step's share of the fleet.
 
     Args:

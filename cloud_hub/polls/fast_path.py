@@ -90,6 +90,9 @@ class PollFastPath:
             hub.limits.admit_device(device.device)
         except TooManyRequests as error:
             return SafeJSONResponse(error.as_json(), error.status, headers=dict(error.headers))
+        hub.asked.refresh_soon()
+        if hub.asked.is_due(device.device, waits=asked.wait > 0):
+            return None
         hub.fleet.sightings.note(device.device)
         hub.pace.came()
         if document is None:
@@ -120,6 +123,8 @@ class PollFastPath:
             known_still = await self._found(asked.token)
             if newest is None or known_still is None:
                 return None
+        if hub.asked.is_due(device.device, waits=True):
+            return None
         hub.fleet.sightings.note(device.device)
         status, headers, body = self._form(newest, asked)
         if spread is not None:

@@ -15,4 +15,5 @@ def alive(request: Request, device: Device) -> Response:
 
     A poll says so, too, unless a cache on the way answers it.
     """
-    return Response(status_code=204, headers=hub_of(request).pace.told())
+    hub = hub_of(request)
+    return Response(status_code=204, headers={**hub.pace.told(), **hub.asked.told(device.device)})

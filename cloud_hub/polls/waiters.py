@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from cloud_hub.polls.documents import SignedDocument
@@ -60,10 +60,17 @@ class Waiters:
     Args:
         newest: gives the newest timestamp, at once; ``None`` if it cannot be read.
         most: devices that may wait.
+        asked: gives devices that are to be answered now, news or not.
     """
 
-    def __init__(self, newest: Callable[[], SignedDocument | None], most: int = MOST) -> None:
+    def __init__(
+        self,
+        newest: Callable[[], SignedDocument | None],
+        most: int = MOST,
+        asked: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._newest = newest
+        self._asked = asked
         self._most = most
         self._waiting: dict[str, Waiter] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -119,6 +126,9 @@ class Waiters:
                 newest = found
                 told = [w for w in waiting if w.known.raw != found.raw]
                 await _let_go(told, spread_seconds(len(told)))
+            for device in self._asked():
+                if (waiter := self._waiting.get(device)) and not waiter.news.done():
+                    waiter.news.set_result(0)
             if now - swept >= SWEEP_SECONDS:
                 swept = now
                 await _let_go([w for w in waiting if w.until <= now], 0)

@@ -10,8 +10,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
-from cloud_hub.api.auth import Member, hub_of, may_see
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.auth import Member, hub_of, may_see, optional_bearer
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.pipeline_token import (
     AnyPublisher,
     Publisher,
@@ -28,6 +28,7 @@ from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.contract.names import check_digest
 
 if TYPE_CHECKING:
+    from cloud_hub.aliases.names import NamesOfModel
     from cloud_hub.registry.release_report import ReleaseReport
     from cloud_hub.rush.store import RushMark
 
@@ -53,9 +54,10 @@ def metadata(request: Request, member: Member, name: str) -> Response:
     """
     hub = hub_of(request)
     raw = hub.documents.get(name)
-    return content_response(
-        request, raw, headers={"Cache-Control": CACHE_CONTROL, **hub.pace.told()}
-    )
+    device = hub.fleet.recognise(optional_bearer(request) or "")
+    asked = {} if device is None else hub.asked.told(device.device)
+    headers = {"Cache-Control": CACHE_CONTROL, **hub.pace.told(), **asked}
+    return content_response(request, raw, headers=headers)
 
 
 @router.get("/targets/{path:path}")
@@ -67,7 +69,8 @@ def target(request: Request, member: Member, path: str) -> Response:
         member: the device, or administrator, that downloads.
         path: of the target, its hash before the name.
     """
-    return artifact_response(request, hub_of(request).repository.targets, path)
+    hub = hub_of(request)
+    return hub.costs.sent(path, artifact_response(request, hub.repository.targets, path))
 
 
 @router.get("/releases")
@@ -145,7 +148,13 @@ def models(request: Request, person: ReaderOfSome) -> list[Any]:
         plan = hub.plans.current(name)
         versions = [asdict(record) for record in hub.registry.versions(name)]
         serving = plan.serving.version if plan else None
-        rows.append({"model": name, "serving": serving, "versions": versions})
+        names = hub.aliases.names(name)
+        rows.append(
+            {
+                **names.model.document(), "model": name, "serving": serving,
+                "versions": versions, "aliases": names.aliases,
+            }
+        )  # fmt: skip
     return rows
 
 
@@ -169,28 +178,32 @@ def versions(
         before: only those that were published before this one: the page before.
     """
     hub = hub_of(request)
-    marks = hub.rush.marks(model)
+    marks, names = hub.rush.marks(model), hub.aliases.names(model)
     return [
-        _marked(report, marks.get(report.version.version))
+        _marked(report, marks.get(report.version.version), names)
         for report in hub.registry.reports(model, limit, before=before)
     ]
 
 
 @router.get("/models/{model}/versions/{version}")
-def version(request: Request, person: Reader, model: KnownModel, version: str) -> Any:
+def version(request: Request, person: Reader, model: KnownModel, version: KnownVersion) -> Any:
     """Return one version with its variants and the words of their certificates."""
     hub = hub_of(request)
-    return _marked(hub.registry.report(model, version), hub.rush.marks(model).get(version))
+    mark, names = hub.rush.marks(model).get(version), hub.aliases.names(model)
+    return _marked(hub.registry.report(model, version), mark, names)
 
 
 @router.get("/models/{model}/versions/{version}/release.html")
-def release_page(request: Request, person: Reader, model: KnownModel, version: str) -> HTMLResponse:
+def release_page(
+    request: Request, person: Reader, model: KnownModel, version: KnownVersion
+) -> HTMLResponse:
     """The same as one page."""
     hub = hub_of(request)
     mark = hub.rush.marks(model).get(version)
     return HTMLResponse(to_html(hub.registry.report(model, version), mark))
 
 
-def _marked(report: ReleaseReport, mark: RushMark | None) -> Document:
+def _marked(report: ReleaseReport, mark: RushMark | None, names: NamesOfModel) -> Document:
     rare_day = as_document(mark) if mark is not None else None
-    return {**as_document(report), "rare_day": rare_day}
+    given = names.of(report.version.version).document()
+    return {**as_document(report), **given, "rare_day": rare_day}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Engine, insert, select, tuple_, update
+from sqlalchemy import Engine, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import transaction
@@ -143,6 +143,20 @@ class Registry:
         with self._engine.connect() as db:
             rows = [VersionRecord(**row) for row in db.execute(newest).mappings()]
         return rows[::-1]
+
+    def count(self, model: str) -> int:
+        """Return how many versions of ``model`` there are."""
+        t = versions.c
+        query = select(func.count()).select_from(versions).where(t.model == model)
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def children(self, model: str, version: str) -> list[str]:
+        """Return the versions that were trained from ``version``, oldest first."""
+        t = versions.c
+        query = select(t.version).where(t.model == model, t.parent == version)
+        with self._engine.connect() as db:
+            return list(db.execute(query.order_by(t.published_at)).scalars())
 
     def version(self, model: str, version: str) -> VersionRecord:
         """Return one version; raises NotFound."""

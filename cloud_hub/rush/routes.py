@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.database.documents import Document, as_document
 
 router = APIRouter(prefix="/v1/models/{model}/calendar")
@@ -23,7 +23,11 @@ def status(request: Request, person: Viewer, model: KnownModel, days: Days = 400
 
 @router.post("/keep")
 def keep(
-    request: Request, person: Operator, model: KnownModel, version: str, reason: str = "by hand"
+    request: Request,
+    person: Operator,
+    model: KnownModel,
+    version: KnownVersion,
+    reason: str = "by hand",
 ) -> Document:
     """Let a version of a rare day serve on when it is over."""
     return as_document(hub_of(request).rush.keep(model, version, actor=person, reason=reason))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Device, Publishing, Viewer, hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.request_body import Limit, raw_body
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.telemetry.envelope import open_upload
@@ -88,7 +88,7 @@ def histograms(
     request: Request,
     person: Viewer,
     model: KnownModel,
-    version: str,
+    version: KnownVersion,
     seconds: Seconds = DAY,
     since: Since = None,
 ) -> list[Document]:

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from converters.cli import options, output
+from converters.cli.exchange import add_commands
 from edge_sdk.cli.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _root(
         print("edge-convert", version_of("edge-deployment-sdk-core"))
         raise typer.Exit
     if context.invoked_subcommand is None:
-        context.fail("Missing command: convert, verify or show.")
+        context.fail("Missing command: convert, verify, show, push, pull or sign.")
     configure_logging(log_level, log_format, ("converters", "edge_sdk"))
 
 
@@ -163,3 +164,6 @@ def _show(release: options.ReleaseFolder, as_json: options.Json = False) -> None
     from edge_sdk.model.release import Release
 
     output.print_certificate(Release.open(release), as_json)
+
+
+add_commands(app, EXIT_CODES)

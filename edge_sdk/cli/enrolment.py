@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from edge_sdk.cli.help import CommandGroups
+from edge_sdk.cli.help import CommandGroups, attribute_pair
 from edge_sdk.cli.output import show, show_status
 from edge_sdk.cli.reaching import add_state, reached
 
@@ -40,7 +40,7 @@ def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) ->
     )
     enrol.add_argument(
         "--attribute",
-        type=_pair,
+        type=attribute_pair,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -66,13 +66,6 @@ def _add_join(commands: CommandGroups, json_output: argparse.ArgumentParser) -> 
     join.add_argument("--token", help="from edge-hub enrol-token, or the secret of the serial")
     join.add_argument("--serial", help="serial number, if the device was registered for the model")
     join.set_defaults(run=_join)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
-    return name, value
 
 
 def _enrol(arguments: argparse.Namespace) -> int:

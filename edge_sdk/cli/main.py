@@ -18,7 +18,8 @@ from edge_sdk.cli.output import show
 from edge_sdk.cli.owner_logs import add_logs_command
 from edge_sdk.cli.packs import add_pack_commands
 from edge_sdk.cli.providers import add_provider_options, providers_of
-from edge_sdk.cli.reaching import add_state, enrolled, reached
+from edge_sdk.cli.provisioning import add_provision
+from edge_sdk.cli.reaching import add_state, enrolled, provisioned, reached
 from edge_sdk.cli.replay import add_replay_command
 from edge_sdk.cli.serving import add_serve
 from edge_sdk.cli.watching import add_health_command, add_status_command
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     json_output = json_option()
     commands.group("set up")
     add_enrolment_commands(commands, json_output)
+    add_provision(commands, json_output)
     commands.group("operate")
     _add_run(commands)
     add_serve(commands)
@@ -80,6 +82,7 @@ def _add_run(commands: CommandGroups) -> None:
         [
             "edge run state/ < /dev/null",
             "edge run state/ --model digits < rows.jsonl",
+            "edge run state/ --first-boot /boot/firmware/edge.json < /dev/null",
             "edge run state/ --providers openvino,cpu --provider-option openvino.device_type=GPU",
         ],
     )
@@ -92,6 +95,17 @@ def _add_run(commands: CommandGroups) -> None:
         metavar="FILE",
         default="",
         help="write here every ten seconds how the device is, for edge health",
+    )
+    run.add_argument(
+        "--first-boot",
+        type=Path,
+        metavar="FILE",
+        help="join with this file of edge provision at the first start; it is removed then",
+    )
+    run.add_argument(
+        "--send-log",
+        action="store_true",
+        help="let operators of the hub ask for the newest lines of the SDK's log",
     )
     add_provider_options(run)
     add_log_options(run)
@@ -177,10 +191,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rows = sys.stdin.buffer if sys.stdin is not None else None
     providers = providers_of(arguments)
-    config = DeviceConfig(health_file=arguments.health_file)
+    config = DeviceConfig(health_file=arguments.health_file, logs=arguments.send_log)
 
     def opened() -> EdgeDevice:
         state, hub, model = arguments.state, arguments.hub, arguments.model
+        if arguments.first_boot is not None:
+            return provisioned(
+                state, arguments.first_boot, hub, model=model, providers=providers, config=config
+            )
         return enrolled(state, hub, model=model, providers=providers, config=config)
 
     run_device(opened, rows, answer)

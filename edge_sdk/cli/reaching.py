@@ -52,6 +52,31 @@ def enrolled(state: Path, hub: str | None, **more: Any) -> EdgeDevice:
     return EdgeDevice(state, hub=hub, **more)
 
 
+def provisioned(state: Path, first_boot: Path, hub: str | None, **more: Any) -> EdgeDevice:
+    """Return the device of a state folder, which joins by its first-boot file if it has to.
+
+    Args:
+        state: folder; made if need be.
+        first_boot: file of ``edge provision``; not needed any more once the device is enrolled.
+        hub: URL, in place of the file's or that of last time; ``None`` for those.
+        **more: as for :func:`enrolled`.
+
+    Raises:
+        StateError: it is not enrolled, and the file is missing or damaged; or it is in use.
+        HubError: the hub refuses the card.
+    """
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.provisioning.joining import open_at_first_boot
+
+    def opened(**terms: Any) -> EdgeDevice:
+        if "token" in terms:
+            terms["hub"] = hub or terms["hub"]
+            return EdgeDevice(state, **terms)
+        return enrolled(state, hub, **terms)
+
+    return open_at_first_boot(state, first_boot, opened, **more)
+
+
 def _last_time(state: Path) -> tuple[str | None, list[ProviderChoice] | None]:
     """Return the hub and the providers with which the device was opened last."""
     from edge_sdk.fleet.enrolment import hub_of, providers_of_last_time

@@ -18,7 +18,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edge_sdk.contract.errors import require
-from edge_sdk.contract.limits import ATTRIBUTES, MODELS, NAME_CHARACTERS
+from edge_sdk.contract.limits import (
+    ATTRIBUTES,
+    LATEST,
+    LOG_CHARACTERS,
+    LOG_LINES,
+    MODELS,
+    NAME_CHARACTERS,
+)
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.version import PROTOCOL
@@ -277,6 +284,42 @@ class CheckIn:
         interval = self.interval
         fits = interval is None or 0 < interval <= LONGEST_INTERVAL
         require(fits, f"interval: expected above 0, at most {LONGEST_INTERVAL:g} s, got {interval}")
+
+
+Ask = Literal["logs", "sync"]
+"""What a hub may ask of one device: its newest log lines, or to sync at once."""
+
+
+@dataclass(frozen=True)
+class DeviceLogLine:
+    """One line of a device's log; ``at`` in Unix seconds by its clock."""
+
+    at: float
+    level: str
+    logger: str
+    message: str
+
+    def __post_init__(self) -> None:
+        require(0 <= self.at <= LATEST, f"at: expected Unix seconds, got {self.at}")
+        fits = len(self.message) <= LOG_CHARACTERS and len(self.level + self.logger) <= 100
+        require(fits, f"message: expected at most {LOG_CHARACTERS} characters")
+
+
+@dataclass(frozen=True)
+class DeviceLog:
+    """``POST /v1/device-log``: the newest lines of a device's log, since its hub asked for them.
+
+    Attributes:
+        allowed: its owner lets it send them; there are none where not.
+        lines: the newest, oldest first.
+    """
+
+    allowed: bool
+    lines: tuple[DeviceLogLine, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(len(self.lines) <= LOG_LINES, f"lines: expected at most {LOG_LINES}")
+        require(self.allowed or not self.lines, "lines: expected none where they are not allowed")
 
 
 @dataclass(frozen=True)

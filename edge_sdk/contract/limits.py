@@ -90,6 +90,12 @@ TEXT_CHARACTERS: Final = 1_000
 NAMES_PER_REPORT: Final = 64
 """Kinds of errors, reasons of loss, resources: names that a device makes up."""
 
+LOG_LINES: Final = 500
+"""Lines of its log that a device sends when it is asked."""
+
+LOG_CHARACTERS: Final = 500
+"""Of one of them."""
+
 LARGEST_STATE: Final = (1 << 31) - 1
 """Serials and counts of a check-in."""
 

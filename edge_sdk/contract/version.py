@@ -28,6 +28,10 @@ NEXT_SYNC: Final = "Edge-Next-Sync"
 SPREAD: Final = "Edge-Spread"
 """Header: over how many seconds devices that were told the same news together should spread."""
 
+ASKS: Final = "Edge-Asks"
+"""Header of answers to one device: what its hub asks of it (:data:`edge_sdk.contract.fleet.Ask`),
+with commas between."""
+
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
 
@@ -44,3 +48,5 @@ DELTA_FORMAT: Final = 1
 ENTITY_INDEX_FORMAT: Final = 1
 PATCH_FORMAT: Final = 1
 PRIOR_FORMAT: Final = 1
+FIRST_BOOT_FORMAT: Final = 1
+"""Of the file with which a new card comes: ``edge provision``."""

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.contract.fleet import CheckIn, check_attributes
+from edge_sdk.contract.fleet import CheckIn, DeviceLog, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.names import CPU
 from edge_sdk.errors import EdgeError
@@ -21,7 +21,9 @@ from edge_sdk.fleet.local_events import LocalEvents
 from edge_sdk.fleet.model_link import ModelLink, Shared
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
+from edge_sdk.hub.outgoing_log import outgoing_lines
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.logs import recent
 from edge_sdk.system.windows import parse_windows
 from edge_sdk.telemetry.label_store import LabelStore
 from edge_sdk.update.admission import window_state
@@ -122,7 +124,7 @@ class FleetLink:
         self.syncer = Syncer(
             self.store, self.outbox, self.client, trust, self.models,
             describe=self.describe, heartbeat=config.heartbeat_seconds, clock=clock,
-            spread=hooks.spread,
+            spread=hooks.spread, log=lambda: _log_of(config),
         )  # fmt: skip
         self._shared = Shared(
             self.identity.device, self.attributes, self.share, self.store, self.client,
@@ -228,6 +230,11 @@ class FleetLink:
                     self.outbox.settle(upload, self.client.upload(upload))
         except EdgeError:
             return
+
+
+def _log_of(config: DeviceConfig) -> DeviceLog:
+    """Return what the hub may have of this process's log, as its owner said."""
+    return DeviceLog(config.logs, outgoing_lines(recent()) if config.logs else ())
 
 
 def _version() -> str:

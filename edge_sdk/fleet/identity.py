@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _log = Log(__name__)
 
 FILE: Final = "identity.json"
+FORMAT: Final = 1
+"""Raised where older software must not read it: new fields with a default need no other number."""
+
 VALUE: Final = "identity"
 """Name of the copy in the state database."""
 
@@ -97,18 +100,24 @@ class Identity:
             "root": self.root.decode(), "attributes": dict(self.attributes),
             "number": self.number, "generation": self.generation, "nonce": self.nonce,
         }  # fmt: skip
-        return json.dumps({"identity": body, "sha256": _digest(body)})
+        return json.dumps({"format": FORMAT, "identity": body, "sha256": _digest(body)})
 
     @classmethod
     def from_text(cls, text: str) -> Identity | None:
-        """Read it; ``None`` if the text is damaged. Fields of a newer version are passed over."""
+        """Read it; ``None`` if the text is damaged.
+
+        Fields of a newer version are passed over, and those that an older one did not have take
+        their defaults.
+        """
         try:
             copy = json.loads(text)
+            if _is_newer(text):
+                return None
             body = dict(copy["identity"])
             if copy["sha256"] != _digest(body):
                 return None
             key = DeviceKey(bytes.fromhex(body["seed"]))
-            own = {name: body[name] for name in cls.__dataclass_fields__ if name != "key"}
+            own = {name: body[name] for name in cls.__dataclass_fields__ if name in body}
             models = tuple(body["models"])
             return cls(key, **{**own, "root": body["root"].encode(), "models": models})
         except (ValueError, KeyError, TypeError):
@@ -212,6 +221,11 @@ class IdentityStore:
                     "model each; move the folder away, and the device enrols again with an "
                     "enrolment token (edge-hub enrol-token MODEL)"
                 )
+            if any(map(_is_newer, self._texts())):
+                raise StateError(
+                    f"{self._store.folder}: the device's identity was written by newer software; "
+                    f"expected format {FORMAT} or older; update edge_sdk"
+                )
             if copies:
                 raise StateError(
                     f"{self._store.folder}: both copies of the device's identity are damaged "
@@ -261,6 +275,14 @@ def _is_of_one_model(text: str) -> bool:
     try:
         return "model" in json.loads(text)["identity"]
     except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_newer(text: str) -> bool:
+    """Return whether a copy is of a later format, whose meaning this software does not know."""
+    try:
+        return int(json.loads(text).get("format", FORMAT)) > FORMAT
+    except (ValueError, AttributeError, TypeError):
         return False
 
 

@@ -30,6 +30,7 @@ from edge_sdk.contract.fleet import (
     CloudRequest,
     CredentialReply,
     CredentialRequest,
+    DeviceLog,
     EnrolReply,
     EnrolRequest,
     Standing,
@@ -163,8 +164,11 @@ class HubClient:
 
     def checkin(self, checkin: CheckIn) -> None:
         """Send the device's check-in."""
-        response = self._send("POST", "/v1/checkin", data=encode(checkin))
-        _read(response, SMALL_BYTES)
+        _read(self._send("POST", "/v1/checkin", data=encode(checkin)), SMALL_BYTES)
+
+    def send_log(self, log: DeviceLog) -> None:
+        """Answer the hub that asked for this device's log."""
+        _read(self._send("POST", "/v1/device-log", data=encode(log)), SMALL_BYTES)
 
     def upload(self, upload: Upload) -> UploadReply:
         """Hand over messages."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from edge_sdk.contract.version import NEXT_SYNC, SPREAD
+from edge_sdk.contract.version import ASKS, NEXT_SYNC, SPREAD
 from edge_sdk.hub.pause import LONGEST
 
 LONGEST_SPREAD: Final = 600.0
@@ -29,19 +29,25 @@ class HubAdvice:
         spread: seconds over which devices that learned of news together should spread what they
             download; 0: no need to.
         cached: a cache on the way answered, so the hub does not know that this device is there.
+        asks: what the hub asks of this device alone, if anything.
     """
 
     next_sync: float = 0.0
     spread: float = 0.0
     cached: bool = False
+    asks: frozenset[str] = frozenset()
 
 
 def advice_of(headers: Mapping[str, str]) -> HubAdvice:
     """Return the advice in the headers of an answer; what cannot be read is none."""
+    cached = "Age" in headers
+    # What a cache kept may have been meant for another device.
+    asks = "" if cached else headers.get(ASKS, "")[:200]
     return HubAdvice(
         min(_seconds(headers.get(NEXT_SYNC, "")), LONGEST),
         min(_seconds(headers.get(SPREAD, "")), LONGEST_SPREAD),
-        "Age" in headers,
+        cached,
+        frozenset(word for word in asks.replace(" ", "").split(",") if word),
     )
 
 

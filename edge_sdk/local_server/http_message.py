@@ -70,7 +70,7 @@ class HttpHead(NamedTuple):
             RequestRefused: it is no number.
         """
         text = self.headers.get(JSON_LENGTH)
-        return None if text is None else _number(JSON_LENGTH, text)
+        return None if text is None else number(JSON_LENGTH, text)
 
 
 class HttpResponse(NamedTuple):
@@ -176,10 +176,11 @@ def _body_bytes(headers: Mapping[str, str]) -> int:
     if "transfer-encoding" in headers:
         raise RequestRefused(LENGTH_REQUIRED, "expected Content-Length: chunks are not taken")
     text = headers.get("content-length")
-    return 0 if text is None else _number("content-length", text)
+    return 0 if text is None else number("content-length", text)
 
 
-def _number(name: str, text: str) -> int:
+def number(name: str, text: str) -> int:
+    """Return the number in a header; raises RequestRefused."""
     if not (text.isascii() and text.isdigit()) or len(text) > _DIGITS:
         raise RequestRefused(BAD_REQUEST, f"{name}: expected a number, got {text:.40}")
     return int(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge_sdk.local_server.datatypes import to_bytes, to_json
+from edge_sdk.local_server.infer_answer import AnswerHead, InferAnswer, check_outputs, encoded
 from edge_sdk.local_server.infer_request import InferRequest, parse_infer_request
 from edge_sdk.local_server.refusal import BAD_REQUEST, NOT_IMPLEMENTED, RequestRefused
 from edge_sdk.local_server.release_tensors import OutputTensor, ReleaseTensors
@@ -25,17 +24,6 @@ FEATURE: Final = "feature."
 
 IDS: Final = "prediction_ids"
 """Parameter of a request of several rows that wants their ids, and the output that they come in."""
-
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-class InferAnswer(NamedTuple):
-    """Body of an answer; ``json_bytes`` is the length of its JSON if raw bytes are behind it."""
-
-    body: bytes
-    json_bytes: int | None
-    source: str
-    rows: int
 
 
 def infer(
@@ -57,7 +45,7 @@ def infer(
     tensors = model.tensors(version)
     request = parse_infer_request(body, json_bytes, tensors.inputs)
     if request.outputs is not None:
-        _check_outputs(request, tensors)
+        check_outputs(request, (*tensors.outputs, IDS, "items", "scores"))
     features = _prefixed(request.parameters, FEATURE)
     if "entity" in request.parameters and not request.tensors:
         return _answer_one(model, request, tensors, features)
@@ -100,7 +88,8 @@ def _answer_one(
     else:
         p = model.calls.predict(x)
     outputs = tensors.of_prediction(p)
-    return _encoded(request, tensors, outputs, _about(p), p.version, p.source, 1)
+    head = AnswerHead(tensors.manifest.model, p.version, _about(p))
+    return encoded(request, head, outputs, p.source, 1)
 
 
 def _answer_batch(
@@ -121,7 +110,8 @@ def _answer_batch(
     about: dict[str, Any] = {"source": batch.source}
     if batch.personalised is not None:
         about["personalised"] = batch.personalised.tolist()
-    return _encoded(request, tensors, outputs, about, batch.version, batch.source, len(batch))
+    head = AnswerHead(tensors.manifest.model, batch.version, about)
+    return encoded(request, head, outputs, batch.source, len(batch))
 
 
 def _call_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,46 +142,3 @@ def _ids(batch: BatchPrediction) -> OutputTensor:
     ids = np.empty(len(batch), object)
     ids[:] = batch.ids
     return OutputTensor(IDS, "BYTES", ids)
-
-
-def _check_outputs(request: InferRequest, tensors: ReleaseTensors) -> None:
-    expected = {*tensors.outputs, IDS, "items", "scores"}
-    for name in request.outputs or ():
-        if name not in expected:
-            raise RequestRefused(
-                BAD_REQUEST, f"outputs: expected some of {list(tensors.outputs)}, got {name!r:.60}"
-            )
-
-
-def _encoded(
-    request: InferRequest,
-    tensors: ReleaseTensors,
-    outputs: list[OutputTensor],
-    about: Mapping[str, Any],
-    version: str,
-    source: str,
-    rows: int,
-) -> InferAnswer:
-    if request.outputs is not None:
-        outputs = [output for output in outputs if output.name in request.outputs]
-    listed: list[dict[str, Any]] = []
-    raw: list[bytes] = []
-    for name, datatype, array in outputs:
-        shape = list(array.shape)
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-        if request.binary if request.outputs is None else request.outputs[name]:
-            raw.append(to_bytes(array))
-            tensor["parameters"] = {"binary_data_size": len(raw[-1])}
-        else:
-            tensor["data"] = to_json(array)
-        listed.append(tensor)
-    message = {
-        "model_name": tensors.manifest.model,
-        "model_version": version,
-        "parameters": about,
-        "outputs": listed,
-    }
-    if request.id is not None:
-        message["id"] = request.id
-    head = _encode(message).encode()
-    return InferAnswer(b"".join((head, *raw)), len(head) if raw else None, source, rows)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from edge_sdk.contract.fleet import DeviceLog
 from edge_sdk.contract.limits import UPLOAD_MESSAGES
 from edge_sdk.errors import EdgeError, HubBusy, HubError, HubUnreachable, IdentityRefused
 from edge_sdk.hub.news import DownloadSpread
@@ -87,6 +88,10 @@ class Followed(Protocol):
         """Bring the answers by entity that the hub has for this device; raises EdgeError."""
 
 
+def _no_log() -> DeviceLog:
+    return DeviceLog(allowed=False)
+
+
 class Syncer:
     """Talks with the hub when told to: one check-in and one poll for all models.
 
@@ -106,6 +111,7 @@ class Syncer:
         heartbeat: seconds after which an unchanged check-in is sent again.
         clock: Unix seconds.
         spread: keeps downloads back where a whole fleet learned of news at once.
+        log: what the hub is given where it asks for this device's log.
     """
 
     def __init__(
@@ -120,7 +126,9 @@ class Syncer:
         heartbeat: float,
         clock: Callable[[], float],
         spread: DownloadSpread | None = None,
+        log: Callable[[], DeviceLog] = _no_log,
     ) -> None:
+        self._device_log = log
         self._spread = spread or DownloadSpread()
         self._store = store
         self._outbox = outbox
@@ -156,6 +164,7 @@ class Syncer:
             update = self._follow(errors, name, model, plans.get(name))
             if update is not None:
                 updates[name] = update
+        self._answer_asks()
         self._part(errors, "checkin", self._check_in)
         self._note_answer(errors)
         self._log(errors)
@@ -299,16 +308,25 @@ class Syncer:
             return False  # the next sync says what is wrong
         if news:
             self._spread.begin(self._client.advice.spread)
-        return news
+        return news or bool(self._client.advice.asks)
 
     @property
     def downloads_wait(self) -> float:
         """Seconds until downloads begin that are spread over a fleet; 0 if none are."""
         return self._spread.left
 
+    def _answer_asks(self) -> None:
+        """Send the log where the hub asks for it; trouble with it is none of the sync."""
+        if "logs" not in self._client.advice.asks:
+            return
+        try:
+            self._client.send_log(self._device_log())
+        except EdgeError as error:  # it asks again, as long as somebody wants to know
+            _log.info("the hub asked for the log, and did not get it: %s", error)
+
     def _check_in(self) -> None:
         checkin, now = self._describe(), self._clock()
-        if self._last_checkin is not None:
+        if not self._client.advice.asks and self._last_checkin is not None:
             last, at = self._last_checkin
             same = replace(last, waiting=0) == replace(checkin, waiting=0)
             if same and now - at < self._heartbeat:

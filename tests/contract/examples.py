@@ -18,6 +18,8 @@ from edge_sdk.contract.fleet import (
     CloudRequest,
     CredentialReply,
     CredentialRequest,
+    DeviceLog,
+    DeviceLogLine,
     EnrolReply,
     EnrolRequest,
     ReportedState,
@@ -487,6 +489,9 @@ EXAMPLES = {
     ),
     "check_in_holding": CheckIn({"churn": ReportedState("1.0", 7, holds=("1.1",))}),
     "check_in_expected": CheckIn({"churn": ReportedState("1.0", 7)}, interval=60.0),
+    "device_log": DeviceLog(
+        True, (DeviceLogLine(1_700_000_000.5, "INFO", "edge_sdk.update.syncer", "the hub is away"),)
+    ),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,

@@ -81,7 +81,7 @@ def test_what_alerts_ask_for_are_metrics_that_operators_read_of() -> None:
     assert {name for name in asked if f"`{name}`" not in operations} == set()
 
 
-@pytest.mark.deploy
+@pytest.mark.caddy
 def test_caddy_understands_its_file() -> None:
     if shutil.which("caddy") is None:
         pytest.skip("needs Caddy: apt-get install caddy")

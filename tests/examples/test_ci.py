@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.processes.ready import ready_commands
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -36,8 +37,7 @@ class Service:
         """What each step printed, by name; stops at the first that fails."""
         known = {**self._known, **{f"github.{name}": value for name, value in event.items()}}
         declared = {**WORKFLOW["env"], **WORKFLOW["jobs"][job].get("env", {})}
-        scripts = Path(sys.executable).parent
-        environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}"}
+        environment = {**os.environ, "PATH": f"{ready_commands()}:{os.environ['PATH']}"}
         for name, value in declared.items():
             environment[name] = re.sub(r"\$\{\{ (.+?) \}\}", lambda m: known[m[1]], value)
         said = {}

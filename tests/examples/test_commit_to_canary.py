@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from edge_sdk import EdgeDevice
 from tests.examples.test_ci import FOLDER
+from tests.processes.ready import ready_commands
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
@@ -24,10 +24,9 @@ class Repository:
 
     def __init__(self, hub: HubProcess, folder: Path) -> None:
         self._bare, self.clone = folder / "wine.git", folder / "clone"
-        scripts = Path(sys.executable).parent
         self._environment = {
             **os.environ,
-            "PATH": f"{scripts}:{os.environ['PATH']}",
+            "PATH": f"{ready_commands()}:{os.environ['PATH']}",
             "EDGE_HUB_URL": hub.url,
             "EDGE_HUB_TOKEN": (hub.data / "admin.token").read_text(),
             "RELEASES_KEY": hub.key.read_text(),

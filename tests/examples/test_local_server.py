@@ -20,6 +20,7 @@ from tests.structure import ROOT
 from tests.waiting import PATIENCE
 
 EXAMPLES = ROOT / "examples" / "local_server"
+WAYS_IN = ROOT / "docs" / "guides" / "OTHER_LANGUAGES.md"
 ROW = rows(1)[0]
 NUMBERS = [repr(float(value)) for value in ROW]
 
@@ -103,7 +104,7 @@ def test_c(served: str, path: Path, tmp_path: Path, expected: tuple[object, list
     assert "No such file" in done(program, tmp_path / "none", *NUMBERS, code=1).stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/LOCAL_SERVER.md"])
+@pytest.mark.parametrize("page", ["docs/guides/OTHER_LANGUAGES.md", "docs/LOCAL_SERVER.md"])
 def test_the_block_of_a_page_runs(folder: Path, tmp_path: Path, page: str) -> None:
     need("curl")
     (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -131,9 +132,9 @@ def test_the_block_of_a_page_runs(folder: Path, tmp_path: Path, page: str) -> No
     assert ran.stdout.endswith("{}")  # the label was taken
 
 
-def test_the_readme_asks_in_javascript(served: str, tmp_path: Path) -> None:
+def test_the_page_of_ways_in_asks_in_javascript(served: str, tmp_path: Path) -> None:
     node = need("node")
-    (block,) = re.findall(r"```js\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```js\n(.*?)```", WAYS_IN.read_text(), re.DOTALL)
     assert len(block.splitlines()) <= 20
     script = tmp_path / "ask.mjs"
     script.write_text(

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
+from tests.hub.warm_batches import WarmBatches
+from tests.hub.warm_workers import WarmStart
 from tests.named_hub import names
+from tests.new_hub import initialise
 from tests.postgres import Cluster, running_cluster
 from tests.waiting import PATIENCE
 
@@ -25,6 +28,28 @@ def names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is, a module is loaded before it is taken to hang."""
     monkeypatch.setattr("cloud_hub.runs.entry_point.IMPORT_SECONDS", PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def warm_start() -> Iterator[WarmStart]:
+    start = WarmStart()
+    yield start
+    start.close()
+
+
+@pytest.fixture
+def cold_workers() -> None:
+    """For tests of what a worker inherits: each is a fresh interpreter, as in production."""
+
+
+@pytest.fixture(autouse=True)
+def warm_workers(
+    request: pytest.FixtureRequest, warm_start: WarmStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that hubs of this process start are forked by one that has imported libraries."""
+    if "cold_workers" not in request.fixturenames:
+        monkeypatch.setattr("cloud_hub.isolation.process_limits.subprocess", warm_start)
+        monkeypatch.setattr("cloud_hub.batch.workers.subprocess", WarmBatches)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, TextTable, local_time
 from cloud_hub.cli.shared.registration import ADMINISTER, command, group
 
-RoleWord = Literal["viewer", "operator", "publisher", "administrator"]
+RoleWord = Literal["caller", "viewer", "operator", "publisher", "administrator"]
 NewRole = Annotated[
     RoleWord,
     typer.Option("--role", help="What they may do; each role includes those before it."),

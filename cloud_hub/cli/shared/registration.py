@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from cloud_hub.cli.shared.hub_address import (
     DataOption,
@@ -45,6 +46,40 @@ class Invocation:
 
     run: Callable[[], Result | None]
     as_json: bool
+
+
+class _ModelAndVersion(TyperCommand):
+    """A command whose MODEL and VERSION may be one word: ``digits@champion``, ``digits/1.2``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        names = [param.name for param in self.params]
+        if "model" in names and "version" in names:
+            takes_none = {
+                opt for p in self.params if getattr(p, "is_flag", False) for opt in p.opts
+            }
+            args = _divided(args, takes_none)
+        return super().parse_args(ctx, args)
+
+
+def _divided(words: list[str], flags: Container[str] = ()) -> list[str]:
+    """Return the words with a first argument that is a whole reference as model and version.
+
+    Args:
+        words: of the command line, after the command.
+        flags: options that take no value.
+    """
+    from cloud_hub.aliases.reference import is_reference, parse_reference
+
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        # What follows an option is its value, unless it takes none or has it behind a ``=``.
+        follows_option = before.startswith("-") and "=" not in before and before not in flags
+        if not follows_option and is_reference(word):
+            found = parse_reference(word)
+            return [*words[:place], str(found.model), str(found.word), *words[place + 1 :]]
+        if not word.startswith("-") and not follows_option:
+            break  # the first argument is a model alone, so the version has a word of its own
+    return words
 
 
 def group(app: typer.Typer, name: str, text: str, *, panel: str) -> typer.Typer:
@@ -85,6 +120,7 @@ def command(
     def register(function: Command) -> Command:
         add = app.command(
             name,
+            cls=_ModelAndVersion,
             epilog=f"Example: {example}",
             rich_help_panel=panel,
             context_settings={**HELP_OPTIONS, "auto_envvar_prefix": environment},

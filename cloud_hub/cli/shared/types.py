@@ -42,6 +42,29 @@ def version(text: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
+def version_word(text: str) -> str:
+    """Accept a version, a major number or an alias: ``1.2``, ``3``, ``@champion``."""
+    from cloud_hub.aliases.reference import parse_version_word
+
+    return _of_reference(lambda: parse_version_word(text).word or "")
+
+
+def _of_reference(read: Callable[[], str]) -> str:
+    from cloud_hub.errors import Invalid
+
+    try:
+        return read()
+    except Invalid as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def reference(text: str) -> str:
+    """Accept ``MODEL``, ``MODEL@ALIAS``, ``MODEL/VERSION`` or ``models:/MODEL/VERSION``."""
+    from cloud_hub.aliases.reference import parse_reference
+
+    return _of_reference(lambda: text if parse_reference(text) else "")
+
+
 def reason(text: str) -> str:
     """Accept the reason for an action; it stays on a record, so it may not be empty."""
     if not text.strip():
@@ -103,7 +126,17 @@ OnlyModel = Annotated[
 ]
 
 ModelVersion = Annotated[
-    str, typer.Argument(parser=version, metavar="VERSION", help="Version, for example 1.1.")
+    str,
+    typer.Argument(
+        parser=version_word, metavar="VERSION", help="Version: 1.1, @ALIAS, @latest, @serving."
+    ),
+]
+
+ModelReference = Annotated[
+    str,
+    typer.Argument(
+        parser=reference, metavar="REFERENCE", help="MODEL, MODEL/VERSION or MODEL@ALIAS."
+    ),
 ]
 
 Trigger = Annotated[

@@ -81,12 +81,13 @@ def models(request: Request, user: Viewer) -> Response:
 def model_page(request: Request, user: Viewer, model: KnownModel) -> Response:
     """Show a model."""
     hub = hub_of(request)
-    plan, records = hub.plans.current(model), hub.registry.versions(model)
+    plan, shown = hub.plans.current(model), hub.registry.page(model, SHOWN)
     devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
-    shown = records[-SHOWN:]
     return render(
         request, user, "model.html", model=model, tab="", title="Versions", plan=plan,
-        lines=lines(shown, devices, plan), more=len(records) - len(shown), now=time.time(),
+        lines=lines(shown, devices, plan), now=time.time(),
+        more=hub.registry.count(model) - len(shown),
+        names=hub.aliases.names(model).model, named=hub.aliases.names(model), of="",
         parts=spread(devices), devices=len(devices), alarms=hub.monitoring.alarms(model),
         on=sum(plan is not None and each.version == plan.serving.version for each in devices),
         experiment=_running(hub, model), decisions=_decisions(hub, model),
@@ -132,7 +133,7 @@ def _summary(hub: Hub, model: str, devices: int) -> ModelSummary:
     return ModelSummary(
         model,
         hub.monitoring.serving(model),
-        len(hub.registry.versions(model)),
+        hub.registry.count(model),
         devices,
         len(hub.monitoring.alarms(model)),
         _running(hub, model),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from fastapi import Query, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.database.records import ApprovalRecord
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments.policy_defaults import canary_of, spec_of
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from cloud_hub.hub import Hub
 
 router = page_router()
-VersionName = Annotated[str, Query(max_length=100)]
 Kind = Literal["canary", "trial"]
 
 
@@ -54,7 +53,7 @@ class TrialQuestion:
 
 @router.get("/models/{model}/promote")
 def ask_promote(
-    request: Request, user: Viewer, model: KnownModel, version: VersionName
+    request: Request, user: Viewer, model: KnownModel, version: KnownVersion
 ) -> Response:
     """Ask before a version serves everybody."""
     user.require("operator", model)
@@ -114,7 +113,7 @@ def rollback(request: Request, user: Viewer, form: Posted, model: KnownModel) ->
 
 @router.get("/models/{model}/try/{kind}")
 def ask_trial(
-    request: Request, user: Viewer, model: KnownModel, kind: Kind, version: VersionName
+    request: Request, user: Viewer, model: KnownModel, kind: Kind, version: KnownVersion
 ) -> Response:
     """Ask before a version is tried."""
     user.require("operator", model)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import hub_of
-from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.pages.models.card import CardBlock, blocks
 from cloud_hub.pages.models.home import render
 from cloud_hub.pages.models.impact import has_refused
@@ -20,11 +20,15 @@ from cloud_hub.web.frame import page_router
 from edge_sdk.contract.manifest import CARD
 
 if TYPE_CHECKING:
+    from cloud_hub.hub import Hub
     from cloud_hub.registry.release_report import ReleaseReport
     from cloud_hub.registry.service import VersionRecord
     from edge_sdk.model.release import Release
 
 router = page_router()
+OTHERS: Final = 200
+"""Versions, the newest, that another one can be compared with."""
+
 VersionName = Annotated[str, Query(max_length=100)]
 
 
@@ -44,22 +48,24 @@ class ComparedRow:
 
 
 @router.get("/models/{model}/versions/{version}")
-def version_page(request: Request, user: Viewer, model: KnownModel, version: str) -> Response:
+def version_page(
+    request: Request, user: Viewer, model: KnownModel, version: KnownVersion
+) -> Response:
     """Show a version."""
     hub = hub_of(request)
     report, release = hub.registry.report(model, version), hub.registry.release(model, version)
     devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
-    records = hub.registry.versions(model)
     plan = hub.plans.current(model)
     return render(
         request, user, "version.html", model=model, tab="", title=version, r=report,
         v=report.version, certificate=release.certificate(), manifest=release.manifest,
         card=card_of(release), tones=TONES, now=time.time(), plan=plan,
+        names=hub.aliases.names(model).of(version), of=version,
         role=roles_of(plan).get(version, ""), mark=hub.rush.marks(model).get(version),
         on=sum(each.version == version for each in devices), devices=len(devices),
         refused=sum(has_refused(each, release.digest) for each in devices),
-        children=[each.version for each in records if each.parent == version],
-        others=[each.version for each in records[::-1] if each.version != version][:200],
+        children=hub.registry.children(model, version),
+        others=_others(hub, model, version),
     )  # fmt: skip
 
 
@@ -68,14 +74,22 @@ def compare(
     request: Request, user: Viewer, model: KnownModel, before: VersionName, after: VersionName
 ) -> Response:
     """Show two versions side by side."""
-    registry = hub_of(request).registry
+    hub = hub_of(request)
+    registry = hub.registry
+    before, after = (hub.aliases.resolve(model, word) for word in (before, after))
     first, second = registry.report(model, before), registry.report(model, after)
     return render(
         request, user, "compare.html", model=model, tab="", title=f"{before} and {after}",
         rows=compared(first, second), metrics=compared_metrics(first.version, second.version),
         before=before, after=after,
-        others=[each.version for each in registry.versions(model)][-200:],
+        others=[each.version for each in registry.page(model, OTHERS)],
     )  # fmt: skip
+
+
+def _others(hub: Hub, model: str, version: str) -> list[str]:
+    """Return what a version can be compared with, newest first."""
+    names = [each.version for each in hub.registry.page(model, OTHERS)]
+    return [name for name in names[::-1] if name != version]
 
 
 def card_of(release: Release) -> list[CardBlock]:

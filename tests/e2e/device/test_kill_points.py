@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ from tests.conftest import Publish
 from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import rows, softmax
 from tests.model_folder import model_folder
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess
-from tests.waiting import PATIENCE
 
 SEEDS = {"1.0": 0, "1.1": 7}
 
@@ -33,10 +31,8 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
     with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
         pass
     publish(model, "1.1", seed=SEEDS["1.1"])
-    command = [sys.executable, "-m", "tests.e2e.device.killed"]
-    killed = subprocess.run(
-        [*command, str(state), hub.url, "", model, step], check=False, timeout=PATIENCE
-    )
+    words = ["-m", "tests.e2e.device.killed", state, hub.url, "", model, step]
+    killed = run_ready("device", words)
     assert killed.returncode == -signal.SIGKILL
 
     with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:
@@ -66,10 +62,8 @@ def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
         pass
     other = publish(model, "1.1", seed=SEEDS["1.1"], promote=False)
     publish_plan(hub, model, experiment=trial("shadow", other))
-    command = [sys.executable, "-m", "tests.e2e.device.killed"]
-    killed = subprocess.run(
-        [*command, str(state), hub.url, "", model, step], check=False, timeout=PATIENCE
-    )
+    words = ["-m", "tests.e2e.device.killed", state, hub.url, "", model, step]
+    killed = run_ready("device", words)
     assert killed.returncode == -signal.SIGKILL
 
     with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:

@@ -50,6 +50,27 @@ def test_a_copy_of_a_newer_version_is_read_without_what_it_knows_more() -> None:
     assert Identity.from_text(newer) == own
 
 
+def test_a_copy_of_an_older_version_takes_defaults_for_what_it_did_not_know() -> None:
+    own = Identity.new()
+    body = json.loads(own.to_text())["identity"]
+    del body["attributes"], body["generation"]
+    older = json.dumps({"identity": body, "sha256": identity._digest(body)})
+    assert Identity.from_text(older) == own
+
+
+def test_one_of_a_later_format_is_refused_and_not_called_damaged(
+    store: StateDatabase, tmp_path: Path
+) -> None:
+    own = joined(store).identity
+    assert own is not None
+    text = json.dumps({**json.loads(own.to_text()), "format": 2})
+    (tmp_path / FILE).write_text(text)
+    damage_database(store, lambda _: json.dumps(text))
+    with pytest.raises(StateError, match="by newer software; expected format 1 .* update edge_sdk"):
+        IdentityStore(store)
+    assert (tmp_path / FILE).read_text() == text
+
+
 def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1

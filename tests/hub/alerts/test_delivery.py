@@ -20,9 +20,10 @@ from cloud_hub.app import create_app
 from cloud_hub.database.event_kinds import classified
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.events.event import StreamEvent
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.settings import Settings
 from tests.hub.alerts.receiver import Receiver, receiving
+from tests.new_hub import initialise
 from tests.waiting import wait_for
 
 EVERYTHING = AlertRules(severity="info")

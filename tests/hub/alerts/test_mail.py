@@ -14,8 +14,9 @@ import pytest
 
 from cloud_hub.alerts.notifying import notify
 from cloud_hub.alerts.rules import AlertRules
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.settings import Settings
+from tests.new_hub import initialise
 from tests.waiting import PATIENCE
 
 smtp = pytest.importorskip("aiosmtpd.smtp", reason="needs aiosmtpd")

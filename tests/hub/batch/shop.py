@@ -60,7 +60,7 @@ def settled(hub: Hub, id_: int, now: float | None = None) -> GenerationRecord:
         record = hub.batches.get(id_)
         if record.status not in ("waiting", "running"):
             return record
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(f"generation {id_} did not end: {hub.batches.get(id_)}")
 
 

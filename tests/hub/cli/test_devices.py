@@ -40,6 +40,20 @@ def test_a_token_for_each_of_many_devices_is_printed_one_a_line_and_listed_witho
     assert (every.count("region=eu"), every.count("revoked")) == (3, 1)
 
 
+def test_a_group_made_on_the_command_line_finds_its_devices_until_it_is_removed(
+    hub: HubProcess, capsys: Capture
+) -> None:
+    code, out = ask(hub, capsys, "groups", "save", "Far north", "region=no health:lost")
+    assert (code, out) == (0, "group Far north: region=no health:lost\n")
+    assert "Far north" in ask(hub, capsys, "groups", "list")[1]
+    found = ask(hub, capsys, "devices", "list", "--group", "Far north", "--json")
+    assert found == (0, "[]\n")
+    assert "there are: Far north" in ask(hub, capsys, "devices", "list", "--group", "South")[1]
+    assert ask(hub, capsys, "groups", "save", "x", "a " * 30)[0] == 1
+    assert ask(hub, capsys, "groups", "remove", "Far north")[0] == 0
+    assert "no such group" in ask(hub, capsys, "groups", "remove", "Far north")[1]
+
+
 WRONG = {
     "enrol-token m --count 2 --uses 0": "argument --uses: expected a whole number from 1",
     "enrol-token m --attribute region": "argument --attribute: expected NAME=VALUE, got 'region'",

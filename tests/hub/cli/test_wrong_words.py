@@ -13,9 +13,9 @@ from cloud_hub.cli.main import main
 from cloud_hub.cli.shared.types import amount, duration, name, version, whole
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import initialise
 from cloud_hub.server import serve
 from cloud_hub.settings import Settings
+from tests.new_hub import initialise
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 

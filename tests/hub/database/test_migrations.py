@@ -52,7 +52,7 @@ from tests.postgres import Cluster
 from tests.waiting import PATIENCE
 
 HERE = Path(__file__).parent
-ALL = tuple(sorted(path.name[1:5] for path in (migrate.MIGRATIONS / "versions").glob("r*.py")))
+ALL = tuple(sorted(path.name[1:5] for path in (migrate.MIGRATIONS / "versions").rglob("r*.py")))
 HEAD = ALL[-1]
 OF_THE_SCHEMA = {"schema_version", "alembic_version"}
 DROPPED = {("devices", "token"), ("enrolment_tokens", "model")}
@@ -348,7 +348,7 @@ def test_two_that_upgrade_at_once_are_one_after_the_other(new: Settings) -> None
 
 
 def test_revisions_are_numbered_without_a_gap() -> None:
-    names = sorted(path.name for path in (migrate.MIGRATIONS / "versions").glob("r*.py"))
+    names = sorted(path.name for path in (migrate.MIGRATIONS / "versions").rglob("r*.py"))
     assert [name[1:5] for name in names] == [f"{i:04d}" for i in range(1, len(names) + 1)]
 
 

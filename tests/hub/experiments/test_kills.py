@@ -25,12 +25,13 @@ from cloud_hub.experiments.verdict.spec import (
     LatencyGuard,
     StageSpec,
 )
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.registry import metadata_folder
 from cloud_hub.settings import Settings
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.edge.builders import make_release
 from tests.hub.experiments.fleets import Device, fleet
+from tests.new_hub import initialise
 
 CANARY = ExperimentSpec(
     "demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0, minimum_outcomes=50,

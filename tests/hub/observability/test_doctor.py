@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from cloud_hub.cli.main import main
-from cloud_hub.hub import initialise, open_keys
+from cloud_hub.hub import open_keys
 from cloud_hub.observability.checks import HealthCheck
 from cloud_hub.observability.doctor import examine_answers, examine_data
 from cloud_hub.settings import Settings
+from tests.new_hub import initialise
 from tests.servers import HubProcess
 
 

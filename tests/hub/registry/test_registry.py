@@ -9,11 +9,12 @@ from tuf.api.metadata import TargetFile
 
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.errors import Conflict, GateRefused, Invalid, NotFound
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.registry import signing
 from cloud_hub.settings import Settings
 from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows, softmax
+from tests.new_hub import initialise
 
 
 def test_a_published_version_is_there_with_its_lineage_and_files(

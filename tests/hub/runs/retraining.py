@@ -16,7 +16,8 @@ from edge_sdk.contract.messages import Message, SampleBatch, Upload
 from tests.waiting import wait_for
 
 NOW = int(time.time())
-ROOT = Path(__file__).parents[3]
+CODE = Path(__file__).parent
+"""Folder of the trainings' code, small: all of it is kept with each version of a pipeline."""
 GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
 POLICY = """
 sharing: {{samples: true, per_window: 1000}}
@@ -57,7 +58,7 @@ def finish(hub: Hub) -> RunRecord:
         run = hub.runs.records("demo")[-1]
         return None if run.status in ("waiting", "training") else run
 
-    run = wait_for(ended, "the end of the run", every=0.1)
+    run = wait_for(ended, "the end of the run")
     assert run is not None
     return run
 

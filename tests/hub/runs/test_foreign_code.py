@@ -76,6 +76,7 @@ def loot(hub: Hub, run: RunRecord) -> list[str]:
     return [line for line in lines if line.startswith("GOT")]
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_training_that_steals_gets_nothing_of_the_hub(ready: Ready, code: Path) -> None:
     hub = ready(how="entry: burglary:train", path=code)
     run = request(hub)
@@ -86,6 +87,7 @@ def test_a_training_that_steals_gets_nothing_of_the_hub(ready: Ready, code: Path
     assert not list(hub.settings.data.rglob("pwned*"))
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_stolen_state_is_unpickled_where_there_are_no_keys(
     ready: Ready, code: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

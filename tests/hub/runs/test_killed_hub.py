@@ -1,21 +1,30 @@
-"""A hub that is killed in any step of a run: the run goes on, and nothing is done twice."""
+"""A hub that is killed in any step of a run: the run goes on, and nothing is done twice.
+
+What a killed process leaves is what its files hold at that moment. So one run is made, whose folder
+is copied at each of the moments; at some a hub is killed for good, and so is its worker. In
+PostgreSQL, which has no files to be copied, it is killed at all of them.
+"""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.runs.steps.names import STEPS
 from cloud_hub.runs.tables import gate_uses
 from cloud_hub.settings import Settings
-from tests.hub.runs.conftest import Ready
-from tests.hub.runs.retraining import finish
+from tests.hub.runs.conftest import Poor, Ready, prepare
+from tests.hub.runs.retraining import finish, request
+from tests.new_hub import initialise
 from tests.waiting import PATIENCE
 
 MOMENTS = {
@@ -34,14 +43,59 @@ MOMENTS = {
     "it rolls out": ("INSERT INTO run_steps", "'rollout'", "'running'"),
     "its version is published": ("INSERT INTO versions",),
     "its canary is started": ("INSERT INTO experiments",),
-    "its canary is noted": ("UPDATE runs", "experiment-canary"),
+    "its canary is noted": ("UPDATE runs", "demo-canary-1"),
     "it has rolled out": ("INSERT INTO run_steps", "'rollout'", "'done'"),
 }
 
 
+KILLED = ("the run is asked for", "its worker has been started", "its version is published")
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory, poor: Poor) -> Path:
+    """Folders of a hub by moment, as they are before the statement of that moment."""
+    folder = tmp_path_factory.mktemp("copies")
+    settings = Settings(folder / "hub", tick_seconds=0)
+    initialise(settings)
+    hub = prepare(open_hub(settings), poor, "good")
+
+    def copy(_: Any, __: Any, statement: str, values: Any, ___: Any, ____: bool) -> None:
+        text = f"{statement} {values}"
+        for moment, words in MOMENTS.items():
+            if all(word in text for word in words) and not (folder / moment).exists():
+                shutil.copytree(settings.data, folder / moment)
+
+    event.listen(hub.engine, "before_cursor_execute", copy)
+    request(hub)
+    hub.close()
+    return folder
+
+
 @pytest.fixture
-def reopened(inner: Hub) -> Iterator[list[Hub]]:
-    """Hubs that are opened on the data of ``inner`` afterwards, and closed in the end."""
+def left(database: str | None, copies: Path, ready: Ready) -> Callable[[str], Settings]:
+    """A hub that ended at a moment of its run."""
+
+    def make(moment: str) -> Settings:
+        if database is None and moment not in KILLED:
+            return Settings(copies / moment, tick_seconds=0)
+        hub = ready("good")
+        hub.close()
+        killed = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.hub.runs.killed_hub"),
+                *(str(hub.settings.data), database or "", *MOMENTS[moment]),
+            ],
+            timeout=PATIENCE, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        return hub.settings
+
+    return make
+
+
+@pytest.fixture
+def reopened() -> Iterator[list[Hub]]:
+    """Hubs that are opened in a test, and closed in the end."""
     hubs: list[Hub] = []
     yield hubs
     for hub in hubs:
@@ -51,20 +105,9 @@ def reopened(inner: Hub) -> Iterator[list[Hub]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_goes_on_wherever_its_hub_is_killed(
-    ready: Ready, reopened: list[Hub], database: str | None, moment: str
+    left: Callable[[str], Settings], reopened: list[Hub], moment: str
 ) -> None:
-    hub = ready("good")
-    folder = hub.settings.data
-    hub.close()
-    killed = subprocess.run(
-        [
-            sys.executable, "-m", "tests.hub.runs.killed_hub", str(folder), database or "",
-            *(word.replace("experiment-canary", "demo-canary-1") for word in MOMENTS[moment]),
-        ],
-        timeout=PATIENCE, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    hub = open_hub(Settings(folder, database, tick_seconds=0))
+    hub = open_hub(left(moment))
     reopened.append(hub)
     if moment == "the run is asked for":
         assert hub.runs.records("demo") == []

@@ -22,9 +22,9 @@ from cloud_hub.runs.store import RunCause
 from converters import convert
 from tests.hub.runs.conftest import Ready
 from tests.hub.runs.retraining import (
+    CODE,
     NOW,
     POLICY,
-    ROOT,
     data,
     finish,
     gone,
@@ -35,6 +35,7 @@ from tests.hub.runs.retraining import (
 from tests.waiting import PATIENCE, wait_for
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
     hub = ready("good", rows=0)
     hub.runs.request("demo", RunCause("manual"))
@@ -165,6 +166,7 @@ def test_a_training_that_hangs_is_ended_with_all_that_it_started(
     assert not training.work.exists()
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_training_that_leaks_is_ended(ready: Ready) -> None:
     hub = ready("leaks", extra="memory_mb: 600")
     run = request(hub)
@@ -178,6 +180,7 @@ def test_a_training_that_prints_too_much_is_ended(ready: Ready) -> None:
     assert run.reason == "printed more than 32 MB"
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_the_context_carries_seeds_and_the_window(ready: Ready) -> None:
     hub = ready("seeded", extra="seed: 7")
     logs = []
@@ -330,9 +333,7 @@ def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) ->
     )
     hub.registry.publish(other, actor="test")
     hub.plans.promote("other", "1.0", actor="test", reason="first")
-    own = POLICY.format(
-        how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="", path=ROOT
-    )
+    own = POLICY.format(how="entry: trainers:hangs", mode="stateless", extra="", path=CODE)
     own = own.replace("200", "0")
     hub.registry.set_policy("other", own, "test")
     for model in ("demo", "other"):

@@ -170,6 +170,7 @@ def test_rows_that_were_refused_are_checked_again_with_other_thresholds(ready: R
     assert statuses(hub, again)["collect"] == "reused"
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_run_is_repeated_from_its_data_and_code_to_the_same_bytes(ready: Ready) -> None:
     old = data(400, 9)
     hub = ready("good", extra="rehearsal: {share: 0.25}")

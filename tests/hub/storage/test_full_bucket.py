@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from cloud_hub.errors import Unavailable
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.observability.readiness import Readiness
 from cloud_hub.settings import Settings
 from tests.buckets import BucketServer
 from tests.edge.builders import make_release
+from tests.new_hub import initialise
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.s3

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, text, update
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.fleet.tables import devices
-from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, UpdateEvent, Upload
 from tests.edge.builders import make_release
+from tests.new_hub import initialise
 from tests.postgres import Cluster
 from tests.simulated_device import credentialed
 from tests.structure import modules

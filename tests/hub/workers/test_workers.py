@@ -15,13 +15,13 @@ import pytest
 import requests
 
 from cloud_hub.cli.main import main
-from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, UpdateEvent, Upload
 from edge_sdk.hub.client import HubClient
 from tests.edge.builders import make_release
 from tests.hub.workers.conftest import Team, is_gone
+from tests.new_hub import initialise
 from tests.postgres import Cluster
 from tests.simulated_device import join
 from tests.waiting import PATIENCE, wait_for

@@ -1,0 +1,1 @@
+"""Names of versions beside their numbers: aliases, tags and descriptions."""

@@ -1,0 +1,1 @@
+"""What models cost: core-seconds, bytes and cloud calls, by day; and what packs save."""

@@ -1,0 +1,1 @@
+"""The revisions from before two releases used one database side by side."""

@@ -1,0 +1,90 @@
+"""Secrets for registries: from the environment, or where ``docker login`` and ``oras login`` keep
+them. None is ever an argument of a command.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from converters.errors import ExchangeError
+
+USERNAME: Final = "EDGE_REGISTRY_USERNAME"
+PASSWORD: Final = "EDGE_REGISTRY_PASSWORD"
+TOKEN: Final = "EDGE_REGISTRY_TOKEN"
+
+_PARAMETER: Final = re.compile(r'([a-zA-Z]+)="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class RegistrySecret:
+    """What a registry is shown.
+
+    Attributes:
+        basic: name and password in Base64; ``None`` for nobody.
+        bearer: a token that is ready to use.
+    """
+
+    basic: str | None = None
+    bearer: str | None = None
+
+    @property
+    def is_secret(self) -> bool:
+        """Return whether there is anything that nobody else may read."""
+        return self.basic is not None or self.bearer is not None
+
+
+@dataclass(frozen=True)
+class BearerChallenge:
+    """Where a registry wants a token to be fetched, and for what."""
+
+    realm: str
+    query: Mapping[str, str]
+
+
+def registry_secret(host: str, environment: Mapping[str, str] = os.environ) -> RegistrySecret:
+    """Return the secret for a registry; an empty one where there is none.
+
+    Args:
+        host: of the registry, with its port.
+        environment: variables; ``DOCKER_CONFIG`` names the folder of a ``config.json``.
+
+    Raises:
+        ExchangeError: a name without a password, or a file that is not what it should be.
+    """
+    if token := environment.get(TOKEN):
+        return RegistrySecret(bearer=token)
+    if name := environment.get(USERNAME):
+        password = environment.get(PASSWORD)
+        if not password:
+            raise ExchangeError(f"{USERNAME}: expected {PASSWORD} beside it")
+        return RegistrySecret(basic=base64.b64encode(f"{name}:{password}".encode()).decode())
+    folder = environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "~")) / ".docker"
+    return RegistrySecret(basic=_stored(Path(folder) / "config.json", host))
+
+
+def _stored(file: Path, host: str) -> str | None:
+    try:
+        stored = json.loads(file.read_bytes()).get("auths", {}).get(host, {}).get("auth")
+    except OSError:  # nobody signed in, or not this user
+        return None
+    except (ValueError, AttributeError) as error:
+        raise ExchangeError(f"{file}: expected what docker login writes; {error}") from error
+    return stored if isinstance(stored, str) and stored else None
+
+
+def bearer_challenge(header: str) -> BearerChallenge | None:
+    """Return what a header ``WWW-Authenticate`` asks for; ``None`` where it wants no token."""
+    scheme, _, rest = header.partition(" ")
+    values = dict(_PARAMETER.findall(rest))
+    if scheme.lower() != "bearer" or "realm" not in values:
+        return None
+    return BearerChallenge(
+        values["realm"], {n: values[n] for n in ("service", "scope") if n in values}
+    )

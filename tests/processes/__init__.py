@@ -1,0 +1,1 @@
+"""Processes that tests start, without waiting for their imports."""
