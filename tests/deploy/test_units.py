@@ -77,6 +77,28 @@ def members(name: str) -> set[str]:
     return {call for each in names for call in members(each)}
 
 
+def test_a_first_boot_file_leaves_the_boot_partition_for_where_the_service_may_remove_it(
+    tmp_path: Path,
+) -> None:
+    text = (FOLDER / "edge.service").read_text().replace("\\\n", "")
+    (script,) = re.findall(r"(?m)^ExecStartPre=\+/bin/sh -c '(.*)'$", text)
+    boot, state = tmp_path / "boot", tmp_path / "state"
+    script = script.replace("$$", "$").replace("/boot/firmware", str(boot))
+    command = ["sh", "-c", script.replace("/var/lib/edge", str(state))]
+    state.mkdir()
+    subprocess.run(command, check=True, timeout=PATIENCE)  # no Raspberry Pi: nothing to do
+    boot.mkdir()
+    subprocess.run(command, check=True, timeout=PATIENCE)
+    assert list(state.iterdir()) == []
+    (boot / "edge.json").write_text("secret")
+    subprocess.run(command, check=True, timeout=PATIENCE)
+    moved = state / "first-boot.json"
+    assert (moved.read_text(), moved.stat().st_mode & 0o777) == ("secret", 0o600)
+    assert list(boot.iterdir()) == []
+    subprocess.run(command, check=True, timeout=PATIENCE)  # the next start
+    assert moved.read_text() == "secret"
+
+
 @pytest.mark.deploy
 @pytest.mark.strace
 @pytest.mark.slow

@@ -136,7 +136,11 @@ def test_without_a_manager_or_for_another_process_nothing_is_sent() -> None:
 
 
 def test_the_unit_starts_a_command_that_is_there() -> None:
-    lines = [line.partition("=") for line in UNIT.read_text().splitlines() if "=" in line]
+    lines = [
+        line.partition("=")
+        for line in UNIT.read_text().replace("\\\n", "").splitlines()
+        if "=" in line
+    ]
     values = {name: value for name, _, value in lines if not name.startswith("#")}
     assert values["Type"] == "notify"
     arguments = _parser().parse_args(shlex.split(values["ExecStart"])[1:])
