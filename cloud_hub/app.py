@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -87,6 +87,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PARTS: Final = (
+    inference_routes, tensor_routes, fleet_routes, poll_routes, registry_routes, alias_routes,
+    dataset_routes, plan_routes,
+    policy_routes, feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
+    pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
+    pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
+    people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
+    alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes,
+    assets,
+)  # fmt: skip
+OF_MODELS: Final = (
+    overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs,
+    packs,
+)  # fmt: skip
+"""Routes are tried in turn: the busiest first, the pages of a model last."""
+
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
@@ -112,19 +128,7 @@ def create_app(hub: Hub) -> FastAPI:
         title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
         default_response_class=SafeJSONResponse, **observed,
     )  # fmt: skip
-    parts = (
-        fleet_routes, poll_routes, registry_routes, alias_routes, dataset_routes, plan_routes,
-        policy_routes, feature_routes, telemetry_routes, monitor_routes, trigger_routes, run_routes,
-        pipeline_routes, rush_routes, experiment_routes, freshness_routes, batch_routes,
-        pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-        people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
-        alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
-    )  # fmt: skip
-    of_models = (
-        overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs, packs,
-    )  # fmt: skip
-    # Routes are tried in turn: the busiest first.
-    for part in (inference_routes, tensor_routes, *parts, *of_models):
+    for part in (*PARTS, *OF_MODELS):
         declare_in_schema(part.router)
         app.include_router(part.router)
     _translate_errors(app)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.alerts.opening import alert_parts, opened_alerts
+from cloud_hub.aliases.service import Aliases
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.api.token_files import new_tokens
-from cloud_hub.aliases.service import Aliases
 from cloud_hub.batch.catalogue import Catalogue
 from cloud_hub.batch.generations import Generations
 from cloud_hub.batch.lookup import Lookups

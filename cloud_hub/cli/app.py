@@ -41,10 +41,10 @@ from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, login, releases, versions, exports, plans, approvals, experiments, simulate, personalise,
-    devices, device_questions, fleet, monitoring, costs, events, alerts, policy, datasets, features,
-    batch, triggers, calendars, runs, pipelines, freshness, people, administration, doctor, backup,
-    keys,
+    server, login, releases, versions, exports, plans, approvals, experiments, simulate,
+    personalise, devices, device_questions, fleet, monitoring, costs, events, alerts, policy,
+    datasets, features, batch, triggers, calendars, runs, pipelines, freshness, people,
+    administration, doctor, backup, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

@@ -84,7 +84,11 @@ def test_pages_that_go_on_from_the_first_do_what_they_say(
     publish("digits", "1.0")
     publish("digits", "1.1", promote=False)
     for page in AFTERWARDS:
-        run(script(ROOT / "docs" / page, tmp_path).replace("hub-data", str(hub.data)), tmp_path, environment)
+        run(
+            script(ROOT / "docs" / page, tmp_path).replace("hub-data", str(hub.data)),
+            tmp_path,
+            environment,
+        )
 
 
 def run(commands: str, folder: Path, environment: Mapping[str, str]) -> None:

@@ -33,7 +33,7 @@ def test_versions_alias_asks_for_what_it_says(
     recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorder.answer = {"model": "digits", "alias": "champion", "version": "1.2"}
-    assert main("versions alias digits/1 champion".split()) == 0
+    assert main(["versions", "alias", "digits/1", "champion"]) == 0
     assert capsys.readouterr().out == "digits@champion is 1.2\n"
     assert recorder.requests == [("/v1/models/digits/aliases/champion", {"version": "1"})]
 
