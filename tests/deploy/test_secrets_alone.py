@@ -62,7 +62,8 @@ def test_pods_with_their_secrets_alone_migrate_serve_and_go_on_for_each_other(
             tmp_path / "device", hub=worker.url, token=token, model="demo", background=False
         ) as device:
             assert device.predict(rows(1)[0]).source == "model"
-        worker.kill()  # and the pod that comes for it has an empty folder again
+        worker.kill()
+        worker.close()  # and the pod that comes for it has an empty folder again
         worker = pod("next", 0.0)
         with EdgeDevice(
             tmp_path / "device", hub=worker.url, model="demo", background=False
