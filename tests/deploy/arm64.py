@@ -95,8 +95,6 @@ def install(root: DebianRoot, folder: Path) -> None:
     tools = sum(megabytes(path) for name in ("pip*", "setuptools*") for path in packages.glob(name))
     whole = megabytes(packages) - tools
     print(f"  numpy and onnxruntime {runtime:.0f} MB, everything besides {whole - runtime:.1f} MB")
-    root.run([*pip, "--require-hashes", "-r", "/src/requirements/test.txt"])
-    shutil.rmtree(root.folder / "wheels")
 
 
 def take_tests(root: DebianRoot) -> None:
@@ -227,6 +225,9 @@ def run_tests(root: DebianRoot, which: str) -> None:
     """Run the device's tests there; raises CalledProcessError if one fails."""
     if which == "none":
         return
+    with step("what tests need, by the lock's hashes"):
+        pip = ["pip", "install", "--quiet", "--no-index", "--find-links", "/wheels"]
+        root.run([*pip, "--require-hashes", "-r", "/src/requirements/test.txt"])
     places = ["tests/contract", "tests/edge"] if which == "all" else list(SELECTION)
     options = ["-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "-m", "not slow"]
     words = " ".join(["python", "-m", "pytest", *options, "-o", "timeout=3600", *places])

@@ -117,10 +117,8 @@ def build(engine: ContainerTools, name: str, base: str) -> None:
 
 
 def check_closed(engine: ContainerTools, image: str, folder: str) -> None:
-    """Fail unless an image runs as nobody's user, without pip, and keeps its root as it is."""
-    script = (
-        f"id -u; touch /changed 2>&1; command -v pip; touch {folder}/kept && stat -c %a {folder}"
-    )
+    """Fail unless an image runs as a user without rights, and keeps its root as it is."""
+    script = f"id -u; touch /changed 2>&1; touch {folder}/kept && stat -c %a {folder}"
     told = output(engine.run(image, "-c", script, options=["--entrypoint", "sh"])).split("\n")
     assert told[0] == str(USER), told
     assert "Read-only file system" in told[1], told
