@@ -45,7 +45,7 @@ def import_model(
 ) -> None:
     """Make a release of a model of MLflow or Hugging Face, with its parameters and metrics."""
     from converters.cli.row_files import read_rows
-    from converters.conversion import convert
+    from converters import convert
     from converters.importing.opening import open_import
 
     found = open_import(source, run=run, registered=registered, trust=trust)
