@@ -20,6 +20,7 @@ from edge_sdk.cli.logs import configure_logging
 
 if TYPE_CHECKING:
     from converters.cli.request import ConversionRequest
+    from edge_sdk.model.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +136,13 @@ def _run(request: ConversionRequest, plot: Path | None, *, as_json: bool) -> Non
         write_plot(release.certificate(), plot)
 
 
-app.command("import", rich_help_panel=PANEL, epilog=f"{importing.EXAMPLE}\n\n{EXIT_CODES}")(
-    importing.import_model
-)
+def _converted(*model_and_rows: Any, **keywords: Any) -> Release:
+    from converters.conversion import convert
+
+    return convert(*model_and_rows, **keywords)
+
+
+importing.add_commands(app, _converted, panel=PANEL)
 
 
 @app.command(

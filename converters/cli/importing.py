@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from converters.cli import options, output
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 Source = Annotated[
     Path,
@@ -29,31 +33,40 @@ EXAMPLE: Final = (
 )
 
 
-def import_model(
-    source: Source,
-    data: options.Data,
-    name: options.Name,
-    out: options.Out,
-    run: Run = None,
-    registered: Registered = None,
-    label: options.Label = None,
-    version: options.ReleaseVersion = "1.0",
-    licence: options.Licence = None,
-    trust: options.Trust = False,
-    budget: options.Budget = None,
-    as_json: options.Json = False,
-) -> None:
-    """Make a release of a model of MLflow or Hugging Face, with its parameters and metrics."""
-    from converters.cli.row_files import read_rows
-    from converters import convert
-    from converters.importing.opening import open_import
+def add_commands(app: typer.Typer, convert: Callable[..., Release], *, panel: str) -> None:
+    """Add ``import``.
 
-    found = open_import(source, run=run, registered=registered, trust=trust)
-    rows = read_rows(data, label, ())
-    with output.progress() as report:
-        release = convert(
-            found.model, rows.X, rows.y, name=name, out=out, version=version, trust=trust,
-            licence=licence or found.licence, origin=found.origin, reported=found.reported,
-            budget=budget, progress=report,
-        )  # fmt: skip
-    output.print_certificate(release, as_json)
+    Args:
+        app: the command line.
+        convert: :func:`converters.conversion.convert`, loaded when it is called.
+        panel: of the help that the command stands in.
+    """
+
+    @app.command("import", rich_help_panel=panel, epilog=EXAMPLE)
+    def import_model(
+        source: Source,
+        data: options.Data,
+        name: options.Name,
+        out: options.Out,
+        run: Run = None,
+        registered: Registered = None,
+        label: options.Label = None,
+        version: options.ReleaseVersion = "1.0",
+        licence: options.Licence = None,
+        trust: options.Trust = False,
+        budget: options.Budget = None,
+        as_json: options.Json = False,
+    ) -> None:
+        """Make a release of a model of MLflow or Hugging Face, with its parameters and metrics."""
+        from converters.cli.row_files import read_rows
+        from converters.importing.opening import open_import
+
+        found = open_import(source, run=run, registered=registered, trust=trust)
+        rows = read_rows(data, label, ())
+        with output.progress() as report:
+            release = convert(
+                found.model, rows.X, rows.y, name=name, out=out, version=version, trust=trust,
+                licence=licence or found.licence, origin=found.origin, reported=found.reported,
+                budget=budget, progress=report,
+            )  # fmt: skip
+        output.print_certificate(release, as_json)
