@@ -7,7 +7,7 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, Final
 
 from edge_sdk.contract.codec import from_plain
@@ -71,9 +71,13 @@ def _parts(annotation: Any, plain: Any, path: str) -> Iterator[tuple[Any, Any, s
             yield arguments[0], value, f"{path}[{i}]"
 
 
-@functools.cache
 def type_hints(cls: Any) -> dict[str, Any]:
-    """Return the types of a dataclass's fields; a policy asks for them with each of its keys."""
+    """Return the types of a dataclass's fields."""
+    return _type_hints(cls)
+
+
+@functools.cache  # a policy asks for them with each of its keys
+def _type_hints(cls: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
