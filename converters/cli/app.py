@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from converters.cli import options, output
+from converters.cli import importing, options, output
 from converters.cli.exchange import add_commands
 from edge_sdk.cli.logs import configure_logging
 
 if TYPE_CHECKING:
     from converters.cli.request import ConversionRequest
+    from edge_sdk.model.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +134,15 @@ def _run(request: ConversionRequest, plot: Path | None, *, as_json: bool) -> Non
     output.print_certificate(release, as_json)
     if plot is not None:
         write_plot(release.certificate(), plot)
+
+
+def _converted(*model_and_rows: Any, **keywords: Any) -> Release:
+    from converters.conversion import convert
+
+    return convert(*model_and_rows, **keywords)
+
+
+importing.add_commands(app, _converted, panel=PANEL)
 
 
 @app.command(
