@@ -46,7 +46,7 @@ train:
   entry: tests.hub.runs.trainers:good
   path: {ROOT}
   mode: stateless
-  minimum_samples: 150
+  minimum_samples: 400
 """
 
 
