@@ -1,1 +1,1 @@
-"""The site that ``make site`` builds: pages that are made from the code, and files from elsewhere."""
+"""What ``make site`` adds to ``docs/``: pages made from the code, and files from elsewhere."""

@@ -16,27 +16,28 @@ OPENING: Final = """\
 
 # Errors, and what to do
 
-Each package raises one small tree of errors and no foreign ones. A message says what was expected, what
-came, and what to do; the tables say what to do about the kind. Programs catch the root, or the kind that
-they can do something about. The commands print the message on standard error and end with status 1.
+Each package raises one small tree of errors and no foreign ones. A message says what was expected,
+what came, and what to do; the tables say what to do about the kind. Programs catch the root, or the
+kind that they can do something about. The commands print the message on standard error and end with
+status 1.
 """
 
 ADVICE: Final[Mapping[str, str]] = {
     "EdgeError": "Catch it around `predict` if a wrong input must not end your application.",
-    "ContractError": "Compare versions: `edge --version`, `edge-hub --version`. If they fit, the file "
-    "or message was made by something else.",
+    "ContractError": "Compare versions: `edge --version`, `edge-hub --version`. If they fit, "
+    "the file or message was made by something else.",
     "InputError": "Mend the input; the message names the feature. `kind` is counted in reports.",
     "ReleaseError": "`edge-convert verify RELEASE`; copy or publish it anew if that refuses it.",
     "ReloadError": "Sync: the device fetches the file again. Look for a failing disk.",
     "RuntimeMissing": "Install one: `pip install edge-deployment-sdk`.",
     "PackError": "Nothing at once: the model answers. The next pack comes with a sync.",
-    "ExpiredPack": "Sync. If it stays, the job that makes the pack does not run: `edge-hub batch list`.",
+    "ExpiredPack": "Sync. If it stays, the job that makes it does not run: `edge-hub batch list`.",
     "PatchError": "Nothing: the whole file is downloaded instead.",
-    "StateError": "Look at the folder's owner and free space, or give this model a folder of its own.",
+    "StateError": "Look at the folder's owner and free space; each device has a folder of its own.",
     "DeviceInUse": "`EdgeDevice.attach(STATE)`, or stop the other process.",
     "HubError": "Read the message: it is the hub's. `edge-hub doctor` looks at the hub.",
-    "HubUnreachable": "Nothing: the device goes on and tries again. Else look at the network, address "
-    "and certificate.",
+    "HubUnreachable": "Nothing: the device goes on and tries again. Else look at the network, "
+    "the address and the certificate.",
     "HubBusy": "Nothing: the device comes again when it was told to.",
     "IdentityRefused": "`pending`: approve it. `revoked`, `cloned`, `unknown`: enrol with "
     "`edge enrol --again` ([devices](../DEVICES.md)).",
@@ -46,11 +47,12 @@ ADVICE: Final[Mapping[str, str]] = {
     "([keys](../KEYS.md)). Never delete the state to get around it.",
     "BenchError": "Mend what the message names: the model, the budget or the file compared with.",
     "ConversionError": "Mend the data or option that the message names; nothing was written.",
-    "UnsupportedModel": "Replace the steps that it lists ([estimators](../ESTIMATORS.md)), or export "
-    "to ONNX yourself and convert the file ([ONNX](../ONNX.md)).",
+    "UnsupportedModel": "Replace the steps that it lists ([estimators](../ESTIMATORS.md)), or "
+    "export to ONNX yourself and convert the file ([ONNX](../ONNX.md)).",
     "ParityError": "The export is wrong: look at the rows that it shows. Do not loosen tolerances "
     "unless you know why they differ.",
-    "BudgetExceeded": "Take a budget that one of the variants in its table keeps, or a smaller model.",
+    "BudgetExceeded": "Take a budget that a variant in its table keeps, or a smaller model.",
+    "ExchangeError": "Mend what the message names: the address, the right to it, or the release.",
     "HubFault": "Read the reason.",
     "Invalid": "Mend the request or the file; the reason names the field or the line.",
     "Implausible": "Look at the device's clock, then at the device ([devices](../DEVICES.md)).",
@@ -64,6 +66,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "TooSlow": "Look at the network between; the device tries again.",
     "TooManyRequests": "Wait as long as `Retry-After` says.",
     "Unavailable": "Wait as long as `Retry-After` says; `edge-hub health` says what is wrong.",
+    "ProtocolRefusal": "Mend the request as the reason says ([inference](../INFERENCE.md)).",
     "LeadershipLost": "Nothing: another worker leads.",
     "EngineUnavailable": "Look at the cluster ([engine](../ENGINE.md)).",
 }
@@ -107,4 +110,4 @@ def _row(kind: type[Exception]) -> str:
     name = f"`{kind.__name__}`" + (f" ({status})" if status else "")
     first = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0]
     means = re.sub(r":\w+:`([^`]*)`", r"`\1`", " ".join(first.split())).replace("``", "`")
-    return f"| {name} | {means} | {ADVICE[kind.__name__]} |"
+    return f"| {name} | {means} | {ADVICE.get(kind.__name__, 'Read the reason.')} |"

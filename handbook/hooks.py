@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,34 @@ MADE = {
 }
 """Pages that are made from the code."""
 
+WEIGHTS = {
+    "start/": 4,
+    "guides/": 4,
+    "concepts/": 2,
+    "reference/": 0.2,
+    "project/": 0.1,
+    "STATISTICAL": 0.2,
+}
+"""How much a page counts in searches, by the beginning of its path; else 1.
+
+Who searches wants to be told what to do first, and long tables have every word.
+"""
+
+_ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):(?=<)")
+
+
+def on_config(config: Any) -> Any:
+    """Give a page that ``nav`` does not name a place, so that one finds it without searching."""
+    named = set(re.findall(r"'([^']+\.md)'", repr(config.nav)))
+    pages = [path.name for path in sorted((ROOT / "docs").glob("*.md"))]
+    more = [page for page in pages if page not in named]
+    if more:
+        config.nav.append({"More": more})
+    return config
+
 
 def on_files(files: Files, *, config: Any) -> Files:
-    """Add the pages that are made, those from outside ``docs/``, and the code that pages link to."""
+    """Add the pages that are made, those from elsewhere, and the code that pages link to."""
     for place, make in MADE.items():
         files.append(File.generated(config, place, content=make()))
     for home, place in elsewhere.PAGES.items():
@@ -36,29 +60,18 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Have the links of a page hold where the site has it."""
+    """Have the links of a page hold where the site has it, and weigh it for searches."""
     place = page.file.src_uri
+    weight = next((weight for begin, weight in WEIGHTS.items() if place.startswith(begin)), 1)
+    page.meta.setdefault("search", {"boost": weight})
     if place in MADE:
         return markdown
     return elsewhere.with_links_of_the_site(markdown, place, _kind)
 
 
-def on_nav(nav: Any, *, config: Any, files: Files) -> Any:
-    """Refuse a page that one only finds by searching."""
-    missing = sorted(page.file.src_uri for page in _outside(nav, files))
-    if missing:
-        from mkdocs.exceptions import PluginError
-
-        raise PluginError(f"mkdocs.yml: expected every page in nav, missing: {', '.join(missing)}")
-    return nav
-
-
-def _outside(nav: Any, files: Files) -> Iterator[Any]:
-    placed = {page.file.src_uri for page in nav.pages}
-    for file in files.documentation_pages():
-        decision = posixpath.dirname(file.src_uri) == "adr"
-        if file.src_uri not in placed and not decision and file.page is not None:
-            yield file.page
+def on_page_content(html: str, **_: Any) -> str:
+    """Leave the roles of Sphinx out, which docstrings have for readers of the code."""
+    return _ROLE.sub("", html)
 
 
 def _linked(files: Files) -> set[str]:

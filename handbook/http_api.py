@@ -15,10 +15,10 @@ OPENING: Final = """\
 
 # The hub's HTTP API
 
-Every route that a hub answers, with whom it lets in: `anybody`; a `device` with its credential; or a
-person or program whose token has at least the role named ([people and roles](../PEOPLE.md)).
-Send the token as `Authorization: Bearer …`. A hub that runs has the same as `/openapi.json`, and as a
-page at `/docs`. Refusals are `{"error": "…"}` with a status of [these errors](ERRORS.md).
+Every route that a hub answers, with whom it lets in: `anybody`; a `device` with its credential; or
+a person or program whose token has at least the role named ([people and roles](../PEOPLE.md)).
+Send the token as `Authorization: Bearer …`. A hub that runs has the same as `/openapi.json`, and
+as a page at `/docs`. Refusals are `{"error": "…"}` with a status of [these errors](ERRORS.md).
 """
 
 

@@ -14,8 +14,8 @@ OPENING: Final = """\
 # Metrics
 
 A hub answers `GET /metrics` in Prometheus' text format for whoever has the role viewer;
-[Operations](../OPERATIONS.md) says how to scrape it, and `deploy/grafana/edge-hub.json` is a dashboard
-over these. No label names a device, a token or a path.
+[Operations](../OPERATIONS.md) says how to scrape it, and `deploy/grafana/edge-hub.json` is a
+dashboard over these. No label names a device, a token or a path.
 
 | metric | kind | tells |
 |---|---|---|

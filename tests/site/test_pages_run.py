@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import re
 import shlex
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from cloud_hub.cli.app import create_app
 from converters.cli.app import app as convert_app
 from edge_sdk.cli.main import _parser
 from tests.conftest import Publish
-from tests.programs import programs_in
+from tests.processes.ready import ready_commands
 from tests.servers import HubProcess
 from tests.structure import ROOT
 from tests.waiting import PATIENCE
@@ -58,7 +59,7 @@ def script(page: Path, folder: Path) -> str:
     commands = ["set -e", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
     for block in blocks(page):
         if block.why is None and block.file is not None:
-            (folder / block.file).write_text(block.text)
+            (folder / block.file).write_text(block.text.replace("/srv/digits", str(folder)))
         elif block.why is None and block.kind == "sh":
             commands.append(block.text)
     return "\n".join(commands)
@@ -67,31 +68,31 @@ def script(page: Path, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ALONE)
 def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
-    environment = programs_in(tmp_path / "bin")
     work = tmp_path / "work"
     work.mkdir()
     commands = script(ROOT / "docs" / page, work)
     with socket.create_server(("127.0.0.1", 0)) as free:
         commands = commands.replace("8000", str(free.getsockname()[1]))
-    run(commands, work, environment)
+    run(commands, work)
 
 
 @pytest.mark.slow
 def test_pages_that_go_on_from_the_first_do_what_they_say(
     hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
-    environment = programs_in(tmp_path / "bin")
+    tmp_path.chmod(0o755)  # trainings run as another user, where the hub is root
     publish("digits", "1.0")
     publish("digits", "1.1", promote=False)
     for page in AFTERWARDS:
         run(
             script(ROOT / "docs" / page, tmp_path).replace("hub-data", str(hub.data)),
             tmp_path,
-            environment,
         )
 
 
-def run(commands: str, folder: Path, environment: Mapping[str, str]) -> None:
+def run(commands: str, folder: Path) -> None:
+    path = f"{ready_commands()}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["bash", "-c", commands],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE,
@@ -110,7 +111,7 @@ def lines_of(page: Path) -> Iterator[list[str]]:
     """Yield the words of each command line of the three programs in a page's blocks."""
     text = "\n".join(b.text for b in blocks(page) if b.kind in ("sh", "console"))
     for line in text.replace("\\\n", " ").splitlines():
-        line = re.sub(r"^(until|while|if|!|\$) ", "", line.strip())
+        line = re.sub(r"^(for \w+ in .*?; do|until|while|if|!|\$) ", "", line.strip())
         if re.match(r"edge(-hub|-convert)? ", line):
             line = re.sub(r"\$\(.*?\)", "VALUE", line)
             words = shlex.split(re.split(r" [|>&;] ?|; | 2?> ", line)[0], comments=True)
