@@ -24,7 +24,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 
 PICTURE: Final = Path(__file__).parent.parent / "docs" / "assets" / "hub.png"
-SIZE: Final = {"width": 1120, "height": 640}
+WIDTH, HEIGHT = 1120, 640
 MODELS: Final = {"digits": 5, "defects": 3, "doorbell": 4}
 """Name → devices."""
 
@@ -116,7 +116,7 @@ def _photograph(url: str, token: str) -> None:
     with sync_playwright() as playwright:
         # Where this runs as root, Chromium has no sandbox.
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(f"{url}/sign-in")
         page.fill("input[name=token]", token)
         page.click("main button")
