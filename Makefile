@@ -12,7 +12,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 .PHONY: help site pictures demo demo-scale test test-fast test-device coverage check format bench bytes sweep statistics \
 	statistics-quick peers coldstart postgres hub-load live-fleet swap-kill fuzz state-damage kill-matrix lost-writes \
 	hub-kills report-kills batch-kills chaos random-pipelines tree-runtimes packs-elsewhere conformance vendor wheels \
-	lock clean operate
+	extras images arm64 lock clean operate
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -160,6 +160,16 @@ vendor: .venv/dev  ## fetch the third-party files of the web page anew, by their
 wheels: .venv/dev  ## build every distribution into dist/, the same bytes for the same commit, with bills of materials
 	$(BIN)/python .ci/distributions.py dist
 
+extras: wheels  ## every extra alone in a fresh environment, and the three programs by uvx; LIGHT=--light leaves out the large ones
+	test -x .venv-lock/bin/uv || ($(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv)
+	.venv-lock/bin/python .ci/extras.py dist $(LIGHT)
+
+images: .venv/dev wheels  ## both images built, weighed, run with a read-only root; needs root, buildah, podman, runc, debootstrap
+	$(BIN)/python -m tests.deploy.images $(if $(BASE),--base $(BASE))
+
+arm64: .venv/dev  ## a device on an emulated arm64 Debian; needs root, debootstrap, qemu-user-static; TESTS=none, some, all
+	$(BIN)/python -m tests.deploy.arm64 --tests $(or $(TESTS),some)
+
 LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-package edge-deployment-sdk \
 	--no-emit-package edge-deployment-sdk-core --no-emit-package edge-deployment-sdk-converters \
@@ -172,6 +182,8 @@ lock:  ## pin the newest versions, with hashes; the smaller sets are parts of th
 	$(LOCK) --constraint requirements/dev.txt --extra test -o requirements/test.txt
 	$(LOCK) --constraint requirements/dev.txt --extra demo -o requirements/demo.txt
 	$(LOCK) --constraint requirements/dev.txt --extra site -o requirements/site.txt
+	$(LOCK) --constraint requirements/dev.txt --extra hub --extra postgres --extra s3 --extra oidc \
+		--extra notify --extra otel -o requirements/hub.txt
 
 clean:  ## remove what the targets made
 	rm -rf .venv .venv-device .venv-lock .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -50,6 +50,7 @@ from cloud_hub.packs import routes as pack_routes
 from cloud_hub.pages import routes as page_routes
 from cloud_hub.pages.models import (
     approvals,
+    cost,
     experiment,
     monitoring,
     names,
@@ -99,7 +100,7 @@ PARTS: Final = (
 )  # fmt: skip
 OF_MODELS: Final = (
     overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs,
-    packs,
+    packs, cost,
 )  # fmt: skip
 """Routes are tried in turn: the busiest first, the pages of a model last."""
 

@@ -21,7 +21,7 @@ from cloud_hub.batch.service import Batches
 from cloud_hub.batch.spreading.device_packs import opened_packs
 from cloud_hub.batch.stores.opening import open_store
 from cloud_hub.batch.workers import BatchWorkers
-from cloud_hub.cost.service import Costs
+from cloud_hub.cost.opening import opened_costs
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import is_sqlite
 from cloud_hub.database.leader import open_leadership
@@ -146,7 +146,7 @@ class Hub:
         self._open_batches()
         self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
         self.experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
-        self._open_costs()
+        self.costs = opened_costs(self)
         self.people, self.oidc, self.approvals = open_people(self)
         self._open_runs(OfflineGate(registry, datasets, plans, telemetry, GateUses(engine)))
         self._open_rules()
@@ -187,11 +187,10 @@ class Hub:
     def _open_batches(self) -> None:
         """Batch predictions; they are in the hub's database where that is PostgreSQL."""
         data, engine = self.settings.data, self.engine
-        self.heavy = engine_of(self.settings.engine)
         database = None if is_sqlite(engine) else self.settings.database_url
         given = None if database is None else engine
         stores = {name: open_store(name, data, given) for name in ("sql", "parquet")}
-        catalogue = Catalogue(engine)
+        catalogue, self.heavy = Catalogue(engine), engine_of(self.settings.engine)
         self.generations = Generations(catalogue, stores)
         self.batches = Batches(
             data, database, engine, self.audit, self.feature_sets, self.registry, self.plans,
@@ -227,14 +226,6 @@ class Hub:
             compare=NormalComparison(registry, self.telemetry, gate, self.workers),
             busy=self.runs.busy,
         )  # fmt: skip
-
-    def _open_costs(self) -> None:
-        """What models cost, noted where it arises."""
-        self.costs = costs = Costs(
-            self.settings.data, self.engine, self.registry, self.packs, self.forms,
-            self.telemetry, self.experiments,
-        )  # fmt: skip
-        self.batches.note_cost = costs.note
 
     def _open_rules(self) -> None:
         """What policies say, and what fires by it."""
@@ -276,9 +267,8 @@ class Hub:
 
     def _end_workers(self) -> None:
         """End what the loop has begun; whoever leads next begins it once more."""
-        self.runs.stop()
-        self.batches.stop()
-        self.entity_packs.stop()
+        for part in (self.runs, self.batches, self.entity_packs):
+            part.stop()
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
@@ -365,9 +355,8 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
     Renewal comes first, since nothing may put off what devices need to believe anything: after a
     start it is due at once, and whatever follows it may take minutes (the gate of a run).
     """
-    watch = KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub))
     return {
-        "renewal": watch.tick,
+        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
         "plans": hub.plans.tick,
         "refusals": hub.refusals.tick,
         "monitoring": hub.monitoring.tick,

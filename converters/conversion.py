@@ -192,6 +192,8 @@ def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> Relea
         tuple(metadata.limits_of_use),
         data is not None,
         options.datasets.extra_columns == "ignore",
+        dict(metadata.origin),
+        dict(metadata.reported),
     )
 
 

@@ -6,8 +6,9 @@ Every field is also a keyword of ``convert`` itself: ``convert(…, version="1.1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict
 
 from converters.certification.budget import EXAMPLE
@@ -34,6 +35,8 @@ class Metadata:
             the card has them before those that the conversion itself found.
         device_budget: latency and memory that a device must keep for the release to be activated
             there; what the file itself may cost is :attr:`Search.budget`.
+        origin: where the model came from, as texts by name: parameters and tags of its training.
+        reported: metrics that its training reported, by name; nobody checks them.
     """
 
     version: str = "1.0"
@@ -43,6 +46,8 @@ class Metadata:
     device_budget: Budget = Budget()
     purpose: str = ""
     limits_of_use: Sequence[str] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(isinstance(self.purpose, str), "purpose", "a text", self.purpose)
@@ -50,6 +55,10 @@ class Metadata:
         is_list = isinstance(limits, Sequence) and not isinstance(limits, str)
         is_texts = is_list and all(isinstance(limit, str) for limit in limits)
         _require(is_texts, "limits_of_use", "a list of texts", limits)
+        is_told = all(isinstance(x, str) for pair in self.origin.items() for x in pair)
+        _require(is_told, "origin", "texts by name", self.origin)
+        is_finite = all(math.isfinite(value) for value in self.reported.values())
+        _require(is_finite, "reported", "finite numbers by name", self.reported)
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,10 @@ class Search:
     seconds: float = SECONDS
 
     def __post_init__(self) -> None:
-        for field, names in (("variants", self.variants), ("ship", self.ship)):
+        for which, names in (("variants", self.variants), ("ship", self.ship)):
             is_list = isinstance(names, Sequence) and not isinstance(names, str)
-            none = names is None and field == "variants"
-            _require(none or is_list, field, "a list of names", names)
+            none = names is None and which == "variants"
+            _require(none or is_list, which, "a list of names", names)
         _require(isinstance(self.tolerances, Tolerances), "tolerances", "Tolerances(…)",
                  self.tolerances)  # fmt: skip
         is_text = self.budget is None or isinstance(self.budget, str)
@@ -162,6 +171,8 @@ class Keywords(TypedDict, total=False):
     device_budget: Budget
     purpose: str
     limits_of_use: Sequence[str]
+    origin: Mapping[str, str]
+    reported: Mapping[str, float]
     data: tuple[Any, Any] | None
     profile: Any
     groups: Any
@@ -209,7 +220,7 @@ class Options:
         groups = {}
         for group in fields(self):
             options = getattr(self, group.name)
-            names = [field.name for field in fields(options) if field.name in left]
+            names = [each.name for each in fields(options) if each.name in left]
             groups[group.name] = replace(options, **{name: left.pop(name) for name in names})
         if left:
             raise TypeError(f"convert() got an unexpected keyword argument {next(iter(left))!r}")

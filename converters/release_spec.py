@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -74,6 +74,8 @@ class ReleaseSpec:
         limits_of_use: what it must not be used for, as its makers said.
         data_given: the lineage's fingerprint is of the training data; else of the check rows.
         extra_ignored: devices leave out columns that are no features, instead of refusing them.
+        origin: where the model came from, as texts by name.
+        reported: metrics that its training reported.
 
     Raises:
         ConversionError: the folder exists, or could not be made; the version is none, or the parent
@@ -92,6 +94,8 @@ class ReleaseSpec:
     limits_of_use: tuple[str, ...] = ()
     data_given: bool = True
     extra_ignored: bool = False
+    origin: Mapping[str, str] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name("name", self.name)

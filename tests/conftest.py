@@ -102,9 +102,9 @@ SLOW = (
 
 # Files that take longest; they begin first, or one worker would wait for the other in the end.
 LONG = (
-    *("campaigns", "test_statistics_campaign", "examples/test_ci", "test_benchmarks"),
-    *("hub/triggers/test_conditions", "edge/bench", "test_detection", "e2e", "hub/runs"),
-    *("hub/experiments", "hub/database"),
+    *("hub/runs", "campaigns", "examples", "converters/pipeline", "hub/engine", "test_benchmarks"),
+    *("hub/personalise", "hub/batch", "e2e", "hub/experiments", "hub/database", "hub/triggers"),
+    *("edge/bench", "test_statistics_campaign", "test_detection", "test_docs", "test_layers"),
 )
 
 

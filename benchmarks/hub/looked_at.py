@@ -93,7 +93,8 @@ def paths(hub: Hub, device: str) -> list[str]:
 
 def _looked(visitor: Visitor, path: str) -> LookedAt:
     visitor.page(path)
-    usual, first = [], []
+    usual: list[float] = []
+    first: list[float] = []
     for took, again in ((usual, False), (first, True)):
         for _ in range(TIMES):
             if again:

@@ -261,4 +261,5 @@ PART = Part(
     f"{LARGE.requests}, in small fleets after every 20 a device. The guardrail's chance of "
     f"tripping on a healthy one at any look is {SPEC.guardrails.alpha:.0%}.",
     run,
+    quick=True,
 )

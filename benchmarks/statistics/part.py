@@ -108,7 +108,7 @@ QUICK = Effort(0.02, quick=True)
 class Part:
     """One subject: its title, what is simulated and how, and what does it.
 
-    ``quick``: takes part in the quick campaign, with at most half a minute of one core.
+    ``quick``: takes part in the quick campaign, with at most a minute of one core.
     """
 
     title: str

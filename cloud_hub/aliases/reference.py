@@ -38,7 +38,7 @@ _EXPECTED: Final = "expected a version such as 1.2, a major number, or an alias 
 
 
 @dataclass(frozen=True)
-class Reference:
+class VersionReference:
     """A model, and one of its versions by number or by alias.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reference:
 
     @property
     def word(self) -> str | None:
-        """The version as one word, ``@champion`` or ``1.2``; ``None`` where only a model is named."""
+        """The version as one word: ``@champion``, ``1.2``; ``None`` where only a model is named."""
         return self.version if self.alias is None else f"@{self.alias}"
 
 
@@ -79,7 +79,7 @@ def is_reference(text: str) -> bool:
         return False
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str) -> VersionReference:
     """Read a word that names a model, and perhaps a version of it.
 
     Args:
@@ -99,12 +99,12 @@ def parse_reference(text: str) -> Reference:
             f"{error}; write MODEL@ALIAS, MODEL/VERSION or {SCHEME}MODEL/VERSION"
         ) from error
     if not mark:
-        return Reference(model)
+        return VersionReference(model)
     found = parse_version_word(mark + word if mark == "@" else word)
-    return Reference(model, found.version, found.alias)
+    return VersionReference(model, found.version, found.alias)
 
 
-def parse_version_word(text: str, model: str | None = None) -> Reference:
+def parse_version_word(text: str, model: str | None = None) -> VersionReference:
     """Read a word that names a version of a model that is known from elsewhere.
 
     Args:
@@ -121,10 +121,10 @@ def parse_version_word(text: str, model: str | None = None) -> Reference:
         return whole
     plain = text.removeprefix("@")
     if _ALIAS.fullmatch(plain):
-        return Reference(model, alias=plain)
+        return VersionReference(model, alias=plain)
     if plain == text and _MAJOR.fullmatch(text):
-        return Reference(model, version=str(int(text)))
+        return VersionReference(model, version=str(int(text)))
     try:
-        return Reference(model, version=str(Version.parse(text)))
+        return VersionReference(model, version=str(Version.parse(text)))
     except ContractError as error:
         raise Invalid(f"version: {_EXPECTED}, got {text!r:.60}") from error

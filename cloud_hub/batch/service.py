@@ -98,7 +98,7 @@ class Batches:
         self._known: dict[tuple[str, str], float] = {}
         self._told: dict[int, float] = {}
         self._repaired = False
-        self.note_cost: Callable[..., object] = lambda *_, **__: None
+        self.note_cost: Callable[[GenerationRecord, float], object] = lambda *_: None
         """Told the processor time of each generation; who opens the hub sets it."""
 
     def tick(self, now: float) -> None:
@@ -334,11 +334,7 @@ class Batches:
         if outcome is None:
             self._go_on(record, now)
             return
-        version = record.version if record.line == record.model else ""
-        self.note_cost(
-            "batch_core_seconds", record.model, version, outcome.core_seconds,
-            subject=f"batch {record.id}",
-        )  # fmt: skip
+        self.note_cost(record, outcome.core_seconds)
         if outcome.status == "failed":
             self._failed(record, outcome.reason)
         else:

@@ -13,11 +13,9 @@ from typer.core import TyperGroup
 from cloud_hub.cli import (
     administration,
     calendars,
-    costs,
     devices,
     doctor,
     experiments,
-    exports,
     fleet,
     freshness,
     keys,
@@ -30,12 +28,12 @@ from cloud_hub.cli import (
     server,
     simulate,
     triggers,
-    versions,
 )
 from cloud_hub.cli.access import approvals, login, people
 from cloud_hub.cli.alerting import alerts, events
 from cloud_hub.cli.data import backup, batch, datasets, features, personalise
 from cloud_hub.cli.operating import device_questions
+from cloud_hub.cli.registry import costs, exports, versions
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"

@@ -143,9 +143,12 @@ class MlflowServer:
 
     def _call(self, method: str, path: str, body: dict[str, Any], *, missing: bool = False) -> Any:
         url = f"{self._url}/api/2.0/mlflow/{path}"
-        sent = {"params": body} if method == "GET" else {"json": body}
         try:
-            response = self._session.request(method, url, timeout=TIMEOUT, **sent)
+            asks = method == "GET"
+            response = self._session.request(
+                method, url, timeout=TIMEOUT, params=body if asks else None,
+                json=None if asks else body,
+            )  # fmt: skip
             if missing and response.status_code == 404:
                 return None
             if not response.ok:

@@ -1,7 +1,7 @@
 """Archives of evidence, signed.
 
 The hub's online key signs: the archive holds what the hub says of itself, and the publisher, who
-keeps the releases key elsewhere, has not seen it. What the publisher vouches for has the publisher's
+keeps the releases key elsewhere, has not seen it. What the publisher vouches for has their
 signature inside, in ``signatures/``. The envelope is DSSE, whose signed bytes begin with its type,
 so that no archive can pass for metadata that the same key signs for devices, nor the other way
 round.

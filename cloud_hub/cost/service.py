@@ -36,6 +36,7 @@ from cloud_hub.runs.steps.tables import run_steps
 if TYPE_CHECKING:
     from fastapi import Response
 
+    from cloud_hub.batch.record import GenerationRecord
     from cloud_hub.cost.prices import PriceTable
     from cloud_hub.experiments.service import Experiments
     from cloud_hub.forms.service import Forms
@@ -81,7 +82,7 @@ class CostReport:
     saved: Savings
 
 
-class Costs:
+class ModelCosts:
     """Costs of all models.
 
     Args:
@@ -126,6 +127,13 @@ class Costs:
             if model:
                 self.note("bytes_sent", model, version, int(length))
         return response
+
+    def computed(self, record: GenerationRecord, core_seconds: float) -> None:
+        """Note the processor time of a generation of batch predictions."""
+        # A model in the cloud may answer for it, whose versions are another line's.
+        version = record.version if record.line == record.model else ""
+        subject = f"batch {record.id}"
+        self.note("batch_core_seconds", record.model, version, core_seconds, subject=subject)
 
     def report(self, model: str, since: float, now: float | None = None) -> CostReport:
         """Return what a model cost.

@@ -7,6 +7,8 @@ that it has alone, within what the certificate of a release states (docs/CASCADE
 
 from __future__ import annotations
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from edge_sdk.model.session import Model
 
 MOST_LOADED: Final = 8
-"""Models in memory; beyond it the one loaded first goes, and is loaded again when it is asked."""
+"""Models in memory; beyond it the one goes that was asked longest ago, and is loaded again when
+somebody asks: whoever asks for many in turn takes none that is in use."""
 
 Answer = CloudReply | HubFault
 """What one row gets: its answer, or why it has none."""
@@ -44,7 +47,7 @@ class LoadedReleases:
     """Answers of releases, which stay in memory."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, _ServedModel] = {}
+        self._loaded: OrderedDict[str, _ServedModel] = OrderedDict()
 
     def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
         """Return a release's outputs, named and ordered as the asking release has them.
@@ -105,6 +108,8 @@ class LoadedReleases:
             loaded = self._loaded[release.digest] = _ServedModel(Model.load(release), schema)
             for digest in list(self._loaded)[:-MOST_LOADED]:
                 self._loaded.pop(digest, None)
+        with contextlib.suppress(KeyError):  # another thread has just loaded eight others
+            self._loaded.move_to_end(release.digest)
         return loaded
 
 

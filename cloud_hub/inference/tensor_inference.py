@@ -64,7 +64,8 @@ class TensorInference:
     """
 
     def __init__(self, hub: Hub) -> None:
-        self.releases = AskedReleases(hub.registry, hub.plans)
+        self.releases = AskedReleases(hub.registry, hub.plans, hub.aliases)
+        self._note_cost = hub.costs.note
         self.budget = ByteBudget(LIMITS.all_bodies_bytes)
         self._batches = MicroBatches[TensorQuestion, list[OutputTensor]](TensorAnswers(hub.serving))
 
@@ -87,6 +88,7 @@ class TensorInference:
         small = len(body.raw) <= QUICK_BYTES and body.coding is None
         request, asks = await here_or_apart(small, lambda: _read(release, body))
         outputs = await self._batches.ask(asks)
+        self._note_cost("cloud_answers", model, asked.manifest.version, asks.rows)
         small = sum(output.array.nbytes for output in outputs) <= QUICK_BYTES
         head = AnswerHead(model, asked.manifest.version, {"source": "cloud"})
         return await here_or_apart(

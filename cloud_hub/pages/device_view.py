@@ -16,6 +16,12 @@ OUTCOMES: Final = {
 }  # fmt: skip
 """Tones of what devices report of releases."""
 
+ACTIONS: Final = {
+    "ask-logs": "asked for its log", "ask-sync": "asked to sync", "revoke": "revoked",
+    "approve": "approved",
+}  # fmt: skip
+"""Words of actions, where they are no words by themselves."""
+
 MOST: Final = 100
 """Moments that are shown."""
 
@@ -105,7 +111,8 @@ def _of_stream(device: str, event: StreamEvent) -> Happening:
     text = ", ".join(f"{name}: {value}" for name, value in shown.items())
     tone = {"revoke": "bad", "cloned": "bad", "flagged": "warn", "approve": "good"}
     by = "" if event.actor == device else event.actor
-    return Happening(event.time, event.action, tone.get(event.action, "info"), text[:600], by)
+    what = ACTIONS.get(event.action, event.action)
+    return Happening(event.time, what, tone.get(event.action, "info"), text[:600], by)
 
 
 def _of_step(event: DeviceEvent) -> Happening:

@@ -94,9 +94,16 @@ def _tail(pairs: PairedAnswers, limit: float, level: float, *, below: bool) -> f
         return 1.0
     spent = SPENT * level
     seen = float(_statistic(np.array([pairs.lost]), np.array([pairs.won]), pairs.rows, limit)[0])
+    chances = _chances(pairs, limit, spent)
+    ranges = [_likely(pairs.rows, win) for win in chances]
+    # What a chance does not change is computed once: ranges of neighbours overlap.
+    won = np.unique(np.concatenate(ranges))
+    last = _last_below(seen, won, pairs.rows, limit, inclusive=below)
     worst = 0.0
-    for won in _chances(pairs, limit, spent):
-        worst = max(worst, _beyond(seen, pairs.rows, won + limit, won, limit, below=below))
+    for win, wanted in zip(chances, ranges, strict=True):
+        begin = int(np.searchsorted(won, wanted[0]))
+        lost = last[begin : begin + len(wanted)]
+        worst = max(worst, _beyond(wanted, lost, pairs.rows, win + limit, win, below=below))
     return min(1.0, worst + spent)
 
 
@@ -123,17 +130,24 @@ def _statistic(lost: Floats, won: Floats, n: int, limit: float) -> Floats:
     return cast(Floats, np.where(variance > 0, score, 0.0))
 
 
-def _beyond(seen: float, n: int, lose: float, win: float, limit: float, *, below: bool) -> float:
-    """Chance of a statistic at most (``below``) or at least ``seen``, by chances of the rows."""
+def _likely(n: int, win: float) -> NDArray[np.int64]:
+    """Return the numbers of rows that may be won: all but 1e-20 lie within ten deviations."""
     middle, spread = n * win, math.sqrt(n * win * (1 - win))
-    # Ten standard deviations hold all but 1e-20 of the rows that are won.
     first = max(0, math.floor(middle - 10 * spread - 10))
-    won = np.arange(first, min(n, math.ceil(middle + 10 * spread + 30)) + 1)
+    return np.arange(first, min(n, math.ceil(middle + 10 * spread + 30)) + 1)
+
+
+def _beyond(
+    won: NDArray[np.int64], last: Floats, n: int, lose: float, win: float, *, below: bool
+) -> float:
+    """Chance of a statistic at most (``below``) or at least the one seen, by chances of the rows.
+
+    ``last`` is the most rows that may be lost with each number that is won; :func:`_last_below`.
+    """
     weight = np.exp(
         gammaln(n + 1) - gammaln(won + 1) - gammaln(n - won + 1)
         + xlogy(won, win) + xlogy(n - won, 1 - win)
     )  # fmt: skip
-    last = _last_below(seen, won, n, limit, inclusive=below)
     rest = lose / (1 - win) if win < 1 else 0.0
     chance = np.where(last >= 0, bdtr(np.maximum(last, 0), n - won, min(1.0, rest)), 0.0)
     return float((weight * (chance if below else 1 - chance)).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -60,7 +61,7 @@ def _own_errors(annotation: Any, plain: Any, path: str) -> list[str]:
 def _parts(annotation: Any, plain: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
     """The type, value and path of each value inside an object or an array."""
     if dataclasses.is_dataclass(annotation) and isinstance(plain, dict):
-        hints = typing.get_type_hints(annotation)
+        hints = type_hints(annotation)
         for name, value in plain.items():
             if name in hints and value is not None:
                 yield hints[name], value, f"{path}.{name}"
@@ -68,6 +69,12 @@ def _parts(annotation: Any, plain: Any, path: str) -> Iterator[tuple[Any, Any, s
     if arguments[1:] == (Ellipsis,) and isinstance(plain, list):
         for i, value in enumerate(plain):
             yield arguments[0], value, f"{path}[{i}]"
+
+
+@functools.cache
+def type_hints(cls: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; a policy asks for them with each of its keys."""
+    return typing.get_type_hints(cls)
 
 
 def _without_none(annotation: Any) -> Any:

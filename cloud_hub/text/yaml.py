@@ -23,7 +23,7 @@ import yaml
 from cloud_hub.errors import Invalid
 from cloud_hub.text.durations import EXPECTED, duration_of
 from cloud_hub.text.spelling import did_you_mean
-from cloud_hub.text.value_errors import value_errors
+from cloud_hub.text.value_errors import type_hints, value_errors
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.errors import ContractError
 
@@ -220,7 +220,7 @@ class _YamlReader:
         if not dataclasses.is_dataclass(annotation):
             arguments = typing.get_args(annotation)
             return key, arguments[-1] if typing.get_origin(annotation) is dict else Any
-        hints = typing.get_type_hints(annotation)
+        hints = type_hints(annotation)
         names = [field.name for field in dataclasses.fields(annotation)]
         for name in names:
             if key == name.removesuffix(SECONDS):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from converters.cli import options, output
+from converters.cli import importing, options, output
 from converters.cli.exchange import add_commands
 from edge_sdk.cli.logs import configure_logging
 
@@ -133,6 +133,11 @@ def _run(request: ConversionRequest, plot: Path | None, *, as_json: bool) -> Non
     output.print_certificate(release, as_json)
     if plot is not None:
         write_plot(release.certificate(), plot)
+
+
+app.command("import", rich_help_panel=PANEL, epilog=f"{importing.EXAMPLE}\n\n{EXIT_CODES}")(
+    importing.import_model
+)
 
 
 @app.command(

@@ -103,7 +103,7 @@ class ReleasePipeline:
         self.progress(step)
 
     def _candidates(self, proto: Any, folder: Path) -> Candidates:
-        training = {"estimator": self.source.kind}
+        training = {**self.spec.origin, "estimator": self.source.kind}
         if self.spec.extra_ignored:
             training["extra"] = "ignored"
         base = self.spec.manifest(self.source.task, self.source.signature(), proto, training)
@@ -124,7 +124,9 @@ class ReleasePipeline:
     ) -> Manifest:
         manifest = chosen.manifest
         result = asdict(results[manifest.variant])
-        metrics = {name: result[name] for name in self.source.metrics}
+        # What the certificate says of a name is what the manifest says of it.
+        measured = {name: result[name] for name in self.source.metrics}
+        metrics = {**self.spec.reported, **measured}
         return replace(
             manifest,
             signature=replace(manifest.signature, columns=columns),

@@ -111,7 +111,7 @@ def to_json(array: NDArray[Any]) -> list[Any]:
 
 def to_bytes(array: NDArray[Any]) -> bytes:
     """Return the values as raw bytes; texts each after its length in bytes."""
-    if array.dtype != object:
+    if array.dtype.kind not in "OU":  # NumPy has texts as objects or in its own kind
         return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     encoded = [str(text).encode() for text in array.ravel()]
     return b"".join(_LENGTH.pack(len(text)) + text for text in encoded)

@@ -19,7 +19,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -42,8 +41,8 @@ from edge_sdk.system.files import sha256_file
 from tests.campaigns.swap_kill import EXPECTED, MODEL, ROWS, SEEDS, publish, repository_of
 from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import make_release, softmax
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess, running_hub
-from tests.waiting import PATIENCE
 
 AWAY: Final = "http://127.0.0.1:9"
 """Nobody listens there."""
@@ -74,8 +73,8 @@ def prepare(hub: HubProcess, folder: Path) -> dict[str, Path]:
             ask(device)
     killed = folder / "killed"
     shutil.copytree(state, killed)
-    command = [sys.executable, "-m", "tests.campaigns.state_damage", "--die", str(killed), hub.url]
-    ended = subprocess.run(command, check=False, timeout=PATIENCE).returncode
+    words = ["-m", "tests.campaigns.state_damage", "--die", killed, hub.url]
+    ended = run_ready("device", words).returncode
     assert ended == -signal.SIGKILL, ended
     return {"closed": state, "killed": killed}
 

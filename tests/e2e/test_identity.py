@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,8 @@ from tests.clock import Clock
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess, Proxy
-from tests.waiting import PATIENCE
 
 MOST_POINTS = 40
 NOBODY = "http://127.0.0.1:9"
@@ -255,8 +253,7 @@ def test_a_device_killed_at_any_write_of_enrolment_and_renewal_is_one_device(
 ) -> None:
     publish("killed", promote=False)
     tokens = [hub.token("killed") for _ in range(MOST_POINTS)]
-    command = [sys.executable, "-m", "tests.e2e.killed_identity", str(tmp_path), hub.url, *tokens]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = run_ready("device", ["-m", "tests.e2e.killed_identity", tmp_path, hub.url, *tokens])
     assert done.returncode == 0, done.stderr
     points = done.stdout.splitlines()
     assert MOST_POINTS > len(points) >= 10, points

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +21,9 @@ from tests.conftest import Publish
 from tests.e2e.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.edge.builders import rows, softmax
 from tests.model_folder import model_folder
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import wait_for
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -314,13 +313,7 @@ def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_f
     )
     ran = []
     for _ in range(STARTS + 1):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE,
-        )
+        done = run_ready("device", ["-c", code])
         ran.append(done.stdout.strip())
     assert ran == ["1.2"] * STARTS + ["1.0"]
     with reopened(state) as device:
@@ -382,11 +375,8 @@ def test_a_shadow_that_ends_the_process_is_not_started_again(
         assert device.sync().errors == {}
     if where == "probe":
         publish_plan(hub, model, experiment=trial("shadow", bad))
-    command = [sys.executable, "-c", SEGFAULT, str(state), hub.url, where]
-    runs = [
-        subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-        for _ in range(ends + 1)
-    ]
+    words = ["-c", SEGFAULT, state, hub.url, where]
+    runs = [run_ready("device", words) for _ in range(ends + 1)]
     assert [run.returncode for run in runs] == [-signal.SIGSEGV] * ends + [0], runs[-1].stderr
     assert runs[-1].stdout.split() == ["none", "1.0"]
     with reopened(state) as device:
@@ -425,13 +415,7 @@ def test_an_app_that_ends_without_closing_its_device_tells_nothing_against_a_can
         " model='careless', background=False); print(d.status()['version'])"
     )
     for token in (hub.token("careless"), "", "", "", ""):
-        done = subprocess.run(
-            [sys.executable, "-c", code, token],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=PATIENCE,
-        )
+        done = run_ready("device", ["-c", code, token], check=True)
         assert (done.stdout.strip(), done.stderr) == ("1.1", "")
 
 

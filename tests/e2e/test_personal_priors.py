@@ -30,6 +30,7 @@ from tests.e2e.live import PATIENT, publish_plan
 from tests.edge.personalise.unit_release import unit_prior
 from tests.hub.personalise.people import rows_file, rows_of
 from tests.model_folder import model_folder
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
@@ -292,8 +293,8 @@ def test_a_device_killed_while_a_newer_prior_comes_has_one_of_both_whole_and_the
     with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
         pass
     publish_plan(hub, model, serving=replace(serving, prior=newer), personalise=Personalisation())
-    command = [sys.executable, "-m", "tests.e2e.device.killed", str(state), hub.url, "", model]
-    killed = subprocess.run([*command, step], check=False, timeout=PATIENCE)
+    words = ["-m", "tests.e2e.device.killed", state, hub.url, "", model, step]
+    killed = run_ready("device", words)
     assert killed.returncode == -signal.SIGKILL
     with EdgeDevice(state, hub=AWAY, config=PATIENT, background=False) as device:
         assert device.predict([0, 0, 0, 0], unit="somebody").version == "1.0"

@@ -112,18 +112,31 @@ def run_ready(
     words: Sequence[str | Path],
     *,
     check: bool = False,
+    given: bytes = b"",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a process to its end, as ``subprocess.run`` does with ``capture_output`` and ``text``.
 
+    Args:
+        kind: what it finds imported.
+        words: as for :class:`ReadyProcess`.
+        check: raise where the status is not 0.
+        given: its standard input.
+        env: as for :class:`ReadyProcess`.
+        cwd: its folder.
+
     Raises:
         CalledProcessError: with ``check``, it ended with another status than 0.
     """
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = ReadyProcess(
-            kind, words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, cwd=cwd
-        )
+    with (
+        tempfile.TemporaryFile() as read,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
+        read.write(given)
+        read.seek(0)
+        process = ReadyProcess(kind, words, stdin=read, stdout=out, stderr=err, env=env, cwd=cwd)
         status = process.wait()
         printed = [file.read() for file in (out, err) if file.seek(0) == 0]
     done = subprocess.CompletedProcess(process.args, status, *printed)
@@ -152,9 +165,13 @@ def _zygote(kind: Kind, commands: int | None = None) -> socket.socket:
             env=os.environ | ONE_THREAD,
         )  # fmt: skip
 
+    owner = os.getpid()
+
     def end() -> None:
-        ours.close()
-        process.wait(PATIENCE)
+        if os.getpid() == owner:  # and no fork of this process
+            ours.shutdown(socket.SHUT_RDWR)  # though a fork may have it open, too
+            ours.close()
+            process.wait(PATIENCE)
 
     atexit.register(end)
     return ours

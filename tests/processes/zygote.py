@@ -36,7 +36,7 @@ KINDS: Final = {
         *("cloud_hub.cli.app", "cloud_hub.cli.server", "cloud_hub.server", "cloud_hub.cli.main"),
         *("cloud_hub.cli.server_log", "cloud_hub.database.migrate", "tests.named_hub"),
         *("alembic.command", "alembic.op", "sqlalchemy.dialects.postgresql.psycopg"),
-        *("sqlalchemy.ext.compiler", "tuf.api.serialization.json", "typer._click.decorators"),
+        *("sqlalchemy.ext.compiler", "tuf.api.serialization.json"),
         *("cloud_hub.batch.cores", "cloud_hub.batch.duplicates"),
         *("cloud_hub.batch.stores.parquet_store", "encodings.idna", "_strptime", "tomllib"),
         # What a hub loads at the first report and the first round of its loop.

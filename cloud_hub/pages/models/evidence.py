@@ -8,6 +8,11 @@ from typing import Any, Final
 MOST: Final = 24
 """Pairs of one document that are shown."""
 
+FEW: Final = 5
+"""Values of a document within a list that are shown, the first; the API has them all."""
+
+_MANY: Final = (Mapping, list, tuple)
+
 LONGEST: Final = 300
 """Characters of one value that are shown."""
 
@@ -34,7 +39,8 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+        shown = [(name, each) for name, each in value.items() if not isinstance(each, _MANY)]
+        return ", ".join(f"{name.replace('_', ' ')} {_text(each)}" for name, each in shown[:FEW])
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value))
     return str(value)

@@ -24,6 +24,7 @@ TABS: Final = (
     ("triggers", "Triggers"),
     ("runs", "Runs"),
     ("packs", "Packs & cascade"),
+    ("cost", "Cost"),
 )
 """Path below a model's, and word, of each of its pages."""
 

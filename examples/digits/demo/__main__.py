@@ -43,7 +43,12 @@ def main() -> int:
     try:
         for number, (name, step) in enumerate(STEPS, 1):
             table.step(f"{number} {name}", partial(step, story))
+            if number == 1:
+                print(_live(story), flush=True)
         report = write_report(story, table)
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print(f"{table.text()}\n\nreport: {report}\n{_live(story)}")
+            input("Enter ends the hub and the demo: ")
     finally:
         story.fleet.close()
     print(table.text())
@@ -52,6 +57,12 @@ def main() -> int:
     print(f"  edge-hub models --data {story.fleet.hub_data}")
     print(f"  edge-hub audit --data {story.fleet.hub_data}")
     return 0 if table.ok else 1
+
+
+def _live(story: Story) -> str:
+    """Return where the fleet is seen while the demo runs, and how to sign in there."""
+    token = story.fleet.hub_data / "admin.token"
+    return f"the fleet, live: {story.hub.url}/ (sign in with the token in {token})"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ def _freshness(story: Story) -> str:
 
 
 def _svg(draw: Callable[[Any], None]) -> str:
-    figure, axes = plt.subplots(figsize=(9, 3.2))
+    figure, axes = plt.subplots(figsize=(9, 3.6))
     draw(axes)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
@@ -113,13 +113,41 @@ def _svg(draw: Callable[[Any], None]) -> str:
     return re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
 
 
+ROWS = 5
+"""Lines of names above a plot; more would be as high as the plot itself."""
+
+CHARACTER = 0.0062
+"""Width of a character of a mark's name, as a share of the plot's width."""
+
+
+def mark_rows(places: Sequence[tuple[float, str]]) -> list[int]:
+    """Return the line on which each name stands so that none covers another, the lowest first.
+
+    Args:
+        places: of the middle of each name, as a share of the width, from left to right; the name.
+    """
+    ends = [float("-inf")] * ROWS
+    rows = []
+    for x, name in places:
+        half = (len(name) + 1) * CHARACTER / 2
+        free = [row for row in range(ROWS) if ends[row] <= x - half]
+        row = free[0] if free else min(range(ROWS), key=ends.__getitem__)
+        ends[row] = x + half
+        rows.append(row)
+    return rows
+
+
 def _marks(axes: Any, story: Story) -> None:
-    """Vertical lines at the story's marks; their names alternate in height."""
-    for i, (at, name) in enumerate(sorted(story.marks)):
-        axes.axvline(at - story.began, color="#999", lw=0.8, ls=":")
-        height = 1.02 + 0.07 * (i % 2)
-        axes.text(at - story.began, height, name, fontsize=7, color="#555", ha="center",
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+    """Vertical lines at the story's marks, each with its name above the plot."""
+    marks = sorted(story.marks)
+    low, high = axes.get_xlim()
+    high = max(high, marks[-1][0] - story.began) if marks else high
+    axes.set_xlim(low, high)
+    places = [((at - story.began - low) / (high - low), name) for at, name in marks]
+    for (x, name), row in zip(places, mark_rows(places), strict=True):
+        axes.axvline(low + x * (high - low), color="#999", lw=0.8, ls=":")
+        axes.text(x, 1.02 + 0.07 * row, name, fontsize=7, color="#555", ha="center",
+                  transform=axes.transAxes)  # fmt: skip
     axes.set_xlabel("seconds")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +20,8 @@ from edge_sdk.packs.writer import write_pack
 from tests.campaigns.harness.bulky_release import make_bulky
 from tests.campaigns.harness.forked import in_child
 from tests.edge.builders import CLASSES, make_release, rows
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess
-from tests.waiting import PATIENCE
 
 ROWS: Final = rows(400)
 PACKED: Final = 350
@@ -60,8 +58,7 @@ class FleetHub:
 
     def command(self, *words: str) -> None:
         """Run ``edge-hub`` with these words, as an administrator on the hub's machine does."""
-        command = [sys.executable, "-m", "cloud_hub.cli.main", *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+        run_ready("hub", ["-m", "cloud_hub.cli.main", *words], check=True)
 
     def publish(
         self, model: str, version: str, seed: int, *, bulk: int = 0, **options: Any

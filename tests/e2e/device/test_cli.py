@@ -16,6 +16,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.cli.main import main
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -59,11 +60,9 @@ def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
     assert edge(capsys, "enrol", state, "--hub", hub.url, *options)[0] == 0
     good = json.dumps(rows(1)[0].tolist()).encode()
     lines = [good, b"", b"[1]", b"\xff", b"[" * 100_000, b"[1, 2, 3, NaN]", b'{"f0": 1}', good]
-    done = subprocess.run(
-        [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--hub", hub.url],
-        input=b"\n".join(lines), capture_output=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, b"")
+    words = ["-m", "edge_sdk.cli.main", "run", state, "--hub", hub.url]
+    done = run_ready("device", words, given=b"\n".join(lines))
+    assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert ["error" in answer for answer in answers] == [False, True, True, True, True, True, False]
     assert answers[0]["label"] == answers[-1]["label"]
@@ -118,12 +117,9 @@ def test_a_device_of_several_models_is_enrolled_joined_asked_and_looked_at(
     assert {facts[f"models.{name}.version"].strip() for name in ("cli-arm", "cli-leg")} == {"1.0"}
 
     def run(*options: str) -> dict[str, object]:
-        done = subprocess.run(
-            [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), *options],
-            input=json.dumps(row.tolist()).encode(), capture_output=True, check=False,
-            timeout=PATIENCE,
-        )  # fmt: skip
-        return dict(json.loads(done.stdout)) if done.stdout else {"stderr": done.stderr.decode()}
+        words = ["-m", "edge_sdk.cli.main", "run", state, *options]
+        done = run_ready("device", words, given=json.dumps(row.tolist()).encode())
+        return dict(json.loads(done.stdout)) if done.stdout else {"stderr": done.stderr}
 
     assert "several models, cli-arm, cli-leg: say device.model(NAME), or --model" in str(run())
     for seed, name in enumerate(("cli-arm", "cli-leg")):

@@ -23,6 +23,7 @@ from tests.conftest import Publish
 from tests.e2e.live import ALONE
 from tests.e2e.test_live import touched
 from tests.edge.builders import rows
+from tests.processes.ready import ReadyProcess
 from tests.servers import HubProcess, Proxy
 from tests.waiting import wait_for
 
@@ -142,12 +143,11 @@ def test_edge_run_writes_a_health_file_for_its_supervisor(
     state, file = tmp_path / "d", tmp_path / "health.json"
     opening = {"hub": hub.url, "token": hub.token("service"), "model": "service"}
     EdgeDevice(state, config=ALONE, background=False, **opening).close()
-    program = [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state)]
-    command = [*program, "--health-file", str(file)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
-        wait_for(lambda: file.exists() and main(["health", str(file)]) == 0, "a file that is well")
-        running.terminate()
-    assert running.returncode == 0
+    words = ["-m", "edge_sdk.cli.main", "run", state, "--health-file", file]
+    running = ReadyProcess("device", words, stdin=subprocess.DEVNULL)
+    wait_for(lambda: file.exists() and main(["health", str(file)]) == 0, "a file that is well")
+    running.terminate()
+    assert running.wait() == 0
     assert main(["health", str(file)]) == 1  # it is closed
 
 

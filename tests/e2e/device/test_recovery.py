@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
 from tests.model_folder import model_folder
+from tests.processes.ready import run_ready
 from tests.servers import HubProcess, Proxy
 from tests.waiting import PATIENCE, wait_for
 
@@ -101,8 +100,8 @@ def test_a_release_that_the_disk_lost_while_it_was_activated_gives_way_and_comes
     publish(model)
     opened(tmp_path / "d", hub, model).close()
     release = publish(model, "1.1", seed=8)
-    command = [sys.executable, "-m", "tests.e2e.device.killed", str(tmp_path / "d"), hub.url]
-    subprocess.run([*command, "", model, "activate"], check=False, timeout=PATIENCE)
+    words = ["-m", "tests.e2e.device.killed", tmp_path / "d", hub.url, "", model, "activate"]
+    run_ready("device", words)
     releases = model_folder(tmp_path / "d") / "releases"
     if lost == "a file":
         (releases / release.digest / "model.onnx").unlink()

@@ -24,7 +24,7 @@ from tests.edge.builders import rows
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 
-UNIT = Path(__file__).parents[3] / "examples" / "service" / "edge-device.service"
+UNIT = Path(__file__).parents[3] / "deploy" / "systemd" / "edge.service"
 
 
 def running(
@@ -136,7 +136,11 @@ def test_without_a_manager_or_for_another_process_nothing_is_sent() -> None:
 
 
 def test_the_unit_starts_a_command_that_is_there() -> None:
-    lines = [line.partition("=") for line in UNIT.read_text().splitlines() if "=" in line]
+    lines = [
+        line.partition("=")
+        for line in UNIT.read_text().replace("\\\n", "").splitlines()
+        if "=" in line
+    ]
     values = {name: value for name, _, value in lines if not name.startswith("#")}
     assert values["Type"] == "notify"
     arguments = _parser().parse_args(shlex.split(values["ExecStart"])[1:])

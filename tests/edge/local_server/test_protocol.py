@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.local_server.datatypes import to_bytes
 from edge_sdk.local_server.server import LocalServer
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
@@ -199,3 +201,9 @@ def test_head_has_no_body_and_lengths_of_bytes_texts_are_little_endian(server: L
     raw = body[int(headers["inference-header-content-length"]) :]
     (length,) = struct.unpack_from("<I", raw)
     assert raw[4 : 4 + length].decode().endswith(".0")
+
+
+@pytest.mark.parametrize("dtype", [object, "<U3"])
+def test_raw_texts_have_their_lengths_however_numpy_keeps_them(dtype: Any) -> None:
+    texts = np.array(["a", "äb"], dtype)
+    assert to_bytes(texts) == b"\x01\0\0\0a" + b"\x03\0\0\0\xc3\xa4b"

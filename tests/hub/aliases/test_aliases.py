@@ -161,7 +161,9 @@ def test_the_page_of_a_version_names_it(hub: Hub) -> None:
     reader.post(f"/models/{MODEL}/names/tag", version="2.0", name="reviewed", value="<b>")
     reader.post(f"/models/{MODEL}/names/describe", version="", value="reads digits")
     shown = reader.get(page)
-    assert "demo@champion" in shown and "reviewed" in shown and "<b>" not in shown
+    assert "demo@champion" in shown
+    assert "reviewed" in shown
+    assert "<b>" not in shown
     assert "@champion" in reader.get(f"/models/{MODEL}")
     reader.post(f"/models/{MODEL}/names/unalias", version="2.0", name="champion")
     assert "demo@champion" not in reader.get(page)

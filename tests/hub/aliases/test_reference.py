@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_hub.aliases.reference import (
-    Reference,
+    VersionReference,
     check_alias,
     is_reference,
     parse_reference,
@@ -14,14 +14,14 @@ from cloud_hub.aliases.reference import (
 from cloud_hub.errors import Invalid
 
 WHOLE = {
-    "digits": Reference("digits"),
-    "digits@champion": Reference("digits", alias="champion"),
-    "digits/1.2": Reference("digits", "1.2"),
-    "digits/3": Reference("digits", "3"),
-    "digits/champion": Reference("digits", alias="champion"),
-    "models:/digits@champion": Reference("digits", alias="champion"),
-    "models:/digits/1.2": Reference("digits", "1.2"),
-    "models:/digits/latest": Reference("digits", alias="latest"),
+    "digits": VersionReference("digits"),
+    "digits@champion": VersionReference("digits", alias="champion"),
+    "digits/1.2": VersionReference("digits", "1.2"),
+    "digits/3": VersionReference("digits", "3"),
+    "digits/champion": VersionReference("digits", alias="champion"),
+    "models:/digits@champion": VersionReference("digits", alias="champion"),
+    "models:/digits/1.2": VersionReference("digits", "1.2"),
+    "models:/digits/latest": VersionReference("digits", alias="latest"),
 }
 
 

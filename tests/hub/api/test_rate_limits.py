@@ -64,6 +64,17 @@ def test_a_device_is_limited_by_itself_and_not_by_its_neighbours() -> None:
     limits.admit_device("d-2")
 
 
+def test_a_token_that_asks_models_is_limited_by_itself() -> None:
+    limits = RateLimits(SMALL, Clock(100.0))
+    for _ in range(3):
+        limits.admit_caller("t-1")
+    with pytest.raises(TooManyRequests, match="this token asks too often"):
+        limits.admit_caller("t-1")
+    limits.admit_caller("t-2")
+    for _ in range(9):
+        limits.admit_caller(None)  # the administrator's file
+
+
 def test_whoever_guesses_is_told_to_wait_and_their_next_guess_is_not_looked_at() -> None:
     clock = Clock(100.0)
     limits, wrong = RateLimits(SMALL, clock), Unauthenticated("wrong")

@@ -28,7 +28,7 @@ from tests.edge.builders import make_release
 from tests.hub.batch.shop import computed as run_job
 from tests.hub.batch.shop import declare, job, users
 from tests.hub.freshness.test_freshness import DAY, drifting, train
-from tests.hub.runs.conftest import Ready, ready  # noqa: F401
+from tests.hub.runs.conftest import Ready, poor, ready  # noqa: F401, the fixtures
 from tests.hub.runs.retraining import request
 from tests.ray_cluster import RayNodes, two_nodes
 from tests.waiting import wait_for

@@ -122,6 +122,8 @@ def test_a_version_is_the_named_one_or_the_one_that_the_plan_promotes(asked: Ask
         assert answer["model_version"] == (version or "1.0")
         scores = next(o["data"] for o in answer["outputs"] if o["name"] == "probabilities")
         assert np.allclose(scores, softmax(x, seed)[0], atol=1e-6)
+    named = asked.ask("/models/demo/versions/latest/infer", tensor(x)).json()
+    assert named["model_version"] == "2.0"
     unknown = asked.ask("/models/demo/versions/3.0/infer", tensor(x))
     assert unknown.status_code == 404
     assert unknown.json()["error"].startswith("demo 3.0: not published")
@@ -153,6 +155,7 @@ REFUSED: dict[str, tuple[Any, dict[str, str], int, str]] = {
     "a bomb": (
         gzip.compress(b" " * (17 << 20)), {"Content-Encoding": "gzip"}, 413, "decompressed"
     ),
+    "too many rows": (tensor(np.zeros((65_537, 4))), {}, 413, "at most 65536 rows"),
     "too much": (b" " * ((16 << 20) + 1), {}, 413, "expected at most"),
     "another coding": (b"{}", {"Content-Encoding": "br"}, 415, "expected a body in gzip"),
     "a length that is none": (
@@ -186,6 +189,18 @@ def test_a_caller_asks_its_models_and_sees_nothing_else(asked: Asked) -> None:
         assert answer.status_code in (401, 403), path
     health = requests.get(f"{asked.hub.url}/v1/health", **get)  # type: ignore[arg-type]
     assert health.json() == {"ok": True}
+
+
+def test_a_caller_has_no_page(asked: Asked) -> None:
+    asked.hub.admin.post("people", name="cal", role="caller")
+    token = asked.hub.admin.post("access-tokens", name="web", of="cal")["token"]
+    answer = requests.post(
+        f"{asked.hub.url}/sign-in", data={"token": token}, timeout=PATIENCE,
+        headers={"Origin": asked.hub.url}, allow_redirects=False,
+    )  # fmt: skip
+    assert answer.status_code == 403
+    assert "is a caller, who asks models and sees no page" in answer.text
+    assert "Set-Cookie" not in answer.headers
 
 
 def test_who_shows_no_token_or_a_wrong_one_asks_nothing(asked: Asked) -> None:

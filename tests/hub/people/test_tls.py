@@ -80,7 +80,7 @@ def test_a_hub_serves_a_renewed_certificate_and_commands_here_know_it_by_its_fol
         assert before.strip() == settings.certificate.read_text().strip()
         write_pair(tmp_path)
         renewed = settings.certificate.read_text().strip()
-        wait_for(lambda: shown(hub.url).strip() == renewed, "the new certificate", every=0.5)
+        wait_for(lambda: shown(hub.url).strip() == renewed, "the new certificate", every=0.1)
         assert AdminClient.of_data(hub.data).get("session")["name"] == "admin"
         # Whoever else listens there has another certificate, and gets no token.
         (hub.data / "hub.cert").write_text(str(write_pair(tmp_path / "other").certificate))

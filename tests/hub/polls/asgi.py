@@ -23,7 +23,8 @@ def application(hub: Hub, *, fast: bool = True) -> Any:
     app = create_app(hub)
     app.state.hub = hub
     if not fast:
-        app.user_middleware = [m for m in app.user_middleware if m.cls is not PollFastPath]
+        fast_path: object = PollFastPath
+        app.user_middleware = [m for m in app.user_middleware if m.cls is not fast_path]
     return app
 
 

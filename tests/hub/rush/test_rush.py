@@ -15,7 +15,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.telemetry.tables import samples
-from tests.hub.runs.conftest import Ready, ready  # noqa: F401, the fixture
+from tests.hub.runs.conftest import Ready, poor, ready  # noqa: F401, the fixtures
 from tests.hub.runs.retraining import data, finish
 
 DAY = 86_400.0

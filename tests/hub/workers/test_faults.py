@@ -21,7 +21,7 @@ from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.credentials import Credentials
 from edge_sdk.hub.device_key import DeviceKey
 from tests.edge.builders import make_release
-from tests.hub.runs.conftest import Ready, ready  # noqa: F401
+from tests.hub.runs.conftest import Ready, poor, ready  # noqa: F401, the fixtures
 from tests.hub.workers.conftest import Team, is_gone
 from tests.postgres import Cluster
 from tests.simulated_device import MemoryChain

@@ -12,7 +12,7 @@ from cloud_hub.cli.shared.output import Result, TextTable, View
 from cloud_hub.cli.shared.registration import RELEASE, command, group
 
 if TYPE_CHECKING:
-    from cloud_hub.aliases.reference import Reference
+    from cloud_hub.aliases.reference import VersionReference
 
 AliasName = Annotated[
     str, typer.Argument(metavar="ALIAS", help="Small letters, digits, - and _: champion.")
@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "describe", example=describe)(_describe)
 
 
-def _parsed(reference: str) -> Reference:
+def _parsed(reference: str) -> VersionReference:
     from cloud_hub.aliases.reference import parse_reference
 
     return parse_reference(reference)
@@ -110,13 +110,13 @@ def _describe(hub: HubAddress, reference: types.ModelReference, text: Words) -> 
     return _said(found, {"description": text}, "described")
 
 
-def _said(found: Reference, done: dict[str, Any], verb: str) -> Result:
+def _said(found: VersionReference, done: dict[str, Any], verb: str) -> Result:
     data = {"model": found.model, "version": found.word, **done}
     what = f"{found.model} {found.word or ''}".strip()
     return Result(data, lambda _: f"{what}: {verb}")
 
 
-def _needs_version(reference: str) -> Reference:
+def _needs_version(reference: str) -> VersionReference:
     from cloud_hub.errors import Invalid
 
     found = _parsed(reference)

@@ -1,0 +1,123 @@
+"""Install every extra alone from built wheels, and use it: ``python .ci/extras.py dist``.
+
+Each has an environment of its own in a temporary folder, so what an extra forgot to name is missing
+there. With ``--light`` those that bring more than a hundred megabytes of others are left out. The
+three programs are also run without being installed, as ``uvx`` and ``pipx run`` do it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+MODEL: Final = """
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from converters import convert
+from edge_sdk import EdgeDevice
+X, y = load_iris(return_X_y=True)
+release = convert(LogisticRegression(max_iter=500).fit(X, y), X, y, name="iris", out="iris-1.0")
+with EdgeDevice.offline(release.folder) as device:
+    assert device.predict(X[0]).label == 0
+"""
+HUB: Final = """
+import subprocess, sys
+def edge_hub(*words):
+    subprocess.run([sys.executable, "-m", "cloud_hub.cli.main", *words], check=True)
+edge_hub("init", "hub")
+edge_hub("db", "status", "hub")
+"""
+PLAIN: Final = """
+import onnxruntime
+from edge_sdk import EdgeDevice
+assert "CPUExecutionProvider" in onnxruntime.get_available_providers()
+"""
+SMALLEST: Final = {
+    "": PLAIN,
+    "convert": MODEL,
+    "hub": HUB,
+    "postgres": HUB + "import psycopg; psycopg.pq.version()",
+    "s3": HUB + "import obstore.store; obstore.store.MemoryStore()",
+    "notify": HUB + "import apprise; assert apprise.Apprise().add('mailto://a:b@example.com')",
+    "otel": HUB + "from opentelemetry.sdk.trace import TracerProvider; TracerProvider()\n"
+    "import opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "oidc": HUB + "import authlib.jose, joserfc.jwt",
+    "plot": PLAIN + "import matplotlib; matplotlib.use('svg'); import matplotlib.pyplot",
+    "extensions": PLAIN + "import onnxruntime_extensions",
+    "bench": PLAIN + "import bsdiff4, diskcache, lmdb",
+    "boosting": "import catboost, lightgbm, xgboost",
+    "ray": HUB + "import ray",
+    "torch": MODEL + "import keras, onnxscript, torch",
+    "demo": HUB + "import matplotlib",
+}
+HEAVY: Final = ("bench", "boosting", "ray", "torch", "demo")
+PROGRAMS: Final = {
+    "edge": "edge-deployment-sdk-core",
+    "edge-convert": "edge-deployment-sdk-converters",
+    "edge-hub": "edge-deployment-sdk-hub",
+}
+
+
+def fresh(folder: Path, dist: Path, what: str) -> Path:
+    """Return the interpreter of a new environment with a requirement in it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    command = [*uv("uv"), "pip", "install", "--quiet", "--python", str(python)]
+    subprocess.run([*command, "--find-links", str(dist), what], check=True)
+    return python
+
+
+def uv(program: str) -> list[str]:
+    """Return the command of uv, or of uvx, wherever it is installed."""
+    beside = Path(sys.executable).with_name(program)
+    return [str(beside) if beside.exists() else program]
+
+
+def use(dist: Path, version: str, extra: str) -> None:
+    """Install one extra, import everything that it brings to us, and use it."""
+    name = "edge-deployment-sdk"
+    what = f"{name}[{extra}]=={version}" if extra else f"{name}=={version}"
+    with tempfile.TemporaryDirectory() as temporary:
+        python = fresh(Path(temporary) / "env", dist, what)
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        command = [str(python), "-W", "ignore", "-c", SMALLEST[extra]]
+        done = subprocess.run(
+            command, cwd=temporary, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"{extra or '(plain)'}: {done.stdout}{done.stderr}")
+
+
+def run_without_installing(dist: Path, version: str) -> None:
+    """Run the three programs as a user does who only wants to try them."""
+    for program, name in PROGRAMS.items():
+        needs = f"{name}=={version}"
+        words = ["--from", needs, "--find-links", str(dist)]
+        subprocess.run([*uv("uvx"), *words, program, "--version"], check=True)
+        if os.environ.get("EDGE_PIPX"):
+            more = ["--spec", needs, f"--pip-args=--find-links={dist}"]
+            subprocess.run([*uv("pipx"), "run", *more, program, "--version"], check=True)
+
+
+def main() -> int:
+    """Go through the extras; the first that fails ends it."""
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    dist = Path(words[0] if words else "dist").resolve()
+    (wheel,) = dist.glob("edge_deployment_sdk-[0-9]*.whl")
+    version = wheel.name.split("-")[1]
+    run_without_installing(dist, version)
+    chosen = words[1:] or [e for e in SMALLEST if "--light" not in sys.argv or e not in HEAVY]
+    for extra in chosen:
+        began = time.monotonic()
+        use(dist, version, extra)
+        print(f"{extra or '(plain)'}: works, {time.monotonic() - began:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

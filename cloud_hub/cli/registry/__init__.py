@@ -1,0 +1,1 @@
+"""Commands on versions: their names, what they cost, what is exported of them."""

@@ -1,0 +1,1 @@
+"""Models of other tools: MLflow, snapshots of Hugging Face."""

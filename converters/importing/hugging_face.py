@@ -1,0 +1,102 @@
+"""A snapshot folder of Hugging Face: ``config.json`` beside ONNX or safetensors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from converters.errors import ConversionError
+from converters.importing.imported import ImportedModel
+
+CONFIG: Final = "config.json"
+LIMIT: Final = 4 << 20
+_LICENCE: Final = re.compile(r"^license:[ \t]*([A-Za-z0-9.+-]{1,60})[ \t]*$", re.MULTILINE)
+
+
+def from_snapshot(folder: Path) -> ImportedModel:
+    """Return the model of a snapshot.
+
+    Args:
+        folder: with a file ``config.json``.
+
+    Raises:
+        ConversionError: it has neither ONNX nor safetensors, or needs code that it brings.
+    """
+    config = _config(folder / CONFIG)
+    kind = str(config.get("model_type", ""))
+    architectures = [str(each) for each in config.get("architectures") or ()]
+    origin = {"huggingface.model_type": kind, "huggingface.folder": folder.resolve().name}
+    if architectures:
+        origin["huggingface.architecture"] = architectures[0]
+    exported = sorted([*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")], key=_plainest)
+    if exported:
+        model: Any = exported[0]
+    elif list(folder.glob("*.safetensors")):
+        model = _module(folder, config, architectures)
+    else:
+        raise ConversionError(
+            f"{folder}: expected model.onnx or model.safetensors beside {CONFIG}, got neither; "
+            "pickled weights (pytorch_model.bin) are not read: save the model with safetensors"
+        )
+    return ImportedModel(model, f"Hugging Face, {folder}", origin, {}, _licence(folder))
+
+
+def _plainest(path: Path) -> tuple[int, str]:
+    """Order ``model.onnx`` before its quantised siblings: those we make and certify ourselves."""
+    return (0 if path.name == "model.onnx" else 1, path.name)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            plain = json.loads(file.read(LIMIT))
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read; {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f"{path}: expected the JSON of a model; {error!s:.200}") from error
+    if not isinstance(plain, dict):
+        raise ConversionError(f"{path}: expected the JSON of a model, got {type(plain).__name__}")
+    return plain
+
+
+def _module(folder: Path, config: Mapping[str, Any], architectures: list[str]) -> Any:
+    """Return the module of a snapshot; of its files only weights are loaded, no code."""
+    if config.get("auto_map"):
+        raise ConversionError(
+            f"{folder}: needs code that the snapshot brings (auto_map), which is never run; export "
+            "it to ONNX where you trust that code, and import the file"
+        )
+    try:
+        import transformers
+    except ImportError as error:
+        raise ConversionError(
+            f"{folder}: reading safetensors needs transformers and PyTorch; pip install "
+            "transformers torch"
+        ) from error
+    found = next((c for name in architectures if (c := getattr(transformers, name, None))), None)
+    if found is None:
+        raise ConversionError(
+            f"{folder}: expected an architecture of transformers {transformers.__version__}, got "
+            f"{', '.join(architectures) or 'none'}"
+        )
+    try:
+        module = found.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        )
+    except Exception as error:  # a library of many authors raises what it likes
+        raise ConversionError(f"{folder}: cannot be loaded; {error!r:.300}") from error
+    return module.eval()
+
+
+def _licence(folder: Path) -> str | None:
+    """Return the licence of the card's head, where that is an identifier."""
+    try:
+        with (folder / "README.md").open(errors="replace") as file:
+            head = file.read(64 << 10)
+    except OSError:
+        return None
+    found = _LICENCE.search(head.partition("\n---")[0])
+    return None if found is None or found[1] in ("other", "unknown") else found[1]
