@@ -6,7 +6,17 @@ import re
 
 from tests.structure import PACKAGES, ROOT
 
-TOPS = (*PACKAGES, "benchmarks", "deploy", "docker", "examples", "handbook", "native", "packs", "tests")
+TOPS = (
+    *PACKAGES,
+    "benchmarks",
+    "deploy",
+    "docker",
+    "examples",
+    "handbook",
+    "native",
+    "packs",
+    "tests",
+)
 
 
 def test_every_path_that_the_architecture_names_is_there() -> None:
