@@ -66,7 +66,6 @@ def test_a_question_leads_to_the_page_that_answers_it_from_files_alone(
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
     for question, answer in QUESTIONS.items():
-        assert (site / answer).exists(), answer
         page.goto((site / "index.html").as_uri())
         page.keyboard.press("/")
         page.locator("input.md-search__input").press_sequentially(question)
