@@ -57,7 +57,7 @@ class Pinned:
 def pinned(text: str) -> Iterator[Pinned]:
     """Yield the packages of a lock as uv writes it."""
     for block in re.split(r"\n(?=\S)", text):
-        head = re.match(r"([\w.-]+)==([^\s;]+)(?: *; *(.*?))? *\\?\n", block)
+        head = re.match(r"([\w.-]+)(?:\[[^]]*])?==([^\s;]+)(?: *; *(.*?))? *\\?\n", block)
         if head is None:
             continue
         name, version, marker = head.groups()
