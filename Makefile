@@ -170,7 +170,7 @@ images: .venv/dev wheels  ## both images built, weighed, run with a read-only ro
 arm64: .venv/dev  ## a device on an emulated arm64 Debian; needs root, debootstrap, qemu-user-static; TESTS=none, some, all
 	$(BIN)/python -m tests.deploy.arm64 --tests $(or $(TESTS),some)
 
-LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras \
+LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-package edge-deployment-sdk \
 	--no-emit-package edge-deployment-sdk-core --no-emit-package edge-deployment-sdk-converters \
 	--no-emit-package edge-deployment-sdk-hub pyproject.toml
