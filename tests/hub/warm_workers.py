@@ -46,8 +46,12 @@ MODULES: Final = (
 )  # fmt: skip
 """Those that are executed: what they import is imported, they are not."""
 
-NO_THREAD: Final = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""Without it Arrow starts a thread when it is imported."""
+NO_THREAD: Final = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Without these Arrow and BLAS start threads when they are imported."""
 
 LAUNCHER: Final = ["-P", "-s", "-m", "cloud_hub.isolation.launcher"]
 DIE_WITH_PARENT: Final = 1
