@@ -24,6 +24,7 @@ OPEN = {
     "GET /v1/models/{model}/runs", "POST /v1/models/{model}/runs", "GET /v1/runs/{run}",
     "GET /v1/runs/{run}/log", "GET /v1/models/{model}/versions",
     "GET /v1/models/{model}/versions/{version}",
+    "GET /v1/models/{model}/names", "GET /v1/models/{model}/resolve",
     "GET /v1/models/{model}/versions/{version}/release.html",
     "GET /v1/models/{model}/datasets",
     "GET /v1/models/{model}/datasets/{ref}", "GET /v1/models/{model}/datasets/{ref}/diff",
