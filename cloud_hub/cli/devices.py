@@ -194,20 +194,19 @@ def _devices(
 ) -> Result:
     """List devices and their health, in the order in which they joined."""
     begin, client = types.begin_of(since), hub.client()
-    terms = [search or "", _search_of(client.get("device-groups"), group_name)]
-    devices = client.get(
-        "devices", model=model, since=begin, limit=limit, search=" ".join(terms).strip()
-    )
+    terms = [search] if search else []
+    if group_name is not None:
+        terms.append(_search_of(client.get("device-groups"), group_name))
+    found = " ".join(terms) or None
+    devices = client.get("devices", model=model, since=begin, limit=limit, search=found)
     chosen = [d for d in devices if standing in (None, d["standing"])]
     return Result(chosen, _devices_table)
 
 
-def _search_of(groups: list[dict[str, Any]], name: str | None) -> str:
+def _search_of(groups: list[dict[str, Any]], name: str) -> str:
     """Return the search of a group; raises NotFound."""
     from cloud_hub.errors import NotFound
 
-    if name is None:
-        return ""
     for each in groups:
         if each["name"] == name:
             return str(each["search"])

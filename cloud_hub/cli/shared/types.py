@@ -55,7 +55,7 @@ def _of_reference(read: Callable[[], str]) -> str:
     try:
         return read()
     except Invalid as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error).removeprefix("version: ")) from error
 
 
 def reference(text: str) -> str:

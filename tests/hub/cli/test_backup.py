@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.cli.main import main
-from cloud_hub.hub import Hub
+from cloud_hub.hub import Hub, initialise
 from cloud_hub.settings import Settings
-from tests.new_hub import initialise
 
 
 def test_a_hub_is_saved_restored_and_moved_by_three_commands(

@@ -125,4 +125,4 @@ def test_the_routes_preview_and_repeat(hub: HubProcess, publish: Publish) -> Non
     first = hub.admin.post(f"{path}/promote", version="1.1")
     assert hub.admin.post(f"{path}/promote", version="1.1") == first
     assert hub.admin.post(f"{path}/rollback", dry_run=True)["serves_next"] == "1.0"
-    assert hub.admin.get(f"{path}/plan") == first
+    assert hub.admin.get(f"{path}/plan") == first | {"serving_aliases": []}
