@@ -94,15 +94,20 @@ async def _waits(
 async def _client(hub: ServedHub, device: SeededDevice, etag: str, keys: TrustedKeys) -> float:
     """Wait for news and return the moment at which the new plan is verified."""
     loop = asyncio.get_running_loop()
-    transport, visit = await loop.create_connection(
-        lambda: Visit(loop, keep=True), "127.0.0.1", hub.port
-    )
+
+    async def opened() -> tuple[asyncio.BaseTransport, Visit]:
+        return await loop.create_connection(lambda: Visit(loop, keep=True), "127.0.0.1", hub.port)
+
+    transport, visit = await opened()
 
     async def get(path: str, headers: Sequence[str] = ()) -> bytes:
+        nonlocal transport, visit
         request = http_request("GET", path, device.credential, headers=headers)
         status, wait = await visit.ask(request)
         while status == 503:  # a hub with much to do: a device comes again when it is told to
             await asyncio.sleep(wait)
+            transport.close()  # the hub closes what is idle for some seconds
+            transport, visit = await opened()
             status, wait = await visit.ask(request)
         if status != 200:
             raise RuntimeError(f"{path}: expected 200, got {status}")
@@ -131,7 +136,7 @@ async def _client(hub: ServedHub, device: SeededDevice, etag: str, keys: Trusted
             raise RuntimeError("expected the plan that was published")
         return time.perf_counter()
     finally:
-        transport.abort()
+        transport.close()
 
 
 def _check(keys: Root | Targets, role: str, signed: SignedByHub) -> None:
