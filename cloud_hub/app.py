@@ -116,8 +116,8 @@ def create_app(hub: Hub) -> FastAPI:
         if observed:
             export_gauges(hub)
         hub.loop.start()
-        hub.fleet.sightings.start()
-        hub.costs.ledger.start()
+        hub.fleet.sightings.flusher.start()
+        hub.costs.ledger.flusher.start()
         try:
             yield
         finally:

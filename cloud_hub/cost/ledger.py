@@ -1,28 +1,24 @@
 """Amounts as they arise: kept in memory, and added to the database together now and then.
 
 A download or an answer of the cloud is noted without waiting for a database. What is in memory is
-written every :data:`SECONDS` and when the hub ends; a crash loses at most as much of it. Several
+written every ten seconds and when the hub ends; a crash loses at most as much of it. Several
 workers add to the same rows.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_hub.cost.amounts import CostKind, day_of
 from cloud_hub.cost.tables import costs
 from cloud_hub.database.engine import insert_or_add, transaction
+from cloud_hub.database.flusher import Flusher
 
-log = logging.getLogger(__name__)
-
-SECONDS: Final = 10.0
 _KEY: Final = ("day", "model", "version", "kind", "subject")
 
 
@@ -32,15 +28,16 @@ class CostLedger:
     Args:
         engine: of the hub's database.
         clock: Unix seconds.
+
+    Attributes:
+        flusher: writes every ten seconds, once it is started.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine, self._clock = engine, clock
         self._lock, self._flushing = threading.Lock(), threading.Lock()
         self._amounts: dict[tuple[object, ...], float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hub-costs", daemon=True)
-        self._failed = False
+        self.flusher = Flusher("hub-costs", "what models cost", self.flush)
 
     def note(
         self, kind: CostKind, model: str, version: str, amount: float, *, subject: str = ""
@@ -76,29 +73,3 @@ class CostLedger:
                     for key, amount in leaving.items():
                         self._amounts[key] = self._amounts.get(key, 0.0) + amount
                 raise
-
-    def start(self) -> None:
-        """Write every :data:`SECONDS` from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write once more, and never again."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._try()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SECONDS):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self.flush()
-        except SQLAlchemyError as error:
-            # Logged once and not every ten seconds, until it works again.
-            if not self._failed:
-                log.warning("what models cost waits for the database: %s", error)
-            self._failed = True
-        else:
-            self._failed = False

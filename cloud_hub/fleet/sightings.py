@@ -3,7 +3,7 @@
 Every contact counts: a poll, a report, a check-in. A write for each would be most of what a hub
 does. Invariants:
 
-* What is in memory is written every :data:`SECONDS` and when the hub ends: a crash loses at most as
+* What is in memory is written every ten seconds and when the hub ends: a crash loses at most as
   much of it, and the next contact of a device makes up for that.
 * Writing never takes a time back: several processes of a hub hear of one device.
 * A database that does not take it costs nothing but time: what was not written stays in memory.
@@ -11,20 +11,16 @@ does. Invariants:
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_hub.database.engine import is_sqlite
+from cloud_hub.database.flusher import Flusher
 
-log = logging.getLogger(__name__)
-
-SECONDS: Final = 10.0
 AT_ONCE: Final = 5_000
 """Devices of one statement: other writers do not wait for a whole fleet."""
 
@@ -48,6 +44,9 @@ class Sightings:
     Args:
         engine: of the hub's database.
         clock: Unix seconds.
+
+    Attributes:
+        flusher: writes every ten seconds, once it is started.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
@@ -57,9 +56,7 @@ class Sightings:
         self._flushing = threading.Lock()
         self._seen: dict[str, float] = {}
         self._leaving: Mapping[str, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hub-sightings", daemon=True)
-        self._failed = False
+        self.flusher = Flusher("hub-sightings", "when devices were last heard of", self.flush)
 
     def note(self, device: str) -> None:
         """Note that a device was heard of, now."""
@@ -107,32 +104,6 @@ class Sightings:
         """Forget a device that is to be deleted."""
         with self._flushing, self._lock:
             self._seen.pop(device, None)
-
-    def start(self) -> None:
-        """Write every :data:`SECONDS` from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write once more, and never again."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._try()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SECONDS):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self.flush()
-        except SQLAlchemyError as error:
-            # Logged once and not every ten seconds, until it works again.
-            if not self._failed:
-                log.warning("when devices were last heard of waits for the database: %s", error)
-            self._failed = True
-        else:
-            self._failed = False
 
 
 def _write(db: Connection, rows: Sequence[tuple[str, float]]) -> None:

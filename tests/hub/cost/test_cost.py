@@ -68,8 +68,8 @@ def test_two_workers_add_to_the_same_day_and_an_outage_loses_nothing(
         with pytest.raises(OperationalError):
             one.flush()
     one.note("cloud_answers", MODEL, "1.0", 1)
-    one.stop()
-    other.stop()
+    one.flusher.stop()
+    other.flusher.stop()
     assert [row.amount for row in inner.costs._rows(MODEL, 0)] == [6]
 
 

@@ -67,11 +67,11 @@ def test_what_the_database_does_not_take_waits_for_it(
     with pytest.raises(SQLAlchemyError):
         sightings.flush()
     for _ in range(2):
-        sightings._try()
+        sightings.flusher.attempt()
     assert len(caplog.records) == 1  # once, and not every ten seconds
     assert sightings.newest(two[0], 100.0) == 200.0
     sightings._engine = inner.engine
-    sightings.stop()
+    sightings.flusher.stop()
     assert stored(inner) == {two[0]: 200, two[1]: 100}
 
 
