@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from edge_sdk.cli.help import CommandGroups, attribute_pair
+from edge_sdk.cli.help import CommandGroups, add_attributes
 from edge_sdk.cli.output import show, show_status
 from edge_sdk.cli.reaching import add_state, reached
 
@@ -38,14 +38,7 @@ def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) ->
     enrol.add_argument(
         "--serial", help="serial number, if the device was registered: edge-hub devices register"
     )
-    enrol.add_argument(
-        "--attribute",
-        type=attribute_pair,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="for cohorts, such as region=eu; may be given several times",
-    )
+    add_attributes(enrol)
     enrol.add_argument(
         "--again",
         action="store_true",

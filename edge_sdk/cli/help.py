@@ -75,7 +75,19 @@ def json_option() -> argparse.ArgumentParser:
     return parent
 
 
-def attribute_pair(text: str) -> tuple[str, str]:
+def add_attributes(command: argparse.ArgumentParser) -> None:
+    """Add ``--attribute NAME=VALUE``, which may be given several times."""
+    command.add_argument(
+        "--attribute",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for cohorts, such as region=eu; may be given several times",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
     """Read ``NAME=VALUE``."""
     name, equals, value = text.partition("=")
     if not equals or not name:

@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.cli.help import CommandGroups, attribute_pair
+from edge_sdk.cli.help import CommandGroups, add_attributes
 from edge_sdk.cli.output import show
 
 LARGEST: Final = 4 << 20
@@ -37,14 +37,7 @@ def add_provision(commands: CommandGroups, json_output: argparse.ArgumentParser)
         "--prefix", default="SN-", help="of the serial numbers of --count (default: SN-)"
     )
     provision.add_argument("--model", help="whose fleet to join (default: all they are let in for)")
-    provision.add_argument(
-        "--attribute",
-        type=attribute_pair,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="for cohorts, such as region=eu; may be given several times",
-    )
+    add_attributes(provision)
     provision.add_argument(
         "--root", type=Path, metavar="FILE", help="root.json that the devices' trust starts from"
     )
