@@ -6,6 +6,7 @@ the windows that are evaluated.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Engine, Select, func, select
 from cloud_hub.statistics.detectors.concept import Coverage, Labelled
 from cloud_hub.statistics.detectors.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
 from cloud_hub.telemetry.histograms import group_histograms_of, histograms_of
-from cloud_hub.telemetry.tables import ROLLED, feedback, reports
+from cloud_hub.telemetry.tables import ROLLED, feedback, reports, window_sums
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.telemetry.histograms import HistogramCounts
 
@@ -96,16 +97,20 @@ class FleetWindows:
             version: of that model.
             after: windows that began then or later, Unix seconds.
         """
-        r = reports.c
-        sums = [
-            func.sum(r.predictions),
-            *(func.sum(r.body[name].as_integer()) for name in ("stale", "defaulted")),
+        # Sums of windows: a row for each of them, where a day of a fleet is 288,000 reports.
+        s, r = window_sums.c, reports.c
+        bodies = [
+            select(s.body).where(s.model == model, s.version == version, s.start >= after),
+            # Those of an older hub stand beside the sums.
+            select(r.body).where(
+                r.model == model, r.version == version, r.start >= after, r.summed == 0
+            ),
         ]
-        query = select(*(func.coalesce(each, 0) for each in sums)).where(
-            r.model == model, r.version == version, r.start >= after
-        )
-        (row,) = self._all(query)
-        return StoredFeatureUse(*map(int, row))
+        used: Counter[str] = Counter()
+        for (body,) in (row for query in bodies for row in self._all(query)):
+            used["predictions"] += sum(body.get("predictions", {}).values())
+            used.update({name: body.get(name, 0) for name in ("stale", "defaulted")})
+        return StoredFeatureUse(used["predictions"], used["stale"], used["defaulted"])
 
     def by_device(
         self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int

@@ -7,9 +7,12 @@ import time
 import numpy as np
 import pytest
 import requests
+from sqlalchemy import delete, update
 
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.hub import Hub
+from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
+from cloud_hub.telemetry.tables import reports, window_sums
 from cloud_hub.telemetry.windows import latency_quantiles
 from edge_sdk.contract.messages import UpdateEvent
 from edge_sdk.contract.window import LATENCY_BINS, Window
@@ -47,6 +50,26 @@ def test_a_window_has_the_quantiles_of_all_its_sources(serving: Hub) -> None:
     (window,) = serving.telemetry.windows("demo")
     assert window.latency_us is not None
     assert (window.latency_us.p50, window.latency_us.p99) == (2 ** (9 / 4), 2 ** (41 / 4))
+
+
+def test_the_use_of_stored_features_is_the_same_from_sums_and_from_reports_of_an_older_hub(
+    serving: Hub,
+) -> None:
+    before = Window("demo", "1.0", WINDOW.start - 120, WINDOW.start - 60)
+    bodies = (
+        report(serving, window=before, stale=9),
+        report(serving, stale=3, defaulted=2),
+        report(serving, stale=1),
+    )
+    serving.telemetry.ingest(EnrolledDevice("d-1", ("demo",)), upload(*bodies))
+    windows = FleetWindows(serving.engine)
+    summed = windows.stored_features("demo", "1.0", after=WINDOW.start)
+    made = sum(report(serving).predictions.values())
+    assert summed == StoredFeatureUse(2 * made, stale=4, defaulted=2)
+    with serving.engine.begin() as db:  # as an older hub would have left them
+        db.execute(update(reports).values(summed=0))
+        db.execute(delete(window_sums))
+    assert windows.stored_features("demo", "1.0", after=WINDOW.start) == summed
 
 
 def test_a_limit_gives_the_newest_windows_and_events(serving: Hub) -> None:
