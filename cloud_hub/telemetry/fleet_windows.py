@@ -100,14 +100,14 @@ class FleetWindows:
         # Sums of windows: a row for each of them, where a day of a fleet is 288,000 reports.
         s, r = window_sums.c, reports.c
         bodies = [
-            select(s.body).where(s.model == model, s.version == version, s.start >= after),
-            # Those of an older hub stand beside the sums.
-            select(r.body).where(
-                r.model == model, r.version == version, r.start >= after, r.summed == 0
-            ),
+            select(s.version, s.body).where(s.model == model, s.start >= after),
+            # Those of an older hub stand beside the sums, and have an index, without the version.
+            select(r.version, r.body).where(r.model == model, r.start >= after, r.summed == 0),
         ]
         used: Counter[str] = Counter()
-        for (body,) in (row for query in bodies for row in self._all(query)):
+        for of, body in (row for query in bodies for row in self._all(query)):
+            if of != version:
+                continue
             used["predictions"] += sum(body.get("predictions", {}).values())
             used.update({name: body.get(name, 0) for name in ("stale", "defaulted")})
         return StoredFeatureUse(used["predictions"], used["stale"], used["defaulted"])
