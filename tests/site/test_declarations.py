@@ -19,7 +19,7 @@ from cloud_hub.cost.prices import FILE as PRICES
 from cloud_hub.cost.prices import read_prices
 from cloud_hub.experiments.verdict.spec import parse_experiment
 from cloud_hub.features.declaration import parse_set
-from cloud_hub.people.oidc.sign_in import OidcConfiguration
+from cloud_hub.people.oidc.configuration import OidcConfiguration
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.simulate.scenario import parse_scenario
 from cloud_hub.text.yaml import read_yaml
