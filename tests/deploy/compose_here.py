@@ -179,7 +179,12 @@ def joined(services: Services) -> str:
         services.folder / "device", hub="https://localhost", token=token, model="digits",
         config=PATIENT, background=False, verify=str(authority),
     ) as device:  # fmt: skip
-        assert device.sync().errors == {}
+
+        def served() -> bool:  # the other worker may take a second to hear of what was published
+            assert device.sync().errors == {}
+            return device.status()["version"] is not None
+
+        wait_for(served, "the model", every=0.2)
         return str(device.predict(rows(1)[0]).version)
 
 
