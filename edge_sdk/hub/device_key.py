@@ -1,6 +1,7 @@
 """The device's Ed25519 key pair: made here, and the private half never leaves.
 
-The only module of the device package that signs; what others signed, ``tuf`` verifies.
+The only module of the device package that signs; what others signed, ``tuf`` verifies by
+:mod:`edge_sdk.hub.verifying_key`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edge_sdk.contract.fleet import (
 )
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
 
 class DeviceKey:
@@ -30,9 +31,9 @@ class DeviceKey:
     """
 
     def __init__(self, seed: bytes) -> None:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from nacl.signing import SigningKey
 
-        self._private: Ed25519PrivateKey = Ed25519PrivateKey.from_private_bytes(seed)
+        self._private: SigningKey = SigningKey(seed)
         self._seed = seed
 
     @classmethod
@@ -50,7 +51,7 @@ class DeviceKey:
     @property
     def public(self) -> str:
         """The public half, in hexadecimal; anybody may know it."""
-        return self._private.public_key().public_bytes_raw().hex()
+        return bytes(self._private.verify_key).hex()
 
     def enrolment(
         self,
@@ -78,7 +79,7 @@ class DeviceKey:
         return CredentialRequest(device, generation, nonce, signature)
 
     def _sign(self, message: bytes) -> str:
-        return self._private.sign(message).hex()
+        return self._private.sign(message).signature.hex()
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, DeviceKey) and other._seed == self._seed

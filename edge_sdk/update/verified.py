@@ -37,6 +37,7 @@ from edge_sdk.errors import (
     UpdateError,
     reason_of,
 )
+from edge_sdk.hub.verifying_key import verify_with_libsodium
 from edge_sdk.update.floors import Floors, Voucher, stored_floors
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ STEP: Final = "trust"
 
 MISPLACED: Final = (FileExistsError, IsADirectoryError, NotADirectoryError)
 """Errors that tell of something else in a cached file's place: the cache itself is to blame."""
+
+verify_with_libsodium()  # before anything reads a key
 
 
 class _Fetcher(FetcherInterface):

@@ -29,6 +29,8 @@ from cloud_hub.registry.roles import PLANS, RELEASES
 OFFLINE: Final = "offline"
 ONLINE: Final = "online"
 GROUPS: Final = (OFFLINE, RELEASES, ONLINE)
+ED25519: Final = "ed25519"
+"""The one type of keys that devices verify without cryptography."""
 
 IN_ROOT: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {OFFLINE: ("root", "targets"), RELEASES: (), ONLINE: ("snapshot", "timestamp")}
@@ -65,7 +67,7 @@ def next_root(
         expires: end of its validity.
 
     Raises:
-        Invalid: a change that cannot be made.
+        Invalid: a change that cannot be made, or keys that devices do not verify.
     """
     root = copy.deepcopy(current)
     root.version += 1
@@ -115,6 +117,10 @@ def _edit(document: Root | Targets, name: str, role: Role, change: KeyChange, gr
     for keyid in _removed(role.keyids, change.remove, group):
         document.revoke_key(keyid, name)
     for key in change.add:
+        if key.keytype != ED25519:
+            raise Invalid(
+                f"{group}: expected an Ed25519 key, got {key.keytype}; devices verify no other"
+            )
         document.add_key(key, name)
     if not role.keyids:
         raise Invalid(f"{group}: no key would be left; add another one in the same change")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, TargetFile, Targets
@@ -19,6 +22,7 @@ from edge_sdk.contract.plan import Plan, ReleaseRef
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows
 from tests.servers import HubProcess, running_hub
+from tests.waiting import PATIENCE
 
 MODEL = "trusted"
 
@@ -96,6 +100,36 @@ def test_a_device_refuses_and_goes_on_serving(
         errors = device.sync().errors
         assert message in json.dumps(errors)
         assert device.predict(rows(1)[0]).version == "1.0"
+
+
+WITHOUT_CRYPTOGRAPHY = """
+import sys
+sys.modules["cryptography"] = None
+from tests.deploy import on_device
+on_device.main(*sys.argv[1:])
+"""
+
+
+def test_a_device_without_cryptography_enrols_and_is_updated(
+    own_hub: HubProcess, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "rows.npy", rows(3))
+    token = own_hub.token(MODEL)
+
+    def serving(version: str) -> str:
+        words = [str(tmp_path / "d"), own_hub.url, token, MODEL, version, f"{tmp_path}/rows.npy"]
+        command = [sys.executable, "-c", WITHOUT_CRYPTOGRAPHY, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert said["errors"] == {}
+        return str(said["serving"])
+
+    assert serving("1.0") == "1.0"
+    release = make_release(tmp_path / "next", MODEL, "1.1", seed=4)
+    own_hub.admin.publish(release.folder, own_hub.key, override="test")
+    own_hub.admin.post(f"models/{MODEL}/promote", version="1.1")
+    assert serving("1.1") == "1.1"
 
 
 def test_an_older_plan_is_refused_even_with_a_valid_signature(

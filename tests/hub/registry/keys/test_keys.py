@@ -187,6 +187,11 @@ def _without_targets(old: OldHub) -> None:
     old.keys.take([alone])
 
 
+def _elliptic(old: OldHub) -> None:
+    key = CryptoSigner.generate_ecdsa().public_key
+    old.keys.rotate({"offline": KeyChange((key,))}, 365, to_file=True)
+
+
 def _stranger(old: OldHub) -> None:
     request = old.keys.export([], 365).request
     assert request is not None
@@ -194,6 +199,7 @@ def _stranger(old: OldHub) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[OldHub], Any], str]] = {
+    "a key of another type": (_elliptic, "expected an Ed25519 key, got ecdsa"),
     "one that was overtaken": (_overtaken, "root: expected version 3, got 2"),
     "one that was signed too late": (_stale, "root: expired"),
     "one whose online key the hub no longer has": (_lost_online_key, "are in .*; put them there"),
