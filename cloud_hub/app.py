@@ -72,6 +72,7 @@ from cloud_hub.policy import routes as policy_routes
 from cloud_hub.polls import routes as poll_routes
 from cloud_hub.polls.fast_path import PollFastPath
 from cloud_hub.polls.shedding import Shedding
+from cloud_hub.registry import export_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
@@ -89,12 +90,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARTS: Final = (
-    inference_routes, tensor_routes, fleet_routes, poll_routes, registry_routes, alias_routes,
-    dataset_routes, plan_routes, policy_routes, feature_routes, telemetry_routes, monitor_routes,
-    trigger_routes, run_routes, pipeline_routes, rush_routes, experiment_routes, freshness_routes,
-    batch_routes, pack_routes, form_routes, personalise_routes, evidence_routes, ranking_routes,
-    people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes, alert_routes,
-    health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
+    inference_routes, tensor_routes, fleet_routes, poll_routes, registry_routes, export_routes,
+    alias_routes, dataset_routes, plan_routes, policy_routes, feature_routes, telemetry_routes,
+    monitor_routes, trigger_routes, run_routes, pipeline_routes, rush_routes, experiment_routes,
+    freshness_routes, batch_routes, pack_routes, form_routes, personalise_routes, evidence_routes,
+    ranking_routes, people_routes, approval_routes, oidc_routes, audit, event_routes, alarm_routes,
+    alert_routes, health, observability_routes, cost_routes, compliance_routes, page_routes, assets,
 )  # fmt: skip
 OF_MODELS: Final = (
     overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs,

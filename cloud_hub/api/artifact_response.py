@@ -23,6 +23,20 @@ JSON: Final = "application/json"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
+class SentElsewhere(RedirectResponse):
+    """An answer that sends a device to a bucket.
+
+    Args:
+        address: signed URL of the bucket.
+        most: bytes that the device fetches there at most; it may do without, or break off.
+    """
+
+    def __init__(self, address: str, most: int) -> None:
+        # 307 keeps method and headers, Range among them; clients drop the token on the way.
+        super().__init__(address, 307)
+        self.most = most
+
+
 def artifact_response(request: Request, store: ArtifactStore, name: str) -> Response:
     """Answer a request for an artifact, whose name must say its content.
 
@@ -35,15 +49,15 @@ def artifact_response(request: Request, store: ArtifactStore, name: str) -> Resp
         NotFound: there is none.
     """
     size = store.size(name)
-    address = store.public_address(name)
-    if address is not None:
-        # 307 keeps method and headers, Range among them; clients drop the token on the way.
-        return RedirectResponse(address, 307)
     etag = f'"{name.rpartition("/")[2]}"'
     headers = {"Accept-Ranges": "bytes", "ETag": etag}
     # With If-Range a client says which content it has a part of.
     same = request.headers.get("If-Range", etag) == etag
     span = byte_range(request.headers.get("Range", ""), size) if same else None
+    address = store.public_address(name)
+    if address is not None:
+        start, stop = span or (0, size)
+        return SentElsewhere(address, max(0, stop - start))
     if span is not None and not 0 <= span[0] < span[1]:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     start, stop = span or (0, size)

@@ -136,6 +136,31 @@ def requires(
     return person_who_asks
 
 
+def recent_person(request: Request, role: Role) -> str | None:
+    """Return the name of who asks, if their access token was looked up a second ago at most.
+
+    For an event loop: it asks no database. Where it returns ``None``, :func:`requires` says why, or
+    who it is.
+
+    Args:
+        request: about the model that its path names.
+        role: the least that may ask.
+
+    Raises:
+        Forbidden: they have less than the role.
+        NotFound: they have no right on the model.
+    """
+    token = optional_bearer(request)
+    person = None if token is None else hub_of(request).people.tokens.recent(token)
+    if person is None:
+        return None
+    request.state.person = person
+    _check_role(person, role)
+    if person.models is not None:
+        _check_models(request, person, None, filtered=False)
+    return person.name
+
+
 def may_see(request: Request, model: str | None) -> bool:
     """Return whether who asks has a right on a model; for routes that filter their answer."""
     person: Person | None = getattr(request.state, "person", None)

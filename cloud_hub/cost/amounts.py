@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from cloud_hub.cost.prices import PriceTable
 
 DAY: Final = 86_400
-CostKind = Literal["training_core_seconds", "batch_core_seconds", "bytes_sent", "cloud_answers"]
+CostKind = Literal[
+    "training_core_seconds", "batch_core_seconds", "bytes_sent", "cloud_answers", "bucket_bytes"
+]
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,28 @@ class Amounts:
         batch_core_seconds: processor time of batch jobs.
         bytes_sent: of releases, packs and forms, to devices.
         cloud_answers: rows that the model in the cloud answered.
+        bucket_bytes: that devices were sent to a bucket for: the most that it sent them.
     """
 
     training_core_seconds: float = 0.0
     batch_core_seconds: float = 0.0
     bytes_sent: float = 0.0
     cloud_answers: float = 0.0
+    bucket_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
 class Money:
-    """What amounts cost; ``None`` where nobody has put a price on it. ``whole`` is what has one."""
+    """What amounts cost; ``None`` where nobody has put a price on it. ``whole`` is what has one.
+
+    Bytes of a bucket are priced at the most that they can be.
+    """
 
     core_seconds: float | None
     bytes_sent: float | None
     cloud_answers: float | None
     whole: float
+    bucket_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,9 @@ def priced(amounts: Amounts, prices: PriceTable) -> Money:
     )
     sent = _times(prices.gigabyte_sent, amounts.bytes_sent / 1e9)
     answers = _times(prices.thousand_answers, amounts.cloud_answers / 1_000)
-    return Money(cores, sent, answers, sum(part or 0.0 for part in (cores, sent, answers)))
+    bucket = _times(prices.gigabyte_of_bucket, amounts.bucket_bytes / 1e9)
+    whole = sum(part or 0.0 for part in (cores, sent, answers, bucket))
+    return Money(cores, sent, answers, whole, bucket)
 
 
 def saved(

@@ -4,7 +4,8 @@
 
     currency: EUR
     core_hour: 0.04         # of trainings and batch answers
-    gigabyte_sent: 0.08     # to devices; 10^9 bytes
+    gigabyte_sent: 0.08     # by the hub to devices; 10^9 bytes
+    gigabyte_of_bucket: 0.09 # by the bucket to devices, at most
     gigabyte_month: 0.02    # stored; 30 days
     thousand_answers: 0.35  # of the model in the cloud
 
@@ -14,7 +15,7 @@ Without the file, or without one of its prices, there are quantities and no mone
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,8 @@ class PriceTable:
     Attributes:
         currency: such as ``EUR``, for people.
         core_hour: an hour of one core.
-        gigabyte_sent: 10^9 bytes to devices.
+        gigabyte_sent: 10^9 bytes that the hub sends to devices.
+        gigabyte_of_bucket: 10^9 bytes that a bucket sends to devices.
         gigabyte_month: 10^9 bytes stored for 30 days.
         thousand_answers: 1,000 answers of the model in the cloud.
     """
@@ -42,6 +44,7 @@ class PriceTable:
     gigabyte_sent: float | None = None
     gigabyte_month: float | None = None
     thousand_answers: float | None = None
+    gigabyte_of_bucket: float | None = None
 
 
 def read_prices(data: Path) -> PriceTable | None:
@@ -53,7 +56,7 @@ def read_prices(data: Path) -> PriceTable | None:
     except OSError as error:
         raise Invalid(f"{FILE}: cannot be read; {error.strerror}") from error
     prices = read_yaml(PriceTable, text_of(raw, FILE), FILE)
-    for name in ("core_hour", "gigabyte_sent", "gigabyte_month", "thousand_answers"):
+    for name in (field.name for field in fields(PriceTable) if field.name != "currency"):
         value = getattr(prices, name)
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise Invalid(f"{FILE}: {name}: expected a price, 0 or more, got {value}")

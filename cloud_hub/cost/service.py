@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, select
 
+from cloud_hub.api.artifact_response import SentElsewhere
 from cloud_hub.cost.amounts import (
     Amounts,
+    CostKind,
     CostRow,
     Money,
     Savings,
@@ -114,18 +116,23 @@ class ModelCosts:
     def sent(self, path: str, response: Response) -> Response:
         """Note the bytes of an answer with a target or a form, and return the answer.
 
-        What a bucket sends for the hub is not seen here. A download that breaks off counts whole,
-        and its rest once more.
+        A download that breaks off counts whole, and its rest once more. What a bucket sends for
+        the hub is not seen here: whoever is sent there is taken to fetch all that they asked for.
 
         Args:
             path: of the target, or the digest of the release that a form is of.
             response: to a device.
         """
+        kind: CostKind = "bytes_sent"
         length = response.headers.get("Content-Length", "")
-        if response.status_code in (200, 206) and length.isdecimal():
-            model, version = self._owner(path)
-            if model:
-                self.note("bytes_sent", model, version, int(length))
+        if isinstance(response, SentElsewhere):
+            kind, count = "bucket_bytes", response.most
+        else:
+            is_sent = response.status_code in (200, 206) and length.isdecimal()
+            count = int(length) if is_sent else 0
+        model, version = self._owner(path) if count else ("", "")
+        if model:
+            self.note(kind, model, version, count)
         return response
 
     def computed(self, record: GenerationRecord, core_seconds: float) -> None:

@@ -51,6 +51,7 @@ ACTIONS: Final[Mapping[str, tuple[EventKind, str, Severity]]] = {
     "tag removed": ("version", "tag_removed", "info"),
     "description set": ("version", "description_set", "info"),
     "compliance exported": ("version", "evidence_exported", "info"),
+    "release exported": ("version", "exported", "info"),
     "plan": ("plan", "changed", "info"),
     "refused release": ("rollout", "taken_back", "critical"),
     "gate overridden": ("gate", "overridden", "warning"),

@@ -15,6 +15,7 @@ WORDS: Final[Mapping[str, str]] = {
     "version.tag_removed": "A tag was taken away",
     "version.description_set": "A model or a version was described",
     "version.evidence_exported": "The evidence of a version was exported",
+    "version.exported": "A version was exported to a registry",
     "plan.changed": "What serves was changed",
     "rollout.started": "An experiment began",
     "rollout.aborted": "An experiment was aborted",

@@ -5,12 +5,15 @@ devices.
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import PUBLIC, CallerOfSome, hub_of, may_see, requires
+from cloud_hub.api.auth import PUBLIC, CallerOfSome, hub_of, may_see, recent_person, requires
+from cloud_hub.api.declared import asks_for
 from cloud_hub.api.json_response import SafeJSONResponse
+from cloud_hub.api.posted_form import posted_token
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.api.roles import Role
 from cloud_hub.inference.tensor_answers import QUICK_BYTES
@@ -35,7 +38,19 @@ router = APIRouter(prefix="/v2", tags=["inference"])
 NAME: Final = "edge-hub"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository_index")
 
-_CALLER: Final = (Depends(requires(Role.CALLER)),)
+_looked_up: Final = requires(Role.CALLER)
+
+
+@asks_for(Role.CALLER.word)
+async def _caller(
+    request: Request, posted: Annotated[str | None, Depends(posted_token)] = None
+) -> str:
+    """Return who asks, without a thread and the database where a token was looked up just now."""
+    known = recent_person(request, Role.CALLER)
+    return known if known is not None else await run_in_threadpool(_looked_up, request, posted)
+
+
+_CALLER: Final = (Depends(_caller),)
 
 
 def _inference(request: Request) -> TensorInference:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from cloud_hub.api.roles import Person, Role
 from cloud_hub.api.token_files import ADMIN_FILE, stored_token
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import transaction
+from cloud_hub.database.engine import afterwards, transaction
 from cloud_hub.errors import Conflict, Forbidden, Invalid, NotFound
 from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.people.records import (
@@ -200,6 +200,7 @@ class People:
             if record is None:
                 raise NotFound(f"{name:.100}: no such person; see edge-hub people list")
             self._audit.record(actor, action, None, {"person": name} | noted)
+            afterwards(self._engine, self.tokens.seen.clear)
         return record
 
 

@@ -1,11 +1,10 @@
 """Secrets for registries: from the environment, or where ``docker login`` and ``oras login`` keep
-them. None is ever an argument of a command.
+them, credential helpers included. None is ever an argument of a command.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from converters.errors import ExchangeError
+from converters.exchange.docker_config import stored_login
 
 USERNAME: Final = "EDGE_REGISTRY_USERNAME"
 PASSWORD: Final = "EDGE_REGISTRY_PASSWORD"
@@ -29,15 +29,17 @@ class RegistrySecret:
     Attributes:
         basic: name and password in Base64; ``None`` for nobody.
         bearer: a token that is ready to use.
+        identity: a token that is shown where the registry's tokens are fetched, and nowhere else.
     """
 
     basic: str | None = None
     bearer: str | None = None
+    identity: str | None = None
 
     @property
     def is_secret(self) -> bool:
         """Return whether there is anything that nobody else may read."""
-        return self.basic is not None or self.bearer is not None
+        return (self.basic, self.bearer, self.identity) != (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def registry_secret(host: str, environment: Mapping[str, str] = os.environ) -> R
         environment: variables; ``DOCKER_CONFIG`` names the folder of a ``config.json``.
 
     Raises:
-        ExchangeError: a name without a password, or a file that is not what it should be.
+        ExchangeError: a name without a password, a file that is not what it should be, or a
+            credential helper that is missing or fails.
     """
     if token := environment.get(TOKEN):
         return RegistrySecret(bearer=token)
@@ -66,17 +69,9 @@ def registry_secret(host: str, environment: Mapping[str, str] = os.environ) -> R
             raise ExchangeError(f"{USERNAME}: expected {PASSWORD} beside it")
         return RegistrySecret(basic=base64.b64encode(f"{name}:{password}".encode()).decode())
     folder = environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "~")) / ".docker"
-    return RegistrySecret(basic=_stored(Path(folder) / "config.json", host))
-
-
-def _stored(file: Path, host: str) -> str | None:
-    try:
-        stored = json.loads(file.read_bytes()).get("auths", {}).get(host, {}).get("auth")
-    except OSError:  # nobody signed in, or not this user
-        return None
-    except (ValueError, AttributeError) as error:
-        raise ExchangeError(f"{file}: expected what docker login writes; {error}") from error
-    return stored if isinstance(stored, str) and stored else None
+    stored = stored_login(Path(folder) / "config.json", host, environment)
+    # Where both are kept the identity token is the newer way to sign in, and docker prefers it.
+    return RegistrySecret(None if stored.identity else stored.basic, None, stored.identity)
 
 
 def bearer_challenge(header: str) -> BearerChallenge | None:

@@ -33,6 +33,8 @@ SECONDS: Final = (10.0, 60.0)
 
 CHUNK: Final = 1 << 20
 _TOKEN_BYTES: Final = 1 << 20
+CLIENT: Final = "edge-convert"
+"""What tokens of a registry are given to, as OAuth 2 asks it."""
 
 
 class RegistryClient:
@@ -185,11 +187,20 @@ class RegistryClient:
         """Return a token of the address that the registry names."""
         if not (realm.startswith("https://") or self._plain):
             raise ExchangeError(f"{self._where}: expected tokens over TLS, got {realm!r:.80}")
-        basic = self._secret.basic
-        response = self._session.get(
-            realm, params=dict(query), timeout=SECONDS, stream=True, allow_redirects=False,
-            headers={"Authorization": f"Basic {basic}"} if basic else {},
-        )  # fmt: skip
+        basic, identity = self._secret.basic, self._secret.identity
+        if identity is not None:
+            form = {
+                **query, "grant_type": "refresh_token", "refresh_token": identity,
+                "client_id": CLIENT,
+            }  # fmt: skip
+            response = self._session.post(
+                realm, data=form, timeout=SECONDS, stream=True, allow_redirects=False
+            )
+        else:
+            response = self._session.get(
+                realm, params=dict(query), timeout=SECONDS, stream=True, allow_redirects=False,
+                headers={"Authorization": f"Basic {basic}"} if basic else {},
+            )  # fmt: skip
         with response:
             if response.status_code != 200:
                 raise ExchangeError(_refusal(self._where, "token", response))

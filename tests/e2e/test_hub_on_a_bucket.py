@@ -64,3 +64,6 @@ def test_devices_update_from_the_bucket_and_model_bytes_never_pass_the_hub(
     sent = get(hub.url + path, headers=headers, allow_redirects=False, timeout=60)
     assert (sent.status_code, sent.content) == (307, b"")
     assert sent.headers["Location"].startswith(bucket.url)
+    cost = hub.admin.get("models/demo/cost")["amounts"]
+    assert cost["bucket_bytes"] >= (release.folder / "manifest.json").stat().st_size
+    assert cost["bytes_sent"] == 0

@@ -11,7 +11,7 @@ from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, TextTable, View
 from cloud_hub.cli.shared.registration import WATCH, command
 
-_COLUMNS = ("training core s", "batch core s", "sent MB", "cloud answers")
+_COLUMNS = ("training core s", "batch core s", "sent MB", "of the bucket MB", "cloud answers")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -42,16 +42,18 @@ def _rows(amounts: dict[str, dict[str, float]]) -> list[tuple[Any, ...]]:
 def _figures(each: dict[str, float]) -> tuple[float, ...]:
     return (
         round(each["training_core_seconds"], 1), round(each["batch_core_seconds"], 1),
-        round(each["bytes_sent"] / 1e6, 3), int(each["cloud_answers"]),
+        round(each["bytes_sent"] / 1e6, 3), round(each.get("bucket_bytes", 0.0) / 1e6, 3),
+        int(each["cloud_answers"]),
     )  # fmt: skip
 
 
 def _head(report: dict[str, Any]) -> str:
-    training, batch, sent, answers = _figures(report["amounts"])
+    training, batch, sent, bucket, answers = _figures(report["amounts"])
+    of_bucket = f", {bucket:,.3f} MB at most by the bucket" if bucket else ""
     saved, money = report["saved"], report["money"]
     stored = sum(report["stored"].values()) / 1e6
     lines = [
-        f"{report['model']}: {training + batch:,.1f} core-seconds, {sent:,.3f} MB sent, "
+        f"{report['model']}: {training + batch:,.1f} core-seconds, {sent:,.3f} MB sent{of_bucket}, "
         f"{answers:,} answers of the cloud; {stored:,.1f} MB stored",
         f"  {saved['pack_answers']:,} answers came from packs, {saved['device_answers']:,} from "
         f"devices, {saved['cloud_answers']:,} from the cloud",

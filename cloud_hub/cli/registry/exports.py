@@ -1,4 +1,4 @@
-"""``edge-hub export``: evidence for auditors, figures for MLflow."""
+"""``edge-hub export``: evidence for auditors, figures for MLflow, artifacts for registries."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ ExperimentName = Annotated[
     typer.Option("--experiment", metavar="NAME", help="Of MLflow; default: the model's name."),
 ]
 
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REFERENCE", help="HOST/REPOSITORY:TAG of a registry, or oci:FOLDER:TAG here."
+    ),
+]
+PlainHttp = Annotated[bool, typer.Option("--plain-http", help="Speak to the registry without TLS.")]
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add ``export``."""
-    text = "Evidence of a version for auditors, and its figures for MLflow."
+    text = "A version for other tools: evidence, figures for MLflow, an artifact of a registry."
     actions = group(app, "export", text, panel=RELEASE)
     compliance = "edge-hub export compliance digits 1.1 digits-1.1.zip"
     command(actions, "compliance", example=compliance)(_compliance)
@@ -40,6 +48,8 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "verify", example=verify)(_verify)
     metrics = "edge-hub export metrics digits@champion --mlflow http://mlflow:5000"
     command(actions, "metrics", example=metrics)(_metrics)
+    oci = "edge-hub export oci digits@champion registry.example/vision/digits:1.1"
+    command(actions, "oci", example=oci)(_oci)
 
 
 def _compliance(
@@ -94,5 +104,26 @@ def _metrics(
         done,
         lambda d: (
             f"{d['model']} {d['version']}: {plural(len(d['metrics']), 'metric')} in run {d['run']}"
+        ),
+    )
+
+
+def _oci(
+    hub: HubAddress,
+    model: types.Model,
+    version: types.ModelVersion,
+    reference: Reference,
+    plain_http: PlainHttp = False,
+) -> Result:
+    """Push a version to a registry of artifacts, with the rights that you have there."""
+    from cloud_hub.client.exported_release import export_release
+
+    client = hub.client(timeout=600.0)
+    done = export_release(client, model, version, reference, plain_http=plain_http)
+    return Result(
+        dataclasses.asdict(done),
+        lambda d: (
+            f"{d['model']} {d['version']} is {d['reference']}, {d['digest']}: {d['sent']:,} bytes "
+            f"sent, {d['there']:,} were there"
         ),
     )

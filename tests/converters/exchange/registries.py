@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tests.waiting import PATIENCE, wait_for
 
-NAME, PASSWORD = "ann", "s3cret"
+NAME, PASSWORD, IDENTITY = "ann", "s3cret", "who ann is"
 HASHED = "ann:$2y$04$abcdefghijklmnopqrstuuLZYjhNQAOdpbzt4WxWlUHjv1wsyH5DG\n"  # bcrypt of it
 
 
@@ -78,7 +78,16 @@ class TokenGiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                giver.answer(self)
+                shown = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
+                query = parse_qs(urlsplit(self.path).query)
+                giver.answer(self, query, self.headers.get("Authorization") == f"Basic {shown}")
+
+            def do_POST(self) -> None:
+                """As OAuth 2 has it: for an identity token."""
+                length = int(self.headers["Content-Length"])
+                form = parse_qs(self.rfile.read(length).decode())
+                shown = (form["grant_type"], form["refresh_token"])
+                giver.answer(self, form, shown == (["refresh_token"], [IDENTITY]))
 
             def log_message(self, *_: Any) -> None:
                 return
@@ -94,12 +103,12 @@ class TokenGiver:
             "rootcertbundle": str(self._bundle),
         }}  # fmt: skip
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        shown = base64.b64encode(f"{NAME}:{PASSWORD}".encode()).decode()
-        if request.headers.get("Authorization") != f"Basic {shown}":
+    def answer(
+        self, request: BaseHTTPRequestHandler, query: dict[str, list[str]], is_known: bool
+    ) -> None:
+        if not is_known:
             request.send_error(401)
             return
-        query = parse_qs(urlsplit(request.path).query)
         self.asked += query.get("scope", [])
         body = json.dumps({"token": self._token(query.get("scope", []))}).encode()
         request.send_response(200)

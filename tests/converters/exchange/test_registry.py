@@ -22,12 +22,14 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.model.release import Release
 from tests.converters.exchange.registries import (
+    IDENTITY,
     NAME,
     PASSWORD,
     TokenGiver,
     running_registry,
     with_password,
 )
+from tests.converters.exchange.test_docker_config import add_helper
 from tests.edge.builders import make_release, variant_of
 from tests.waiting import PATIENCE
 
@@ -142,6 +144,34 @@ def test_a_password_is_asked_for_and_found_where_docker_keeps_it(
         with pytest.raises(ExchangeError, match="answered 401"):
             pull(reference, tmp_path / "out", plain_http=True)
         assert not (tmp_path / "out").exists()
+
+
+def test_a_password_of_a_credential_helper_opens_a_registry(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_registry(tmp_path / "r", with_password(tmp_path / "p")) as address:
+        add_helper(tmp_path / "bin", "ring", {address: {"Username": NAME, "Secret": PASSWORD}})
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        (tmp_path / "config.json").write_text(json.dumps({"credsStore": "ring"}))
+        push(release, f"{address}/demo:1.0", plain_http=True)
+        found = pull(f"{address}/demo:1.0", tmp_path / "out", plain_http=True)
+    assert found.digest == release.digest
+
+
+def test_an_identity_token_is_shown_to_who_gives_tokens_and_to_nobody_else(
+    release: Release, tmp_path: Path
+) -> None:
+    giver = TokenGiver(tmp_path / "g")
+    with running_registry(tmp_path / "r", giver.auth()) as address:
+        auths = {address: {"auth": "", "identitytoken": IDENTITY}}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+        push(release, f"{address}/demo:1.0", plain_http=True)
+        auths[address]["identitytoken"] = "another"
+        (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+        with pytest.raises(ExchangeError, match="answered 401 to token"):
+            pull(f"{address}/demo:1.0", tmp_path / "out", plain_http=True)
+    giver.close()
+    assert any("push" in scope for scope in giver.asked)
 
 
 def test_a_token_is_fetched_where_the_registry_says(

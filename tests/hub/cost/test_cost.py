@@ -15,6 +15,7 @@ from cloud_hub.cost.prices import FILE, PriceTable, read_prices
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from cloud_hub.runs.steps.store import StepNotes, StepStore
+from cloud_hub.storage.folder_store import FolderStore
 from tests.hub.polls.asgi import application
 
 MODEL = "demo"
@@ -93,6 +94,30 @@ def test_a_download_is_counted_for_its_model_and_version(serving: Hub) -> None:
     assert report["stored_month"] > 0
     (short,) = client.get("/v1/cost").json()
     assert (short["model"], "days" in short) == (MODEL, False)
+
+
+def test_what_a_bucket_may_have_sent_is_counted_apart_as_the_most_that_it_can_be(
+    serving: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = serving.registry.release(MODEL, "1.0")
+    ref = release.manifest.files["model.onnx"]
+    path = f"/v1/targets/models/{MODEL}/1.0/{ref.sha256}.model.onnx"
+    # The folder that the hub has, as a bucket has it that anybody with the address may read.
+    monkeypatch.setattr(
+        FolderStore, "public_address", lambda _, name: f"https://bucket.example/{name}?signed"
+    )
+    token = (serving.settings.data / "admin.token").read_text().strip()
+    client = TestClient(
+        application(serving), headers={"Authorization": f"Bearer {token}"}, follow_redirects=False
+    )
+    for more in ({}, {"Range": "bytes=0-99"}, {"Range": "bytes=99999999-"}):
+        assert client.get(path, headers=more).status_code == 307
+    (serving.settings.data / FILE).write_text("{currency: EUR, gigabyte_of_bucket: 1000}")
+    report = client.get(f"/v1/models/{MODEL}/cost").json()
+    amounts = report["versions"]["1.0"]
+    assert (amounts["bucket_bytes"], amounts["bytes_sent"]) == (ref.length + 100, 0)
+    assert report["money"]["bucket_bytes"] == pytest.approx((ref.length + 100) / 1e6)
+    assert report["money"]["whole"] == report["money"]["bucket_bytes"]
 
 
 def test_a_run_costs_what_its_steps_used(serving: Hub) -> None:
