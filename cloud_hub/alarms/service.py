@@ -30,6 +30,7 @@ from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.policy.schema.alarms import AlarmPolicy
 from cloud_hub.settings import AlarmSettings
+from cloud_hub.web.wording import signal_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -216,7 +217,8 @@ class HubAlarms:
 def _of_monitoring(alarm: Alarm) -> HubAlarm:
     """Return an alarm of monitoring as one of the list."""
     severity = "critical" if alarm.kind == "refused" else "warning"
-    says = alarm.signal if alarm.expected is None else f"{alarm.signal}; {alarm.expected}"
+    what = signal_name(alarm.signal)
+    says = what if alarm.expected is None else f"{what}; {alarm.expected}"
     todo = TODO.get(alarm.kind, "edge-hub monitor status MODEL, then acknowledge it")
     return HubAlarm(
         f"{MONITOR}{alarm.model}:{alarm.signal}", alarm.kind,
