@@ -131,7 +131,7 @@ def history_chart(records: Sequence[FigureRecord]) -> str:
     ]
     if not lines:
         return ""
-    return chart(lines, label=f"{escape(records[-1].signal)} by window")
+    return chart(lines, label=f"{escape(signal_name(records[-1].signal))} by window")
 
 
 def accuracy_chart(records: Sequence[FigureRecord]) -> str:
