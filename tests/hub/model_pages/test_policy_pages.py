@@ -56,7 +56,7 @@ def test_a_publisher_writes_a_policy_sees_what_it_changes_and_applies_it(
 def test_a_policy_that_is_none_comes_back_with_its_mistakes_and_as_it_was_typed(
     tried: Hub, reader: Reader
 ) -> None:
-    typed = "alarms: {lost_share: 7}\n# </textarea><script>alert(1)</script>\ntrigers: []\n"
+    typed = "alarms: {lost_share: 7}\n# </textarea><script>alert(1)</script>\n"
     page = reader.post(f"{HERE}/changes", 422, expected=digest(""), policy=typed)
     assert "lost_share: expected above 0 to 1, got 7" in words(page)
     assert fields_of(page)["policy"] == typed
