@@ -56,6 +56,7 @@ from cloud_hub.pages.models import (
     names,
     overview,
     packs,
+    policy,
     rollout,
     runs,
     triggers,
@@ -99,7 +100,7 @@ PARTS: Final = (
 )  # fmt: skip
 OF_MODELS: Final = (
     overview, versions, names, rollout, approvals, experiment, monitoring, triggers, runs,
-    packs, cost,
+    packs, cost, policy,
 )  # fmt: skip
 """Routes are tried in turn: the busiest first, the pages of a model last."""
 

@@ -100,6 +100,25 @@ class TlsSettings:
 
 
 @dataclass(frozen=True)
+class AlarmSettings:
+    """When alarms of the hub as a whole open and close; those of a model's fleet are its policy's.
+
+    Attributes:
+        open_seconds: for which a condition that is not critical holds before its alarm opens.
+        close_seconds: for which it is gone before the alarm closes, so that one that comes and
+            goes is one alarm and not a hundred.
+        delivery_seconds: for which a destination of alerts fails before that is an alarm.
+        disk_share: of the disk of the data: with less room than that, and less than 5 GiB, it is
+            an alarm.
+    """
+
+    open_seconds: float = 60.0
+    close_seconds: float = 300.0
+    delivery_seconds: float = 3_600.0
+    disk_share: float = 0.1
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -125,6 +144,7 @@ class Settings:
         oidc: file that says which provider of OpenID Connect people sign in at.
         tls: certificate and key of the address, where the hub ends TLS itself.
         alert_networks: that are not public and that alerts may be sent to, such as ``10.0.0.0/8``.
+        alarms: when alarms of the hub open and close.
     """
 
     data: Path
@@ -145,6 +165,7 @@ class Settings:
     oidc: Path | None = None
     tls: TlsSettings | None = None
     alert_networks: tuple[str, ...] = ()
+    alarms: AlarmSettings = AlarmSettings()
 
     @property
     def database_url(self) -> str:

@@ -8,30 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cloud_hub.database.event_kinds import Severity
+from cloud_hub.policy.schema.alarms import AlarmPolicy
+from cloud_hub.settings import AlarmSettings
 
 if TYPE_CHECKING:
     from cloud_hub.observability.checks import HealthCheck
-
-LOST_SHARE: Final = 0.1
-"""Of the devices of a model: so many lost are an alarm, in a small fleet a single one."""
-
-STUCK_SECONDS: Final = 3_600.0
-"""A device that was heard of so long after a plan was made, and does not follow it, is behind."""
-
-BEHIND_SHARE: Final = 0.2
-"""Of the devices that were heard of since: so many behind are an alarm."""
-
-FLAGGED_SHARE: Final = 0.02
-LEAST_FLAGGED: Final = 2
-"""Devices whose reports were refused as impossible within a day, of those of a model; of a fleet
-of one, that one.
-"""
-
-WORN_USES: Final = 20
-"""Decisions of the offline gate on the same rows, after which they show less than they seem to."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class FleetCounts:
         devices: all of them.
         lost: not heard of for so long that nobody expects them back by themselves.
         version: that serves, ``None`` if none does.
-        told: heard of :data:`STUCK_SECONDS` after the newest plan, or later.
+        told: heard of since a plan was old enough for it to be followed.
         behind: of those, that follow an older plan.
         flagged: whose reports were refused as impossible within a day.
     """
@@ -121,17 +105,22 @@ def of_checks(checks: Iterable[HealthCheck], errors: Mapping[str, str]) -> Itera
         )  # fmt: skip
 
 
-def of_fleet(counts: FleetCounts) -> Iterator[HubCondition]:
-    """Yield what is wrong with the devices of a model."""
+def of_fleet(counts: FleetCounts, limits: AlarmPolicy = AlarmPolicy()) -> Iterator[HubCondition]:
+    """Yield what is wrong with the devices of a model.
+
+    Args:
+        counts: of them.
+        limits: from where on it is an alarm.
+    """
     model, version = counts.model, counts.version
-    if counts.lost and counts.lost >= LOST_SHARE * counts.devices:
+    if counts.lost and counts.lost >= limits.lost_share * counts.devices:
         yield HubCondition(
             f"devices_lost:{model}", "devices_lost", "warning",
             f"{counts.lost} of {counts.devices} devices are lost",
             f"edge-hub devices list --model {model}; forget those that are gone for good",
             model, evidence={"lost": counts.lost, "devices": counts.devices},
         )  # fmt: skip
-    if counts.behind and counts.behind >= BEHIND_SHARE * counts.told:
+    if counts.behind and counts.behind >= limits.behind_share * counts.told:
         yield HubCondition(
             f"rollout_stuck:{model}", "rollout_stuck", "warning",
             f"{counts.behind} of {counts.told} devices that were heard of do not follow the plan",
@@ -139,7 +128,8 @@ def of_fleet(counts: FleetCounts) -> Iterator[HubCondition]:
             "whose application puts updates off are among them",
             model, version, {"behind": counts.behind, "told": counts.told},
         )  # fmt: skip
-    least = max(min(LEAST_FLAGGED, counts.devices), FLAGGED_SHARE * counts.devices)
+    fewest = min(limits.rejected_devices, counts.devices)
+    least = max(fewest, limits.rejected_share * counts.devices)
     if counts.flagged and counts.flagged >= least:
         yield HubCondition(
             f"reports_rejected:{model}", "reports_rejected", "warning",
@@ -149,9 +139,14 @@ def of_fleet(counts: FleetCounts) -> Iterator[HubCondition]:
         )  # fmt: skip
 
 
-def of_rows(worn: WornRows) -> Iterator[HubCondition]:
-    """Yield what is wrong with the rows that the offline gate judges by."""
-    if worn.uses >= WORN_USES:
+def of_rows(worn: WornRows, limits: AlarmPolicy = AlarmPolicy()) -> Iterator[HubCondition]:
+    """Yield what is wrong with the rows that the offline gate judges by.
+
+    Args:
+        worn: rows, and how often it decided on them.
+        limits: from where on it is an alarm.
+    """
+    if worn.uses >= limits.worn_uses:
         yield HubCondition(
             f"holdout_worn:{worn.model}:{worn.slice}", "holdout_worn", "warning",
             f"the gate has decided {worn.uses} times on the same {worn.slice} rows",
@@ -160,14 +155,17 @@ def of_rows(worn: WornRows) -> Iterator[HubCondition]:
         )  # fmt: skip
 
 
-def of_destination(failing: FailingDestination, now: float) -> Iterator[HubCondition]:
+def of_destination(
+    failing: FailingDestination, now: float, after: float = AlarmSettings().delivery_seconds
+) -> Iterator[HubCondition]:
     """Yield that alerts do not arrive.
 
     Args:
         failing: destination.
         now: Unix seconds.
+        after: seconds of failing that are no alarm yet.
     """
-    if failing.disabled or now - failing.since >= STUCK_SECONDS:
+    if failing.disabled or now - failing.since >= after:
         what = "is switched off" if failing.disabled else "fails"
         yield HubCondition(
             f"delivery:{failing.name}", "delivery", "warning",

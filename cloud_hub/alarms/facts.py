@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Engine, and_, case, distinct, func, select
+from collections.abc import Callable, Iterator, Mapping
 
-from cloud_hub.alarms.conditions import STUCK_SECONDS, FleetCounts, WornRows
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, distinct, func, select
+
+from cloud_hub.alarms.conditions import FleetCounts, WornRows
 from cloud_hub.flags.tables import flags
 from cloud_hub.fleet.tables import devices, identities
 from cloud_hub.observability.figures import contact_at
 from cloud_hub.plans.tables import plans
+from cloud_hub.policy.schema.alarms import AlarmPolicy
 from cloud_hub.runs.tables import gate_uses
 
 DAY = 86_400.0
 MONTH = 30 * DAY
+STUCK = AlarmPolicy().stuck_seconds
 
 
-def fleet_counts(engine: Engine, now: float) -> list[FleetCounts]:
+def fleet_counts(
+    engine: Engine, now: float, stuck_of: Callable[[str], float] = lambda model: STUCK
+) -> list[FleetCounts]:
     """Return the counts of active devices of all models that have some.
 
     Args:
         engine: of the hub's database.
         now: Unix seconds.
+        stuck_of: seconds that devices of a model have to follow a plan.
     """
+    f = flags.c
+    flagged = (
+        select(f.model, func.count(distinct(f.device)))
+        .where(f.last_at >= now - DAY)
+        .group_by(f.model)
+    )
+    with engine.connect() as db:
+        liars = {model: int(count) for model, count in db.execute(flagged)}
+        found = {counts.model: counts for counts in _counts(db, now, STUCK, liars)}
+        others = {model: stuck_of(model) for model in found if stuck_of(model) != STUCK}
+        # Few policies say another time, and those say the same: one query for each time.
+        for seconds in set(others.values()):
+            for counts in _counts(db, now, seconds, liars):
+                if others.get(counts.model) == seconds:
+                    found[counts.model] = counts
+    return list(found.values())
+
+
+def _counts(
+    db: Connection, now: float, stuck: float, liars: Mapping[str, int]
+) -> Iterator[FleetCounts]:
     d, p = devices.c, plans.c
     # The newest plan that devices have had time to follow: one that changes every hour for another
     # reason, such as a pack, must not hide that nobody follows.
     newest = (
         select(p.model, func.max(p.serial).label("serial"))
-        .where(p.at <= now - STUCK_SECONDS)
+        .where(p.at <= now - stuck)
         .group_by(p.model)
         .subquery()
     )
-    told = d.seen_at >= p.at + STUCK_SECONDS
+    told = d.seen_at >= p.at + stuck
     counts = (
         select(
             d.model, func.count(), _count(contact_at(now) == "lost"), _count(told),
@@ -44,19 +72,9 @@ def fleet_counts(engine: Engine, now: float) -> list[FleetCounts]:
         .where(identities.c.standing == "active")
         .group_by(d.model)
     )  # fmt: skip
-    f = flags.c
-    flagged = (
-        select(f.model, func.count(distinct(f.device)))
-        .where(f.last_at >= now - DAY)
-        .group_by(f.model)
-    )
-    with engine.connect() as db:
-        liars = {model: int(count) for model, count in db.execute(flagged)}
-        return [
-            FleetCounts(model, int(all_), int(lost), None, int(told_), int(behind),
-                        liars.get(model, 0))
-            for model, all_, lost, told_, behind in db.execute(counts)
-        ]  # fmt: skip
+    for model, all_, lost, told_, behind in db.execute(counts):
+        liar = liars.get(model, 0)
+        yield FleetCounts(model, int(all_), int(lost), None, int(told_), int(behind), liar)
 
 
 def worn_rows(engine: Engine, now: float) -> list[WornRows]:

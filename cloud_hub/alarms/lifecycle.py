@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from cloud_hub.alarms.conditions import HubCondition
-
-OPEN_SECONDS: Final = 60.0
-"""A condition that is critical opens at once; others when they have held for so long."""
-
-CLOSE_SECONDS: Final = 300.0
-"""An alarm closes when its condition has not held for so long, so that one that comes and goes is
-one alarm and not a hundred.
-"""
+from cloud_hub.settings import AlarmSettings
 
 
 @dataclass(frozen=True)
@@ -31,6 +23,7 @@ def changes(
     since: Mapping[str, float],
     last_seen: Mapping[str, float],
     now: float,
+    waits: AlarmSettings = AlarmSettings(),
 ) -> AlarmChanges:
     """Say what changes.
 
@@ -39,16 +32,16 @@ def changes(
         since: when each began to hold, Unix seconds by key.
         last_seen: when the condition of each open alarm held last, by key.
         now: Unix seconds.
+        waits: how long a condition is there before its alarm opens, and gone before it closes.
     """
     opened, held, keys = [], [], set()
+    opens, closes = waits.open_seconds, waits.close_seconds
     for condition in holding:
         keys.add(condition.key)
         if condition.key in last_seen:
             held.append(condition)
-        elif (
-            condition.severity == "critical" or now - since.get(condition.key, now) >= OPEN_SECONDS
-        ):
+        elif condition.severity == "critical" or now - since.get(condition.key, now) >= opens:
             opened.append(condition)
     # A clock that was set back closes nothing: it says what is wrong now, and not since when.
-    closed = [k for k, seen in last_seen.items() if k not in keys and now - seen >= CLOSE_SECONDS]
+    closed = [k for k, seen in last_seen.items() if k not in keys and now - seen >= closes]
     return AlarmChanges(tuple(opened), tuple(held), tuple(closed))

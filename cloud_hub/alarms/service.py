@@ -27,7 +27,10 @@ from cloud_hub.alarms.facts import fleet_counts, worn_rows
 from cloud_hub.alarms.lifecycle import changes
 from cloud_hub.alarms.store import HubAlarm, HubAlarmStore
 from cloud_hub.database.engine import transaction
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.policy.schema.alarms import AlarmPolicy
+from cloud_hub.settings import AlarmSettings
+from cloud_hub.web.wording import signal_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -68,6 +71,7 @@ class HubAlarms:
         checks: of ``/readyz``.
         errors: of the loop's parts.
         failing: destinations of alerts that fail.
+        waits: how long conditions hold before alarms open, and are gone before these close.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class HubAlarms:
         checks: Callable[[], Iterable[HealthCheck]],
         errors: Callable[[], dict[str, str]],
         failing: Callable[[], Iterable[FailingDestination]],
+        waits: AlarmSettings = AlarmSettings(),
     ) -> None:
         self._engine = engine
         self._audit = audit
         self._registry = registry
         self._monitoring = monitoring
         self._checks, self._errors, self._failing = checks, errors, failing
+        self._waits = waits
         self._store = HubAlarmStore(engine)
         self._looked = 0.0
         self._facts: tuple[list[FleetCounts], list[WornRows]] = ([], [])
@@ -105,7 +111,7 @@ class HubAlarms:
         self._since = {c.key: self._since.get(c.key, now) for c in holding}
         known = {alarm.key: alarm for alarm in self._store.open()}
         seen = {key: alarm.seen_at for key, alarm in known.items()}
-        change = changes(holding, self._since, seen, now)
+        change = changes(holding, self._since, seen, now, self._waits)
         for condition in change.opened:
             self._open(condition, now)
         for condition in change.held:
@@ -117,17 +123,25 @@ class HubAlarms:
     def _holding(self, now: float) -> Iterable[HubCondition]:
         yield from of_checks(self._checks(), self._errors())
         for failing in self._failing():
-            yield from of_destination(failing, now)
+            yield from of_destination(failing, now, self._waits.delivery_seconds)
         fleets, rows = self._read(now)
         for counts in fleets:
-            yield from of_fleet(replace(counts, version=self._monitoring.serving(counts.model)))
+            version = self._monitoring.serving(counts.model)
+            yield from of_fleet(replace(counts, version=version), self._limits(counts.model))
         for worn in rows:
-            yield from of_rows(worn)
+            yield from of_rows(worn, self._limits(worn.model))
+
+    def _limits(self, model: str) -> AlarmPolicy:
+        try:
+            return self._registry.policy(model).alarms
+        except Invalid:  # by another version of the hub; its defaults are better than no alarm
+            return AlarmPolicy()
 
     def _read(self, now: float) -> tuple[list[FleetCounts], list[WornRows]]:
         if not 0 <= now - self._facts_at < self._facts_wait:
             begun = time.monotonic()
-            self._facts = (fleet_counts(self._engine, now), worn_rows(self._engine, now))
+            fleets = fleet_counts(self._engine, now, lambda name: self._limits(name).stuck_seconds)
+            self._facts = (fleets, worn_rows(self._engine, now))
             self._facts_at = now
             self._facts_wait = max(FACT_SECONDS, FACT_SHARE * (time.monotonic() - begun))
         return self._facts
@@ -203,7 +217,8 @@ class HubAlarms:
 def _of_monitoring(alarm: Alarm) -> HubAlarm:
     """Return an alarm of monitoring as one of the list."""
     severity = "critical" if alarm.kind == "refused" else "warning"
-    says = alarm.signal if alarm.expected is None else f"{alarm.signal}; {alarm.expected}"
+    what = signal_name(alarm.signal)
+    says = what if alarm.expected is None else f"{what}; {alarm.expected}"
     todo = TODO.get(alarm.kind, "edge-hub monitor status MODEL, then acknowledge it")
     return HubAlarm(
         f"{MONITOR}{alarm.model}:{alarm.signal}", alarm.kind,

@@ -29,6 +29,7 @@ def opened_alerts(hub: Hub) -> tuple[EventStream, Alerts, HubAlarms]:
     alarms = HubAlarms(
         hub.engine, hub.audit, hub.registry, hub.monitoring, checks=hub.readiness.checks,
         errors=lambda: dict(hub.loop.errors), failing=alerts.failing,
+        waits=hub.settings.alarms,
     )  # fmt: skip
     return events, alerts, alarms
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class GivenNames:
 
 
 NOTHING = GivenNames()
+_OfModels = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,42 @@ class NamesOfModel:
             "aliases": dict(self.aliases),
             "versions": {name: given.document() for name, given in self.versions.items()},
         }
+
+
+def names_by_model(
+    tags: Iterable[Any], notes: Iterable[Any], aliases: Iterable[Any]
+) -> Mapping[str, NamesOfModel]:
+    """Return what was said, by model; one of which nothing was said is there as well.
+
+    Args:
+        tags: rows with ``model``, ``version`` (empty: the model itself), ``key`` and ``value``.
+        notes: rows with ``model``, ``version`` and ``description``.
+        aliases: rows with ``model``, ``alias`` and ``version``.
+    """
+    tagged: _OfModels = defaultdict(lambda: defaultdict(dict))
+    for row in tags:
+        tagged[row.model][row.version][row.key] = row.value
+    noted: _OfModels = defaultdict(dict)
+    for row in notes:
+        noted[row.model][row.version] = row.description
+    called: _OfModels = defaultdict(dict)
+    for row in aliases:
+        called[row.model][row.alias] = row.version
+    found: dict[str, NamesOfModel] = defaultdict(lambda: NamesOfModel(NOTHING, {}, {}))
+    for model in {*tagged, *noted, *called}:
+        found[model] = _of_model(tagged[model], noted[model], called[model])
+    return found
+
+
+def _of_model(
+    tags: Mapping[str, Mapping[str, str]], notes: Mapping[str, str], aliases: Mapping[str, str]
+) -> NamesOfModel:
+    given = {
+        version: GivenNames(
+            notes.get(version, ""),
+            tags.get(version, {}),
+            tuple(alias for alias, of in aliases.items() if of == version),
+        )
+        for version in {*tags, *notes, *aliases.values(), ""}
+    }
+    return NamesOfModel(given.pop(""), given, aliases)

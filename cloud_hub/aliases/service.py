@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, func, select, update
 
-from cloud_hub.aliases.names import GivenNames, NamesOfModel
+from cloud_hub.aliases.names import NamesOfModel, names_by_model
 from cloud_hub.aliases.reference import LATEST, SERVING, check_alias, parse_version_word
 from cloud_hub.aliases.tables import version_aliases, version_notes, version_tags
 from cloud_hub.database.engine import insert_if_new, reading, transaction
@@ -75,21 +74,19 @@ class Aliases:
 
     def names(self, model: str) -> NamesOfModel:
         """Return what was said of a model and its versions."""
-        tags: dict[str, dict[str, str]] = defaultdict(dict)
+        return self.every(model)[model]
+
+    def every(self, model: str | None = None) -> Mapping[str, NamesOfModel]:
+        """Return what was said of models and their versions, by model: three queries for all.
+
+        Args:
+            model: only this one; default all. One of which nothing was said is there as well.
+        """
         with reading(self._engine) as db:
-            for row in _rows(db, version_tags, model):
-                tags[row.version][row.key] = row.value
-            notes = {row.version: row.description for row in _rows(db, version_notes, model)}
-            aliases = {row.alias: row.version for row in _rows(db, version_aliases, model)}
-        given = {
-            version: GivenNames(
-                notes.get(version, ""),
-                tags.get(version, {}),
-                tuple(alias for alias, of in aliases.items() if of == version),
-            )
-            for version in {*tags, *notes, *aliases.values(), ""}
-        }
-        return NamesOfModel(given.pop(""), given, aliases)
+            tags = _rows(db, version_tags, model).all()
+            notes = _rows(db, version_notes, model).all()
+            aliases = _rows(db, version_aliases, model).all()
+        return names_by_model(tags, notes, aliases)
 
     def set_alias(self, model: str, alias: str, word: str, *, actor: str) -> str:
         """Give a version an alias, which leaves the one that had it; return the version.
@@ -272,5 +269,6 @@ def _where(statement: Any, table: Table, key: dict[str, Any]) -> Any:
     return statement.where(*(table.c[name] == value for name, value in key.items()))
 
 
-def _rows(db: Connection, table: Table, model: str) -> Any:
-    return db.execute(select(table).where(table.c.model == model).order_by(*table.primary_key))
+def _rows(db: Connection, table: Table, model: str | None) -> Any:
+    query = select(table).order_by(*table.primary_key)
+    return db.execute(query if model is None else query.where(table.c.model == model))

@@ -11,6 +11,13 @@ import typer
 
 from cloud_hub.cli.operating.settings import add_settings
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.alarm_options import (
+    AlertNetworks,
+    CloseSeconds,
+    DeliverySeconds,
+    DiskShare,
+    OpenSeconds,
+)
 from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
 from cloud_hub.cli.shared.output import Result
 from cloud_hub.cli.shared.people_options import OidcFile, TlsCertificate, TlsKey, tls_of
@@ -98,14 +105,6 @@ Connections = Annotated[
         parser=types.whole(1, 1_000),
         metavar="NUMBER",
         help="Connections to PostgreSQL that a process keeps; under load as many again.",
-    ),
-]
-AlertNetworks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--alert-network",
-        metavar="NETWORK",
-        help="A network of yours that alerts may be sent to: 10.0.0.0/8; may be given again.",
     ),
 ]
 WORKERS = "Rights of trainings, beyond the least"
@@ -246,11 +245,19 @@ def _serve(
     trust_pipelines: TrustPipelines = False, workers: Servers = 1,
     connections: Connections = 10, engine: EngineKind = "local", ray_address: RayAddress = "",
     oidc: OidcFile = None, tls_cert: TlsCertificate = None, tls_key: TlsKey = None,
-    alert_network: AlertNetworks = None,
+    alert_network: AlertNetworks = None, alarm_open_seconds: OpenSeconds = 60.0,
+    alarm_close_seconds: CloseSeconds = 300.0, alarm_delivery_seconds: DeliverySeconds = 3_600.0,
+    alarm_disk_share: DiskShare = 0.1,
 ) -> None:  # fmt: skip
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
-    from cloud_hub.settings import EngineSettings, RateSettings, Settings, WorkerSettings
+    from cloud_hub.settings import (
+        AlarmSettings,
+        EngineSettings,
+        RateSettings,
+        Settings,
+        WorkerSettings,
+    )
 
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
@@ -264,6 +271,9 @@ def _serve(
             connections=connections, servers=workers, artifacts=artifacts,
             sync_seconds=sync_seconds, engine=EngineSettings(engine, ray_address), oidc=oidc,
             tls=tls_of(tls_cert, tls_key), alert_networks=tuple(alert_network or ()),
+            alarms=AlarmSettings(
+                alarm_open_seconds, alarm_close_seconds, alarm_delivery_seconds, alarm_disk_share
+            ),
         )
     )  # fmt: skip
 

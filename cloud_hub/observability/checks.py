@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cloud_hub.database.lease import is_skewed
 from cloud_hub.registry.keys.status import warning
+from cloud_hub.settings import AlarmSettings
 
 if TYPE_CHECKING:
     from cloud_hub.registry.keys.status import KeyStatus
@@ -26,7 +27,7 @@ FULL_SHARE: Final = 0.01
 """Of the disk: what is free below the smaller of the two is full. SQLite needs room to commit."""
 
 LOW_BYTES: Final = 5 << 30
-LOW_SHARE: Final = 0.1
+"""With so much room nothing is low, however large the disk is."""
 
 MOST_CLOCK_OFF: Final = 60.0
 """Seconds against the database's clock with which a worker is to serve nobody: credentials that it
@@ -62,18 +63,21 @@ def disk_room(folder: Path) -> tuple[float, float]:
     return float(usage.free), float(usage.total)
 
 
-def judge_disk(free: float, size: float) -> HealthCheck:
+def judge_disk(
+    free: float, size: float, low_share: float = AlarmSettings().disk_share
+) -> HealthCheck:
     """Judge the room on the disk of the data.
 
     Args:
         free: bytes.
         size: bytes of the whole disk.
+        low_share: of the disk: with less than that and :data:`LOW_BYTES` room is low.
     """
     says = f"{free / 2**30:.1f} of {size / 2**30:.1f} GiB are free"
     todo = "make room, or move the data; policies' retention says how long reports are kept"
     if free < min(FULL_BYTES, FULL_SHARE * size):
         return HealthCheck("disk", "fail", says, todo)
-    if free < min(LOW_BYTES, LOW_SHARE * size):
+    if free < min(LOW_BYTES, low_share * size):
         return HealthCheck("disk", "warn", says, todo)
     return HealthCheck("disk", "ok", says)
 

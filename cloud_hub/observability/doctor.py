@@ -56,7 +56,7 @@ def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[
     todo = "see that DATA/keys and DATA/repository are there and readable; docs/KEYS.md"
     yield _guarded("keys", lambda: judge_keys(keys.status()), todo)
     yield _guarded("clock", lambda: judge_clock(keys.status().clock), todo)
-    yield judge_disk(*disk_room(settings.data))
+    yield judge_disk(*disk_room(settings.data), settings.alarms.disk_share)
 
 
 def examine_answers(

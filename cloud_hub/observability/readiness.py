@@ -99,8 +99,12 @@ class Readiness:
             "clock": (KEPT_SECONDS, self._time),
             "engine": (KEPT_SECONDS, lambda: judge_engine(self._hub.heavy.problem())),
             "handles": (KEPT_SECONDS, lambda: judge_handles(*open_handles())),
-            "disk": (KEPT_SECONDS, lambda: judge_disk(*disk_room(self._hub.settings.data))),
+            "disk": (KEPT_SECONDS, self._disk),
         }
+
+    def _disk(self) -> HealthCheck:
+        settings = self._hub.settings
+        return judge_disk(*disk_room(settings.data), settings.alarms.disk_share)
 
     def _time(self) -> HealthCheck:
         off = self._hub.loop.leadership.status().clock_off_seconds

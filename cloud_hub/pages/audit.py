@@ -11,6 +11,7 @@ from cloud_hub.api.auth import hub_of
 from cloud_hub.database.audit import AuditEntry
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import Pages, page_router
+from cloud_hub.web.numbers import time_text
 
 router = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
@@ -63,15 +64,15 @@ def fields(entry: AuditEntry) -> list[tuple[str, str]]:
     """Return what an entry says besides, as (name, text) in its order; nothing of what is empty."""
     # A number that is 0 says something; a list without entries does not.
     return [
-        (name, _text(value))
+        (name.removesuffix("_at").replace("_", " "), _text(value, name))
         for name, value in entry.detail.items()
         if value or (isinstance(value, int | float) and not isinstance(value, bool))
     ]
 
 
-def _text(value: object) -> str:
+def _text(value: object, name: str = "") -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return time_text(value) if name.endswith("_at") else f"{value:.6g}"
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_text(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):

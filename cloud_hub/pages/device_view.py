@@ -58,7 +58,7 @@ def timeline(
     """
     moments = [_of_stream(device, event) for event in stream if event.action != "enrol"]
     moments += [_of_step(step) for step in steps]
-    moments.append(Happening(enrolled_at, "enrolled", "good", ""))
+    moments.append(Happening(enrolled_at, "Joined the fleet", "good", ""))
     moments.sort(key=lambda moment: -moment.at)
     # The first moment of its life stays, however much came after.
     return moments if len(moments) <= MOST else [*moments[: MOST - 1], moments[-1]]

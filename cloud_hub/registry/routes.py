@@ -141,14 +141,14 @@ async def publish(
 def models(request: Request, person: ReaderOfSome) -> list[Any]:
     """Return every model with its versions and the one that serves."""
     hub = hub_of(request)
-    rows = []
+    rows, every = [], hub.aliases.every()
     for name in hub.registry.models():
         if not may_see(request, name):
             continue
         plan = hub.plans.current(name)
         versions = [asdict(record) for record in hub.registry.versions(name)]
         serving = plan.serving.version if plan else None
-        names = hub.aliases.names(name)
+        names = every[name]
         rows.append(
             {
                 **names.model.document(), "model": name, "serving": serving,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -11,7 +12,11 @@ from cloud_hub.web.charts import LEFT, RIGHT, TOP, WIDTH, svg, ticks
 HEIGHT: Final = 180
 BOTTOM: Final = 22
 NARROW: Final = 34
-"""Pixels that a bin needs to have its name below it; with less only every other has one."""
+"""Pixels that a name needs at least; where bins have less only every other has one, or fewer."""
+
+LETTER: Final = 6
+LONGEST: Final = 10
+"""Pixels of a letter, and letters of a name that decide how many bins have one."""
 
 
 def histogram(
@@ -35,7 +40,8 @@ def histogram(
         left = LEFT + i * step
         parts.append(_bar(left + step * 0.08, step * 0.42, a / most, "before"))
         parts.append(_bar(left + step * 0.5, step * 0.42, b / most, "s0"))
-    every = max(1, round(NARROW / step))
+    letters = min(LONGEST, max(len(name) for name in names))
+    every = max(1, math.ceil(max(NARROW, LETTER * letters) / step))
     for i in range(0, len(names), every):
         x = LEFT + (i + 0.5) * step
         text = escape(_short(names[i], step * every))
@@ -74,5 +80,5 @@ def _key() -> str:
 
 
 def _short(name: str, room: float) -> str:
-    most = max(3, int(room / 6))
+    most = max(3, int(room / LETTER))
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -110,7 +110,7 @@ class _Frame:
             y = self.y(value)
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
                          'class="grid"/>')  # fmt: skip
-            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{value:g}</text>')
+            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{value:,g}</text>')
         for i in range(5):
             at = self.start + (self.end - self.start) * i / 4
             text = _duration(at - self.start, self.end - self.start)
@@ -146,12 +146,13 @@ class _Frame:
         return f'{line}<text x="{LEFT + 4}" y="{at:.1f}" class="start small">{word}</text>'
 
     def mark(self, mark: EventMark, number: int) -> str:
-        # Every other word a line lower, so that neighbours can be read.
-        x, top = self.x(mark.at), TOP + 12 * (number % 2)
+        # At the foot, where no word of a level stands; every other one a line higher, so that
+        # neighbours can be read.
+        x, foot = self.x(mark.at), HEIGHT - BOTTOM - 5 - 12 * (number % 2)
         line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
         side = "end" if x > WIDTH * 0.8 else "start"
         at = x - 3 if side == "end" else x + 3
-        return f'{line}<text x="{at:.1f}" y="{top + 10}" class="{side} small">{mark.word}</text>'
+        return f'{line}<text x="{at:.1f}" y="{foot}" class="{side} small">{mark.word}</text>'
 
 
 def _limits(lines: Sequence[Line], levels: Sequence[tuple[float, str]]) -> tuple[float, float]:

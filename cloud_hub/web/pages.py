@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
+
+from cloud_hub.web.numbers import (
+    ago_text,
+    byte_text,
+    number_text,
+    p_text,
+    share_text,
+    span_text,
+    time_text,
+)
+from cloud_hub.web.wording import (
+    Figure,
+    change_text,
+    check_name,
+    figure,
+    plain_name,
+    signal_name,
+    value_text,
+    words_of,
+)
 
 
 def page_template(package: str, name: str, **filters: Callable[..., str]) -> Any:
@@ -26,7 +45,8 @@ def page_environment(package: str, folder: str = "templates") -> Any:
     """Return the templates of a package, and below them those that all pages share.
 
     Everything is escaped that is not marked as safe. Filters: ``when``, ``ago``, ``share``,
-    ``number``, ``bytes``, and ``part`` for names in URLs.
+    ``number``, ``bytes``, ``span``, ``p``, ``figure`` and ``figures`` for what code has names for,
+    ``check`` and ``signal`` for those names, and ``part`` for names in URLs.
 
     Args:
         package: such as ``cloud_hub.pages``.
@@ -41,46 +61,16 @@ def page_environment(package: str, folder: str = "templates") -> Any:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(
-        when=_when, ago=_ago, share=_share, number=_number, bytes=_bytes, part=part
-    )
+        when=time_text, ago=ago_text, share=share_text, number=number_text, bytes=byte_text,
+        span=span_text, p=p_text, part=part, figure=figure, figures=_figures, check=check_name,
+        signal=signal_name, plain=plain_name, words=words_of, value=value_text, change=change_text,
+    )  # fmt: skip
     return environment
 
 
-def _when(at: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)) if at else ""
-
-
-def _ago(at: float | None, now: float) -> str:
-    """``at`` as the time from then to ``now``, in its largest unit."""
-    if not at:
-        return "never"
-    seconds = max(now - at, 0.0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size or (unit == "min" and seconds >= size):
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, int) or abs(value) >= 1_000:
-        return f"{value:,.0f}"
-    return f"{value + 0.0:.4g}"
-
-
-def _bytes(value: float | None) -> str:
-    if value is None:
-        return "–"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1_000:
-            return f"{value:.3g} {unit}"
-        value /= 1_000
-    return f"{value:.3g} TB"
+def _figures(document: Mapping[str, Any]) -> list[Figure]:
+    """The figures of a document in the order of their names."""
+    return [figure(name, value) for name, value in sorted(document.items())]
 
 
 def part(name: object) -> str:

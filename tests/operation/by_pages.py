@@ -1,14 +1,16 @@
 """A fleet operated by the hub's pages alone, in a real browser: each step is a picture.
 
-Releases and the policy come from the command line, since a key and a file in git are not on a page.
+Releases come from the command line, since the key that signs them is on no page.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cloud_hub.web.wording import signal_name
 from tests.browser import Tab
 from tests.operation.steps import KeptSteps
 from tests.operation.world import DEVICES, MODEL, POLICY, SHIFT, OperatedFleet, made_releases
@@ -62,7 +64,6 @@ def operate(hub: HubProcess, folder: Path, tab: Tab, steps: KeptSteps) -> None:
     """Operate a fleet from its first device to its retrained model."""
     for release in made_releases(folder).values():
         hub.admin.publish(release, hub.key)
-    hub.admin.put(f"models/{MODEL}/policy", POLICY.encode())
     on, fleet = PageSteps(tab, steps), OperatedFleet(hub, folder)
     with contextlib.closing(fleet):
         on.keep("sign in", "/sign-in")
@@ -78,7 +79,31 @@ def operate(hub: HubProcess, folder: Path, tab: Tab, steps: KeptSteps) -> None:
     assert tab.errors == []
 
 
+def write_policy(
+    tab: Tab, home: str, text: str, seen: Callable[[str], None] = lambda step: None
+) -> None:
+    """Write a policy on the page of a model, and apply it.
+
+    Args:
+        tab: somebody with the role publisher.
+        home: path of the model's page.
+        text: YAML.
+        seen: is told of each step while its page is open.
+    """
+    tab.go(f"{home}/policy/edit")
+    tab.page.fill("#policy", text)
+    seen("a policy is written")
+    tab.page.click("text=Show what changes")
+    tab.page.locator("button:has-text('Apply')").wait_for()
+    seen("what it changes")
+    tab.page.click("button:has-text('Apply')")
+    tab.page.locator("text=is in force").first.wait_for()
+    seen("the policy is in force")
+
+
 def _roll_out(on: PageSteps, fleet: OperatedFleet) -> None:
+    on.keep("how to publish", f"/publishing?model={MODEL}")
+    write_policy(on.tab, HOME, POLICY, on.keep)
     on.keep("versions before the first plan", HOME)
     on.answer(
         "promote 1.0", "[aria-label='Promote 1.0']", "Promote 1.0", "1.0 serves; plan 1",
@@ -143,7 +168,8 @@ def _retrain(on: PageSteps, fleet: OperatedFleet, hub: HubProcess) -> None:
     fleet.until(lambda: read("monitor/alarms"), "an alarm")
     on.keep("drift", f"{HOME}/monitoring")
     signal = read("monitor/alarms")[0]["signal"]
-    on.answer("acknowledge", f"[aria-label='Acknowledge {signal}']", "Acknowledge", "acknowledged")
+    named = f"[aria-label='Acknowledge {signal_name(signal)}']"
+    on.answer("acknowledge", named, "Acknowledge", "acknowledged")
     on.keep("the trigger", f"{HOME}/triggers")
     fleet.until(lambda: read("runs"), "a run")
     on.keep("the run is there", f"{HOME}/runs")

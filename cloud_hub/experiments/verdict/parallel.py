@@ -242,7 +242,9 @@ def _arm(evidence: Evidence, name: str) -> ArmEvidence:
 
 
 def _interval(judged: Judgement) -> str:
-    gain, low, high = (f"{end + 0.0:+.4g}" for end in (judged.gain, judged.low, judged.high))
+    # Of two means that are alike, 1e-16 may be left: that is 0 to people.
+    ends = (round(end, 12) + 0.0 for end in (judged.gain, judged.low, judged.high))
+    gain, low, high = (f"{end:+.4g}" for end in ends)
     return f"{judged.outcome} of {judged.arm} {gain} in [{low}, {high}]"
 
 

@@ -25,6 +25,7 @@ TABS: Final = (
     ("runs", "Runs"),
     ("packs", "Packs & cascade"),
     ("cost", "Cost"),
+    ("policy", "Policy"),
 )
 """Path below a model's, and word, of each of its pages."""
 

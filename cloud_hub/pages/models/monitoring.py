@@ -14,6 +14,7 @@ from cloud_hub.pages.models import monitoring_view as view
 from cloud_hub.pages.models.home import address, render
 from cloud_hub.web.access import Posted, Viewer
 from cloud_hub.web.frame import done, page_router
+from cloud_hub.web.wording import signal_name
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -70,7 +71,7 @@ def ask(request: Request, user: Viewer, model: KnownModel, signal: Signal) -> Re
     rebase = alarm.kind in ("drift", "concept")
     return render(
         request, user, "ask_acknowledge.html", model=model, tab="monitoring",
-        title=f"Acknowledge {signal}?", back=address(model, "monitoring"), fields=[],
+        title=f"Acknowledge: {signal_name(signal)}?", back=address(model, "monitoring"), fields=[],
         lines=["The alarm ends, and may be raised again by what comes later. Nothing is changed "
                "on any device."],
         action=address(model, "monitoring", "acknowledge"), rebase=rebase, alarm=alarm,
@@ -89,7 +90,7 @@ def acknowledge(request: Request, user: Viewer, form: Posted, model: KnownModel)
     rebase = form.get("rebase") == "yes"
     hub.monitoring.acknowledge(model, signal, actor=user.name, rebase=rebase)
     normal = ", and what is now is what is normal" if rebase else ""
-    return done(address(model, "monitoring"), f"{signal} is acknowledged{normal}.")
+    return done(address(model, "monitoring"), f"{signal_name(signal)} is acknowledged{normal}.")
 
 
 def _open(hub: Hub, model: str, signal: str) -> Alarm:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.web.bars import histogram
 from cloud_hub.web.charts import Line, chart
+from cloud_hub.web.wording import Figure, figure, signal_name, value_text
 
 if TYPE_CHECKING:
     from cloud_hub.monitoring.store import FigureRecord
@@ -30,22 +31,17 @@ MOST_VERSIONS: Final = 4
 GAP: Final = 5
 """Usual distances of windows after which a line ends."""
 
-SAYS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "drift": (("ks", "KS"), ("psi", "PSI"), ("js", "JS"), ("p", "p"), ("n", "of")),
-    "domain": (("rate", "share now"), ("rate_at_training", "at training"), ("score", "score"),
-               ("p", "p"), ("n", "of")),
-    "devices": (("who", ""), ("changed", "changed"), ("of", "of"), ("p", "p")),
-    "estimate": (("accuracy", "accuracy"), ("low", "from"), ("high", "to"),
-                 ("reference", "held-out rows"), ("n", "of")),
-    "concept": (("labelled", "labels"), ("errors", "errors"), ("base_rate", "usual rate"),
-                ("measured", "measured"), ("mae", "mean error"), ("base_mae", "usual"),
-                ("coverage", "labelled share"), ("evidence", "evidence"),
-                ("alarm_from", "alarm from")),
-    "fairness": (("answer", "answer"), ("best", "best"), ("worst", "worst"), ("most", "most"),
-                 ("least", "least"), ("low", "from"), ("high", "to")),
-    "refused": (("refused", "refused on"), ("tried", "of"), ("share", "share")),
+SAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "drift": ("ks", "psi", "js", "p", "n"),
+    "domain": ("rate", "rate_at_training", "score", "p", "n"),
+    "devices": ("who", "changed", "of", "p"),
+    "estimate": ("accuracy", "low", "high", "reference", "n"),
+    "concept": ("labelled", "errors", "base_rate", "measured", "mae", "base_mae", "coverage",
+                "evidence", "alarm_from"),
+    "fairness": ("answer", "best", "worst", "most", "least", "low", "high"),
+    "refused": ("refused", "tried", "share"),
 }  # fmt: skip
-"""Figures of each kind that are shown, with their words."""
+"""Figures of each kind that are shown."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +52,14 @@ class SignalRow:
     kind: str
     alarming: bool
     effect: float
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[Figure, ...]
     expected: str | None
     groups: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def words(self) -> str:
+        """Its name in words."""
+        return signal_name(self.signal)
 
     @property
     def name(self) -> str:
@@ -83,15 +84,15 @@ def rows_of(records: Sequence[FigureRecord], *kinds: str) -> list[SignalRow]:
     return [_row(record) for record in wanted]
 
 
-def said(kind: str, figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return figures as (word, text), without those that are not there.
+def said(kind: str, figures: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """Return figures in words, without those that are not there.
 
     Args:
         kind: of the signal.
         figures: of a finding or an alarm, as stored.
     """
-    names = SAYS.get(kind) or tuple((name, name) for name in figures)
-    found = [(word, _text(figures[name])) for name, word in names if figures.get(name) is not None]
+    names = SAYS.get(kind) or tuple(figures)
+    found = [figure(name, figures[name], kind) for name in names if figures.get(name) is not None]
     return (*found, *_moved(figures.get("moved")))
 
 
@@ -121,12 +122,16 @@ def bin_names(feature: FeatureProfile) -> list[str]:
 def history_chart(records: Sequence[FigureRecord]) -> str:
     """Return the effect of one signal over its windows, a line a version; empty below two."""
     lines = [
-        Line(escape(f"{records[-1].signal}, {version}"), _points(rows), begins=_begins(rows))
+        Line(
+            escape(f"{signal_name(records[-1].signal)}, {version}"),
+            _points(rows),
+            begins=_begins(rows),
+        )
         for version, rows in _by_version(records)
     ]
     if not lines:
         return ""
-    return chart(lines, label=f"{escape(records[-1].signal)} by window")
+    return chart(lines, label=f"{escape(signal_name(records[-1].signal))} by window")
 
 
 def accuracy_chart(records: Sequence[FigureRecord]) -> str:
@@ -181,18 +186,11 @@ def _row(record: FigureRecord) -> SignalRow:
     )  # fmt: skip
 
 
-def _moved(moved: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+def _moved(moved: Mapping[str, Any] | None) -> tuple[Figure, ...]:
     if not moved:
         return ()
     if "shares_changed" in moved:
         changes = list(moved["shares_changed"].items())[:3]
-        return (("moved", ", ".join(f"{name} {change:+.1%}" for name, change in changes)),)
-    return (("mean", f"{_text(moved.get('mean_before'))} → {_text(moved.get('mean_after'))}"),)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return (Figure("moved", ", ".join(f"{name} {change:+.1%}" for name, change in changes)),)
+    before, after = (value_text(moved.get(f"mean_{when}")) for when in ("before", "after"))
+    return (Figure("mean", f"{before} → {after}"),)

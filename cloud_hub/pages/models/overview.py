@@ -82,12 +82,13 @@ def model_page(request: Request, user: Viewer, model: KnownModel) -> Response:
     """Show a model."""
     hub = hub_of(request)
     plan, shown = hub.plans.current(model), hub.registry.page(model, SHOWN)
+    named = hub.aliases.names(model)
     devices = [each for each in hub.fleet.participants(model) if each.standing == "active"]
     return render(
         request, user, "model.html", model=model, tab="", title="Versions", plan=plan,
         lines=lines(shown, devices, plan), now=time.time(),
         more=hub.registry.count(model) - len(shown),
-        names=hub.aliases.names(model).model, named=hub.aliases.names(model), of="",
+        names=named.model, named=named, of="",
         parts=spread(devices), devices=len(devices), alarms=hub.monitoring.alarms(model),
         on=sum(plan is not None and each.version == plan.serving.version for each in devices),
         experiment=_running(hub, model), decisions=_decisions(hub, model),

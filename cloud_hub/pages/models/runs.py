@@ -17,9 +17,11 @@ from cloud_hub.pages.models.home import address, render
 from cloud_hub.runs.store import RunCause
 from cloud_hub.web.access import Posted, Viewer
 from cloud_hub.web.frame import done, page_router
+from cloud_hub.web.wording import Figure, check_name, value_text
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
+    from cloud_hub.runs.steps.store import StepRecord
     from cloud_hub.runs.store import RunRecord
 
 router = page_router()
@@ -112,10 +114,10 @@ def run_page(request: Request, user: Viewer, model: KnownModel, run: Number) -> 
         request, user, "run.html", model=model, tab="runs", title=f"Run {run}", run=record,
         tone=TONES.get(record.status, "quiet"), tones=TONES, now=time.time(),
         causes=[(each, pairs_of(each.evidence or {})) for each in record.causes],
-        steps=[(each, pairs_of(each.metrics), pairs_of(each.resources))
+        steps=[(each, _figures(each), _resources(each))
                for each in hub.runs.steps.of_run(run, None)],
         log=_log(hub, run), allowed=[name for name in ACTIONS if _allows(record, name)],
-        words=ACTIONS, validation=[pairs_of(each) for each in record.validation],
+        words=ACTIONS, validation=record.validation,
         parameters=pairs_of(record.parameters),
     )  # fmt: skip
 
@@ -158,6 +160,23 @@ def act(
     else:
         record = hub.past_runs.repeat(run, actor=user.name)
     return done(address(model, "runs", record.id), f"Run {record.id} is {record.status}.")
+
+
+def _figures(step: StepRecord) -> list[Figure]:
+    """Return what a step found, in words."""
+    if step.step == "gate":
+        verdicts = {0: "stopped", 1: "passed"}
+        return [Figure(check_name(name), verdicts.get(value, value_text(value)))
+                for name, value in step.metrics.items()]  # fmt: skip
+    counted = {name: value for name, value in step.metrics.items() if "@" in name}
+    rows = [Figure(f"rows of {name}", value_text(value)) for name, value in counted.items()]
+    rest = {name: value for name, value in step.metrics.items() if name not in counted}
+    return [*rows, *pairs_of(rest)]
+
+
+def _resources(step: StepRecord) -> list[Figure]:
+    """Return what a step needed, beside its time."""
+    return pairs_of({name: value for name, value in step.resources.items() if name != "seconds"})
 
 
 def _record(hub: Hub, model: str, run: int) -> RunRecord:

@@ -46,6 +46,16 @@ class ComparedRow:
         """Whether both have the same."""
         return self.before == self.after
 
+    def tone(self, good: str) -> str:
+        """Return the tone of the change.
+
+        Args:
+            good: whether ``more`` of it is better, or ``less``; empty where neither is.
+        """
+        if not good or not self.change:
+            return "quiet"
+        return "good" if (self.change > 0) == (good == "more") else "bad"
+
 
 @router.get("/models/{model}/versions/{version}")
 def version_page(
@@ -125,12 +135,12 @@ def _facts(report: ReleaseReport) -> Iterator[tuple[str, str | float | None]]:
     yield "task", report.task
     yield "licence", report.licence
     yield "variant", chosen.name
-    yield "precision", chosen.precision
+    yield "numbers stored as", chosen.precision
     yield "bytes", chosen.bytes
-    yield "score on check rows", chosen.score
-    yield "score, at least", chosen.score_bound
-    yield "labels that differ from the trained model's", chosen.label_flips
-    yield "µs a row where it was made", chosen.row_us
+    yield "score", chosen.score
+    yield "score_bound", chosen.score_bound
+    yield "label_flips", chosen.label_flips
+    yield "row_us", chosen.row_us
     yield "variants", ", ".join(each.name for each in report.variants)
 
 

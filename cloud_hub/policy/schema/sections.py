@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from cloud_hub.policy.schema.alarms import AlarmPolicy
 from cloud_hub.policy.schema.approvals import ApprovalPolicy
 from cloud_hub.policy.schema.batch import BatchJob
 from cloud_hub.policy.schema.calendar import CalendarPolicy, RareDay
@@ -286,6 +287,7 @@ class Policy:
     experiment: ExperimentPolicy = ExperimentPolicy()
     refusals: RefusalPolicy = RefusalPolicy()
     approvals: ApprovalPolicy = ApprovalPolicy()
+    alarms: AlarmPolicy = AlarmPolicy()
     batch: dict[str, BatchJob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

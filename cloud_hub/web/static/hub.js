@@ -43,6 +43,27 @@
     if (event.target.matches("form.filters select")) event.target.form.requestSubmit();
   });
 
+  // On a narrow screen a row of a table is a block, and each cell says what column it is of.
+  const label = () => {
+    for (const table of document.querySelectorAll("main table")) {
+      const head = table.tHead?.rows[0];
+      if (!head || head.cells.length < 3 || table.dataset.wide !== undefined) continue;
+      const names = [...head.cells].map((cell) => (cell.querySelector(".hidden") ? "" : cell.textContent.trim()));
+      for (const body of table.tBodies) {
+        for (const row of body.rows) {
+          [...row.cells].forEach((cell, i) => {
+            if (cell.tagName !== "TD" || row.cells.length !== names.length) return;
+            if (cell.textContent.trim() === "–") cell.dataset.label = "";
+            else if (names[i]) cell.dataset.label = names[i];
+          });
+        }
+      }
+      table.classList.add("labelled");
+    }
+  };
+  label();
+  document.addEventListener("htmx:afterSwap", label);
+
   const away = document.getElementById("away");
   const show = (gone) => { if (away) away.hidden = !gone; };
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -55,7 +76,8 @@
   // What somebody has opened or typed stays when the page around it is new.
   if (window.Idiomorph) {
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
-      !(name === "open" && node.tagName === "DETAILS");
+      !(name === "open" && node.tagName === "DETAILS") && name !== "data-label" &&
+      !(name === "class" && node.classList.contains("labelled"));
     Idiomorph.defaults.ignoreActiveValue = true;
   }
 })();

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from cloud_hub.aliases.service import MOST
 from cloud_hub.errors import Conflict, NotFound
@@ -168,3 +169,31 @@ def test_the_page_of_a_version_names_it(hub: Hub) -> None:
     reader.post(f"/models/{MODEL}/names/unalias", version="2.0", name="champion")
     assert "demo@champion" not in reader.get(page)
     reader.post(f"/models/{MODEL}/names/alias", 422, version="2.0", name="serving")
+
+
+def test_a_list_of_models_asks_for_names_as_often_for_many_as_for_one(
+    hub: Hub, served: Served, tmp_path: Path
+) -> None:
+    def asked() -> int:
+        """Queries for names that the list makes."""
+        found: list[str] = []
+
+        def note(_db: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            found.extend(each for each in ("version_tags", "version_notes", "version_aliases")
+                         if f"FROM {each}" in statement)  # fmt: skip
+
+        event.listen(hub.engine, "before_cursor_execute", note)
+        served("GET", "/v1/models")
+        event.remove(hub.engine, "before_cursor_execute", note)
+        return len(found)
+
+    assert asked() == 3
+    for name in ("moon", "sun"):
+        release = make_release(tmp_path / name, model=name)
+        hub.registry.publish(release, actor="test", gated=True)
+    hub.aliases.set_alias("sun", "champion", "1.0", actor="ann")
+    hub.aliases.describe(MODEL, "numbers", actor="ann")
+    assert asked() == 3
+    listed = {row["model"]: row for row in served("GET", "/v1/models")}
+    assert (listed["sun"]["aliases"], listed["moon"]["aliases"]) == ({"champion": "1.0"}, {})
+    assert (listed[MODEL]["description"], listed["moon"]["description"]) == ("numbers", "")

@@ -22,7 +22,10 @@ from tests.hub.experiments.fleets import fleet
 from tests.hub.model_pages.conftest import Reader, words
 from tests.hub.telemetry.reporting_fleet import Simulated
 
-PAGES = ("", "/experiments", "/monitoring", "/triggers", "/triggers/dry-run", "/runs", "/packs")
+PAGES = (
+    "", "/experiments", "/monitoring", "/triggers", "/triggers/dry-run", "/runs", "/packs", "/cost",
+    "/policy", "/policy/edit",
+)  # fmt: skip
 HOSTILE = "<img src=x onerror=alert(1)>'\"&{{7*7}}"
 
 POLICY = """
@@ -94,9 +97,9 @@ def test_monitoring_shows_the_worst_first_and_an_alarm_is_acknowledged_once(
         serving.monitoring.tick(simulated.after(number))
     page = reader.get("/models/demo/monitoring")
     text = words(page)
-    assert text.index("drift:f1") < text.index("drift:f0")
+    assert text.index("Drift of f1") < text.index("Drift of f0")
     assert 'aria-label="f1: reference and now"' in page
-    assert 'aria-label="drift:f1 by window"' in page
+    assert 'aria-label="Drift of f1 by window"' in page
     assert "f0: reference and now" in reader.get("/models/demo/monitoring?feature=f0")
     stale = "/models/demo/monitoring/acknowledge"
     reader.post(stale, 409, signal="drift:f1", alarm="0")

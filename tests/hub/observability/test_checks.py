@@ -47,6 +47,12 @@ def test_a_disk_is_low_before_it_is_full(case: str) -> None:
     assert (check.state, bool(check.todo)) == (expected, expected != "ok")
 
 
+def test_a_disk_is_low_from_the_share_that_the_settings_say() -> None:
+    assert judge_disk(3 * GIB, 31 * GIB, 0.05).state == "ok"
+    assert judge_disk(3 * GIB, 31 * GIB, 0.5).state == "warn"
+    assert judge_disk(6 * GIB, 7 * GIB, 1.0).state == "ok"  # room enough, whatever the share
+
+
 def test_a_process_that_is_nearly_out_of_connections_warns() -> None:
     assert judge_handles(12, 1_024).state == "ok"
     crowded = judge_handles(16_000, 20_000)

@@ -25,7 +25,8 @@ def joined(hub: Hub, **attributes: str) -> str:
 
 def test_an_empty_hub_says_what_to_do_first(inner: Hub) -> None:
     visitor = Visitor(inner).sign_in()
-    assert "edge-hub publish" in told(visitor.page("/"))
+    assert "publish the first" in told(visitor.page("/"))
+    assert "edge-hub publish RELEASE --key" in told(visitor.page("/publishing"))
     assert "No device has joined yet" in told(visitor.page("/fleet"))
     assert "None yet" in told(visitor.page("/people"))
 
@@ -115,7 +116,7 @@ def test_a_device_page_shows_what_happened_and_what_it_reported(
     text = told(visitor.page(f"/devices/{device}"))
     assert "failed 1.1" in text
     assert "probe: golden vector 3: got nan" in text
-    assert "enrolled" in text
+    assert "Joined the fleet" in text
     assert "1.0 7 2 38.05 µs" in text
 
 
