@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.database.locks import exclusive
+from cloud_hub.database.news import told
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import personalised, schedule
 from cloud_hub.experiments.decision_log import DecisionLog
@@ -34,7 +35,8 @@ from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.moves import end_of, move_of
-from cloud_hub.registry.per_model import ModelTurns
+from cloud_hub.experiments.verdict.next_look import next_look
+from cloud_hub.registry.per_model import ModelTurns, QuietModels
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -85,6 +87,7 @@ class Experiments:
         self._plans = plans
         self._claims = claims
         self.turns = ModelTurns()
+        self._quiet = QuietModels()
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
@@ -285,9 +288,23 @@ class Experiments:
         return self.get(id_)
 
     def tick(self, now: float) -> None:
-        """Look at every running experiment once; of very many, at as many as there is time for."""
-        ids = [record.id for record in self.records() if record.open]
-        self.turns.for_each(ids, lambda id_: self._watch(id_, now))
+        """Look at every running experiment of which something is new, or at whose time has come.
+
+        Of very many, at as many as there is time for.
+        """
+        with self._engine.connect() as db:
+            # Before anything else is read: what comes meanwhile is news to the next look.
+            news = told(db)
+        found = {each.id: (each, news.get(each.model)) for each in self.store.unended()}
+        self._quiet.only(found)
+
+        def due(id_: str) -> None:
+            if self._quiet.quiet(id_, found[id_], now):
+                return
+            until = self._watch(id_, now)
+            self._quiet.looked(id_, found[id_], now, until)
+
+        self.turns.for_each(found, due)
 
     def look(
         self, record: ExperimentRecord, now: float
@@ -304,16 +321,17 @@ class Experiments:
         return snapshot, evidence, replace(decision, figures=figures)
 
     @_atomic
-    def _watch(self, id_: str, now: float) -> None:
+    def _watch(self, id_: str, now: float) -> float:
+        """Look at an experiment and act; return until when another look would change nothing."""
         record = self.get(id_)
         if not record.open:
-            return  # it was ended since the loop listed it
+            return now  # it was ended since the loop listed it
         seen = self.look(record, now)
         if seen is None:
             reason = "the plan was changed by hand"
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
-            return
-        snapshot, _, decision = seen
+            return now
+        snapshot, evidence, decision = seen
         move = move_of(record.status, decision)
         if over := personalised.no_longer_tried(record.spec, self._plans.current(record.model)):
             self.stop(id_, actor=ACTOR, reason=over)
@@ -331,6 +349,7 @@ class Experiments:
             self._conclude(record, snapshot.spec, decision)
         else:
             self._advance(record, snapshot, decision, now)
+        return next_look(snapshot.spec, evidence, now)
 
     def _advance(
         self,

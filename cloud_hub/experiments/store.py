@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -19,14 +19,28 @@ from cloud_hub.experiments.documents import (
     seen_document,
 )
 from cloud_hub.experiments.exposure_rows import store_past
-from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
+from cloud_hub.experiments.record import OPEN, ExperimentEvent, ExperimentRecord
 from cloud_hub.experiments.tables import experiments, looks
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.plans.tables import plans
 from edge_sdk.contract.codec import from_plain
 
 LOOKS_KEPT: Final = 400
 """Of one experiment; beyond, every other is dropped and looks are noted half as often."""
+
+
+class Unended(NamedTuple):
+    """An experiment that has not ended; it stands elsewhere whenever somebody decided something.
+
+    ``serial`` is that of the newest plan of the model.
+    """
+
+    id: str
+    model: str
+    status: str
+    step_started_at: float
+    serial: int | None
 
 
 class ExperimentStore:
@@ -42,6 +56,15 @@ class ExperimentStore:
             query = query.where(experiments.c.model == model)
         with reading(self._engine) as db:
             return [_record(row) for row in db.execute(query).mappings()]
+
+    def unended(self) -> list[Unended]:
+        """Return what there is to look at, oldest first, and no more of it than where it stands."""
+        e = experiments.c
+        serial = select(func.max(plans.c.serial)).where(plans.c.model == e.model)
+        columns = (e.id, e.model, e.status, e.step_started_at, serial.scalar_subquery())
+        query = select(*columns).where(e.status.in_(OPEN)).order_by(e.started_at)
+        with reading(self._engine) as db:
+            return [Unended(*row) for row in db.execute(query)]
 
     def get(self, id_: str) -> ExperimentRecord:
         """One of them; raises NotFound."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 TURN_SECONDS: Final = 2.0
 """Processor time of one turn, for the loop has other parts that wait."""
@@ -69,3 +69,47 @@ def in_turn(names: Sequence[str], first: str | None) -> list[str]:
     """Return the names with one of them first and those before it last, if it is still there."""
     place = names.index(first) if first in names else 0
     return [*names[place:], *names[:place]]
+
+
+class _Look(NamedTuple):
+    """When somebody looked (Unix seconds), at what state, and until when nothing changes of it."""
+
+    at: float
+    state: Hashable
+    until: float
+
+
+class QuietModels:
+    """Who was looked at and need not be again, before something is new or a moment comes.
+
+    Kept in memory: a process that begins to lead looks at all of them once.
+    """
+
+    def __init__(self) -> None:
+        self._looks: dict[str, _Look] = {}
+
+    def quiet(self, name: str, state: Hashable, now: float) -> bool:
+        """Return whether another look would find what the last one did.
+
+        Args:
+            name: of the model, or what else is looked at.
+            state: changes whenever anything does that a look reads.
+            now: Unix seconds.
+        """
+        last = self._looks.get(name)
+        return last is not None and last.state == state and last.at <= now < last.until
+
+    def looked(self, name: str, state: Hashable, now: float, until: float) -> None:
+        """Note a look.
+
+        Args:
+            name: of the model, or what else was looked at.
+            state: read before anything else was.
+            now: Unix seconds.
+            until: the moment at which time alone changes what a look finds.
+        """
+        self._looks[name] = _Look(now, state, until)
+
+    def only(self, names: Collection[str]) -> None:
+        """Forget all others."""
+        self._looks = {name: look for name, look in self._looks.items() if name in names}

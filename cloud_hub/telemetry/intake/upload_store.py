@@ -5,8 +5,8 @@ Invariants:
 * A message and all that it changes are in one transaction, and it has a name, which is stored once:
   however often and wherever at once it is delivered, it counts once.
 * Everything that may refuse a message comes before the first write for it.
-* Rows are locked in one order: ledgers, devices, names of messages, sums. So does whoever forgets a
-  device, and nobody waits for somebody who waits for them.
+* Rows are locked in one order: ledgers, devices, names of messages, sums, news. So does whoever
+  forgets a device, and nobody waits for somebody who waits for them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cloud_hub.database.bulk import begin_writing, insert_new, insert_rows, rows_by_key
+from cloud_hub.database.news import tell
 from cloud_hub.errors import Implausible, Invalid
 from cloud_hub.telemetry import tables
 from cloud_hub.telemetry.groups import GroupAdditions
@@ -126,6 +127,7 @@ class UploadStore:
         self._write(work, fresh)
         work.trials.write()
         work.ledgers.write()
+        tell(db, (model for _, model in work.senders), self._part)
         return [tally.stored() for tally in tallies]
 
     def _checked(
