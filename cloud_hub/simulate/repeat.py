@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from statistics import fmean, quantiles
 from typing import TYPE_CHECKING, Final
 
+from cloud_hub.engine.local import LocalEngine
 from cloud_hub.errors import Invalid
-from cloud_hub.simulate.world import simulate
+from cloud_hub.simulate.spreading import SimulationOrder, simulated
 
 if TYPE_CHECKING:
+    from cloud_hub.engine.engine import Engine
     from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.policy.schema.sections import Policy
     from cloud_hub.simulate.outcome import Simulated
@@ -63,6 +65,7 @@ def repeat(
     *,
     seed: int = 0,
     times: int = 1,
+    engine: Engine | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Repeated:
     """Simulate so many times, with seeds from ``seed`` on.
@@ -74,18 +77,20 @@ def repeat(
         experiment: how its candidate is tried.
         seed: of the first.
         times: how many.
+        engine: that computes, with the same outcome; ``None``: this process, one after the other.
         progress: is told the share that is done.
 
     Raises:
         Invalid: see :func:`cloud_hub.simulate.world.simulate`.
+        EngineUnavailable: the engine cannot be reached.
     """
     if not 1 <= times <= MOST_REPEATS:
         raise Invalid(f"repeat: expected 1 to {MOST_REPEATS:,}, got {times}")
-    done = []
-    for i in range(times):
-        done.append(simulate(scenario, policy, experiment, seed=seed + i))
+    order, done = SimulationOrder(scenario, policy, experiment), []
+    for each in simulated(engine or LocalEngine(), order, range(seed, seed + times)):
+        done.append(each)
         if progress is not None:
-            progress((i + 1) / times)
+            progress(len(done) / times)
     return Repeated(
         title, done[0], shares(Counter(each.end for each in done)), _harm(done),
         fmean(sum(event.what == "fired" for event in each.events) for each in done),
