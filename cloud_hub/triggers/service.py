@@ -90,7 +90,6 @@ class Triggers:
         on_fire: OnFire,
         run_times: RunTimes,
     ) -> None:
-        self._engine = engine
         self._audit = audit
         self._registry = registry
         self._plans = plans
@@ -99,6 +98,11 @@ class Triggers:
         self.on_fire = on_fire
         self._run_times = run_times
         self._looked: dict[str, float] = {}
+        self._engine = engine
+
+    def compute_with(self, engine: Engine) -> None:
+        """Have replays computed by another engine from now on."""
+        self._engine = engine
 
     def tick(self, now: float) -> list[Firing]:
         """Evaluate every rule of every model that serves and is due; return the firings, handled.

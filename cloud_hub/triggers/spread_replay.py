@@ -54,7 +54,7 @@ def replayed(engine: Engine, order: ReplayOrder) -> list[Replay]:
         return _replay(order)
     task = SpreadTask(f"{__name__}:replay_history", pickle.dumps(order))
     [raw] = engine.spread(task, [b""])
-    return _read(raw, [rule.name for rule in order.rules])
+    return replays_from(raw, [rule.name for rule in order.rules])
 
 
 def replay_history(common: bytes, item: bytes) -> bytes:
@@ -78,7 +78,16 @@ def _replay(order: ReplayOrder) -> list[Replay]:
     )  # fmt: skip
 
 
-def _read(raw: bytes, names: Sequence[str]) -> list[Replay]:
+def replays_from(raw: bytes, names: Sequence[str]) -> list[Replay]:
+    """Read what :func:`replay_history` returned.
+
+    Args:
+        raw: from a node.
+        names: of the rules.
+
+    Raises:
+        HubFault: it is no replay, or one of other rules.
+    """
     try:
         found = [
             Replay(
