@@ -5,7 +5,6 @@ goes on when there is room.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -41,13 +40,9 @@ class SmallDisk:
         self.place, self.url, self._ballast = place, url, place / "ballast"
 
     def fill(self) -> None:
-        with self._ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(1 << 12))
-                    file.flush()
-            except OSError:
-                os.ftruncate(file.fileno(), file.tell())
+        with self._ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 12))
 
     def make_room(self) -> None:
         self._ballast.unlink()
