@@ -50,7 +50,7 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def mounted(place: Path) -> Iterator[Path]:
-    place.mkdir()
+    place.mkdir(exist_ok=True)  # of a server that several tests use
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     if done.returncode != 0:
