@@ -56,9 +56,9 @@ def history(days: int = 240, a_day: int = 40, features: int = 12) -> LabelledHis
     return LabelledHistory(X, y, times)
 
 
-def trainings(engine: Engine | None) -> tuple[float, str]:
+def trainings(engine: Engine | None, days: int = 240) -> tuple[float, str]:
     """Return the seconds of the analysis and its result; ``None``: in this process, in turn."""
-    rows, began = history(), time.perf_counter()
+    rows, began = history(days), time.perf_counter()
     known = {} if engine is None else spread_losses(engine, ENTRY, str(ROOT), rows, QUESTION)
     result = freshness(train, rows, QUESTION, known=(known, {}))
     return time.perf_counter() - began, json.dumps(result.as_json())

@@ -232,7 +232,8 @@ class Hub:
         audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
         self.triggers = Triggers(
             audit, registry, plans, Histories(self.engine, registry), TriggerStore(self.engine),
-            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.started,
+            engine=self.heavy, on_fire=functools.partial(_request_run, self.runs),
+            run_times=self.runs.started,
         )  # fmt: skip
         self.policies = Policies(
             registry, plans, train_problem=functools.partial(problem, workers),

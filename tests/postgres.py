@@ -31,8 +31,10 @@ class Cluster:
 
     def __init__(self, programs: Path, folder: Path, *, durable: bool = False) -> None:
         self._programs, self._folder, self._durable = programs, folder, durable
+        self.folder = folder
         # The server refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
+        self.user: str | int = self._user or os.geteuid()
         if self._user is not None:
             shutil.chown(folder, self._user)
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
@@ -56,13 +58,28 @@ class Cluster:
             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=PATIENCE,
         )  # fmt: skip
 
-    def database(self) -> str:
-        """The SQLAlchemy URL of a new database."""
+    def database(self, place: Path | None = None) -> str:
+        """The SQLAlchemy URL of a new database, with its tables in another folder where one is
+        named: an empty one of the server's own user.
+        """
         name = f"hub_{next(NUMBERS)}"
-        where = f"host={self._folder} user=postgres"
-        with psycopg.connect(f"{where} dbname=postgres", autocommit=True) as db:
-            db.execute(f"CREATE DATABASE {name}".encode())
+        if place is None:
+            self._administer(f"CREATE DATABASE {name}")
+        else:
+            self._administer(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+            self._administer(f"CREATE DATABASE {name} TABLESPACE {name}")
         return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
+
+    def drop(self, url: str) -> None:
+        """Remove a database that has a folder of its own, and all that is in it."""
+        name = url.partition("@/")[2].partition("?")[0]
+        self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+        self._administer(f"DROP TABLESPACE {name}")
+
+    def _administer(self, statement: str) -> None:
+        where = f"host={self._folder} user=postgres dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as db:
+            db.execute(statement.encode())
 
     def close(self) -> None:
         self._run("pg_ctl", "-m", "immediate", "stop")

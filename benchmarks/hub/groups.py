@@ -19,6 +19,7 @@ from benchmarks.hub import (
     reports,
     storm,
     telemetry_day,
+    trainings,
     web_servers,
     workers,
 )
@@ -59,6 +60,7 @@ GROUPS: Final[Mapping[str, Group]] = {
     "idle": Group(idle.connecting, ScaleRow("idle", idle.WHAT, idle.GOAL)),
     "kills": Group(kills.killing, ScaleRow("kills", kills.WHAT, kills.GOAL)),
     "pack": Group(packs.publishing, ScaleRow("pack", packs.WHAT, packs.GOAL)),
+    "freshness": Group(trainings.training, ScaleRow("freshness", trainings.WHAT, trainings.GOAL)),
     "generator": Group(
         measured_rows.generator_limit, ScaleRow("generator", "the load generator alone", "")
     ),

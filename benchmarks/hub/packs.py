@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.engine import entity_pack, hub_with_generation
 from benchmarks.hub.scale_row import ScaleRow
+from benchmarks.hub.served import every_core
 from cloud_hub.engine.local import LocalEngine
 from cloud_hub.engine.ray_engine import RayEngine
 
@@ -39,7 +40,7 @@ def publishing(bench: Bench) -> list[ScaleRow]:
             return [_row(*_in_turns(hub, {"local": LocalEngine()}))]
         from tests.ray_cluster import two_nodes
 
-        with two_nodes() as nodes:
+        with every_core(), two_nodes() as nodes:
             engines: dict[str, Any] = {"local": LocalEngine(), "ray": RayEngine(nodes.address)}
             return [_row(*_in_turns(hub, engines))]
     finally:

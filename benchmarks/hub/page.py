@@ -41,6 +41,9 @@ ten thousand devices on one line it is the line that decides and not the hub: a 
 for a million devices is a terabyte. A bucket or a cache that answers downloads takes them off both
 ([STORAGE.md](STORAGE.md)); more workers ([WORKERS.md](WORKERS.md)) divide the rest.
 
+What happens when a worker, the database, the bucket or a disk fails is a table of its own:
+[faults of the hub](RELIABILITY.md#faults-of-the-hub-one-by-one).
+
 ## Very many models
 
 Gates and monitoring look at as many models in one round of the hub's loop as two seconds of its

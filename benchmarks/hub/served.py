@@ -63,6 +63,17 @@ def cores() -> tuple[list[int], list[int]]:
 
 
 @contextlib.contextmanager
+def every_core() -> Iterator[None]:
+    """Give this process and what it starts all cores: else one is kept for the hub."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, CORES)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
 def served_hub(
     bench: Bench, devices: int, database: str | None = None, options: Sequence[str] = ()
 ) -> Iterator[ServedHub]:

@@ -152,24 +152,6 @@ def _note_restore(
     go_on_counting(db, audit)
 
 
-def forget_predictions(
-    db: Connection, tables: Mapping[str, Table], now: float, reason: str
-) -> None:
-    """Let the hub compute batch predictions again: a backup has none of their rows.
-
-    Args:
-        db: an open transaction.
-        tables: by name.
-        now: Unix seconds.
-        reason: for whoever looks.
-    """
-    made = tables.get("batch_generations")
-    if made is not None:
-        whole = made.c.status == "whole"
-        dropped = {"status": "dropped", "reason": reason, "updated_at": now}
-        db.execute(update(made).where(whole).values(**dropped))
-
-
 def _mark_of(engine: Engine) -> str | None:
     """Return the name of the backup that a database was made of, where it can keep one."""
     if is_sqlite(engine):

@@ -28,6 +28,7 @@ from cloud_hub.api.token_files import ADMIN_FILE, new_tokens
 from cloud_hub.backup.appearing import check_empty, room_for, sync_below
 from cloud_hub.backup.artifacts import KINDS, Progress, check_same, copied_before, copy_new
 from cloud_hub.backup.counters import versions_ahead
+from cloud_hub.backup.left_out import LeftOut, forget_predictions
 from cloud_hub.backup.manifest import (
     SECRETS_FILE,
     BackupManifest,
@@ -40,7 +41,6 @@ from cloud_hub.backup.restored_tables import (
     check_no_tables,
     count_on,
     fill_database,
-    forget_predictions,
 )
 from cloud_hub.backup.saving import DATABASES
 from cloud_hub.backup.secrets_file import unpack_secrets, write_secrets
@@ -104,6 +104,7 @@ class RestoredHub:
         artifacts: number of artifacts that were compared.
         new_tokens: the tokens are new, since the backup has none.
         releases_signed: ``releases`` counts on too; else its publisher has to sign it.
+        left_out: what is not there and is computed again.
     """
 
     data: Path
@@ -113,6 +114,7 @@ class RestoredHub:
     artifacts: int
     new_tokens: bool
     releases_signed: bool
+    left_out: LeftOut = LeftOut()
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class _Restoring:
         self._folder = data.with_name(f".{data.name}.restoring")
         self._settings = replace(settings, data=self._folder)
         self._elsewhere = settings.on_server or settings.artifacts is not None
-        self._again = False
+        self._again, self._left_out = False, LeftOut()
 
     def begin(self) -> None:
         """Make the unfinished folder; raises Conflict where a place is not empty."""
@@ -249,7 +251,7 @@ class _Restoring:
         self._publish_metadata()
         return RestoredHub(
             self._final.data, manifest.made_at, rows, len(manifest.tables), artifacts,
-            not has_tokens, releases_signed,
+            not has_tokens, releases_signed, self._left_out,
         )  # fmt: skip
 
     def end(self) -> None:
@@ -342,7 +344,8 @@ class _Restoring:
 
     def _edit(self, db: Connection, tables: Mapping[str, Table], now: float) -> list[Plan]:
         made_at = self._content.manifest.made_at
-        forget_predictions(db, tables, now, "its rows are not in a backup; it is computed again")
+        reason = "its rows are not in a backup; it is computed again"
+        self._left_out = forget_predictions(db, tables, now, reason)
         if not self._options.counts_on:
             return []
         return count_on(db, tables, made_at, now, self._content.manifest.missing)

@@ -29,6 +29,7 @@ from tuf.api.metadata import Metadata
 
 from cloud_hub.backup.appearing import appearing, check_empty, room_for
 from cloud_hub.backup.artifacts import KINDS, Progress, copy_new
+from cloud_hub.backup.left_out import LeftOut, left_out
 from cloud_hub.backup.manifest import (
     FORMAT,
     MANIFEST_FILE,
@@ -85,11 +86,14 @@ class SavingOptions:
 
 @dataclass(frozen=True)
 class SavedBackup:
-    """A backup that was made: its folder, its manifest, and the digest by which it is known."""
+    """A backup that was made: its folder, its manifest, the digest by which it is known, and what
+    of the hub is not in it.
+    """
 
     folder: Path
     manifest: BackupManifest
     sha256: str
+    left_out: LeftOut = LeftOut()
 
 
 def save(
@@ -123,7 +127,7 @@ def save(
         manifest = work.run(options, clock)
         write_atomic(folder / MANIFEST_FILE, encode(manifest))
     log.info("%s: backup of %s, %d files", out, settings.data, len(manifest.files))
-    return SavedBackup(out, manifest, manifest_digest(out))
+    return SavedBackup(out, manifest, manifest_digest(out), work.left_out)
 
 
 class _Saving:
@@ -134,6 +138,7 @@ class _Saving:
     ) -> None:
         self._settings, self._stores, self._folder, self._told = settings, stores, folder, told
         self._artifacts: dict[str, dict[str, SavedFile]] = {kind: {} for kind in KINDS}
+        self.left_out = LeftOut()
 
     def run(self, options: SavingOptions, clock: Callable[[], float]) -> BackupManifest:
         repository = open_repository(self._settings, self._stores)
@@ -150,7 +155,7 @@ class _Saving:
                     with repository.locked():
                         db = stack.enter_context(one_moment(engine))
                         made_at, metadata = clock(), sealed_metadata(repository.files)
-                    tables = self._dump(db)
+                    tables, self.left_out = self._dump(db), left_out(db)
                     named = _named_blobs(db) if options.artifacts else ()
             finally:
                 engine.dispose()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cloud_hub.cli.shared import types
-from cloud_hub.cli.shared.engine_options import EngineKind, RayAddress
+from cloud_hub.cli.shared.engine_options import EngineKind, Processes, RayAddress, side_by_side
 from cloud_hub.cli.shared.hub_address import HubAddress
 from cloud_hub.cli.shared.output import Result, progress
 from cloud_hub.cli.shared.registration import RETRAIN, command
@@ -65,12 +65,6 @@ Worthwhile = Annotated[
 Seed = Annotated[
     int, typer.Option(parser=types.whole(0), metavar="NUMBER", help="Of the random numbers.")
 ]
-Processes = Annotated[
-    int,
-    typer.Option(
-        parser=types.whole(1, 64), metavar="NUMBER", help="Trainings side by side on this machine."
-    ),
-]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Report to write: .html, .png or .svg.")
 ]
@@ -113,7 +107,7 @@ def _freshness(
     train, other = _function(entry, path), _function(alternative, path) if alternative else None
     history = _history(hub, model, rows, label, time)
     question = FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed)
-    where = _engine(engine, ray_address, processes)
+    where = side_by_side(engine, ray_address, processes)
     report = freshness(
         train,
         history,
@@ -127,17 +121,6 @@ def _freshness(
     gains = [f"  {gain.text()}" for gain in (*report.gains, *report.iteration)]
     text = "\n".join([report.verdict.text, *gains, reading(report)])
     return Result(report.as_json(), lambda _: text)
-
-
-def _engine(kind: Literal["local", "ray"], address: str, processes: int) -> Engine | None:
-    """The engine that trains side by side; ``None``: one after the other, in this process."""
-    from cloud_hub.engine.local import LocalEngine
-    from cloud_hub.engine.opening import engine_of
-    from cloud_hub.settings import EngineSettings
-
-    if kind == "ray":
-        return engine_of(EngineSettings(kind, address))
-    return LocalEngine(processes, processes=True) if processes > 1 else None
 
 
 def _known(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloud_hub.cli.registry.certificates import add_certify
 from cloud_hub.cli.release_text import release_view, releases_table
 from cloud_hub.cli.shared import types
 from cloud_hub.cli.shared.hub_address import HubAddress
@@ -54,6 +55,7 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "list", example="edge-hub releases list digits")(_list)
     show = "edge-hub releases show digits 1.0 --html digits-1.0.html"
     command(actions, "show", example=show)(_show)
+    add_certify(actions)
     command(app, "packs", panel=RELEASE, example="edge-hub packs digits")(_packs)
     command(app, "forms", panel=RELEASE, example="edge-hub forms digits")(_forms)
 

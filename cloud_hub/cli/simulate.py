@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cloud_hub.cli.shared import types
+from cloud_hub.cli.shared.engine_options import EngineKind, Processes, RayAddress, side_by_side
 from cloud_hub.cli.shared.output import Result, progress
 from cloud_hub.cli.shared.registration import ROLL_OUT, command
 
 if TYPE_CHECKING:
+    from cloud_hub.engine.engine import Engine
     from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.policy.schema.sections import Policy
     from cloud_hub.simulate.recorded import RecordedWindow
@@ -81,6 +83,9 @@ def _simulate(
     seed: SeedOption = 0,
     repeat: Times = 1,
     page: PageFile = None,
+    processes: Processes = 1,
+    engine: EngineKind = "local",
+    ray_address: RayAddress = "",
 ) -> Result:
     """Run a fleet in compressed time through the hub's gates, triggers and plans."""
     from cloud_hub.simulate.text import to_text
@@ -89,7 +94,8 @@ def _simulate(
     tried = [(policy, experiment)]
     if against is not None or against_experiment is not None:
         tried.append((against or policy, against_experiment or experiment))
-    done = [_one(fleet, *files, seed=seed, times=repeat) for files in tried]
+    where = side_by_side(engine, ray_address, processes)
+    done = [_one(fleet, *files, seed=seed, times=repeat, engine=where) for files in tried]
     if page is not None:
         _write_page(page, done)
     data = {"simulations": [asdict(each) for each in done], "recorded": list(unknown)}
@@ -133,14 +139,20 @@ def _of_hub(data: Path, model: str) -> list[RecordedWindow]:
 
 
 def _one(
-    scenario: Scenario, policy: Path | None, experiment: Path | None, *, seed: int, times: int
+    scenario: Scenario,
+    policy: Path | None,
+    experiment: Path | None,
+    *,
+    seed: int,
+    times: int,
+    engine: Engine | None,
 ) -> Repeated:
     from cloud_hub.simulate.repeat import repeat
 
     named = " and ".join(file.name for file in (policy, experiment) if file) or "all defaults"
     return repeat(
         named, scenario, _policy(policy), _experiment(experiment), seed=seed, times=times,
-        progress=lambda share: progress(f"{named}: {share:.0%}"),
+        engine=engine, progress=lambda share: progress(f"{named}: {share:.0%}"),
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.api.token_files import ADMIN_FILE, METRICS_FILE, check_usable
+from cloud_hub.backup.left_out import left_out
+from cloud_hub.database.engine import connect, database_errors
 from cloud_hub.errors import HubFault
 from cloud_hub.observability.checks import (
     HealthCheck,
@@ -53,6 +55,7 @@ def examine_data(settings: Settings, open_keys: Callable[[], Keys]) -> Iterator[
     yield _guarded("database", lambda: _database(settings), "see that it runs; then ask again")
     yield _guarded("artifacts", lambda: _artifacts(settings), "see that the user of the hub may "
                    "write where artifacts are, and that there is room")  # fmt: skip
+    yield _guarded("backups", lambda: _backups(settings), "see that the database runs")
     todo = "see that DATA/keys and DATA/repository are there and readable; docs/KEYS.md"
     yield _guarded("keys", lambda: judge_keys(keys.status()), todo)
     yield _guarded("clock", lambda: judge_clock(keys.status().clock), todo)
@@ -127,6 +130,22 @@ def _database(settings: Settings) -> HealthCheck:
         todo = f"back it up, stop the hub, then: edge-hub db upgrade {settings.data}"
         return HealthCheck("database", "fail", says, todo)
     return HealthCheck("database", "ok", f"its tables are at {status.current or 'their beginning'}")
+
+
+def _backups(settings: Settings) -> HealthCheck:
+    """What a backup of this hub would leave out."""
+    from cloud_hub.database.migrate import check
+
+    if check(settings).current is None:
+        return HealthCheck("backups", "ok", "there is nothing to save yet")
+    engine = connect(settings)
+    try:
+        with database_errors(settings), engine.connect() as db:
+            said = left_out(db).text()
+    finally:
+        engine.dispose()
+    without = f" but {said}, which their jobs compute again after a restore" if said else ""
+    return HealthCheck("backups", "ok", f"edge-hub backup saves everything{without}")
 
 
 def _artifacts(settings: Settings) -> HealthCheck:

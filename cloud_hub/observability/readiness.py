@@ -113,7 +113,12 @@ class Readiness:
     def _database(self) -> HealthCheck:
         with self._hub.engine.connect() as db:
             db.execute(select(1))
-        return HealthCheck("database", "ok", f"{self._hub.engine.dialect.name} answers")
+        name, problem = self._hub.engine.dialect.name, self._hub.telemetry.problem()
+        if problem:
+            # No failure: whatever is only read goes on, and every other worker has this database.
+            says = f"{name} answers, and the newest reports were not stored: {problem}"
+            return HealthCheck("database", "warn", says, "make room for it, or see its log")
+        return HealthCheck("database", "ok", f"{name} answers")
 
     def _artifacts(self) -> HealthCheck:
         # Each process its own name: of two that write one at once, one would not find it again.

@@ -102,6 +102,10 @@ class Telemetry:
         """
         return await self._ingest.take_async(device, upload, size)
 
+    def problem(self) -> str:
+        """Return why the newest uploads were not stored; empty if they were."""
+        return self._ingest.problem()
+
     def close(self) -> None:
         """Store what waits, and take no more."""
         self._ingest.stop()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
 from cloud_hub.triggers.evidence import Evidence
 from cloud_hub.triggers.facts import ServingHistory, StartedRun, TriggerState
@@ -17,11 +18,13 @@ MOMENTS: Final = 2_000
 
 @dataclass(frozen=True)
 class Moment:
-    """Moment at which a rule would have fired, Unix seconds."""
+    """Moment at which a rule would have fired, Unix seconds; its evidence is a document where it
+    was found on another machine.
+    """
 
     at: float
     version: str
-    evidence: Evidence
+    evidence: Evidence | Document
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,13 @@ from cloud_hub.triggers.conditions import open_day
 from cloud_hub.triggers.evidence import Evidence, HandEvidence
 from cloud_hub.triggers.facts import Call, Facts, StartedRun
 from cloud_hub.triggers.latching import Outcome, counted, evaluate, is_latched, state_after_firing
-from cloud_hub.triggers.replay import Replay, replay, step_of
+from cloud_hub.triggers.replay import Replay, step_of
+from cloud_hub.triggers.spread_replay import ReplayOrder, replayed
 from cloud_hub.triggers.store import EvaluationRecord, Firing, TriggerStore
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.engine.engine import Engine
     from cloud_hub.plans.service import Plans
     from cloud_hub.policy.schema.sections import Policy, TriggerRule
     from cloud_hub.registry.service import Registry
@@ -84,6 +86,7 @@ class Triggers:
         histories: Histories,
         store: TriggerStore,
         *,
+        engine: Engine,
         on_fire: OnFire,
         run_times: RunTimes,
     ) -> None:
@@ -95,6 +98,11 @@ class Triggers:
         self.on_fire = on_fire
         self._run_times = run_times
         self._looked: dict[str, float] = {}
+        self._engine = engine
+
+    def compute_with(self, engine: Engine) -> None:
+        """Have replays computed by another engine from now on."""
+        self._engine = engine
 
     def tick(self, now: float) -> list[Firing]:
         """Evaluate every rule of every model that serves and is due; return the firings, handled.
@@ -267,6 +275,7 @@ class Triggers:
 
         Raises:
             NotFound: nothing served yet.
+            EngineUnavailable: the hub computes elsewhere, and that cannot be reached.
         """
         if self._plans.current(model) is None:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
@@ -277,8 +286,8 @@ class Triggers:
             days=policy.calendar.occurrences(since, until + YEAR),
         )  # fmt: skip
         step = step_of(since, until, window)
-        rules = replay(policy.rules, history, policy.budget, since=since, until=until, step=step)
-        return DryRun(since, until, step, tuple(rules))
+        order = ReplayOrder(tuple(policy.rules), history, policy.budget, since, until, step)
+        return DryRun(since, until, step, tuple(replayed(self._engine, order)))
 
     def _evaluate(self, model: str, policy: Policy, now: float) -> None:
         facts = self._facts(model, now)

@@ -55,11 +55,16 @@ def load_mapped(release: Release, options: RuntimeOptions = RuntimeOptions()) ->
     return Model(release, session)
 
 
+def rows_of_a_call(feed: Feed, rows: int) -> int:
+    """Return how many of the ``rows`` of a feed one call takes."""
+    bytes_a_row = sum(array.nbytes for array in feed.values()) / rows
+    return int(min(ROWS, max(1.0, BYTES / bytes_a_row)))
+
+
 def answers_to(release: Release, feed: Feed) -> Feed:
     """Return the answers of ``release`` to the rows of ``feed``, by output name."""
     model, rows = answering(release), len(next(iter(feed.values())))
-    bytes_a_row = sum(array.nbytes for array in feed.values()) / rows
-    size = int(min(ROWS, max(1.0, BYTES / bytes_a_row)))
+    size = rows_of_a_call(feed, rows)
     if size >= rows:
         return model.run(feed)
     parts = [

@@ -72,6 +72,8 @@ def _backup(
     passphrase_file: PassphraseFile = None,
 ) -> Result:
     """Write everything of a hub to a folder, while it serves."""
+    from dataclasses import asdict
+
     from cloud_hub.backup.saving import SavingOptions, save
     from cloud_hub.settings import Settings
 
@@ -90,6 +92,7 @@ def _backup(
         "files": len(made.manifest.files),
         "bytes": sum(file.bytes for file in made.manifest.files.values()),
         "secrets": made.manifest.secrets, "missing": list(made.manifest.missing),
+        "left_out": asdict(made.left_out),
     }  # fmt: skip
     return Result(told, _backup_text)
 
@@ -104,7 +107,16 @@ def _backup_text(made: dict[str, Any]) -> str:
         f"{made['backup']}: the hub of {local_time(made['made_at'])}, {keys}\n"
         f"  {made['rows']:,} rows of {made['tables']} tables, {made['files']:,} files, "
         f"{made['bytes'] / 1e6:,.1f} MB\n  sha256: {made['sha256']}"
+        f"{_left_out_text(made['left_out'])}"
     )
+
+
+def _left_out_text(found: dict[str, int]) -> str:
+    """The line about what is in no backup; empty if there is nothing."""
+    from cloud_hub.backup.left_out import LeftOut
+
+    said = LeftOut(**found).text()
+    return f"\n  left out: {said}; their jobs compute them again after a restore" if said else ""
 
 
 def _restore(
@@ -156,7 +168,8 @@ def _move_text(made: dict[str, Any]) -> str:
     return (
         f"{made['from']} is now {made['data']}: {made['rows']:,} rows of {made['tables']} tables "
         f"and {made['artifacts']:,} artifacts were compared and are the same\n"
-        f"  {made['from']} was not changed, and refuses to be served from now on\n"
+        f"  {made['from']} was not changed, and refuses to be served from now on"
+        f"{_left_out_text(made['left_out'])}\n"
         f"next: edge-hub serve {made['data']}, with the same --database and --artifacts"
     )
 
@@ -172,7 +185,7 @@ def _restore_text(made: dict[str, Any]) -> str:
         f"{made['data']}: the hub of {local_time(made['made_at'])}; {made['rows']:,} rows of "
         f"{made['tables']} tables and {made['artifacts']:,} artifacts are what the backup has",
         "  what came later is lost: reports, devices, revocations, releases; look at those that "
-        "people remember",
+        f"people remember{_left_out_text(made['left_out'])}",
     ]
     if made["new_tokens"]:
         lines.append(f"  the tokens are new: {made['data']}/admin.token")

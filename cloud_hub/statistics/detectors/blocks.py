@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+
+from cloud_hub.deferred.libraries import student
 
 FEWEST: Final = 8
 """Blocks below which no interval is given."""

@@ -87,6 +87,10 @@ class Ingest:
             await asyncio.to_thread(self._raise_flags, device.device, stored)
         return _reply(upload, opened, stored)
 
+    def problem(self) -> str:
+        """Return why the newest uploads were not stored; empty if they were."""
+        return self._writer.problem
+
     def stop(self) -> None:
         """Store what waits, and take no more."""
         self._writer.stop()

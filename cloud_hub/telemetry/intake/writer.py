@@ -98,6 +98,8 @@ class UploadWriter:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._closed = False
+        self.problem = ""
+        """Why the newest uploads were not stored; empty if they were."""
 
     def put(self, upload: OpenedMessages, size: int = 0) -> Stored:
         """Store an upload, and return what became of it once that is on disk.
@@ -156,6 +158,7 @@ class UploadWriter:
         work = _StoringWork(self._engine, store)
         while taken := self._take():
             outcomes = work.outcomes([waiting.upload for waiting in taken])
+            self.problem = _problem_of(outcomes)
             _tell(list(zip(taken, outcomes, strict=True)))
 
     def _take(self) -> list[_WaitingUpload]:
@@ -236,6 +239,15 @@ def _unavailable(error: BaseException) -> Unavailable:
     made = Unavailable("the database takes nothing now; send it again", AGAIN_SECONDS)
     made.__cause__ = error
     return made
+
+
+def _problem_of(outcomes: Sequence[Outcome]) -> str:
+    """Return why some of the uploads were not stored, in a line; empty if all were."""
+    refused = next((each for each in outcomes if isinstance(each, Unavailable)), None)
+    if refused is None:
+        return ""
+    cause = getattr(refused.__cause__, "orig", None) or refused.__cause__
+    return str(cause).partition("\n")[0]
 
 
 def _tell(outcomes: Sequence[tuple[_WaitingUpload, Outcome]]) -> None:

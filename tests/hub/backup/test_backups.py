@@ -12,16 +12,19 @@ import pytest
 from sqlalchemy import func, select, update
 
 from cloud_hub.backup.counters import MARGIN, serials_ahead, versions_ahead
+from cloud_hub.backup.left_out import LeftOut
 from cloud_hub.backup.manifest import MANIFEST_FILE, SavedTable
 from cloud_hub.backup.moving import move
 from cloud_hub.backup.portable_rows import digest_table, tables_of
 from cloud_hub.backup.restoring import RestoreOptions, open_backup, restore
 from cloud_hub.backup.saving import SavedBackup, SavingOptions, one_moment, save
+from cloud_hub.cli.main import main
 from cloud_hub.database.engine import connect
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.hub import Hub, open_hub
+from cloud_hub.observability.doctor import examine_data
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.metadata_folder import MetadataFolder
 from cloud_hub.registry.tables import versions
@@ -29,6 +32,7 @@ from cloud_hub.settings import Settings
 from tests.buckets import BucketServer
 from tests.edge.builders import make_release
 from tests.forked import in_a_child
+from tests.hub.batch.shop import computed, declare, job, users
 from tests.postgres import Cluster
 from tests.simulated_device import enrolled
 from tests.waiting import PATIENCE
@@ -92,6 +96,35 @@ def test_a_restored_hub_has_every_row_and_counts_on(busy: Hub, tmp_path: Path) -
         hub.close()
     secrets = [settings.data, *(settings.data / "keys").iterdir(), settings.data / "admin.token"]
     assert not any(path.stat().st_mode & 0o077 for path in secrets)
+
+
+def test_predictions_of_batch_jobs_are_left_out_which_is_told_and_computed_again(
+    serving: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(serving, job(f"{{parquet: {users(tmp_path / 'users.parquet', 30)}}}"))
+    assert computed(serving).status == "whole"
+    said = "1 generation of batch predictions (30 rows)"
+    settings = serving.settings
+    where = [] if settings.database is None else ["--database", settings.database]
+    assert main(["backup", f"{settings.data}", f"{tmp_path / 'backup'}", *where]) == 0
+    assert f"left out: {said}; their jobs compute them again" in capsys.readouterr().out
+    checks = examine_data(settings, lambda: serving.keys)
+    (told,) = (check.says for check in checks if check.name == "backups")
+    assert (
+        told == f"edge-hub backup saves everything but {said}, which their jobs compute again "
+        "after a restore"
+    )
+    saved = save(settings, tmp_path / "locked", LOCKED)
+    restored = restore(
+        open_backup(saved.folder), Settings(tmp_path / "again", tick_seconds=0), OPEN
+    )
+    assert restored.left_out == saved.left_out == LeftOut(1, 30)
+    hub = open_hub(Settings(tmp_path / "again", tick_seconds=0))
+    try:
+        assert [record.status for record in hub.batches.records("demo")] == ["dropped"]
+        assert computed(hub).status == "whole"
+    finally:
+        hub.close()
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "remove", "unfinished", "another"])

@@ -14,8 +14,11 @@ import pytest
 
 from cloud_hub.batch.task import BatchOutcome, BatchTask
 from cloud_hub.batch.worker import outcome_of
+from cloud_hub.certificates import answers
+from cloud_hub.database.documents import as_document
 from cloud_hub.engine import ray_engine
 from cloud_hub.engine.engine import IsolatedLimits, SpreadTask
+from cloud_hub.engine.local import LocalEngine
 from cloud_hub.engine.ray_engine import RayEngine
 from cloud_hub.errors import HubFault
 from cloud_hub.freshness import spreading
@@ -23,17 +26,22 @@ from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
 from cloud_hub.freshness.spreading import spread_losses
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.policy.schema import BatchJob, BatchSource
+from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.settings import EngineSettings
+from cloud_hub.simulate.repeat import repeat
+from edge_sdk.model.release import Feed
 from tests.edge.builders import make_release
 from tests.hub.batch.shop import computed as run_job
 from tests.hub.batch.shop import declare, job, users
 from tests.hub.freshness.test_freshness import DAY, drifting, train
 from tests.hub.runs.conftest import Ready, poor, ready  # noqa: F401, the fixtures
 from tests.hub.runs.retraining import request
+from tests.hub.simulate.scenarios import canary, fleet
 from tests.ray_cluster import RayNodes, two_nodes
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+SOON = "triggers: [{name: soon, when: {every: 10m}}]"
 ECHO = "cloud_hub.engine.probe:echo"
 
 
@@ -157,6 +165,41 @@ def test_freshness_is_the_same_as_in_this_process(
     here = freshness(train, history, question)
     assert freshness(train, history, question, known=(known, {})).as_json() == here.as_json()
     assert np.isfinite(here.schedules["never"].mean)
+
+
+def test_simulations_under_many_seeds_are_the_same(cluster: RayNodes) -> None:
+    scenario, policy = fleet(), parse_policy("model: fleet\n")
+    here = repeat("", scenario, policy, canary(), seed=3, times=3)
+    engine = RayEngine(cluster.address)
+    assert repeat("", scenario, policy, canary(), seed=3, times=3, engine=engine) == here
+
+
+def test_a_replay_of_triggers_on_a_node_finds_the_same_firings(
+    cluster: RayNodes, serving: Hub
+) -> None:
+    serving.registry.set_policy("demo", SOON, "test")
+    now = time.time()
+    span = {"since": now - 60, "until": now + 3_600}
+    here = serving.triggers.dry_run("demo", **span)
+    serving.triggers.compute_with(RayEngine(cluster.address))
+    assert as_document(serving.triggers.dry_run("demo", **span)) == as_document(here)
+    assert here.rules[0].firings
+
+
+def test_a_certificate_on_more_rows_is_the_same_to_the_byte(
+    cluster: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "SHARE_ROWS", 256)
+    release = make_release(tmp_path / "made")
+    rows = np.random.default_rng(0).normal(size=(1_000, 4)).astype(np.float32)
+    feed = {release.manifest.signature.inputs[0].name: rows}
+    here = answers.variant_answers(LocalEngine(), release, feed)
+    there = answers.variant_answers(RayEngine(cluster.address), release, feed)
+    assert as_bytes(there) == as_bytes(here)
+
+
+def as_bytes(found: dict[str, Feed]) -> dict[tuple[str, str], bytes]:
+    return {(v, name): a.tobytes() for v, own in found.items() for name, a in own.items()}
 
 
 def test_a_run_trains_on_a_node_and_its_release_is_taken_here(

@@ -39,7 +39,8 @@ def test_a_new_hub_is_well_and_nothing_is_left_behind(data: Path) -> None:
     wrong = {name for name, check in found.items() if check.state == "fail"}
     assert wrong == set()
     assert set(found) == {
-        *("data", "permissions", "tokens", "database", "artifacts", "keys", "clock", "disk"),
+        *("data", "permissions", "tokens", "database", "artifacts", "backups"),
+        *("keys", "clock", "disk"),
     }
     assert {path for path in data.rglob("*") if path.is_file()} == before
 
