@@ -14,7 +14,7 @@ from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.request_body import Limit, raw_body
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.telemetry.envelope import open_upload
-from cloud_hub.telemetry.intake.fast_path import taken
+from cloud_hub.telemetry.intake.uploads import taken
 from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.limits import LARGEST_INTEGER as MOST
