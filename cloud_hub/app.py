@@ -130,11 +130,11 @@ def create_app(hub: Hub) -> FastAPI:
 
     app = FastAPI(
         title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
-        default_response_class=SafeJSONResponse, **observed,
+        **observed,
     )  # fmt: skip
     for part in (*PARTS, *OF_MODELS):
         declare_in_schema(part.router)
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
     if is_sqlite(hub.engine):

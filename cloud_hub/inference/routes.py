@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import bearer, device, hub_of, looked_up_device
 from cloud_hub.api.declared import asks_for
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_body import raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.inference.asking import BODY_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @asks_for("device")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
+from cloud_hub.api.router import HubRouter
 from cloud_hub.pages import audit, device, docs, enrolment, fleet, overview, people, sign_in
 
-router = APIRouter(include_in_schema=False)
+router = HubRouter(include_in_schema=False)
 for part in (sign_in, overview, fleet, device, audit, enrolment, people):
-    router.include_router(part.router)
-router.include_router(docs.router)
+    router.routes.extend(part.router.routes)
+router.routes.extend(docs.router.routes)
