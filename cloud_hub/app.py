@@ -20,6 +20,7 @@ from cloud_hub.aliases import routes as alias_routes
 from cloud_hub.api import audit, health
 from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.api.declared import declare_in_schema
+from cloud_hub.api.device_posts import DevicePosts
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.batch import routes as batch_routes
@@ -38,6 +39,8 @@ from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.inference import routes as inference_routes
 from cloud_hub.inference import tensor_routes
+from cloud_hub.inference.asking import PATH as ROWS
+from cloud_hub.inference.asking import AskedRows
 from cloud_hub.inference.micro_batches import MicroBatches
 from cloud_hub.inference.tensor_inference import TensorInference
 from cloud_hub.monitoring import routes as monitor_routes
@@ -79,7 +82,8 @@ from cloud_hub.runs import routes as run_routes
 from cloud_hub.runs.code import routes as pipeline_routes
 from cloud_hub.rush import routes as rush_routes
 from cloud_hub.telemetry import routes as telemetry_routes
-from cloud_hub.telemetry.intake.fast_path import UploadFastPath
+from cloud_hub.telemetry.intake.uploads import PATH as UPLOADS
+from cloud_hub.telemetry.intake.uploads import taking
 from cloud_hub.triggers import routes as trigger_routes
 from cloud_hub.web import assets
 from edge_sdk.contract.errors import ContractError
@@ -108,7 +112,8 @@ OF_MODELS: Final = (
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub that is open; the hub is closed at the application's end."""
     cascade, observed = MicroBatches(hub.serving), otlp_options(os.environ)
-    tensors = TensorInference(hub)
+    tensors, metrics = TensorInference(hub), HubMetrics()
+    rows = AskedRows(cascade, hub.costs.ledger, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -127,21 +132,22 @@ def create_app(hub: Hub) -> FastAPI:
 
     app = FastAPI(
         title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
-        default_response_class=SafeJSONResponse, **observed,
+        **observed,
     )  # fmt: skip
     for part in (*PARTS, *OF_MODELS):
         declare_in_schema(part.router)
-        app.include_router(part.router)
+        app.router.routes.extend(part.router.routes)
     _translate_errors(app)
     app.add_middleware(RequestLimits)
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
-    app.add_middleware(UploadFastPath, hub=hub)
+    answering = {UPLOADS: taking(hub.telemetry), ROWS: rows.answer}
+    app.add_middleware(DevicePosts, hub=hub, answering=answering)
     app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
     app.add_middleware(_Signature)
-    app.state.cascade, app.state.tensors, app.state.metrics = cascade, tensors, HubMetrics()
-    app.add_middleware(RequestRecord, metrics=app.state.metrics)
+    app.state.asked_rows, app.state.tensors, app.state.metrics = rows, tensors, metrics
+    app.add_middleware(RequestRecord, metrics=metrics)
     return app
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the benchmark's own, on the core of the hub, with every commit on the disk."""
+"""A PostgreSQL of the benchmark's own, on the cores of the load, with every commit on the disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def own_postgres(folder: str) -> Iterator[Cluster]:
     if programs is None:
         raise FileNotFoundError("expected PostgreSQL's server: apt install postgresql")
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores()[0])  # the server's processes inherit it
+    os.sched_setaffinity(0, cores()[1])  # the server's processes inherit it
     try:
         cluster = Cluster(programs, Path(folder), durable=True)
     finally:

@@ -14,8 +14,8 @@ Written by `make hub-load`: a real hub over HTTP on the loopback address, alone 
 SQLite and a folder unless a row says otherwise; the load comes from the other cores, from a
 generator of raw sockets whose own limit is the last row. Where a machine does other work at the
 same time, rates and waits suffer and the processor time of a request hardly does: its inverse is
-what one core carries. The last column says on which machine a row was measured, and how busy it was
-as the row began.
+what one core carries. A hub finds its modules compiled, as an installed one does. The last column
+says on which machine a row was measured, and how busy it was as the row began.
 
 `make hub-load` measures what is missing here and keeps each row at once, so it may be cut and goes
 on; `make hub-load ROWS="storm push"` repeats some, `ROWS=all` all. The row beside MLflow needs

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see, requires
 from cloud_hub.api.roles import Role
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_documents
 
-router = APIRouter(prefix="/v1/alarms")
+router = HubRouter(prefix="/v1/alarms")
 
 
 def _models(request: Request) -> tuple[str, ...]:

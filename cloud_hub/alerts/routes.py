@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from cloud_hub.alerts.rules import AlertRules
 from cloud_hub.api.auth import Admin, Viewer, hub_of
 from cloud_hub.api.request_body import Limit, message
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document, as_documents
 
-router = APIRouter(prefix="/v1/alerts")
+router = HubRouter(prefix="/v1/alerts")
 
 
 LONGEST_BODY: Final = 16 << 10

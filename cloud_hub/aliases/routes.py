@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import Operator, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Reader
+from cloud_hub.api.router import HubRouter
 
-router = APIRouter(prefix="/v1/models/{model}")
+router = HubRouter(prefix="/v1/models/{model}")
 Word = Annotated[str, Query(max_length=200)]
 Text = Annotated[str, Query(max_length=10_000)]
 

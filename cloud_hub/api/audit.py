@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see
 from cloud_hub.api.request_body import Limit, Moment
+from cloud_hub.api.router import HubRouter
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/audit")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from cloud_hub.api.auth import Stranger, current_person, hub_of
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import as_document
 from cloud_hub.database.engine import process_name
 from cloud_hub.registry.keys.status import warning
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/health")

@@ -63,7 +63,7 @@ async def body_chunks(
             async with asyncio.timeout(left):
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise TooSlow(f"body: expected at least {SLOWEST_BYTES} bytes a second") from None
+            raise too_slow() from None
         except ClientDisconnect:
             raise Invalid("body: the connection was closed before its end") from None
         if chunk is None:
@@ -72,6 +72,11 @@ async def body_chunks(
         if size > limit:
             raise TooLarge(f"body: expected at most {limit} bytes")
         yield chunk
+
+
+def too_slow() -> TooSlow:
+    """Return the refusal of a body that comes at less than :data:`SLOWEST_BYTES` a second."""
+    return TooSlow(f"body: expected at least {SLOWEST_BYTES} bytes a second")
 
 
 def _check_length(request: Request, limit: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
@@ -14,13 +14,14 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Reader, RunStarter
 from cloud_hub.api.request_body import Limit, Moment, Number, message
 from cloud_hub.api.rights import GenerationOperator, GenerationReader
+from cloud_hub.api.router import HubRouter
 from cloud_hub.batch.entity_answer import EntityAnswer
 from cloud_hub.batch.exporting import exported
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.errors import Forbidden, NotFound
 from edge_sdk.contract.errors import require
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 MOST_BYTES = 1 << 20
 
 

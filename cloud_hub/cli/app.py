@@ -5,46 +5,53 @@ A new command goes into the module of its group; a new group also into :data:`GR
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from cloud_hub.cli import (
-    administration,
-    calendars,
-    devices,
-    doctor,
-    experiments,
-    fleet,
-    freshness,
-    keys,
-    monitoring,
-    pipelines,
-    plans,
-    policy,
-    releases,
-    runs,
-    server,
-    simulate,
-    triggers,
-)
-from cloud_hub.cli.access import approvals, login, people
-from cloud_hub.cli.alerting import alerts, events
-from cloud_hub.cli.data import backup, batch, datasets, features, personalise
-from cloud_hub.cli.operating import device_questions
-from cloud_hub.cli.registry import costs, exports, versions
 from cloud_hub.cli.shared.registration import HELP_OPTIONS, PANELS
 
 NAME: Final = "edge-hub"
 
-GROUPS: Final = (
-    server, login, releases, versions, exports, plans, approvals, experiments, simulate,
-    personalise, devices, device_questions, fleet, monitoring, costs, events, alerts, policy,
-    datasets, features, batch, triggers, calendars, runs, pipelines, freshness, people,
-    administration, doctor, backup, keys,
-)  # fmt: skip
-"""In the order in which the help lists them, within the panels."""
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "server": ("init", "serve", "settings", "db"),
+    "access.login": ("login", "logout", "whoami"),
+    "releases": ("publish", "models", "packs", "forms", "releases"),
+    "registry.versions": ("versions",),
+    "registry.exports": ("export",),
+    "plans": ("plan", "promote", "rollback", "canary"),
+    "access.approvals": ("approvals",),
+    "experiments": ("experiments",),
+    "simulate": ("simulate",),
+    "data.personalise": ("personalise",),
+    "devices": ("enrol-token", "tokens", "devices"),
+    "operating.device_questions": ("groups",),
+    "fleet": ("telemetry",),
+    "monitoring": ("monitor",),
+    "registry.costs": ("cost",),
+    "alerting.events": ("events", "alarms"),
+    "alerting.alerts": ("alerts",),
+    "policy": ("policy",),
+    "data.datasets": ("data",),
+    "data.features": ("features",),
+    "data.batch": ("batch", "predictions"),
+    "triggers": ("triggers",),
+    "calendars": ("calendar",),
+    "runs": ("runs",),
+    "pipelines": ("pipeline",),
+    "freshness": ("freshness",),
+    "access.people": ("people", "access-tokens"),
+    "administration": ("audit", "health"),
+    "doctor": ("doctor",),
+    "data.backup": ("backup", "restore", "move"),
+    "keys": ("keys",),
+}
+"""Modules of commands, and the first words of those that each has, in the order in which the help
+lists them within the panels. A call of one of them loads its module alone: a hub that serves has no
+use for the others, which take 8 MB."""
 
 EXIT_STATUS: Final = (
     "Exit status: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage; "
@@ -62,8 +69,12 @@ class _PanelOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=place)
 
 
-def create_app() -> typer.Typer:
-    """Return the whole command line."""
+def create_app(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command line.
+
+    Args:
+        words: of a call; where the first is a command, the others are left out.
+    """
     app = typer.Typer(
         name=NAME,
         cls=_PanelOrder,
@@ -73,8 +84,9 @@ def create_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
-    for group in GROUPS:
-        group.add_commands(app)
+    called = [module for module, commands in GROUPS.items() if {*words[:1]} & {*commands}]
+    for module in called or GROUPS:
+        importlib.import_module(f"cloud_hub.cli.{module}").add_commands(app)
     return app
 
 

@@ -41,7 +41,7 @@ def _run(words: list[str]) -> int:
     from cloud_hub.cli.app import create_app
 
     # The command itself is called, not the app: that would replace sys.excepthook.
-    command = typer.main.get_command(create_app())
+    command = typer.main.get_command(create_app(words))
     try:
         parsed = command.main(words, prog_name=NAME, standalone_mode=False)
     except typer.TyperException as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import Operator, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
+from cloud_hub.api.router import HubRouter
 from cloud_hub.compliance.service import compliance_archive
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/versions/{version}/compliance")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from cloud_hub.api.auth import Viewer, ViewerOfSome, hub_of, may_see
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from edge_sdk.contract.limits import LATEST
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 Since = Annotated[float | None, Query(ge=0, le=LATEST, allow_inf_nan=False)]
 MONTH = 30 * 86_400.0
 

@@ -59,6 +59,28 @@ def rows_by_key(
     return [tuple(row) for row in found]
 
 
+def known_keys(
+    db: Connection, table: Table, key: Columns, keys: Rows, *, nullable: Columns = ()
+) -> set[tuple[Any, ...]]:
+    """Return those of the keys that some row has, however many rows have them.
+
+    Args:
+        db: an open transaction.
+        table: where the rows are.
+        key: columns of the keys; an index has those that are not ``nullable``.
+        keys: each once.
+        nullable: columns in which NULL is a value like others.
+    """
+    if not keys:
+        return set()
+    if db.dialect.name == "sqlite":
+        statement = _known_sqlite(table, key, nullable)
+        found: Any = db.exec_driver_sql(statement, (json.dumps(keys),))
+    else:
+        found = db.exec_driver_sql(_known_postgresql(table, key, nullable), _arrays(keys))
+    return {keys[place] for (place,) in found}
+
+
 def insert_rows(db: Connection, table: Table, columns: Columns, rows: Rows) -> None:
     """Insert rows.
 
@@ -178,6 +200,30 @@ def _select_postgresql(table: Table, key: Columns, wanted: Columns, lock: bool) 
     return (
         f"SELECT {columns} FROM unnest({arrays}) AS k ({_listed(key)}) "
         f'JOIN "{table.name}" AS t ON {same}{order}'
+    )
+
+
+@functools.cache
+def _known_sqlite(table: Table, key: Columns, nullable: Columns) -> str:
+    same = " AND ".join(
+        f"t.\"{name}\" {'IS' if name in nullable else '='} json_extract(k.value, '$[{i}]')"
+        for i, name in enumerate(key)
+    )
+    there = f'SELECT 1 FROM "{table.name}" AS t WHERE {same}'
+    return f"SELECT k.key FROM json_each(?) AS k WHERE EXISTS ({there})"
+
+
+@functools.cache
+def _known_postgresql(table: Table, key: Columns, nullable: Columns) -> str:
+    arrays = ", ".join(f"%s::{_type(table, name)}[]" for name in key)
+    same = " AND ".join(
+        f't."{name}" {"IS NOT DISTINCT FROM" if name in nullable else "="} k."{name}"'
+        for name in key
+    )
+    there = f'SELECT 1 FROM "{table.name}" AS t WHERE {same}'
+    return (
+        f"SELECT k.place - 1 FROM unnest({arrays}) WITH ORDINALITY AS k ({_listed(key)}, place) "
+        f"WHERE EXISTS ({there})"
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Publishing, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion, unknown
 from cloud_hub.api.pipeline_token import Publisher, Reader, for_administrators
 from cloud_hub.api.request_body import body_file
+from cloud_hub.api.router import HubRouter
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -19,7 +20,7 @@ from cloud_hub.errors import Conflict
 from cloud_hub.policy.schema.validation import ValidationPolicy
 from edge_sdk.contract.limits import MODEL_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.post("/models/{model}/datasets/{name}")

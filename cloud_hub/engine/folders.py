@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +64,8 @@ def packed_folder(folder: Path, only: Collection[str] | None = None) -> bytes:
     Raises:
         TooLarge: there is more than can travel.
     """
+    import tarfile  # brings compression of three kinds
+
     raw, total = io.BytesIO(), 0
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for path in _below(folder, only):
@@ -100,6 +101,8 @@ def unpack_folder(raw: bytes, folder: Path) -> None:
     Raises:
         HubFault: they are damaged, or would lie elsewhere.
     """
+    import tarfile
+
     try:
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
             # The filter refuses links, devices and paths that lead out of the folder.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.database.event_kinds import EventKind, Severity
 from cloud_hub.events.event import EventFilter
 from cloud_hub.events.service import EventPage
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 LONGEST_WAIT: Final = 25.0
 """Seconds that one request may wait; proxies on the way hang up on much longer ones."""

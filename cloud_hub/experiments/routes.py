@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -15,6 +15,7 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.promoted import promoted
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.api.rights import ExperimentOperator, ExperimentViewer
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import Invalid
 from cloud_hub.experiments.documents import Document, record_document, report_document
 from cloud_hub.experiments.record import ExperimentRecord
@@ -23,7 +24,7 @@ from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, parse_experiment
 from cloud_hub.text.yaml import text_of
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 SPEC_BYTES = 1 << 20
 
 

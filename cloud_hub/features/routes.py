@@ -11,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from cloud_hub.api.auth import Publishing, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Moment, body_chunks, message, raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.features.point_in_time import JoinedRows
 from cloud_hub.features.row_files import read_rows, write_parquet
@@ -27,7 +28,7 @@ from cloud_hub.text.yaml import LIMIT, text_of
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.limits import LATEST, MODEL_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 ROWS_BYTES: Final = 4 << 30
 COVERAGE: Final = "X-Feature-Coverage"

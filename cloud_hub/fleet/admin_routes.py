@@ -7,13 +7,14 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Operator, ViewerOfSome, hub_of, may_see
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, raw_body
 from cloud_hub.api.rights import DeviceAdmin, DeviceOperator, DeviceViewer, TokenOperator
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import Invalid
 from cloud_hub.flags.service import as_documents
 from cloud_hub.fleet.asks import DeviceAsk
@@ -23,7 +24,7 @@ from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
 from edge_sdk.contract.fleet import Ask
 
-router = APIRouter()
+router = HubRouter(prefix="/v1")
 
 SERIAL_BYTES: Final = 8 << 20
 Models = Annotated[list[str], Query(min_length=1)]

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Device, Stranger, hub_of, optional_bearer
 from cloud_hub.api.request_body import message
+from cloud_hub.api.router import HubRouter
 from cloud_hub.fleet import admin_routes
 from cloud_hub.fleet.service import check_checkin
 from edge_sdk.contract.bounds import check_small
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, CredentialRequest, DeviceLog, EnrolRequest
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 LOG_BYTES: Final = 4 << 20
 """Of the answer to who asked for a log: its characters may take six bytes each."""
 
-router.include_router(admin_routes.router)
+router.routes.extend(admin_routes.router.routes)
 
 
 @router.post("/enrol")

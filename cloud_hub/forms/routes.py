@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Device, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.router import HubRouter
 from edge_sdk.contract.names import check_digest
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/forms/{key}")

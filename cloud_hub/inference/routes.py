@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import bearer, device, hub_of, looked_up_device
 from cloud_hub.api.declared import asks_for
 from cloud_hub.api.json_response import SafeJSONResponse
-from cloud_hub.api.request_body import message
+from cloud_hub.api.request_body import raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.records import EnrolledDevice
-from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CloudReply, CloudRequest
+from cloud_hub.inference.asking import BODY_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @asks_for("device")
@@ -30,10 +30,6 @@ async def predict(
     request: Request, device: Annotated[EnrolledDevice, Depends(_asking)]
 ) -> Response:
     """Predict for a device whose own model is unsure."""
-    row = await message(request, CloudRequest)
-    device.check_model(row.model)
-    reply: CloudReply = await request.app.state.cascade.ask(row)
-    hub_of(request).costs.note("cloud_answers", row.model, row.version, 1)
-    request.app.state.metrics.inferred(row.model, "device", 1)
+    raw = await raw_body(request, BODY_BYTES)
     # A response of ours: FastAPI would walk the answer twice before it writes it.
-    return SafeJSONResponse(to_plain(reply))
+    return SafeJSONResponse(await request.app.state.asked_rows.answer(device, raw))

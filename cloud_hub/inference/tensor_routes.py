@@ -7,7 +7,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import PUBLIC, CallerOfSome, hub_of, may_see, recent_person, requires
@@ -16,6 +16,7 @@ from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.posted_form import posted_token
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.api.roles import Role
+from cloud_hub.api.router import HubRouter
 from cloud_hub.inference.tensor_answers import QUICK_BYTES
 from cloud_hub.inference.tensor_inference import (
     LIMITS,
@@ -33,7 +34,7 @@ from edge_sdk.local_server.http_message import (
     number,
 )
 
-router = APIRouter(prefix="/v2", tags=["inference"])
+router = HubRouter(prefix="/v2", tags=["inference"])
 
 NAME: Final = "edge-hub"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository_index")

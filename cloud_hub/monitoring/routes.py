@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, Moment
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document, as_documents
 
-router = APIRouter(prefix="/v1/models/{model}/monitor")
+router = HubRouter(prefix="/v1/models/{model}/monitor")
 
 
 @router.get("")

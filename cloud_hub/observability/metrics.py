@@ -68,6 +68,7 @@ class HubMetrics:
         )
         # Looking a child up by its labels takes three times as long as counting.
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._askers: dict[tuple[str, str], Any] = {}
 
     def answered(self, group: str, method: str, status: int, seconds: float) -> None:
         """Count an answer.
@@ -94,7 +95,9 @@ class HubMetrics:
             asker: ``device`` or ``caller``.
             rows: how many.
         """
-        self._rows.labels(model, asker).inc(rows)
+        if (model, asker) not in self._askers:
+            self._askers[model, asker] = self._rows.labels(model, asker)
+        self._askers[model, asker].inc(rows)
 
     def text(self, figures: Iterable[Figure]) -> bytes:
         """Return all metrics in the text format.

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from cloud_hub.api.device_posts import GROUP
 from cloud_hub.observability.request_ids import CURRENT, HEADER, request_id
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ log = logging.getLogger(__name__)
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 OTHER: Final = "other"
-GROUP: Final = "edge_hub.group"
-"""Key of a scope by which a middleware below names the group of what it answers."""
-
 _NAME: Final = HEADER.lower().encode()
 
 

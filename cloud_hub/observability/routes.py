@@ -11,16 +11,17 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from cloud_hub.api.auth import PUBLIC, current_person, hub_of, optional_bearer
 from cloud_hub.api.json_response import SafeJSONResponse
+from cloud_hub.api.router import HubRouter
 from cloud_hub.api.token_files import METRICS_FILE, is_token
 from cloud_hub.errors import Unauthenticated
 from cloud_hub.observability.figures import figures_of
 from cloud_hub.observability.metrics import CONTENT_TYPE, HubMetrics
 
-router = APIRouter(include_in_schema=False)
+router = HubRouter(include_in_schema=False)
 
 Excluded = Annotated[list[str], Query(max_length=20)]
 """Names of checks, several times."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from cloud_hub.api.auth import Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.router import HubRouter
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/packs")

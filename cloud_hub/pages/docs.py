@@ -9,17 +9,18 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from cloud_hub.api.auth import current_person, hub_of, is_admin
 from cloud_hub.api.declared import asks_for
 from cloud_hub.api.roles import Role
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import Unauthenticated
 from cloud_hub.web.access import Viewer
 from cloud_hub.web.frame import Pages, page_router
 
-router = APIRouter(include_in_schema=False)
+router = HubRouter(include_in_schema=False)
 pages = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
 
@@ -71,4 +72,4 @@ def docs(request: Request, user: Viewer) -> HTMLResponse:
     return PAGES.render(request, user, "docs.html", title="API", nav="docs")
 
 
-router.include_router(pages)
+router.routes.extend(pages.routes)

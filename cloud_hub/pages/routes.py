@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
+from cloud_hub.api.router import HubRouter
 from cloud_hub.pages import (
     audit,
     device,
@@ -16,7 +15,7 @@ from cloud_hub.pages import (
     sign_in,
 )
 
-router = APIRouter(include_in_schema=False)
+router = HubRouter(include_in_schema=False)
 for part in (sign_in, overview, fleet, device, audit, enrolment, people, publishing):
-    router.include_router(part.router)
-router.include_router(docs.router)
+    router.routes.extend(part.router.routes)
+router.routes.extend(docs.router.routes)

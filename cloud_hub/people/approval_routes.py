@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from cloud_hub.api.auth import ViewerOfSome, hub_of, may_see
 from cloud_hub.api.request_body import Number
 from cloud_hub.api.rights import ApprovalOperator
+from cloud_hub.api.router import HubRouter
 
-router = APIRouter(prefix="/v1/approvals")
+router = HubRouter(prefix="/v1/approvals")
 
 Reason = Annotated[str, Query(min_length=1, max_length=500)]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from cloud_hub.api.auth import Admin, ViewerOfSome, hub_of
 from cloud_hub.api.roles import Person, Role
+from cloud_hub.api.router import HubRouter
 from cloud_hub.people.records import TokenWish
 from cloud_hub.people.tokens import is_administrator
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 Models = Annotated[list[str], Query(max_length=1_000)]
 """Names of models, several times; none for all."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel, MaybeVersion
 from cloud_hub.api.request_body import body_file
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import Invalid
 from cloud_hub.personalise.fit_request import FitRequest
 from edge_sdk.contract.limits import MODEL_BYTES
 
-router = APIRouter(prefix="/v1/models/{model}/personalise")
+router = HubRouter(prefix="/v1/models/{model}/personalise")
 
 
 @router.get("")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.promoted import promoted
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import PlanPreview
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.plan import Plan
 
-router = APIRouter(prefix="/v1/models/{model}")
+router = HubRouter(prefix="/v1/models/{model}")
 
 
 @router.get("/plan")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Publishing, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.policy.schema.parse import as_yaml, parse_policy
 from cloud_hub.text.yaml import text_of
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 POLICY_BYTES = 1 << 20
 
 

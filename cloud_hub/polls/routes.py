@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import Device, hub_of
+from cloud_hub.api.router import HubRouter
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.post("/alive", status_code=204)

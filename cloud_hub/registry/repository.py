@@ -37,7 +37,7 @@ from cloud_hub.storage.artifact_store import ArtifactStore, read
 from cloud_hub.storage.folder_store import FolderStore
 from edge_sdk.contract.entity_index import index_in_force
 from edge_sdk.contract.plan import Plan
-from edge_sdk.update.verified import SIGNED_AT
+from edge_sdk.contract.version import SIGNED_AT
 
 HOUR: Final = datetime.timedelta(hours=1)
 

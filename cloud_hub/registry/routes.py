@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -20,6 +20,7 @@ from cloud_hub.api.pipeline_token import (
     for_administrators,
 )
 from cloud_hub.api.request_body import Limit, body_file, raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.polls.documents import CACHE_CONTROL
 from cloud_hub.registry.release_page import to_html
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from cloud_hub.registry.release_report import ReleaseReport
     from cloud_hub.rush.store import RushMark
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
 
 VERSIONS = 1_000

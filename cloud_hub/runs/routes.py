@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
@@ -14,6 +14,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Reader, RunStarter
 from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.api.rights import RunOperator, RunPublishing, RunReader
+from cloud_hub.api.router import HubRouter
 from cloud_hub.data.dataset import Dataset
 from cloud_hub.data.writing import Format, written
 from cloud_hub.database.documents import Document, as_document, as_documents
@@ -23,7 +24,7 @@ from cloud_hub.runs.steps.names import step_of
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")

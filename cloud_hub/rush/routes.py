@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from cloud_hub.api.auth import Operator, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 
-router = APIRouter(prefix="/v1/models/{model}/calendar")
+router = HubRouter(prefix="/v1/models/{model}/calendar")
 Days = Annotated[float, Query(gt=0, le=3_660)]
 
 

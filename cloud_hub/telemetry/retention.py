@@ -46,7 +46,7 @@ from cloud_hub.telemetry.tables import (
     votes,
     window_sums,
 )
-from cloud_hub.telemetry.window_sums import ERRORS, LABELS, WindowSumKey, add_sums
+from cloud_hub.telemetry.window_sums import ERRORS, LABELS, WindowSumKey, add_sums, adding
 from cloud_hub.telemetry.window_sums import roll_up as roll_up_windows
 
 HOUR: Final = 3_600
@@ -221,7 +221,7 @@ def _add_older(db: Connection, table: Table, key: WindowSumKey, rows: Sequence[R
     names = ("observations",) if table is reports else (*LABELS, *ERRORS)
     numbers = {name: sum(row[name] for row in rows) for name in names}
     bodies = [row["body"] for row in rows] if table is reports else []
-    add_sums(db, {key: (numbers, bodies)})
+    add_sums(db, {key: (numbers, adding(bodies))})
 
 
 def _rows(db: Connection, query: Any) -> list[RowMapping]:

@@ -6,22 +6,23 @@ import time
 from dataclasses import replace
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from cloud_hub.api.auth import Device, Publishing, Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
 from cloud_hub.api.request_body import Limit, raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.telemetry.envelope import open_upload
-from cloud_hub.telemetry.intake.fast_path import taken
+from cloud_hub.telemetry.intake.uploads import taken
 from cloud_hub.telemetry.replays import replayed_messages
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.limits import LARGEST_INTEGER as MOST
 from edge_sdk.contract.limits import UPLOAD_BYTES
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 DAY: Final = 86_400.0
 LATEST: Final = 2.0**33

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import delete, select
 
-from cloud_hub.database.bulk import insert_adding, rows_by_key
+from cloud_hub.database.bulk import insert_adding, known_keys, rows_by_key
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.summed_bodies import merged_bodies
 from cloud_hub.telemetry.tables import reports, totals, window_sums
@@ -42,6 +42,10 @@ NUMBERS: Final = ("devices", "observations", *LABELS, *ERRORS)
 """Columns that add up."""
 
 Body = Mapping[str, Any]
+Adding = Callable[[Body], Body]
+"""Returns the body of a row, which is empty where there is no row, with something added."""
+
+_REPORTED: Final = ("model", "version", "start", "device", "experiment", "arm", "end")
 
 
 class WindowSumKey(NamedTuple):
@@ -99,14 +103,33 @@ class _Addition:
         else:
             self.histograms.flat += flat
 
-    def body(self) -> dict[str, Any]:
-        """Return the sum of the reports as :func:`merged_bodies` has it."""
+    def added_to(self, stored: Body) -> Body:
+        """Return the sum of the reports, and of what is stored, as :func:`merged_bodies` has it.
+
+        Histograms are most of it: they are added as numbers, and written once.
+        """
+        if not self.reports:
+            return stored
+        histograms = summed_histograms([stored])
+        if histograms is None:
+            histograms = self.histograms
+        elif self.histograms is not None:
+            histograms.add(self.histograms)
+        own, observations = self._rest(), self.numbers["observations"]
+        rest = merged_bodies([{**stored, "observations": 0}, own]) if stored else own
+        written = NO_HISTOGRAMS if histograms is None else encode_histograms(histograms)
+        return {
+            **rest,
+            "features": written,
+            "observations": observations + stored.get("observations", 0),
+        }
+
+    def _rest(self) -> dict[str, Any]:
+        """Everything but the histograms."""
         body: dict[str, Any] = {
-            "features": NO_HISTOGRAMS
-            if self.histograms is None
-            else encode_histograms(self.histograms),
+            "features": NO_HISTOGRAMS,
             "outputs": NO_HISTOGRAMS,
-            "observations": self.numbers["observations"],
+            "observations": 0,
             "predictions": dict(self.predictions),
             "errors": dict(self.errors),
             "lost": dict(self.lost),
@@ -146,13 +169,8 @@ class WindowAdditions:
     def write(self, db: Connection) -> None:
         """Add all of it; the reports themselves must not be in the table yet."""
         self._count_devices(db)
-        add_sums(
-            db,
-            {
-                key: (addition.numbers, [addition.body()] if addition.reports else [])
-                for key, addition in self._additions.items()
-            },
-        )
+        additions = self._additions.items()
+        add_sums(db, {key: (added.numbers, added.added_to) for key, added in additions})
         made = [(*key, count) for key, count in sorted(self._made.items())]
         columns = ("model", "device", "predictions")
         insert_adding(db, totals, columns, made, adds=("predictions",))
@@ -165,32 +183,30 @@ class WindowAdditions:
 
     def _count_devices(self, db: Connection) -> None:
         """Count devices that report of a window for the first time."""
-        of = ("model", "version", "start", "device")
-        keys = {
-            (key.model, key.version, key.start, device): None
+        keys = [
+            self._of_device(key, device)
             for key, devices in self._devices.items()
-            for device in devices
-        }
-        wanted = (*of, "experiment", "arm", "end")
-        found = {
-            (model, version, experiment or "", arm, start, end, device)
-            for model, version, start, device, experiment, arm, end in rows_by_key(
-                db, reports, of, wanted, sorted(keys)
-            )
-        }
+            for device in sorted(devices)
+        ]
+        known = known_keys(db, reports, _REPORTED, keys, nullable=("experiment",))
         for key, devices in self._devices.items():
-            new = sum((*key[:-1], device) not in found for device in devices)
+            new = sum(self._of_device(key, device) not in known for device in devices)
             self._additions[key].numbers["devices"] = new
+
+    @staticmethod
+    def _of_device(key: WindowSumKey, device: str) -> tuple[Any, ...]:
+        experiment = key.experiment or None
+        return key.model, key.version, key.start, device, experiment, key.arm, key.end
 
 
 def add_sums(
-    db: Connection, additions: Mapping[WindowSumKey, tuple[Mapping[str, float], Sequence[Body]]]
+    db: Connection, additions: Mapping[WindowSumKey, tuple[Mapping[str, float], Adding]]
 ) -> None:
     """Add to rows of ``window_sums``, or make them.
 
     Args:
         db: an open transaction.
-        additions: by row numbers of :data:`NUMBERS`, and bodies of reports that are added up.
+        additions: by row numbers of :data:`NUMBERS`, and what adds to its body.
     """
     keys = sorted(additions)
     wanted = (*WindowSumKey._fields, "body")
@@ -200,15 +216,22 @@ def add_sums(
     }
     rows = []
     for key in keys:
-        numbers, bodies = additions[key]
-        before = there.get(key, {})
-        every = [each for each in (before, *bodies) if each]
-        body = merged_bodies(every) if len(every) > 1 else dict(every[0]) if every else {}
+        numbers, add = additions[key]
         whole = (int(numbers.get(name, 0)) for name in NUMBERS[: -len(ERRORS)])
         errors = (float(numbers.get(name, 0)) for name in ERRORS)
-        rows.append((*key, *whole, *errors, json.dumps(body)))
+        rows.append((*key, *whole, *errors, json.dumps(add(there.get(key, {})))))
     columns = (*WindowSumKey._fields, *NUMBERS, "body")
     insert_adding(db, window_sums, columns, rows, adds=NUMBERS, replaces=("body",))
+
+
+def adding(bodies: Sequence[Body]) -> Adding:
+    """Return what adds the bodies of reports to one that is stored."""
+
+    def add(stored: Body) -> Body:
+        every = [each for each in (stored, *bodies) if each]
+        return merged_bodies(every) if len(every) > 1 else every[0] if every else {}
+
+    return add
 
 
 def roll_up(db: Connection, model: str, *, cutoff: int) -> None:
@@ -233,7 +256,8 @@ def roll_up(db: Connection, model: str, *, cutoff: int) -> None:
         bodies += [row["body"]] if row["body"] else []
     if rows:
         db.execute(delete(window_sums).where(due))
-        add_sums(db, additions)
+        sums = {key: (numbers, adding(bodies)) for key, (numbers, bodies) in additions.items()}
+        add_sums(db, sums)
 
 
 def summed_histograms(bodies: Iterable[Body]) -> HistogramCounts | None:

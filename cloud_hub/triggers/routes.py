@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import PUBLIC, Operator, Publishing, Viewer, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, raw_body
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.text.yaml import text_of
 from cloud_hub.triggers.calls import read_call
 
-router = APIRouter(prefix="/v1/models/{model}/triggers")
+router = HubRouter(prefix="/v1/models/{model}/triggers")
 Seconds = Annotated[float, Query(gt=0, le=400 * 86_400)]
 CALL_BYTES = 16 << 10
 POLICY_BYTES = 1 << 20

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import PUBLIC
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import NotFound
 
-router = APIRouter(include_in_schema=False)
+router = HubRouter(include_in_schema=False)
 
 _HERE: Final = Path(__file__).parent
 _SCRIPT, _STYLE, _IMAGE = "text/javascript", "text/css", "image/svg+xml"

@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from cloud_hub.api.auth import address_of, hub_of
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import HubFault, Invalid, Unauthenticated
 from cloud_hub.web.access import PageUser, page_user_of
 from cloud_hub.web.assets import asset_url
@@ -115,9 +116,9 @@ class PageRoute(APIRoute):
         return as_page
 
 
-def page_router() -> APIRouter:
+def page_router() -> HubRouter:
     """Return a router for pages."""
-    return APIRouter(include_in_schema=False, route_class=PageRoute)
+    return HubRouter(include_in_schema=False, route_class=PageRoute)
 
 
 def refused(request: Request, error: HubFault) -> Response:

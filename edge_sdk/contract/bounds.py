@@ -7,6 +7,7 @@ than any device counts, and far less than what breaks a sum of millions.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,18 +34,27 @@ def check_bounds(report: Any, path: str) -> None:
     Raises:
         ContractError: the message names the field, the bound and the value.
     """
-    if dataclasses.is_dataclass(report):
-        for field in dataclasses.fields(report):
-            check_bounds(getattr(report, field.name), f"{path}.{field.name}")
+    if report is None or isinstance(report, str):
+        return
+    if isinstance(report, int | float):
+        _check_number(report, path)
+    elif isinstance(report, tuple):
+        _check_many(report, path)
     elif isinstance(report, Mapping):
         require(len(report) <= NAMES_PER_REPORT, f"{path}: expected at most {NAMES_PER_REPORT}")
         for name, value in report.items():
             _check_name(path, name)
             check_bounds(value, f"{path}.{name}")
-    elif isinstance(report, tuple):
-        _check_many(report, path)
-    elif isinstance(report, int | float):
-        _check_number(report, path)
+    else:
+        for name in _names(type(report)):
+            check_bounds(getattr(report, name), f"{path}.{name}")
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    """Names of the fields of a dataclass, none of another class."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return tuple(field.name for field in fields)
 
 
 def check_small(state: Any, path: str) -> None:

@@ -21,10 +21,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from edge_sdk.contract.errors import ContractError
@@ -34,6 +35,9 @@ from edge_sdk.contract.limits import LARGEST_INTEGER
 T = TypeVar("T")
 
 _SCALARS: Final = frozenset({int, float, str, bool})
+
+Parser = Callable[[Any, str], Any]
+"""Makes a value of parsed JSON; the other argument is its path in messages."""
 
 
 def encode(value: Any) -> bytes:
@@ -59,10 +63,11 @@ def to_plain(value: Any) -> Any:
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if dataclasses.is_dataclass(kind):
-        fields = ((name, getattr(value, name)) for name in _names(kind))
+    names = _names(kind)
+    if names is not None:
+        fields = [(name, getattr(value, name)) for name in names]
         return {name: to_plain(item) for name, item in fields if item is not None}
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         scalars = {*map(type, value)} <= _SCALARS
@@ -71,7 +76,10 @@ def to_plain(value: Any) -> Any:
 
 
 @functools.cache
-def _names(cls: Any) -> tuple[str, ...]:
+def _names(cls: type) -> tuple[str, ...] | None:
+    """Names of a dataclass's fields; ``None`` for another class."""
+    if not dataclasses.is_dataclass(cls):
+        return None
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
@@ -104,8 +112,8 @@ def parse_json(raw: bytes, what: str) -> Any:
     """
     try:
         # Decoded here: json.loads would guess UTF-16 and pass lone surrogates. Its parser takes NaN
-        # and Infinity, which JSON does not have, and recurses on nesting.
-        return json.loads(raw.decode(), parse_constant=_refuse_constant)
+        # and Infinity, which JSON does not have, and recurses on nesting. One is made for all.
+        return _JSON.decode(raw.decode())
     except (ValueError, RecursionError) as error:
         # How deep the parser follows depends on who calls it; the reason must not.
         why = "expected less nesting" if isinstance(error, RecursionError) else error
@@ -122,7 +130,7 @@ def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
     """
     where = path or cls.__name__
     try:
-        return typing.cast(T, _parse(cls, plain, where))
+        return typing.cast(T, _parser(cls)(plain, where))
     except RecursionError as error:  # what the parser of JSON has just managed
         raise ContractError(f"{where}: expected less nesting") from error
 
@@ -171,36 +179,43 @@ def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _parse(annotation: Any, plain: Any, path: str) -> Any:
-    if annotation in _SCALARS:  # most of what is parsed
-        return _parse_scalar(annotation, plain, path)
-    origin = typing.get_origin(annotation)
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _parser(annotation: Any) -> Parser:
+    """Return what parses values of an annotation; a dataclass keeps those of its fields.
+
+    To find out what an annotation is takes longer than to parse a value of it.
+    """
+    if annotation in _SCALARS:
+        return functools.partial(_parse_scalar, annotation)
     if dataclasses.is_dataclass(annotation):
-        return _parse_dataclass(annotation, plain, path)
+        return functools.partial(_parse_dataclass, annotation)
+    arguments, origin = typing.get_args(annotation), typing.get_origin(annotation)
     if origin in (types.UnionType, typing.Union):
-        return _parse_optional(annotation, plain, path)
+        parsers = [_parser(each) for each in arguments if each is not types.NoneType]
+        return functools.partial(_parse_union, parsers, types.NoneType in arguments)
     if origin is typing.Literal:
-        allowed = typing.get_args(annotation)
-        # 1 == True in Python: the types are compared too.
-        valid = any(plain == each and type(plain) is type(each) for each in allowed)
-        return plain if valid else _fail(path, f"one of {list(allowed)}", plain)
+        return functools.partial(_parse_literal, arguments)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return functools.partial(_parse_items, arguments[0], _parser(arguments[0]))
     if origin is tuple:
-        return _parse_tuple(typing.get_args(annotation), plain, path)
+        return functools.partial(_parse_tuple, [_parser(each) for each in arguments])
     if origin in (dict, Mapping):
-        return _parse_mapping(typing.get_args(annotation)[1], plain, path)
+        return functools.partial(_parse_mapping, _parser(arguments[1]))
     if annotation is Any:
-        return plain
-    return _parse_scalar(annotation, plain, path)
+        return lambda plain, path: plain
+    return functools.partial(_parse_scalar, annotation)
 
 
 def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
     if not isinstance(plain, dict):
         _fail(path, "an object", plain)
     arguments = {}
-    for name, annotation, needed in _fields(cls):
+    for name, parse, needed, optional in _fields(cls):
         if name in plain:
-            arguments[name] = _parse(annotation, plain[name], f"{path}.{name}")
-        elif needed and _optional(annotation):
+            arguments[name] = parse(plain[name], f"{path}.{name}")
+        elif needed and optional:  # ``encode`` leaves such a field out
             arguments[name] = None
         elif needed:
             raise ContractError(f"{path}.{name}: expected a value, but the field is missing")
@@ -210,54 +225,68 @@ def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
         raise ContractError(f"{path}: {error}") from error
 
 
-def _optional(annotation: Any) -> bool:
-    """Return True if ``None`` is allowed; ``encode`` leaves such a field out."""
-    return types.NoneType in typing.get_args(annotation)
-
-
 @functools.cache
-def _fields(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Parser, bool, bool], ...]:
+    """Name and parser of each field, whether it has no default, and whether it may be ``None``."""
     hints = typing.get_type_hints(cls)
     missing = dataclasses.MISSING
     return tuple(
-        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
+        (
+            f.name,
+            _parser(hints[f.name]),
+            f.default is missing and f.default_factory is missing,
+            types.NoneType in typing.get_args(hints[f.name]),
+        )
         for f in sorted(dataclasses.fields(cls), key=lambda f: f.name != "format")
     )
 
 
-def _parse_optional(annotation: Any, plain: Any, path: str) -> Any:
-    members = [each for each in typing.get_args(annotation) if each is not types.NoneType]
-    if plain is None and len(members) < len(typing.get_args(annotation)):
+def _parse_union(parsers: Sequence[Parser], nullable: bool, plain: Any, path: str) -> Any:
+    if plain is None and nullable:
         return None
-    for member in members[:-1]:
+    for parse in parsers[:-1]:
         try:
-            return _parse(member, plain, path)
+            return parse(plain, path)
         except ContractError:
             continue
-    return _parse(members[-1], plain, path)
+    return parsers[-1](plain, path)
 
 
-def _parse_tuple(arguments: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
+def _parse_literal(allowed: tuple[Any, ...], plain: Any, path: str) -> Any:
+    # 1 == True in Python: the types are compared too.
+    valid = any(plain == each and type(plain) is type(each) for each in allowed)
+    return plain if valid else _fail(path, f"one of {list(allowed)}", plain)
+
+
+def _parse_items(annotation: Any, parse: Parser, plain: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(plain, list):
         _fail(path, "an array", plain)
-    if arguments[-1] is Ellipsis:
-        if arguments[0] is int and {int} >= {*map(type, plain)}:  # counts: most of what is parsed
-            largest = max(map(abs, plain), default=0)
-            if largest <= LARGEST_INTEGER:
-                return tuple(plain)
-        return tuple(_parse(arguments[0], x, f"{path}[{i}]") for i, x in enumerate(plain))
-    if len(plain) != len(arguments):
-        _fail(path, f"an array of {len(arguments)}", plain)
-    pairs = zip(arguments, plain, strict=True)
-    return tuple(_parse(a, x, f"{path}[{i}]") for i, (a, x) in enumerate(pairs))
+    # Counts and rows of numbers are most of what is parsed: each kind of them at once.
+    kinds = {*map(type, plain)}
+    counts = annotation is int and kinds <= {int}
+    numbers = kinds == {float} and float in (annotation, *typing.get_args(annotation))
+    if (counts and max(map(abs, plain), default=0) <= LARGEST_INTEGER) or (
+        numbers and all(map(math.isfinite, plain))
+    ):
+        return tuple(plain)
+    return tuple(parse(x, f"{path}[{i}]") for i, x in enumerate(plain))
 
 
-def _parse_mapping(annotation: Any, plain: Any, path: str) -> dict[str, Any]:
+def _parse_tuple(parsers: Sequence[Parser], plain: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(plain, list):
+        _fail(path, "an array", plain)
+    if len(plain) != len(parsers):
+        _fail(path, f"an array of {len(parsers)}", plain)
+    pairs = zip(parsers, plain, strict=True)
+    return tuple(parse(x, f"{path}[{i}]") for i, (parse, x) in enumerate(pairs))
+
+
+def _parse_mapping(parse: Parser, plain: Any, path: str) -> dict[str, Any]:
     if not isinstance(plain, dict):
         _fail(path, "an object", plain)
     for key in plain:
         check_text(f"{path}: name", key)
-    return {key: _parse(annotation, item, f"{path}.{key}") for key, item in plain.items()}
+    return {key: parse(item, f"{path}.{key}") for key, item in plain.items()}
 
 
 def _parse_scalar(annotation: Any, plain: Any, path: str) -> Any:

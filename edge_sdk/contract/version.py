@@ -32,6 +32,9 @@ ASKS: Final = "Edge-Asks"
 """Header of answers to one device: what its hub asks of it (:data:`edge_sdk.contract.fleet.Ask`),
 with commas between."""
 
+SIGNED_AT: Final = "edge_signed_at"
+"""Field of ``timestamp.json``: when it was signed, Unix seconds."""
+
 MANIFEST_FORMAT: Final = 2
 """2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
 

@@ -44,16 +44,15 @@ def decode_histograms(text: str) -> HistogramCounts:
         ContractError: it is not one that :func:`encode_histograms` makes.
     """
     numbers = _numbers(_bytes(text))
-    count = int(numbers[0])
-    sizes, parts, at = [], [], 1
-    for _ in range(count):
+    sizes, parts, at, end = [], [], 1, len(numbers)
+    for _ in range(numbers.item(0)):
         # Checked before slicing: a slice beyond the end is short without a word.
-        size = int(numbers[at]) if at < len(numbers) else len(numbers)
-        _require(at + 1 + size <= len(numbers), "expected more counts, the text ends")
+        size = numbers.item(at) if at < end else end
+        _require(at + 1 + size <= end, "expected more counts, the text ends")
         parts.append(numbers[at + 1 : at + 1 + size])
         sizes.append(size)
         at += 1 + size
-    _require(at == len(numbers), "expected the end, there is more")
+    _require(at == end, "expected the end, there is more")
     return HistogramCounts(np.concatenate(parts) if parts else numbers[:0], sizes)
 
 
@@ -63,6 +62,8 @@ def _leb128(numbers: NDArray[np.int64]) -> bytes:
     if least < 0 or most >= LARGEST_COUNT:
         wrong = least if least < 0 else most
         raise ContractError(f"counts: expected 0 to 2**62, got {wrong}")
+    if most < 0x80:
+        return numbers.astype(np.uint8).tobytes()
     sizes = np.searchsorted(_LIMITS, numbers, side="right") + 1
     place = _places(np.cumsum(sizes) - sizes, sizes)
     raw = np.repeat(numbers, sizes) >> (7 * place) & 0x7F
@@ -73,18 +74,24 @@ def _leb128(numbers: NDArray[np.int64]) -> bytes:
 def _numbers(raw: bytes) -> NDArray[np.int64]:
     """The numbers of LEB128 bytes; each ends with the first byte below 128."""
     data = np.frombuffer(raw, np.uint8)
+    if raw and raw.isascii():  # a byte each, where nothing was counted often
+        return data.astype(np.int64)
     ends = np.flatnonzero(data < 0x80)
     complete = len(ends) > 0 and ends[-1] == len(data) - 1
     _require(complete, "expected more counts, the text ends")
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    sizes = ends - starts + 1
+    sizes = np.diff(ends, prepend=-1)
     # A tenth byte would be shifted out of the 64 bits without a word.
-    _require(bool(sizes.max() <= _BYTES), "expected counts below 2**62")
-    parts = (data & 0x7F).astype(np.int64) << (7 * _places(starts, sizes))
-    numbers: NDArray[np.int64] = np.add.reduceat(parts, starts)
+    longest = int(sizes.max())
+    _require(longest <= _BYTES, "expected counts below 2**62")
+    # The last byte of a number is its highest; those before it are appended to all that have them.
+    numbers = data[ends].astype(np.int64)
+    (longer,) = np.nonzero(sizes > 1)
+    padded = bool((numbers[longer] == 0).any())
+    for place in range(1, longest):
+        numbers[longer] = numbers[longer] << 7 | (data[ends[longer] - place] & 0x7F)
+        longer = longer[sizes[longer] > place + 1]
     _require(bool(numbers.max() < LARGEST_COUNT), "expected counts below 2**62")
-    padded = (data[ends] == 0) & (sizes > 1)
-    _require(not padded.any(), "expected the shortest form of each number")
+    _require(not padded, "expected the shortest form of each number")
     return numbers
 
 

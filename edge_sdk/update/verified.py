@@ -28,6 +28,7 @@ from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater as MetadataUpdater
 
+from edge_sdk.contract.version import SIGNED_AT
 from edge_sdk.errors import (
     EdgeError,
     HubError,
@@ -43,9 +44,6 @@ from edge_sdk.update.floors import Floors, Voucher, stored_floors
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
     from edge_sdk.state_db import StateDatabase
-
-SIGNED_AT: Final = "edge_signed_at"
-"""Field of ``timestamp.json``: when it was signed, Unix seconds."""
 
 TOP: Final = ("root", "timestamp", "snapshot", "targets")
 STEP: Final = "trust"

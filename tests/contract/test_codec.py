@@ -26,6 +26,7 @@ class Box:
     pair: tuple[int, str] | None = None
     table: dict[str, int] | None = None
     counts: tuple[int, ...] = ()
+    row: tuple[float | int | str | None, ...] = ()
 
 
 REFUSALS = {
@@ -63,12 +64,37 @@ REFUSALS = {
         b'{"number":1,"counts":[1,2,-9223372036854775809]}',
         "Box.counts[2]: expected an integer of 64 bits",
     ),
+    "one of many numbers that is not finite": (
+        b'{"number":1,"row":[0.5,1.5,1e999]}',
+        "Box.row[2]: expected a string, got Infinity",
+    ),
+    "one of many numbers that is none": (
+        b'{"number":1,"row":[0.5,[1.5]]}',
+        "Box.row[1]: expected a string, got [1.5]",
+    ),
     "nesting that the parser takes": (
         b'{"number":' + b"[" * 900 + b"]" * 900 + b"}",
         "Box.number: expected a number",
     ),
     "a wrong value": (b'{"number":1,"table":{"k":0.5}}', "Box.table.k: expected an integer"),
 }
+
+
+ROWS = {
+    "numbers": ("[0.5,-1.5]", (0.5, -1.5)),
+    "whole numbers, as the first type that takes them": ("[0.5,2]", (0.5, 2.0)),
+    "whole numbers alone": ("[1,2]", (1.0, 2.0)),
+    "texts and what is missing": ('[0.5,"a",null]', (0.5, "a", None)),
+    "nothing": ("[]", ()),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_row_of_any_kinds_is_parsed_value_by_value(case: str) -> None:
+    text, row = ROWS[case]
+    box = decode(Box, f'{{"number":1,"row":{text}}}'.encode(), limit=LIMIT)
+    assert box.row == row
+    assert [type(value) for value in box.row] == [type(value) for value in row]
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import RedirectResponse
 
 from cloud_hub.api.auth import PUBLIC, address_of, hub_of
 from cloud_hub.api.posted_form import is_secure
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import NotFound
 from cloud_hub.people.cookies import begin_session, safe_next
 
 if TYPE_CHECKING:
     from cloud_hub.people.oidc.sign_in import OidcSignIn
 
-router = APIRouter(prefix="/sign-in/oidc", include_in_schema=False)
+router = HubRouter(prefix="/sign-in/oidc", include_in_schema=False)
 
 COOKIE: Final = "edge_hub_sign_in"
 PATH: Final = "/sign-in/oidc"

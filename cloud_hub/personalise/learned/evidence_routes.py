@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.auth import Viewer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import NotFound
 from cloud_hub.personalise.learned.evidence_page import to_html
 from cloud_hub.personalise.learned.learning import PersonalEvidence
 
-router = APIRouter(prefix="/v1/models/{model}/personalise/evidence")
+router = HubRouter(prefix="/v1/models/{model}/personalise/evidence")
 
 
 @router.get("")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from cloud_hub.api.auth import Publishing, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Reader
 from cloud_hub.api.request_body import Number
+from cloud_hub.api.router import HubRouter
 from cloud_hub.database.documents import Document, as_document
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/pipelines")

@@ -9,7 +9,7 @@ from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Timestamp
 
 from cloud_hub.registry.repository import Repository, signed
 from edge_sdk.contract.plan import Plan
-from edge_sdk.update.verified import SIGNED_AT
+from edge_sdk.contract.version import SIGNED_AT
 
 HIGH = 2**31
 FAR = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)

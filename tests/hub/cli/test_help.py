@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from cloud_hub.cli.app import NAME, create_app
+from cloud_hub.cli.app import GROUPS, NAME, create_app
 from cloud_hub.cli.main import main
 from cloud_hub.cli.shared.registration import Invocation
 
@@ -35,6 +35,19 @@ def test_a_command_has_a_sentence_an_example_and_help_for_every_option(path: str
     assert command.epilog.startswith(f"Example: {path} ")
     for parameter in command.params:
         assert parameter.help, f"{path}: {parameter.name}"
+
+
+@pytest.mark.parametrize("module", GROUPS)
+def test_a_module_of_commands_has_those_that_are_named_for_it(module: str) -> None:
+    alone: Any = typer.main.get_command(create_app(GROUPS[module][:1]))
+    assert tuple(alone.commands) == GROUPS[module]
+
+
+def test_a_command_that_there_is_not_is_looked_for_among_all() -> None:
+    everything: Any = ROOT
+    for words in ([], ["--help"], ["serv"], ["--version", "serve"]):
+        offered: Any = typer.main.get_command(create_app(words))
+        assert offered.commands.keys() == everything.commands.keys()
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -213,6 +213,6 @@ def test_ctrl_c_ends_any_command_with_one_line(
     assert main(["models"]) == 130
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "edge-hub: interrupted\n")
-    monkeypatch.setattr("cloud_hub.cli.app.create_app", lambda: interrupt(None))
+    monkeypatch.setattr("cloud_hub.cli.app.create_app", interrupt)
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "edge-hub: interrupted\n"

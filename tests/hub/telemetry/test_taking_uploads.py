@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from cloud_hub.api import auth
+from cloud_hub.api import auth, device_posts
 from cloud_hub.database.records import EnrolledDevice
 from cloud_hub.errors import Unavailable
 from cloud_hub.hub import Hub
-from cloud_hub.telemetry.intake import fast_path
 from edge_sdk.contract.codec import to_plain
 from tests.hub.polls.asgi import Answered, application, ask
 from tests.hub.telemetry.reporting_fleet import Simulated
@@ -71,7 +70,7 @@ def test_both_ways_give_the_same_answers(
     ]
     ways = []
     for first, recognised in ((1, None), (101, known)):
-        monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
+        monkeypatch.setattr(device_posts, "looked_up_device", finding(recognised))
         asked = [posted(client, body(first), credential) for body in bodies]
         replies = [(a.status, a.headers["content-type"], json.loads(a.body)) for a in asked]
         text = json.dumps(replies).replace(f'"sequence": {first + 1}', '"sequence": 2')
@@ -93,7 +92,7 @@ def test_a_full_queue_is_told_with_when_to_come_again(
     monkeypatch.setattr(serving.telemetry, "ingest_async", full)
     body = json.dumps({"messages": messages(serving, 1)[:1]})
     for recognised in (None, known):
-        monkeypatch.setattr(fast_path, "looked_up_device", finding(recognised))
+        monkeypatch.setattr(device_posts, "looked_up_device", finding(recognised))
         reply = posted(client, body, credential)
         assert (reply.status, reply.headers["retry-after"]) == (503, "5")
         assert json.loads(reply.body) == {"error": "full"}
