@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import FileResponse
 
 from cloud_hub.api.auth import Operator, hub_of
 from cloud_hub.api.dependencies import KnownModel, KnownVersion
+from cloud_hub.api.router import HubRouter
 from cloud_hub.errors import NotFound
 from edge_sdk.contract.manifest import MANIFEST
 
-router = APIRouter(prefix="/v1")
+router = HubRouter(prefix="/v1")
 Destination = Annotated[str, Query(alias="to", min_length=1, max_length=500, pattern=r"^\S+$")]
 
 
