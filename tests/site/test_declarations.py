@@ -73,6 +73,7 @@ def settings(text: str, folder: Path) -> object:
 
 
 READERS: Final[dict[str, list[Reader]]] = {
+    "ALERTS.md": [a_policy],
     "BATCH.md": [a_policy, a_batch_job],
     "CALENDAR.md": [a_calendar],
     "COLD_START.md": [a_policy],
