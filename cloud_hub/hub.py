@@ -335,19 +335,10 @@ def open_hub(settings: Settings) -> Hub:
         engine.dispose()
         raise
     hub = Hub(settings, engine, repository, stores)
-    _republish_all(hub)
+    hub.plans.republish_all()
     repository.files.watch()
     log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
-
-
-def _republish_all(hub: Hub) -> None:
-    """Publish plans that were stored and not published, because the hub was killed in between."""
-    for model in hub.registry.models():
-        try:
-            hub.plans.republish(model)
-        except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
-            log.error("%s: the plan waits; %s", model, error)
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
@@ -357,7 +348,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
     start it is due at once, and whatever follows it may take minutes (the gate of a run).
     """
     return {
-        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
+        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, hub.plans.republish_all).tick,
         "plans": hub.plans.tick,
         "refusals": hub.refusals.tick,
         "monitoring": hub.monitoring.tick,

@@ -337,6 +337,14 @@ class Plans:
             sorted(m for m, serial in rows if serial and serial != seen.get(m)), self.republish
         )
 
+    def republish_all(self) -> None:
+        """Publish plans that were stored and not published: the hub was killed in between."""
+        for model in self._registry.models():
+            try:
+                self.republish(model)
+            except Conflict as error:  # the clock: a hub that may not sign still serves, says why
+                log.error("%s: the plan waits; %s", model, error)
+
     def republish(self, model: str) -> None:
         """Publish the newest plan, unless devices see it already."""
         # Forgotten before: what raises below is tried again by the loop.
