@@ -135,8 +135,9 @@ def create_app(hub: Hub) -> FastAPI:
     if is_sqlite(hub.engine):
         app.add_middleware(EntityFastPath, hub=hub)
     app.add_middleware(UploadFastPath, hub=hub)
-    app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
+    # Before it: to refuse costs as much as to answer from memory.
+    app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(_Signature)
     app.state.cascade, app.state.tensors, app.state.metrics = cascade, tensors, HubMetrics()
     app.add_middleware(RequestRecord, metrics=app.state.metrics)

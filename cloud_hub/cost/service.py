@@ -123,10 +123,14 @@ class ModelCosts:
         """
         length = response.headers.get("Content-Length", "")
         if response.status_code in (200, 206) and length.isdecimal():
-            model, version = self._owner(path)
-            if model:
-                self.note("bytes_sent", model, version, int(length))
+            self.note_sent(path, int(length))
         return response
+
+    def note_sent(self, path: str, length: int) -> None:
+        """Note the bytes of an answer; see :meth:`sent`."""
+        model, version = self._owner(path)
+        if model:
+            self.note("bytes_sent", model, version, length)
 
     def computed(self, record: GenerationRecord, core_seconds: float) -> None:
         """Note the processor time of a generation of batch predictions."""

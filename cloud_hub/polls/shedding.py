@@ -44,9 +44,7 @@ class Load:
 
     def enter(self, kind: Kind) -> int:
         """Let a request in and return 0, or return the seconds after which it should come again."""
-        self._look()
-        if admits(kind, self.under_way):
-            self.under_way[kind] += 1
+        if self.let_in(kind):
             return 0
         self.refused[kind] += 1
         if not self._lately[0] and not self._before[0]:
@@ -58,8 +56,16 @@ class Load:
         rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds)
         return come_again(was_refused[kind] + refused[kind], rate, self._draw())
 
+    def let_in(self, kind: Kind) -> bool:
+        """Let a request in if there is room; whoever has it let in tells :meth:`leave`."""
+        self._look()
+        if not admits(kind, self.under_way):
+            return False
+        self.under_way[kind] += 1
+        return True
+
     def leave(self, kind: Kind) -> None:
-        """Note that a request was answered, or only waits from now on."""
+        """Note that a request was answered."""
         self.under_way[kind] -= 1
         self._lately[1][kind] += 1
 
