@@ -22,7 +22,7 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from benchmarks.hub.generator import http_request
 from benchmarks.hub.measured_rows import etag_of
-from benchmarks.hub.returning import Visit
+from benchmarks.hub.returning import StaleConnection, Visit
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.seeded import SeededDevice, seed_devices
 from benchmarks.hub.served import ServedHub, served
@@ -124,13 +124,18 @@ async def _client(
     async def get(path: str, headers: Sequence[str] = (), expected: int = 200) -> bytes:
         nonlocal transport, visit
         request = http_request("GET", path, device.credential, headers=headers)
-        status, wait = await visit.ask(request)
-        while status == 503:  # a hub with much to do: a device comes again when it is told to
+        while True:
+            try:
+                status, wait = await visit.ask(request)
+            except StaleConnection:  # as a device does whose connection the hub had closed
+                transport, visit = await opened()
+                continue
+            if status != 503:
+                break
             refused[path] += 1
             await asyncio.sleep(wait)
             transport.close()  # the hub closes what is idle for some seconds
             transport, visit = await opened()
-            status, wait = await visit.ask(request)
         if status != expected:
             raise RuntimeError(f"{path}: expected {expected}, got {status}")
         return bytes(visit.body)

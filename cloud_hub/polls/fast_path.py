@@ -6,8 +6,10 @@ target that is in memory, or says that it is there. What is not in memory yet is
 who ask for it. Everything else, each refusal but that of its rate included, goes the general way,
 so that there is one place for it; a test holds both to the same answers.
 
-An answer from memory costs no more than a refusal, so nobody is refused one however much the hub
-has to do: only looking a credential up, and reading a file, take room (:mod:`.admission`).
+An answer from memory costs no more than a refusal, and less than the connection that whoever was
+refused comes with, so nobody is refused one however much the hub has to do. Credentials are looked
+up hundreds at a time, at little more; beyond some thousands that wait, admission decides
+(:mod:`cloud_hub.polls.admission`).
 
 Waiting is the one thing that is only here. A device that says ``Prefer: wait=SECONDS`` (RFC 7240)
 with the newest ETag is answered when there is a newer timestamp, or when the time is over; in the
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 METADATA: Final = "/v1/metadata/"
 TARGETS: Final = "/v1/targets/"
 ALIVE: Final = "/v1/alive"
+LOOK_UPS: Final = 5_000
+"""Credentials that may wait to be looked up: about a second of work."""
+
 READINGS: Final = 32
 """Files that are read at once for those who ask for them; who asks for others goes the general
 way."""
@@ -107,9 +112,7 @@ class PollFastPath:
             return await self._target(asked.name, device)
         return await self._poll(asked, device)
 
-    async def _poll(
-        self, asked: Asked, device: EnrolledDevice
-    ) -> Answer | SafeJSONResponse | None:
+    async def _poll(self, asked: Asked, device: EnrolledDevice) -> Answer | SafeJSONResponse | None:
         hub = self._hub
         found = await self._document(asked.name) if asked.name else None
         if asked.name and found is None:
@@ -162,16 +165,16 @@ class PollFastPath:
         return None
 
     async def _found(self, token: str) -> EnrolledDevice | None:
-        """Return the device of a credential that is not in memory, if there is room to look."""
-        load = self._hub.load
-        if not load.let_in("poll"):
-            return None  # the general way refuses it
+        """Return the device of a credential that is not in memory, if not too many wait."""
+        if len(self._hub.credentials) >= LOOK_UPS:
+            return None
+        return await self._looked_up(token)
+
+    async def _looked_up(self, token: str) -> EnrolledDevice | None:
         try:
             return await self._hub.credentials.ask(token)
         except SQLAlchemyError:
             return None  # the general way says why
-        finally:
-            load.leave("poll")
 
     async def _read(self, name: str, read: Callable[[str], object]) -> None:
         """Have a file read on a thread, once for all who ask for it meanwhile."""
@@ -192,7 +195,7 @@ class PollFastPath:
         newest = hub.documents.timestamp()
         # The device may have been revoked while it waited: then the general way says so.
         if newest is None or hub.fleet.recognise(asked.token) is None:
-            known_still = await self._found(asked.token)
+            known_still = await self._looked_up(asked.token)
             if newest is None or known_still is None:
                 return None
         if hub.asked.is_due(device.device, waits=True):

@@ -44,7 +44,9 @@ class Load:
 
     def enter(self, kind: Kind) -> int:
         """Let a request in and return 0, or return the seconds after which it should come again."""
-        if self.let_in(kind):
+        self._look()
+        if admits(kind, self.under_way):
+            self.under_way[kind] += 1
             return 0
         self.refused[kind] += 1
         if not self._lately[0] and not self._before[0]:
@@ -55,14 +57,6 @@ class Load:
         seconds += self._clock() - self._since
         rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds)
         return come_again(was_refused[kind] + refused[kind], rate, self._draw())
-
-    def let_in(self, kind: Kind) -> bool:
-        """Let a request in if there is room; whoever has it let in tells :meth:`leave`."""
-        self._look()
-        if not admits(kind, self.under_way):
-            return False
-        self.under_way[kind] += 1
-        return True
 
     def leave(self, kind: Kind) -> None:
         """Note that a request was answered."""

@@ -118,13 +118,16 @@ def plan_path(hub: Hub) -> str:
     return f"/v1/targets/{next(iter(hub.repository.targets.list('plans/')))}"
 
 
-def test_a_hub_with_too_much_to_do_refuses_nobody_what_it_has_in_memory(both: Any) -> None:
+def test_a_hub_with_too_much_to_do_refuses_nobody_what_it_has_in_memory(
+    both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub, fast, _ = both
     (_, known), (_, new) = new_device(hub), new_device(hub)
     paths = [TIMESTAMP, "/v1/metadata/2.snapshot.json", plan_path(hub)]
     for path in paths:
         assert asyncio.run(ask(fast, path, bearer(known))).status == 200
     hub.load.under_way.update(MOST)
+    monkeypatch.setattr("cloud_hub.polls.fast_path.LOOK_UPS", 0)
     for path in [*paths, "/v1/metadata/2.root.json"]:
         answer = asyncio.run(ask(fast, path, bearer(known)))
         assert answer.status == (404 if "root" in path else 200)
