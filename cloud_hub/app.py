@@ -143,8 +143,9 @@ def create_app(hub: Hub) -> FastAPI:
         app.add_middleware(EntityFastPath, hub=hub)
     answering = {UPLOADS: taking(hub.telemetry), ROWS: rows.answer}
     app.add_middleware(DevicePosts, hub=hub, answering=answering)
-    app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(Shedding, load=hub.load)
+    # Before it: to refuse costs as much as to answer from memory.
+    app.add_middleware(PollFastPath, hub=hub)
     app.add_middleware(_Signature)
     app.state.asked_rows, app.state.tensors, app.state.metrics = rows, tensors, metrics
     app.add_middleware(RequestRecord, metrics=metrics)

@@ -60,6 +60,7 @@ from cloud_hub.polls.asked import AskedDevices
 from cloud_hub.polls.documents import SignedDocuments
 from cloud_hub.polls.pace import SyncPace
 from cloud_hub.polls.shedding import Load
+from cloud_hub.polls.small_targets import SmallTargets
 from cloud_hub.polls.together import Together
 from cloud_hub.polls.waiters import Waiters
 from cloud_hub.refusals.service import RefusedReleases
@@ -176,6 +177,7 @@ class Hub:
         life, root = self.settings.credential_seconds, self.repository.root()
         fleet = Fleet(self.engine, audit, root, credential_seconds=life)
         self.documents = documents = SignedDocuments(self.repository.files)
+        self.small_targets = SmallTargets(self.repository.targets)
         self.pace, self.load = SyncPace(self.settings.sync_seconds), Load()
         self.asked = AskedDevices(fleet.asks.open)
         fleet.asks.changed = self.asked.changed

@@ -27,8 +27,9 @@ from cloud_hub.registry.opening import check_initialised
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
-BACKLOG: Final = 2_048
-"""Connections that wait to be accepted."""
+BACKLOG: Final = 8_192
+"""Connections that wait to be accepted; a system has a limit of its own (``somaxconn``). A device
+that finds no room tries again by itself, after a second and then ever more rarely."""
 
 
 def serve(settings: Settings) -> None:
@@ -90,7 +91,7 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
     # Without a configuration of its own, uvicorn logs as the process does.
     config = uvicorn.Config(
         create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy,
-        http=impatient_protocol(),
+        http=impatient_protocol(), backlog=BACKLOG,
     )  # fmt: skip
     take_all_handles()
     keep_what_is_there()

@@ -1,7 +1,8 @@
 """Virtual devices that come back: each asks for news, checks in, downloads a model and reports.
 
 As the runtime does, a device that is told to come later leaves, and comes when it was told to; one
-whose connection fails comes again after some seconds. No more connections are open at once than a
+whose kept connection the hub has closed sends its request again on a new one; one whose connection
+fails otherwise comes again after some seconds. No more connections are open at once than a
 process may have; whoever finds none waits for one, as in a queue before the hub's door. Bodies are
 counted and thrown away, so that one core can play the fleet.
 """
@@ -42,6 +43,7 @@ class Homecoming:
         done: seconds after which each was.
         statuses: number of answers by HTTP status.
         broken: connections that failed.
+        again: requests that were sent again, since a kept connection had been closed before them.
         bytes: of bodies that came.
     """
 
@@ -50,6 +52,7 @@ class Homecoming:
     done: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
+    again: int = 0
     bytes: int = 0
 
     @property
@@ -122,6 +125,9 @@ class _Return:
                 finally:
                     self._found.bytes += visit.taken
                     transport.abort()
+        except StaleConnection:
+            self._found.again += 1
+            return step, 0.0
         except (OSError, TimeoutError):
             self._found.broken += 1
             return step, DEFAULT * self._random.uniform(0.5, 1.5)
@@ -130,6 +136,10 @@ class _Return:
     def _check(self, status: int) -> None:
         if status not in (429, 500, 502, 503, 504):
             raise RuntimeError(f"expected answers that a device can go on with, got {status}")
+
+
+class StaleConnection(ConnectionError):
+    """A kept connection ended before any byte of the next answer."""
 
 
 class Visit(asyncio.BufferedProtocol):
@@ -149,7 +159,7 @@ class Visit(asyncio.BufferedProtocol):
         self._answer: asyncio.Future[tuple[int, float]] | None = None
         self._head, self._left = b"", -1
         self._status, self._wait = 0, 0.0
-        self.taken = 0
+        self.taken, self._answers = 0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way there."""
@@ -159,12 +169,19 @@ class Visit(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("closed"))
+            self._answer.set_exception(self._failure(exc))
+
+    def _failure(self, exc: Exception | None) -> Exception:
+        if self._answers and not self._head:
+            return StaleConnection("the hub had closed it")
+        return exc or ConnectionResetError("closed")
 
     async def ask(self, request: bytes) -> tuple[int, float]:
         """Return the status, and the seconds that the hub asks to wait; raises OSError."""
         self._answer = self._loop.create_future()
         self._head, self._left, self.body = b"", -1, bytearray()
+        if self._transport.is_closing():
+            raise self._failure(None)
         self._transport.write(request)
         return await self._answer
 
@@ -187,6 +204,7 @@ class Visit(asyncio.BufferedProtocol):
         self._left -= nbytes
         self.taken += nbytes
         if self._left <= 0 and self._answer is not None and not self._answer.done():
+            self._answers += 1
             self._answer.set_result((self._status, self._wait))
 
     def _hold(self, data: bytes | memoryview) -> None:

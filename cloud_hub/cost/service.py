@@ -123,17 +123,18 @@ class ModelCosts:
             path: of the target, or the digest of the release that a form is of.
             response: to a device.
         """
-        kind: CostKind = "bytes_sent"
         length = response.headers.get("Content-Length", "")
         if isinstance(response, SentElsewhere):
-            kind, count = "bucket_bytes", response.most
-        else:
-            is_sent = response.status_code in (200, 206) and length.isdecimal()
-            count = int(length) if is_sent else 0
-        model, version = self._owner(path) if count else ("", "")
-        if model:
-            self.note(kind, model, version, count)
+            self.note_sent(path, response.most, "bucket_bytes")
+        elif response.status_code in (200, 206) and length.isdecimal():
+            self.note_sent(path, int(length))
         return response
+
+    def note_sent(self, path: str, length: int, kind: CostKind = "bytes_sent") -> None:
+        """Note the bytes of an answer; see :meth:`sent`."""
+        model, version = self._owner(path) if length else ("", "")
+        if model:
+            self.note(kind, model, version, length)
 
     def computed(self, record: GenerationRecord, core_seconds: float) -> None:
         """Note the processor time of a generation of batch predictions."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cloud_hub.api.artifact_response import JSON, SentForms, forms_of
-from cloud_hub.errors import HubFault
+from cloud_hub.errors import HubFault, NotFound
 
 TIMESTAMP: Final = "timestamp.json"
 SMALL_BYTES: Final = 64 << 10
@@ -22,6 +24,11 @@ SMALL_BYTES: Final = 64 << 10
 MOST_BYTES: Final = 64 << 20
 """Of metadata in memory; beyond it what came first is read again."""
 
+ABSENT_SECONDS: Final = 1.0
+"""For which a version that was none is taken to be none still: each device asks for the root that
+may come next."""
+
+MOST_ABSENT: Final = 256
 VERSIONED: Final = re.compile(r"[0-9]{1,10}\.[a-z]{1,20}\.json")
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -72,15 +79,23 @@ class SignedDocuments:
     Args:
         source: where it is kept.
         most_bytes: to keep in memory.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, source: MetadataSource, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        source: MetadataSource,
+        most_bytes: int = MOST_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._most = most_bytes
+        self._clock = clock
         self._bytes = 0
         self._lock = threading.Lock()
         self._versioned: dict[str, SignedDocument] = {}
         self._timestamp: SignedDocument | None = None
+        self._absent: dict[str, tuple[float, SignedDocument | None, NotFound]] = {}
 
     def get(self, name: str) -> bytes:
         """Return a file, and have it in memory from then on; raises NotFound."""
@@ -90,7 +105,13 @@ class SignedDocuments:
             known = self._versioned.get(name)
             if known is not None:
                 return known.raw
-            raw = self._source.raw(name)
+            newest = self.timestamp()
+            try:
+                raw = self._source.raw(name)
+            except NotFound as error:
+                if VERSIONED.fullmatch(name):
+                    self._note_absent(name, newest, error)
+                raise
             if VERSIONED.fullmatch(name):
                 self._keep(name, _document(raw))
             return raw
@@ -100,6 +121,15 @@ class SignedDocuments:
         if name == TIMESTAMP:
             return self.timestamp()
         return self._versioned.get(name)
+
+    def absent(self, name: str) -> NotFound | None:
+        """Return why there is no document of a name, as it was known a moment ago.
+
+        Whatever is published ends with a new timestamp, and what was none before may be there then.
+        """
+        at, newest, error = self._absent.get(name, (float("-inf"), None, None))
+        still = self._clock() - at < ABSENT_SECONDS
+        return error if still and newest is self.timestamp() else None
 
     def timestamp(self) -> SignedDocument | None:
         """Return the newest timestamp; ``None`` where it cannot be read."""
@@ -113,6 +143,11 @@ class SignedDocuments:
                 return None
             self._timestamp = known = _document(raw)
         return known
+
+    def _note_absent(self, name: str, newest: SignedDocument | None, error: NotFound) -> None:
+        if len(self._absent) >= MOST_ABSENT:
+            self._absent.pop(next(iter(self._absent)))
+        self._absent[name] = (self._clock(), newest, error)
 
     def _keep(self, name: str, document: SignedDocument) -> None:
         size = len(document.raw) + len(document.compressed.body)

@@ -59,7 +59,7 @@ class Load:
         return come_again(was_refused[kind] + refused[kind], rate, self._draw())
 
     def leave(self, kind: Kind) -> None:
-        """Note that a request was answered, or only waits from now on."""
+        """Note that a request was answered."""
         self.under_way[kind] -= 1
         self._lately[1][kind] += 1
 

@@ -32,6 +32,10 @@ class Together(Generic[T, R]):
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._doing: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        """Return how many wait for work to begin."""
+        return len(self._waiting)
+
     async def ask(self, item: T) -> R:
         """Return the result for one item; raises what ``work`` does."""
         loop = asyncio.get_running_loop()

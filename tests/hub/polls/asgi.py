@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -37,8 +38,12 @@ async def ask(
     async def send(message: Message) -> None:
         messages.append(message)
 
+    request: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": content, "more_body": False}
+        if not request:  # this client never hangs up
+            await asyncio.Event().wait()
+        return request.pop()
 
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(),

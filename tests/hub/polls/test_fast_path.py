@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.hub import Hub
+from cloud_hub.polls.admission import MOST
+from cloud_hub.polls.documents import SignedDocuments
 from cloud_hub.polls.pace import SyncPace
+from cloud_hub.polls.small_targets import SmallTargets
 from cloud_hub.settings import Rate, RateSettings
 from edge_sdk.contract.version import NEXT_SYNC
 from edge_sdk.system.compression import zstd
@@ -35,7 +39,8 @@ PATHS = [
     TIMESTAMP, "/v1/metadata/1.root.json", "/v1/metadata/2.snapshot.json", "/v1/alive",
     "/v1/metadata/99.snapshot.json", "/v1/metadata/evil.json", "/v1/metadata/timestamp.txt",
     "/v1/metadata/", "/v1/metadata/..", "/v1/metadata/a/b.json", "/v1/metadata/%31.root.json",
-    "/v1/alive/", "/v1/health", "/v1/metadata/ä.json",
+    "/v1/alive/", "/v1/health", "/v1/metadata/ä.json", "/v1/targets/", "/v1/targets/plans/..",
+    f"/v1/targets/plans/{'0' * 64}.demo.json", f"/v1/targets/models/../{'0' * 64}.demo.json",
 ]  # fmt: skip
 
 
@@ -68,7 +73,8 @@ def test_whatever_is_asked_both_ways_answer_the_same(
     def drawn(*choices: str | None) -> str | None:
         return data.draw(st.sampled_from(choices))
 
-    path = data.draw(st.sampled_from(PATHS))
+    targets = [f"/v1/targets/{name}" for name in hub.repository.targets.list()]
+    path = data.draw(st.sampled_from([*PATHS, *targets]))
     method = data.draw(st.sampled_from(["GET", "GET", "POST", "HEAD", "DELETE"]))
     own = {"Authorization": data.draw(st.sampled_from(tokens))}
     compressed = {"Accept-Encoding": "zstd"}
@@ -106,6 +112,100 @@ def test_what_is_asked_most_is_answered_without_a_thread_or_a_query(both: Any) -
     assert (again.status, again.body) == (304, b"")
     assert asyncio.run(ask(alone, "/v1/alive", bearer(token), "POST")).status == 204
     assert hub.fleet.sightings.newest(device, 0.0) > 0
+
+
+def plan_path(hub: Hub) -> str:
+    return f"/v1/targets/{next(iter(hub.repository.targets.list('plans/')))}"
+
+
+def test_a_hub_with_too_much_to_do_refuses_nobody_what_it_has_in_memory(
+    both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, fast, _ = both
+    (_, known), (_, new) = new_device(hub), new_device(hub)
+    paths = [TIMESTAMP, "/v1/metadata/2.snapshot.json", plan_path(hub)]
+    for path in paths:
+        assert asyncio.run(ask(fast, path, bearer(known))).status == 200
+    hub.load.under_way.update(MOST)
+    monkeypatch.setattr("cloud_hub.polls.fast_path.LOOK_UPS", 0)
+    for path in [*paths, "/v1/metadata/2.root.json"]:
+        answer = asyncio.run(ask(fast, path, bearer(known)))
+        assert answer.status == (404 if "root" in path else 200)
+    refused = asyncio.run(ask(fast, TIMESTAMP, bearer(new)))  # it would have to be looked up
+    assert (refused.status, "retry-after" in refused.headers) == (503, True)
+    assert hub.load.under_way == Counter(MOST)
+    hub.load.under_way.subtract(MOST)
+    assert asyncio.run(ask(fast, TIMESTAMP, bearer(new))).status == 200
+
+
+@pytest.mark.parametrize("place", ["metadata", "target", "nothing"])
+def test_what_a_fleet_asks_for_at_once_is_read_once(both: Any, place: str) -> None:
+    hub, fast, _ = both
+    reads: list[str] = []
+    files, targets = hub.repository.files, hub.repository.targets
+
+    class Counted:
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("raw", "open"):
+                reads.append(name)
+            return getattr(self._inner, name)
+
+    path = {
+        "metadata": "/v1/metadata/2.snapshot.json", "target": plan_path(hub),
+        "nothing": "/v1/metadata/2.root.json",
+    }[place]  # fmt: skip
+    tokens = [new_device(hub)[1] for _ in range(20)]
+    asyncio.run(ask(fast, TIMESTAMP, bearer(tokens[0])))
+    hub.documents = SignedDocuments(Counted(files))
+    hub.small_targets = SmallTargets(Counted(targets))
+
+    async def all_at_once() -> list[Answered]:
+        return await asyncio.gather(*(ask(fast, path, bearer(token)) for token in tokens))
+
+    answers = asyncio.run(all_at_once())
+    assert {answer.status for answer in answers} == {404 if place == "nothing" else 200}
+    assert len({answer.body for answer in answers}) == 1
+    assert reads == ["open" if place == "target" else "raw"]
+
+
+def test_a_root_that_was_none_is_found_once_it_is_published(both: Any) -> None:
+    hub, fast, general = both
+    _, token = new_device(hub)
+    path = "/v1/metadata/2.root.json"
+    assert asyncio.run(ask(fast, path, bearer(token))).status == 404
+    root = hub.repository.files.newest("root")
+    with hub.repository.locked():
+        hub.repository.commit({"root": root})
+    answers = [asyncio.run(ask(app, path, bearer(token))) for app in (fast, general)]
+    assert answers[0] == answers[1]
+    assert (answers[0].status, answers[0].body) == (200, hub.repository.files.raw("2.root.json"))
+
+
+def test_a_target_that_the_disk_has_damaged_is_not_kept_in_memory(both: Any) -> None:
+    hub, fast, general = both
+    _, token = new_device(hub)
+    path = plan_path(hub)
+    file = hub.settings.data / "repository" / "targets" / path.removeprefix("/v1/targets/")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b" ")
+    answers = [asyncio.run(ask(app, path, bearer(token))) for app in (fast, general)]
+    assert answers[0] == answers[1]  # the device refuses it by its hash
+    file.write_bytes(whole)
+    assert asyncio.run(ask(fast, path, bearer(token))).body == whole
+
+
+def test_the_bytes_of_targets_in_memory_are_noted_as_costs(both: Any) -> None:
+    hub, fast, general = both
+    _, token = new_device(hub)
+    (manifest,) = (n for n in hub.repository.targets.list() if n.endswith("manifest.json"))
+    for app in (general, fast):
+        for _ in range(3):
+            answer = asyncio.run(ask(app, f"/v1/targets/{manifest}", bearer(token)))
+    sent = hub.costs.report("demo", 0.0).amounts.bytes_sent
+    assert sent == 6 * len(answer.body)
 
 
 def test_large_metadata_is_compressed_for_whoever_takes_that(both: Any) -> None:
@@ -179,7 +279,7 @@ def test_a_device_that_waits_is_answered_when_there_is_news(both: Any) -> None:
 
     async def wait() -> tuple[str, Answered]:
         etag, task = await _waiting(hub, fast, token)
-        assert hub.load.under_way["poll"] == 0  # who waits takes nobody's place
+        assert not +hub.load.under_way  # who waits takes nobody's place
         release = make_release(hub.settings.data / "made", version="2.0")
         await asyncio.to_thread(hub.registry.publish, release, actor="test", override="test")
         return etag, await task
@@ -190,7 +290,7 @@ def test_a_device_that_waits_is_answered_when_there_is_news(both: Any) -> None:
     assert answer.headers["preference-applied"] == "wait"
     assert "edge-spread" not in answer.headers  # one device need not be spread
     assert answer.body == hub.documents.get("timestamp.json")
-    assert (len(hub.waiters), hub.load.under_way["poll"]) == (0, 0)
+    assert (len(hub.waiters), +hub.load.under_way) == (0, Counter())
 
 
 def test_a_device_that_was_revoked_while_it_waited_is_refused(both: Any) -> None:
