@@ -7,7 +7,7 @@ failed, so that a guardrail also sees what came before the step.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,7 +27,6 @@ from cloud_hub.experiments.evidence_rows import (
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
-    sums_by_device,
 )
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
@@ -68,13 +67,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExperimentSnapshot:
-    """An experiment at one moment: its record, its plan and the model's devices."""
+    """An experiment at one moment: its record, its plan, the model's devices, and their sums.
+
+    ``ever`` are sums by device and arm since the experiment began, ``step`` since its step did.
+    """
 
     record: ExperimentRecord
     spec: ExperimentSpec
     plan: Plan
     trial: Experiment
     devices: Mapping[str, DeviceRecord]
+    ever: Sequence[ArmSums]
+    step: Sequence[ArmSums]
     now: float
 
     @cached_property
@@ -83,13 +87,14 @@ class ExperimentSnapshot:
         return {d for d, r in self.devices.items() if in_stage(self.trial, r.attributes)}
 
     @cached_property
+    def arms(self) -> dict[str, tuple[str, ...]]:
+        """The arms that each device answers for, or runs in shadow."""
+        return {d: arms_of(self.plan, d, record.attributes) for d, record in self.devices.items()}
+
+    @cached_property
     def seats(self) -> frozenset[Seat]:
         """Arm and device, of what each device of the cohort answers for in this step."""
-        return frozenset(
-            (arm, device)
-            for device in self.cohort
-            for arm in arms_of(self.plan, device, self.devices[device].attributes)
-        )
+        return frozenset((arm, device) for device in self.cohort for arm in self.arms[device])
 
 
 class EvidenceLoader:
@@ -111,7 +116,7 @@ class EvidenceLoader:
         self._registry = registry
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
-        """Return everything that does not need the exposures.
+        """Return where an experiment stands, with what devices reported in all.
 
         Args:
             record: of the experiment.
@@ -120,7 +125,11 @@ class EvidenceLoader:
         """
         assert plan.experiment is not None
         devices = self.devices(record)
-        return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
+        # Rows begin on whole seconds; the sink starts a new one where a step begins.
+        ever, step = self._rows.sums_of_step(record.id, int(record.step_started_at))
+        return ExperimentSnapshot(
+            record, record.spec, plan, plan.experiment, devices, ever, step, now
+        )
 
     def devices(self, record: ExperimentRecord) -> dict[str, DeviceRecord]:
         """Return the model's devices with the attributes of when the experiment began.
@@ -137,9 +146,8 @@ class EvidenceLoader:
     def load(self, snapshot: ExperimentSnapshot) -> Evidence:
         """Load the evidence: outcomes since the step began, failures since the stage did."""
         record, cohort = snapshot.record, snapshot.cohort
-        # Rows begin on whole seconds; the sink starts a new one where a step begins.
         since = int(record.step_started_at)
-        sums = [row for row in self._rows.sums(record.id, since) if row.device in cohort]
+        sums = [row for row in snapshot.step if row.device in cohort]
         acknowledged = int(record.state.acknowledged or 0)
         failed = self._activations.failed(record, snapshot.devices, acknowledged)
         # A shadow or an interleaved ranking has one candidate, whatever its version is called.
@@ -264,11 +272,11 @@ class EvidenceLoader:
         """Count the devices of each candidate's arm by state, finished stages included."""
         ever = self._activations.failed(snapshot.record, snapshot.devices, 0)
         failed = frozenset[str]().union(*ever.values())
-        sums = sums_by_device(self._rows.sums(snapshot.record.id, 0))
+        sums = {(row.device, row.arm): row.sums for row in snapshot.ever}
         members, failures, requests = [], 0, 0
         declared = snapshot.spec.unreachable_seconds
         for device, record in snapshot.devices.items():
-            for arm in arms_of(snapshot.plan, device, record.attributes):
+            for arm in snapshot.arms[device]:
                 mine = sums.get((device, arm), ExposureSums())
                 if arm == CONTROL:
                     failures, requests = failures + _failures(mine), requests + _requests(mine)

@@ -5,14 +5,16 @@ A row holds a device's sums of one arm, day and kind of message; readers say sin
 
 from __future__ import annotations
 
+import functools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Select, func, insert, select
+from sqlalchemy import Connection, Engine, Select, Text, case, cast, func, insert, select
 
 from cloud_hub.experiments.exposure_sink import KEYS
 from cloud_hub.experiments.tables import exposures
@@ -32,6 +34,9 @@ to read. What settles within a day does so as before, what takes longer up to a 
 
 FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct", "measured", "error_sum")
 """Columns that guardrails on failures read."""
+
+AT_ONCE: Final = 5_000
+"""Rows that are taken from the database together."""
 
 PAST: Final = "past"
 """Kind of the rows that hold what devices reported before an experiment began."""
@@ -118,17 +123,33 @@ class ExposureRows:
 
     def sums(self, id_: str, since: int) -> list[ArmSums]:
         """Return the sums of an experiment by device and arm since ``since`` (Unix seconds)."""
+        return self.sums_of_step(id_, since)[1]
+
+    def sums_of_step(self, id_: str, began: int) -> tuple[list[ArmSums], list[ArmSums]]:
+        """Return the sums of an experiment by device and arm: of all time, and of a step.
+
+        Args:
+            id_: of the experiment.
+            began: when the step did, Unix seconds; what a device reported of the time before is a
+                sum of its own.
+        """
         c = exposures.c
+        in_step = case((c.start >= began, 1), else_=0)
         query = (
-            select(c.device, c.arm, func.max(c.received_at), *(func.sum(c[n]) for n in SUMS))
-            .where(c.experiment == id_, c.start >= since, c.kind != PAST)
+            select(c.device, c.arm, in_step, func.max(c.received_at))
+            .add_columns(*(func.sum(c[name]) for name in SUMS))
+            .where(c.experiment == id_, c.kind != PAST)
             # Summed in the database: a step of ten days is ten rows a device and arm, times kinds.
-            .group_by(c.device, c.arm)
+            .group_by(c.device, c.arm, in_step)
         )
-        return [
-            ArmSums(device, arm, received_at, ExposureSums(*sums))
-            for device, arm, received_at, *sums in self._rows(query)
-        ]
+        ever: dict[tuple[str, str], ArmSums] = {}
+        step = []
+        for device, arm, here, received_at, *sums in self._rows(query):
+            row = ArmSums(device, arm, received_at, ExposureSums(*sums))
+            step += [row] if here else []
+            before = ever.get((device, arm))
+            ever[device, arm] = row if before is None else _together(before, row)
+        return list(ever.values()), step
 
     def by_period(
         self, id_: str, since: int, columns: Sequence[str] = FAILURE_COLUMNS
@@ -193,13 +214,13 @@ class ExposureRows:
             since: Unix seconds.
         """
         c = exposures.c
-        query = select(c.device, c.detail).where(
+        query = select(c.device, cast(c.detail["latency"], Text)).where(
             c.experiment == id_, c.arm == arm, c.start >= since, c.latency_n > 0,
             c.kind != PAST,
         )  # fmt: skip
         histograms: dict[str, NDArray[np.int64]] = {}
-        for device, detail in self._rows(query):
-            counts = np.asarray(detail["latency"], dtype=np.int64)
+        for device, latency in self._rows(query):
+            counts = np.array(json.loads(latency), dtype=np.int64)
             histograms[device] = histograms[device] + counts if device in histograms else counts
         return histograms
 
@@ -211,19 +232,22 @@ class ExposureRows:
             now: Unix seconds.
         """
         c = exposures.c
-        query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, c.detail)
+        # Only what is read of the details, as text: most rows of a fleet have the same.
+        texts = [cast(c.detail[name], Text) for name in ("answers", "labels", "served")]
+        query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, *texts)
         of = query.where(c.experiment == id_, c.kind.in_(("window", "feedback")))
-        table = LabelTableBuilder()
-        for device, arm, start, predictions, labelled, correct, detail in self._rows(of):
+        table, parse = LabelTableBuilder(), functools.cache(_document)
+        for device, arm, start, predictions, labelled, correct, *details in self._rows(of):
             seat = (arm, device)
-            for end, answers in _by_end(detail.get("answers", {}), now, sum):
-                table.add(seat, start, end, answers=answers)
-            for end, came in _by_end(_labels(detail), now, _total):
+            answers, own, served = map(parse, details)
+            for end, made in _by_end(answers or {}, now, sum):
+                table.add(seat, start, end, answers=made)
+            for end, came in _by_end(_labels(own or {}, served or {}), now, _total):
                 table.add(seat, start, end, came=came)
             # Rows that an older hub wrote: all that is known is that they are of one day.
-            if predictions and "answers" not in detail:
+            if predictions and answers is None:
                 table.add(seat, start, start + DAY, answers=predictions)
-            if labelled and "labels" not in detail:
+            if labelled and own is None:
                 table.add(seat, start, start + DAY, came={"0": labelled, "right": correct})
         return table.build()
 
@@ -260,7 +284,14 @@ class ExposureRows:
 
     def _rows(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         with self._engine.connect() as db:
-            yield from db.execute(query)
+            # Some thousand at a time: row by row takes three times as long, all of them much room.
+            for rows in db.execute(query).partitions(AT_ONCE):
+                yield from rows
+
+
+def _together(before: ArmSums, more: ArmSums) -> ArmSums:
+    received_at = max(before.received_at, more.received_at)
+    return replace(before, received_at=received_at, sums=before.sums + more.sums)
 
 
 def _by_end(
@@ -274,9 +305,13 @@ def _by_end(
         yield from zip(ends, hours.values(), strict=True)
 
 
-def _labels(detail: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def _document(text: str | None) -> Any:
+    """A part of a detail; ``None`` where it has no such part."""
+    return None if text is None else json.loads(text)
+
+
+def _labels(own: Mapping[str, Any], served: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Labels by hour: of the model's own answers by age, and beside them of what was served."""
-    own, served = detail.get("labels", {}), detail.get("served", {})
     return {hour: {**own.get(hour, {}), **served.get(hour, {})} for hour in {**own, **served}}
 
 

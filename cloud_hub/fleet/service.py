@@ -13,8 +13,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     Connection,
     Engine,
-    RowMapping,
-    Select,
     bindparam,
     delete,
     insert,
@@ -29,6 +27,7 @@ from cloud_hub.database.news import tell
 from cloud_hub.database.records import DeviceRecord, EnrolledDevice
 from cloud_hub.errors import Conflict, Unauthenticated
 from cloud_hub.fleet.asks import DeviceAsks
+from cloud_hub.fleet.device_rows import read_attributes, read_devices, select_devices
 from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.groups import DeviceGroups
 from cloud_hub.fleet.identities import (
@@ -50,8 +49,6 @@ from edge_sdk.contract.limits import MODELS
 from edge_sdk.contract.version import PROTOCOL
 
 log = logging.getLogger(__name__)
-
-OF_THE_IDENTITY: Final = ("standing", "reason", "enrolled_by", "vouched_by", "serial")
 
 BY_CREDENTIAL: Final = (
     select(
@@ -341,7 +338,7 @@ class Fleet:
         """
         if since is not None or limit is not None:
             self.sightings.flush()  # the database chooses by it
-        query = _devices()
+        query = select_devices()
         if model is not None:
             query = query.where(devices.c.model == model)
         if since is not None:
@@ -349,24 +346,20 @@ class Fleet:
         if limit is not None:
             query = query.order_by(devices.c.seen_at.desc()).limit(limit)
         with self._engine.connect() as db:
-            rows = db.execute(query).mappings().all()
-        newest = self.sightings.newest
-        records = [
-            replace(record, seen_at=newest(record.device, record.seen_at))
-            for record in map(_record, rows)
-        ]
+            records = read_devices(db, query, self.sightings.newest)
         return sorted(records, key=lambda record: record.enrolled_at)
+
+    def attributes(self, model: str) -> dict[str, dict[str, str]]:
+        """Return the attributes of each device of a model, in the order in which they joined."""
+        with self._engine.connect() as db:
+            return read_attributes(db, model)
 
     def on_device(self, device: str) -> list[DeviceRecord]:
         """Return the models of one device, by name; raises NotFound."""
         self.identities.get(device)
+        query = select_devices().where(devices.c.device == device)
         with self._engine.connect() as db:
-            rows = db.execute(_devices().where(devices.c.device == device)).mappings().all()
-        newest = self.sightings.newest
-        records = [
-            replace(record, seen_at=newest(record.device, record.seen_at))
-            for record in map(_record, rows)
-        ]
+            records = read_devices(db, query, self.sightings.newest)
         return sorted(records, key=lambda record: record.model)
 
     def participants(self, model: str) -> list[DeviceRecord]:
@@ -465,12 +458,3 @@ def _settled_anew(
         for row in rows
         if before.get((row["of_device"], row["of_model"])) != (row["attributes"], row["plan"])
     }
-
-
-def _devices() -> Select[Any]:
-    columns = [identities.c[name] for name in OF_THE_IDENTITY]
-    return select(devices, *columns).join(identities, identities.c.device == devices.c.device)
-
-
-def _record(row: RowMapping) -> DeviceRecord:
-    return DeviceRecord(**{name: row[name] for name in DeviceRecord.__dataclass_fields__})

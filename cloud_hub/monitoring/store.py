@@ -366,7 +366,18 @@ def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) ->
     here = (states.c.model == named["model"]) & (states.c.version == named["version"])
     # Delete and insert, as both databases know it: there is one row a version.
     db.execute(delete(states).where(here))
-    db.execute(insert(states).values(**named, **asdict(state)))
+    document = {**vars(state), "concept": _concept_document(state.concept)}
+    db.execute(insert(states).values(**named, **document))
+
+
+def _concept_document(concept: Concept) -> Document:
+    """The state of late labels as JSON; ``asdict`` would copy the counts of each device first."""
+    return {
+        **vars(concept),
+        "detector": asdict(concept.detector),
+        "groups": {name: asdict(group) for name, group in concept.groups.items()},
+        "sizes": asdict(concept.sizes),
+    }
 
 
 def _raise(db: Connection, named: dict[str, str], finding: Finding, start: int, now: float) -> None:

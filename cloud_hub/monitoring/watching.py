@@ -129,7 +129,7 @@ class Watcher:
         return recent, [each for each in loaded if each.devices]
 
     def _attributes(self) -> dict[str, dict[str, str]]:
-        return {d.device: d.attributes for d in self._fleet.devices(self._of[0])}
+        return self._fleet.attributes(self._of[0])
 
     def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
         window, policy = self.load(start, end), self._policy

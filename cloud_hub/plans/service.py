@@ -7,6 +7,7 @@ when the hub starts, and in its loop, whichever worker stored it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -130,8 +131,10 @@ class Plans:
 
     def current(self, model: str) -> Plan | None:
         """Return the newest plan, or ``None``."""
-        history = self.history(model, limit=1)
-        return history[0] if history else None
+        query = select(plans.c.plan).where(plans.c.model == model)
+        with reading(self._engine) as db:
+            text = db.execute(query.order_by(plans.c.serial.desc()).limit(1)).scalar()
+        return None if text is None else _parsed(text)
 
     def history(self, model: str, limit: int = 100) -> list[Plan]:
         """Return plans, newest first."""
@@ -450,3 +453,9 @@ def _preview(model: str, current: Plan | None, version: str) -> PlanPreview:
     serving = current.serving.version if current else None
     ends = current.experiment.id if current and current.experiment else None
     return PlanPreview(model, serving, version, ends, serving != version or ends is not None)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> Plan:
+    """A stored plan; that of each model is asked for many times in each tick of the loop."""
+    return Plan.from_json(text.encode())

@@ -19,8 +19,8 @@ Sources:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,17 +76,24 @@ class Cells:
         """
         if not len(self.device):
             return np.zeros((self.devices, len(GRID)))
-        # Most devices have the same few counts: each is computed once.
-        cells = np.stack([self.failed, self.requests, self.offset], axis=1)
-        kinds, kind = np.unique(cells, axis=0, return_inverse=True)
-        failed, requests, offset = kinds.T[:, :, None]
+        failed, requests, offset = self._kinds[0].T[:, :, None]
         each = binomial(failed, requests, within_grid(GRID + offset + shift))
         if bad:
             any_share = betaln(failed + 0.5, requests - failed + 0.5) - betaln(0.5, 0.5)
             each = np.logaddexp(np.log1p(-bad) + each, np.log(bad) + any_share)
+        return np.asarray(self._kinds[1] @ each, dtype=np.float64)
+
+    @cached_property
+    def _kinds(self) -> tuple[Floats, Any]:
+        """Different cells, and how many of each a device has, [D, kinds], sparse.
+
+        Most devices have the same few counts: each is computed once.
+        """
+        cells = np.stack([self.failed, self.requests, self.offset], axis=1)
+        kinds, kind = np.unique(cells, axis=0, return_inverse=True)
         where = (self.device, kind.reshape(-1))
         times = csr_matrix((np.ones(len(self.device)), where), shape=(self.devices, len(kinds)))
-        return np.asarray(times @ each, dtype=np.float64)
+        return kinds, times
 
 
 def binomial(failed: Floats, requests: Floats, log_odds: Floats) -> Floats:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Engine, Select, func, select
 
 from cloud_hub.statistics.detectors.concept import Coverage, Labelled
 from cloud_hub.statistics.detectors.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
-from cloud_hub.telemetry.histograms import group_histograms_of, histograms_of
+from cloud_hub.telemetry.histograms import group_histograms_of, histograms_of, stacked_histograms
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports, window_sums
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.telemetry.histograms import HistogramCounts
@@ -127,27 +127,32 @@ class FleetWindows:
             end: moment after the last.
         """
         r = reports.c
+        texts = (r.body[name].as_string() for name in ("features", "outputs"))
         query = (
-            select(r.device, r.body)
+            select(r.device, *texts, r.body["groups"])
             .where(r.model == model, r.version == version, r.device != ROLLED)
             .where(r.start >= start, r.start < end, r.observations > 0)
             .order_by(r.device)
         )
+        rows = self._all(query)
+        if not rows:
+            return (), {}
+        # Rows of a device stand together; most devices have one.
+        first = [i for i, row in enumerate(rows) if not i or rows[i - 1].device != row.device]
+        devices = tuple(rows[i].device for i in first)
+        stacked, sizes = stacked_histograms(
+            [(features, outputs) for _, features, outputs, _ in rows]
+        )
+        sums = np.add.reduceat(stacked, first, axis=0)
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        sums: dict[str, HistogramCounts] = {}
+        columns = np.split(sums, np.cumsum(sizes)[:-1], axis=1)
+        by_name = dict(zip(names, columns, strict=True))
         grouped: dict[str, dict[str, NDArray[np.int64]]] = {}
-        for device, body in self._all(query):
-            histograms = histograms_of(body)
-            if device in sums:
-                sums[device].add(histograms)
-            else:
-                sums[device] = histograms
-            for name, counts in group_histograms_of(body, [o.name for o in profile.outputs]):
+        for device, _, _, groups in rows:
+            for name, counts in group_histograms_of(groups, [o.name for o in profile.outputs]):
                 mine = grouped.setdefault(name, {})
                 mine[device] = mine[device] + counts if device in mine else counts
-        columns = zip(*sums.values(), strict=True)
-        by_name = {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
-        return tuple(sums), by_name | {n: _of_all(sums, mine) for n, mine in grouped.items()}
+        return devices, by_name | {n: _of_all(devices, mine) for n, mine in grouped.items()}
 
     def by_version(self, model: str, *, start: int, end: int) -> list[VersionSums]:
         """Return what all devices reported with any version, by window or hour, rolled up or not.

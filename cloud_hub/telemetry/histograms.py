@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
-from edge_sdk.telemetry.histogram_codec import decode_histograms
+from edge_sdk.telemetry.histogram_codec import decode_alike, decode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts
 
 if TYPE_CHECKING:
@@ -92,20 +93,43 @@ def histograms_of(body: Mapping[str, Any]) -> HistogramCounts:
     )
 
 
+def stacked_histograms(
+    texts: Sequence[tuple[str, str]],
+) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Return those of many stored reports of one version at once.
+
+    Args:
+        texts: histograms of features and of outputs as they are stored, of one or more reports.
+
+    Returns:
+        Counts of each report, one histogram after the other, [reports, counts], and how many counts
+        each histogram has.
+
+    Raises:
+        ValueError: reports have different layouts.
+    """
+    parts = [decode_alike(column) for column in zip(*texts, strict=True)]
+    counts = [part[0] for part in parts if part is not None]
+    if len(counts) < len(parts):
+        raise ValueError("expected histograms of one layout, reports have several")
+    sizes = itertools.chain.from_iterable(part[1] for part in parts if part is not None)
+    return np.concatenate(counts, axis=1), tuple(sizes)
+
+
 def group_histograms_of(
-    body: Mapping[str, Any], outputs: Sequence[str]
+    groups: Mapping[str, Any] | None, outputs: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield the histograms of each declared group of a stored report.
 
     Args:
-        body: the report.
+        groups: of the report, by column; none where there are none.
         outputs: names of the profile's outputs.
 
     Yields:
         Names such as ``sex=f:label``, and counts [bins + 2].
     """
-    for column, groups in body.get("groups", {}).items():
-        for group, counts in groups.items():
+    for column, by_group in (groups or {}).items():
+        for group, counts in by_group.items():
             for name, histogram in zip(outputs, decode_histograms(counts["outputs"]), strict=False):
                 yield group_output(column, group, name), histogram
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -56,6 +57,35 @@ def decode_histograms(text: str) -> HistogramCounts:
     return HistogramCounts(np.concatenate(parts) if parts else numbers[:0], sizes)
 
 
+def decode_alike(texts: Sequence[str]) -> tuple[NDArray[np.int64], tuple[int, ...]] | None:
+    """Return the histograms of many texts of one layout at once.
+
+    Args:
+        texts: one or more.
+
+    Returns:
+        The counts of each, one histogram after the other, [texts, counts], and how many counts each
+        histogram has; ``None`` if the texts have different layouts.
+
+    Raises:
+        ContractError: a text is not one that :func:`encode_histograms` makes.
+    """
+    raw = [_bytes(text) for text in texts]
+    ends = np.cumsum([len(each) for each in raw])
+    numbers, places = _placed(b"".join(raw))
+    # How many numbers had ended by the end of each text: none may go on in the next one.
+    until = np.searchsorted(places, ends - 1, side="right")
+    _require(bool((places[until - 1] == ends - 1).all()), "expected more counts, the text ends")
+    if len(set(np.diff(until, prepend=0).tolist())) > 1:
+        return None
+    rows = numbers.reshape(len(texts), -1)
+    sizes = decode_histograms(texts[0]).sizes
+    heads = np.cumsum([0, 1, *(size + 1 for size in sizes[:-1])])[: 1 + len(sizes)]
+    if not (rows[:, heads] == rows[0, heads]).all():
+        return None
+    return np.delete(rows, heads, axis=1), sizes
+
+
 def _leb128(numbers: NDArray[np.int64]) -> bytes:
     """Seven bits a byte, the lowest first; all but the last byte of a number have the high bit."""
     least, most = int(numbers.min()), int(numbers.max())
@@ -73,9 +103,14 @@ def _leb128(numbers: NDArray[np.int64]) -> bytes:
 
 def _numbers(raw: bytes) -> NDArray[np.int64]:
     """The numbers of LEB128 bytes; each ends with the first byte below 128."""
+    return _placed(raw)[0]
+
+
+def _placed(raw: bytes) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The numbers of LEB128 bytes, and the place of the last byte of each."""
     data = np.frombuffer(raw, np.uint8)
     if raw and raw.isascii():  # a byte each, where nothing was counted often
-        return data.astype(np.int64)
+        return data.astype(np.int64), np.arange(len(data))
     ends = np.flatnonzero(data < 0x80)
     complete = len(ends) > 0 and ends[-1] == len(data) - 1
     _require(complete, "expected more counts, the text ends")
@@ -92,7 +127,7 @@ def _numbers(raw: bytes) -> NDArray[np.int64]:
         longer = longer[sizes[longer] > place + 1]
     _require(bool(numbers.max() < LARGEST_COUNT), "expected counts below 2**62")
     _require(not padded, "expected the shortest form of each number")
-    return numbers
+    return numbers, ends
 
 
 def _places(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
