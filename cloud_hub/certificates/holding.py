@@ -102,7 +102,7 @@ def held(
 
     against = reference_of(release)
     own = _by_role(release, answers[against])
-    roles = {role: role for role in JUDGED if role in own}
+    roles: dict[str, str] = {role: role for role in JUDGED if role in own}
     truth = truth if set(roles) & {"label", "value"} else None
     if truth is not None and len(truth) != rows:
         raise Invalid(f"rows: expected {rows:,} labels, got {len(truth):,}")
