@@ -6,7 +6,7 @@ Pure: answers come in, a verdict comes out, by the arithmetic of the certificate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.errors import Invalid
@@ -102,7 +102,7 @@ def held(
 
     against = reference_of(release)
     own = _by_role(release, answers[against])
-    roles = {role: role for role in JUDGED if role in own}
+    roles: dict[str, str] = {role: role for role in JUDGED if role in own}
     truth = truth if set(roles) & {"label", "value"} else None
     if truth is not None and len(truth) != rows:
         raise Invalid(f"rows: expected {rows:,} labels, got {len(truth):,}")
@@ -136,10 +136,13 @@ def _held(
     certificate, name = release.certificate(), release.variant.name
     row = next((each for each in certificate.variants if each.name == name), None)
     difference, counts = reference.difference(answers), reference.counts(answers)
-    score, tolerances = reference.score_of(answers), Tolerances(**certificate.tolerances)
-    reason = "" if name == against else judge(
-        difference, counts, score, reference.score, tolerances, alpha
-    )  # fmt: skip
+    score = reference.score_of(answers)
+    # A newer certificate may name tolerances that are not known here.
+    known = {field.name for field in fields(Tolerances)}
+    tolerances = Tolerances(**{n: v for n, v in certificate.tolerances.items() if n in known})
+    reason = ""
+    if name != against:
+        reason = judge(difference, counts, score, reference.score, tolerances, alpha)
     return VariantHeld(
         name, release.model_path.stat().st_size,
         difference.label_flips, difference.maximum, difference.mean, score,
@@ -167,8 +170,8 @@ def _worse(row: VariantResult | None, right: int | None, rows: int, alpha: float
 def _by_role(release: Release, answers: Feed) -> Feed:
     """Return answers under the names that the certificate's arithmetic knows."""
     signature = release.manifest.signature
-    names = {spec.name: spec.name if spec.role == "other" else spec.role
-             for spec in signature.outputs}  # fmt: skip
+    outputs = signature.outputs
+    names = {spec.name: spec.name if spec.role == "other" else spec.role for spec in outputs}
     found = {names.get(name, name): array for name, array in answers.items()}
     if len(found) < len(answers):  # two outputs of one role
         found = dict(answers)

@@ -47,6 +47,9 @@ ADOPTED_SCHEMA: Final = 4
 LOCK_WAIT_SECONDS: Final = 10
 """Longest wait of an upgrade for a table that a hub uses; then nothing is changed."""
 
+TURN_SECONDS: Final = 3_600
+"""Longest wait of an upgrade of SQLite for another one; on PostgreSQL it waits for its end."""
+
 LOCK_KEY: Final = 0x6564_6765
 """Names the advisory lock of upgrades in PostgreSQL; any number that others do not use."""
 
@@ -264,6 +267,9 @@ def _begin_at_statements(db: Connection) -> None:
     """
     assert db.connection.dbapi_connection is not None
     db.connection.dbapi_connection.isolation_level = None
+    # The usual 10 s are for writers of moments; an upgrade takes as long as there are rows.
+    db.exec_driver_sql(f"PRAGMA busy_timeout = {TURN_SECONDS * 1_000}")
+    db.rollback()  # SQLAlchemy's own, which has begun nothing in the database
     event.listen(db, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
 
 

@@ -41,7 +41,7 @@ from tests.ray_cluster import RayNodes, two_nodes
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-SOON = "triggers: [{name: soon, when: {every: 10m}}]"
+SOON = "triggers: [{name: soon, when: {every: 10m}, cooldown: 1s, not_before: 0s}]"
 ECHO = "cloud_hub.engine.probe:echo"
 
 

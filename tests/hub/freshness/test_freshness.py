@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from cloud_hub.freshness.report import page, write_report
 from cloud_hub.freshness.verdict import Gain, conclude
 from cloud_hub.runs import TrainingContext
 from cloud_hub.statistics.detectors.blocks import Estimate, block_mean
+from tests.waiting import PATIENCE
 
 DAY = 86_400.0
 EVERY = (30 * DAY, 7 * DAY, 2 * DAY)
@@ -340,3 +343,16 @@ def test_a_command_that_cannot_be_done_says_why(
     words, reason = WRONG[case]
     assert main(words) == 1
     assert reason in capsys.readouterr().err
+
+
+TRAINS = """
+import sys
+import cloud_hub.engine.child, cloud_hub.freshness.spreading
+
+heavy = {"scipy", "sklearn", "pandas", "pyarrow", "onnxruntime"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_a_process_that_trains_loads_no_library_but_those_of_its_training() -> None:
+    subprocess.run([sys.executable, "-c", TRAINS], check=True, timeout=PATIENCE)

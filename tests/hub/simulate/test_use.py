@@ -65,6 +65,16 @@ def test_two_policies_stand_side_by_side_in_json_and_on_a_page(
     assert "side by side:" in capsys.readouterr().out
 
 
+def test_seeds_side_by_side_come_to_the_same(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["simulate", str(files / "fleet.yaml"), "--repeat", "3", "--json"]
+    assert main(words) == 0
+    in_turn = capsys.readouterr().out
+    assert main([*words, "--processes", "2"]) == 0
+    assert capsys.readouterr().out == in_turn
+
+
 def test_a_mistake_ends_with_status_1_and_its_line(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
