@@ -164,10 +164,9 @@ def act(
 
 def _figures(step: StepRecord) -> list[ShownFigure]:
     """Return what a step found, in words."""
-    if step.step == "gate":
-        verdicts = {0: "stopped", 1: "passed"}
-        return [ShownFigure(check_name(name), verdicts.get(value, value_text(value)))
-                for name, value in step.metrics.items()]  # fmt: skip
+    if step.step == "gate":  # the candidate's score by check
+        scores = step.metrics.items()
+        return [ShownFigure(check_name(name), value_text(value)) for name, value in scores]
     counted = {name: value for name, value in step.metrics.items() if "@" in name}
     rows = [ShownFigure(f"rows of {name}", value_text(value)) for name, value in counted.items()]
     rest = {name: value for name, value in step.metrics.items() if name not in counted}
