@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from fastapi import Request, Response
 
 from cloud_hub.api.auth import hub_of
-from cloud_hub.api.roles import ROLES, Role
+from cloud_hub.api.roles import Role
 from cloud_hub.errors import NotFound
 from cloud_hub.people.records import TokenWish
 from cloud_hub.people.tokens import is_administrator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 router = page_router()
 PAGES: Final = Pages("cloud_hub.pages")
+ROLES: Final = tuple(role.word for role in Role)
 NEVER_AGAIN: Final = "It is shown this once: the hub keeps only what proves it."
 
 
@@ -46,9 +48,9 @@ def ask_person(request: Request, user: Viewer) -> Response:
     user.require("administrator")
     fields = [
         ("name", "Name, as the audit will have it", "text", "", True),
-        ("role", f"Role: {ROLES}", "text", "viewer", True),
+        ("role", "Role", ROLES, "viewer", True),
         ("models", "Models, with commas; empty for all", "text", "", False),
-        ("kind", "person, or service for a program", "text", "person", True),
+        ("kind", "A person, or a service: a program", ("person", "service"), "person", True),
     ]
     return _ask(
         request, user, "Add a person", "/people/new", "Add", fields,
@@ -73,7 +75,7 @@ def ask_role(request: Request, user: Viewer, name: str) -> Response:
     user.require("administrator")
     record = _record(request, name)
     fields = [
-        ("role", f"Role: {ROLES}", "text", record.role, True),
+        ("role", "Role", ROLES, record.role, True),
         ("models", "Models, with commas; empty for all", "text",
          ", ".join(record.models or ()), False),
     ]  # fmt: skip
@@ -126,7 +128,7 @@ def ask_access(request: Request, user: Viewer) -> Response:
     whose = [("of", "Whose; empty for yours", "text", "", False)]
     fields = [
         ("name", "What it is for", "text", "", True),
-        ("role", f"The most that it may do: {ROLES}; empty for all", "text", "", False),
+        ("role", "The most that it may do", ("", *ROLES), "", False),
         ("lasts", "For how long, such as 30d", "text", "90d", True),
         *(whose if is_administrator(user.person) else []),
     ]
@@ -175,7 +177,7 @@ def _ask(
     title: str,
     action: str,
     submit: str,
-    fields: list[tuple[str, str, str, str, bool]],
+    fields: Sequence[tuple[str, str, str | tuple[str, ...], str, bool]],
     *,
     lines: list[str],
     tone: str = "primary",

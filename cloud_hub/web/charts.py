@@ -181,7 +181,7 @@ def _duration(seconds: float, whole: float) -> str:
     for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if whole >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f} s" if whole >= 8 else f"{seconds:.1f} s"
 
 
 def legend(names: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ def number_text(value: float | None) -> str:
     """
     if value is None:
         return NOTHING
+    if abs(value) >= 1e12:
+        return f"{value:.2g}"
     if isinstance(value, int) or abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.4g}" if abs(value) >= 1e-12 else "0"

@@ -16,7 +16,7 @@ from cloud_hub.web.numbers import (
     time_text,
 )
 from cloud_hub.web.wording import (
-    Figure,
+    ShownFigure,
     change_text,
     check_name,
     figure,
@@ -68,7 +68,7 @@ def page_environment(package: str, folder: str = "templates") -> Any:
     return environment
 
 
-def _figures(document: Mapping[str, Any]) -> list[Figure]:
+def _figures(document: Mapping[str, Any]) -> list[ShownFigure]:
     """The figures of a document in the order of their names."""
     return [figure(name, value) for name, value in sorted(document.items())]
 

@@ -29,7 +29,7 @@ class FigureWords(NamedTuple):
     good: Literal["", "more", "less"] = ""
 
 
-class Figure(NamedTuple):
+class ShownFigure(NamedTuple):
     """A figure as a page shows it; ``hint`` is empty where the label says it all."""
 
     label: str
@@ -276,7 +276,7 @@ def words_of(name: str, of: str = "") -> FigureWords:
     return found or FigureWords(plain_name(last))
 
 
-def figure(name: str, value: Any, of: str = "") -> Figure:
+def figure(name: str, value: Any, of: str = "") -> ShownFigure:
     """Return a figure in words.
 
     Args:
@@ -285,7 +285,7 @@ def figure(name: str, value: Any, of: str = "") -> Figure:
         of: kind of what it is a figure of, where that has words of its own.
     """
     words = words_of(name, of)
-    return Figure(words.label, value_text(value, words.unit), words.hint)
+    return ShownFigure(words.label, value_text(value, words.unit), words.hint)
 
 
 def value_text(value: Any, unit: Unit = "") -> str:

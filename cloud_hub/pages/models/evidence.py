@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from cloud_hub.web.wording import Figure, plain_name, signal_name, value_text, words_of
+from cloud_hub.web.wording import ShownFigure, plain_name, signal_name, value_text, words_of
 
 MOST: Final = 24
 """Figures of one document that are shown."""
@@ -19,18 +19,18 @@ LONGEST: Final = 300
 """Characters of one value that are shown."""
 
 
-def pairs_of(document: Mapping[str, Any]) -> list[Figure]:
+def pairs_of(document: Mapping[str, Any]) -> list[ShownFigure]:
     """Return the values of a document as figures, those within others by both names."""
     return list(_pairs(document, ""))[:MOST]
 
 
-def _pairs(document: Mapping[str, Any], above: str) -> Iterator[Figure]:
+def _pairs(document: Mapping[str, Any], above: str) -> Iterator[ShownFigure]:
     for name, value in document.items():
         words = words_of(name)
         if isinstance(value, Mapping):
             yield from _pairs(value, f"{above}{plain_name(name)} ")
         elif value is not None and value != "" and value != []:
-            yield Figure(f"{above}{words.label}", _text(name, value)[:LONGEST], words.hint)
+            yield ShownFigure(f"{above}{words.label}", _text(name, value)[:LONGEST], words.hint)
 
 
 def _text(name: str, value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.web.bars import histogram
 from cloud_hub.web.charts import Line, chart
-from cloud_hub.web.wording import Figure, figure, signal_name, value_text
+from cloud_hub.web.wording import ShownFigure, figure, signal_name, value_text
 
 if TYPE_CHECKING:
     from cloud_hub.monitoring.store import FigureRecord
@@ -52,7 +52,7 @@ class SignalRow:
     kind: str
     alarming: bool
     effect: float
-    figures: tuple[Figure, ...]
+    figures: tuple[ShownFigure, ...]
     expected: str | None
     groups: tuple[Mapping[str, Any], ...] = ()
 
@@ -84,7 +84,7 @@ def rows_of(records: Sequence[FigureRecord], *kinds: str) -> list[SignalRow]:
     return [_row(record) for record in wanted]
 
 
-def said(kind: str, figures: Mapping[str, Any]) -> tuple[Figure, ...]:
+def said(kind: str, figures: Mapping[str, Any]) -> tuple[ShownFigure, ...]:
     """Return figures in words, without those that are not there.
 
     Args:
@@ -186,11 +186,13 @@ def _row(record: FigureRecord) -> SignalRow:
     )  # fmt: skip
 
 
-def _moved(moved: Mapping[str, Any] | None) -> tuple[Figure, ...]:
+def _moved(moved: Mapping[str, Any] | None) -> tuple[ShownFigure, ...]:
     if not moved:
         return ()
     if "shares_changed" in moved:
         changes = list(moved["shares_changed"].items())[:3]
-        return (Figure("moved", ", ".join(f"{name} {change:+.1%}" for name, change in changes)),)
+        return (
+            ShownFigure("moved", ", ".join(f"{name} {change:+.1%}" for name, change in changes)),
+        )
     before, after = (value_text(moved.get(f"mean_{when}")) for when in ("before", "after"))
-    return (Figure("mean", f"{before} → {after}"),)
+    return (ShownFigure("mean", f"{before} → {after}"),)

@@ -17,7 +17,7 @@ from cloud_hub.pages.models.home import address, render
 from cloud_hub.runs.store import RunCause
 from cloud_hub.web.access import Posted, Viewer
 from cloud_hub.web.frame import done, page_router
-from cloud_hub.web.wording import Figure, check_name, value_text
+from cloud_hub.web.wording import ShownFigure, check_name, value_text
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
@@ -162,19 +162,18 @@ def act(
     return done(address(model, "runs", record.id), f"Run {record.id} is {record.status}.")
 
 
-def _figures(step: StepRecord) -> list[Figure]:
+def _figures(step: StepRecord) -> list[ShownFigure]:
     """Return what a step found, in words."""
-    if step.step == "gate":
-        verdicts = {0: "stopped", 1: "passed"}
-        return [Figure(check_name(name), verdicts.get(value, value_text(value)))
-                for name, value in step.metrics.items()]  # fmt: skip
+    if step.step == "gate":  # the candidate's score by check
+        scores = step.metrics.items()
+        return [ShownFigure(check_name(name), value_text(value)) for name, value in scores]
     counted = {name: value for name, value in step.metrics.items() if "@" in name}
-    rows = [Figure(f"rows of {name}", value_text(value)) for name, value in counted.items()]
+    rows = [ShownFigure(f"rows of {name}", value_text(value)) for name, value in counted.items()]
     rest = {name: value for name, value in step.metrics.items() if name not in counted}
     return [*rows, *pairs_of(rest)]
 
 
-def _resources(step: StepRecord) -> list[Figure]:
+def _resources(step: StepRecord) -> list[ShownFigure]:
     """Return what a step needed, beside its time."""
     return pairs_of({name: value for name, value in step.resources.items() if name != "seconds"})
 

@@ -33,13 +33,21 @@ class Change:
     before: Any
     after: Any
 
+    @property
+    def texts(self) -> tuple[str | None, str | None]:
+        """Before and after on one line of YAML each."""
+        pair = (self.before, self.after)
+        before, after = (None if value is None else _text(value) for value in pair)
+        return before, after
+
     def line(self) -> str:
         """Return the change as a line of a diff."""
-        if self.before is None:
-            return f"+ {self.path}: {_text(self.after)}"
-        if self.after is None:
-            return f"- {self.path}: {_text(self.before)}"
-        return f"~ {self.path}: {_text(self.before)} -> {_text(self.after)}"
+        before, after = self.texts
+        if before is None:
+            return f"+ {self.path}: {after}"
+        if after is None:
+            return f"- {self.path}: {before}"
+        return f"~ {self.path}: {before} -> {after}"
 
 
 def changes(before: Policy, after: Policy) -> list[Change]:

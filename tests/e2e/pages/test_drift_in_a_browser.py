@@ -60,9 +60,13 @@ def test_a_world_that_moves_is_seen_as_an_alarm_a_run_its_gate_and_a_candidate(
 
     # The page that shows the alarm is not loaded again.
     fleet.shift = SHIFT
-    fleet.until(lambda: hub.admin.get(f"models/{MODEL}/monitor/alarms"), "an alarm")
-    page.locator("#alarms").wait_for()
-    page.locator("th", has_text="Drift of").first.wait_for()
+
+    def drifted() -> bool:
+        alarms = hub.admin.get(f"models/{MODEL}/monitor/alarms")
+        return any(alarm["kind"] == "drift" for alarm in alarms)
+
+    fleet.until(drifted, "an alarm")
+    page.locator("[aria-label='Acknowledge Drift of x1']").wait_for()
     tab.keep("drift")
     assert tab.obstacles() == []
 

@@ -108,8 +108,8 @@ def test_changes_have_signs_and_shares_change_by_points() -> None:
 
 
 def test_numbers_are_written_for_people() -> None:
-    assert [number_text(n) for n in (None, 0, 12_345, 0.45588, -2.2e-16)] == [
-        "–", "0", "12,345", "0.4559", "0",
+    assert [number_text(n) for n in (None, 0, 12_345, 0.45588, -2.2e-16, 3.36e34)] == [
+        "–", "0", "12,345", "0.4559", "0", "3.4e+34",
     ]  # fmt: skip
     assert [share_text(n) for n in (0, 1, 0.95, 0.00003)] == ["0%", "100%", "95.00%", "0.003%"]
     assert [p_text(n) for n in (None, 1.0, 0.0123, 9e-5)] == ["–", "1", "0.012", "< 0.0001"]
