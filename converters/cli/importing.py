@@ -72,8 +72,8 @@ def add_commands(app: typer.Typer, convert: Callable[..., Release], *, panel: st
                 source, run=run, registered=registered, trust=trust, place=Path(place)
             )
             release = convert(
-                found.model, rows.X, rows.y, name=name, out=out, version=version, trust=trust,
-                licence=licence or found.licence, origin=found.origin, reported=found.reported,
-                budget=budget, progress=report,
+                found.model, rows.X, found.named_labels(rows.y), name=name, out=out,
+                version=version, trust=trust, licence=licence or found.licence, origin=found.origin,
+                reported=found.reported, budget=budget, progress=report, **found.layout(),
             )  # fmt: skip
         output.print_certificate(release, as_json)
