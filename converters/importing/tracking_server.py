@@ -71,7 +71,8 @@ class TrackingServer:
             ConversionError: there is no such run, or it logged no model, or several.
         """
         found = self._run(check_run(run))
-        logged = [*self._models_of(found), *self._models_within(found["info"]["artifact_uri"])]
+        with self._fields():
+            logged = [*self._models_of(found), *self._models_within(found["info"]["artifact_uri"])]
         if len(logged) != 1:
             raise ConversionError(
                 f"{self.url}: expected one model of run {run}, got {len(logged)}; register the one "
@@ -96,8 +97,9 @@ class TrackingServer:
         Raises:
             ConversionError: there is none.
         """
-        found = self._version(name, version)
-        number = str(found["version"])
+        with self._fields():
+            found = self._version(name, version)
+            number = str(found["version"])
         asked = {"name": name, "version": number}
         uri = str(self._get("model-versions/get-download-uri", asked).get("artifact_uri", ""))
         imported = self._fetched(uri, place, trust=trust)
@@ -159,8 +161,9 @@ class TrackingServer:
         if (here := self._on_this_machine(uri)) is not None:
             return from_model_folder(here, trust=trust)
         left = MOST_BYTES
-        for name in self._names(uri):
-            left -= self._download(uri, name, within(place, name), left)
+        with self._fields():
+            for name in self._names(uri):
+                left -= self._download(uri, name, within(place, name), left)
         imported = from_model_folder(place, trust=trust)
         origin = {k: v for k, v in imported.origin.items() if k != "mlflow.path"}
         return ImportedModel(imported.model, imported.source, origin, imported.reported)
@@ -169,7 +172,8 @@ class TrackingServer:
         """Return the paths of the files below an address of artifacts; raises ConversionError."""
         if (here := self._on_this_machine(uri)) is not None:
             return sorted(p.relative_to(here).as_posix() for p in here.rglob("*") if p.is_file())
-        base, names, folders = self._place(uri), [], [""]
+        base, folders = self._place(uri), [""]
+        names: list[str] = []
         while folders:
             folder = folders.pop()
             path = f"{base}/{folder}".rstrip("/")
@@ -251,6 +255,16 @@ class TrackingServer:
             )
 
     @contextmanager
+    def _fields(self) -> Iterator[None]:
+        """Have what an answer lacks be an error of ours."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConversionError(
+                f"{self.url}: expected an answer of MLflow, got other fields; {error!r:.80}"
+            ) from error
+
+    @contextmanager
     def _foreign(self) -> Iterator[None]:
         """Have errors of the network, and of answers that are none of MLflow, be ours."""
         import requests
@@ -283,7 +297,8 @@ def _reason(text: str) -> str:
 
 def _said(run: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, float]]:
     """Return parameters and tags, and the newest value of each metric."""
-    data = run.get("data") or {}
+    data = run.get("data")
+    data = data if isinstance(data, dict) else {}
     tags = {k: v for k, v in _pairs(data.get("tags")).items() if not k.startswith("mlflow.")}
     origin = {**texts("mlflow.param.", _pairs(data.get("params"))), **texts("mlflow.tag.", tags)}
     return origin, numbers("mlflow.", _pairs(data.get("metrics")))
@@ -292,4 +307,8 @@ def _said(run: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, float]]:
 def _pairs(listed: Any) -> dict[str, Any]:
     """Return a list of MLflow's keys and values by key."""
     pairs = listed if isinstance(listed, list) else []
-    return {str(each["key"]): each.get("value") for each in pairs if isinstance(each, dict)}
+    return {str(each["key"]): each.get("value") for each in pairs if _is_pair(each)}
+
+
+def _is_pair(each: Any) -> bool:
+    return isinstance(each, dict) and "key" in each
