@@ -197,9 +197,20 @@ def _said(run: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def _newest(text: str) -> float | None:
-    """Return the last value of a metric's file: lines of time, value and step."""
+    """Return the value of the last step of a metric's file, as MLflow shows it.
+
+    Args:
+        text: lines of time, value and step, in any order; an old line has no step, and a newer one
+            also names a dataset.
+    """
+    found = [entry for line in text.splitlines() if (entry := _entry(line.split())) is not None]
+    return max(found)[-1] if found else None
+
+
+def _entry(words: list[str]) -> tuple[int, int, float] | None:
+    """Return step, time and value of a line, ``None`` where it is none."""
     try:
-        return float(text.strip().splitlines()[-1].split()[1])
+        return int(words[2]) if len(words) > 2 else 0, int(words[0]), float(words[1])
     except (IndexError, ValueError):
         return None
 
