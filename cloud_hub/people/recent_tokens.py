@@ -24,7 +24,7 @@ MOST: Final = 10_000
 """Tokens that are known at once; beyond it the oldest are looked up again."""
 
 
-class _Seen(NamedTuple):
+class _LookedUpToken(NamedTuple):
     """Who a token let in, and the monotonic second from which on it has to be looked up again."""
 
     person: Person
@@ -42,7 +42,7 @@ class RecentTokens:
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MOST) -> None:
         self._clock, self._most = clock, most
         self._lock = threading.Lock()
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _LookedUpToken] = {}
         self._changes = 0
 
     @property
@@ -77,7 +77,7 @@ class RecentTokens:
             self._seen.pop(digest, None)  # to the end: the first is the oldest
             while len(self._seen) >= self._most:
                 del self._seen[next(iter(self._seen))]
-            self._seen[digest] = _Seen(person, self._clock() + SECONDS)
+            self._seen[digest] = _LookedUpToken(person, self._clock() + SECONDS)
 
     def clear(self) -> None:
         """Look every token up again from now on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
     from edge_sdk.model.release import Release
 
 Source = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="FOLDER",
-        help="With MLmodel (MLflow) or config.json (Hugging Face), or an mlruns folder.",
+        metavar="SOURCE",
+        help="Folder with MLmodel (MLflow) or config.json (Hugging Face), an mlruns folder, or the "
+        "URL of an MLflow server.",
     ),
 ]
-Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="Run of the mlruns folder.")]
+Run = Annotated[str | None, typer.Option("--run", metavar="ID", help="Run of MLflow.")]
 Registered = Annotated[
     str | None,
     typer.Option(
@@ -61,12 +63,17 @@ def add_commands(app: typer.Typer, convert: Callable[..., Release], *, panel: st
         from converters.cli.row_files import read_rows
         from converters.importing.opening import open_import
 
-        found = open_import(source, run=run, registered=registered, trust=trust)
         rows = read_rows(data, label, ())
-        with output.progress() as report:
+        with (
+            TemporaryDirectory(prefix="edge-convert-import-") as place,
+            output.progress() as report,
+        ):
+            found = open_import(
+                source, run=run, registered=registered, trust=trust, place=Path(place)
+            )
             release = convert(
-                found.model, rows.X, rows.y, name=name, out=out, version=version, trust=trust,
-                licence=licence or found.licence, origin=found.origin, reported=found.reported,
-                budget=budget, progress=report,
+                found.model, rows.X, found.named_labels(rows.y), name=name, out=out,
+                version=version, trust=trust, licence=licence or found.licence, origin=found.origin,
+                reported=found.reported, budget=budget, progress=report, **found.layout(),
             )  # fmt: skip
         output.print_certificate(release, as_json)

@@ -13,6 +13,9 @@ from converters.importing.imported import ImportedModel
 
 CONFIG: Final = "config.json"
 LIMIT: Final = 4 << 20
+_CHOICES: Final = ("SequenceClassification", "ImageClassification", "AudioClassification")
+"""Ends of the names of architectures whose ``logits`` are of classes that exclude each other."""
+
 _LICENCE: Final = re.compile(r"^license:[ \t]*([A-Za-z0-9.+-]{1,60})[ \t]*$", re.MULTILINE)
 
 
@@ -32,16 +35,34 @@ def from_snapshot(folder: Path) -> ImportedModel:
     if architectures:
         origin["huggingface.architecture"] = architectures[0]
     exported = sorted([*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")], key=_plainest)
+    classes: list[str] = []
     if exported:
         model: Any = exported[0]
     elif list(folder.glob("*.safetensors")):
         model = _module(folder, config, architectures)
+        classes = _classes(config, architectures)
     else:
         raise ConversionError(
             f"{folder}: expected model.onnx or model.safetensors beside {CONFIG}, got neither; "
             "pickled weights (pytorch_model.bin) are not read: save the model with safetensors"
         )
-    return ImportedModel(model, f"Hugging Face, {folder}", origin, {}, _licence(folder))
+    source = f"Hugging Face, {folder}"
+    return ImportedModel(model, source, origin, {}, _licence(folder), classes)
+
+
+def _classes(config: Mapping[str, Any], architectures: list[str]) -> list[str]:
+    """Return what the classes of a network that chooses one are called, in the order of its logits;
+    none of another network.
+    """
+    names = config.get("id2label")
+    is_choice = any(name.endswith(_CHOICES) for name in architectures[:1])
+    if config.get("problem_type") not in (None, "single_label_classification") or not is_choice:
+        return []
+    if not isinstance(names, dict) or len(names) < 2:
+        return []
+    found = [names.get(str(i)) for i in range(len(names))]
+    distinct = len({name for name in found if isinstance(name, str)}) == len(found)
+    return [str(name) for name in found] if distinct else []
 
 
 def _plainest(path: Path) -> tuple[int, str]:
@@ -76,7 +97,7 @@ def _module(folder: Path, config: Mapping[str, Any], architectures: list[str]) -
             f"{folder}: reading safetensors needs transformers and PyTorch; pip install "
             "transformers torch"
         ) from error
-    found = next((c for name in architectures if (c := getattr(transformers, name, None))), None)
+    found = _architecture(transformers, folder, architectures)
     if found is None:
         raise ConversionError(
             f"{folder}: expected an architecture of transformers {transformers.__version__}, got "
@@ -89,6 +110,20 @@ def _module(folder: Path, config: Mapping[str, Any], architectures: list[str]) -
     except Exception as error:  # a library of many authors raises what it likes
         raise ConversionError(f"{folder}: cannot be loaded; {error!r:.300}") from error
     return module.eval()
+
+
+def _architecture(transformers: Any, folder: Path, names: list[str]) -> Any:
+    """Return the first class of transformers of these names, ``None`` if it has none of them."""
+    for name in names:
+        try:
+            found = getattr(transformers, name, None)
+        except (ImportError, RuntimeError) as error:  # it is imported when it is asked for
+            raise ConversionError(
+                f"{folder}: {name} cannot be loaded with what is installed here; {error!s:.300}"
+            ) from error
+        if found is not None:
+            return found
+    return None
 
 
 def _licence(folder: Path) -> str | None:

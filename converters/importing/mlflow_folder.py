@@ -24,6 +24,9 @@ from converters.importing.mlflow_model import MLMODEL, model_of, read_yaml
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 TEXT: Final = 64 << 10
+FROM_DATABASE: Final = (
+    "start mlflow server --backend-store-uri sqlite:///mlflow.db, and import from its address"
+)
 
 
 def from_model_folder(folder: Path, *, trust: bool) -> ImportedModel:
@@ -91,7 +94,7 @@ def from_registry(mlruns: Path, name: str, version: str, *, trust: bool) -> Impo
         there = sorted(each.name for each in (mlruns / "models").glob("*") if each.is_dir())
         raise ConversionError(
             f"{mlruns}: no registered model {name!r:.80}; there are "
-            f"{', '.join(there[:10]) or 'none'}"
+            f"{', '.join(there[:10]) or f'none. Where a database has them, {FROM_DATABASE}'}"
         )
     number = _number(place, version)
     meta = read_yaml(place / f"version-{number}" / "meta.yaml")
@@ -148,14 +151,20 @@ def _suffixes(mlruns: Path, path: Path) -> Iterator[Path]:
             yield mlruns.joinpath(*path.parts[i + 1 :])
 
 
-def _run_folder(mlruns: Path, run: str) -> Path:
+def check_run(run: str) -> str:
+    """Return the id of a run; raises ConversionError where it cannot be one."""
     if not _ID.fullmatch(run):
         raise ConversionError(f"run: expected the id of a run of MLflow, got {run!r:.80}")
+    return run
+
+
+def _run_folder(mlruns: Path, run: str) -> Path:
+    check_run(run)
     for meta in sorted(mlruns.glob(f"*/{run}/meta.yaml")):
         return meta.parent
     raise ConversionError(
-        f"{mlruns}: has no run {run}; a server that keeps runs in a database keeps only their "
-        "files here: download the model (mlflow artifacts download) and import that folder"
+        f"{mlruns}: has no run {run}; where MLflow keeps runs in a database, only their files are "
+        f"here: {FROM_DATABASE}"
     )
 
 
@@ -188,9 +197,20 @@ def _said(run: Path) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def _newest(text: str) -> float | None:
-    """Return the last value of a metric's file: lines of time, value and step."""
+    """Return the value of the last step of a metric's file, as MLflow shows it.
+
+    Args:
+        text: lines of time, value and step, in any order; an old line has no step, and a newer one
+            also names a dataset.
+    """
+    found = [entry for line in text.splitlines() if (entry := _entry(line.split())) is not None]
+    return max(found)[-1] if found else None
+
+
+def _entry(words: list[str]) -> tuple[int, int, float] | None:
+    """Return step, time and value of a line, ``None`` where it is none."""
     try:
-        return float(text.strip().splitlines()[-1].split()[1])
+        return int(words[2]) if len(words) > 2 else 0, int(words[0]), float(words[1])
     except (IndexError, ValueError):
         return None
 

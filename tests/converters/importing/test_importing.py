@@ -55,7 +55,8 @@ def mlruns(tmp_path: Path) -> Path:
     run = root / "0" / RUN
     write(run / "meta.yaml", f"run_id: {RUN}\n")
     write(run / "params" / "C", "2.0")
-    write(run / "metrics" / "accuracy", "1796089004 0.5 0\n1796089005 0.97 1\n")
+    # As MLflow 3 writes them: logging a model writes an earlier value once more.
+    write(run / "metrics" / "accuracy", "1796089005 0.97 1\n1796089006 0.5 0\nhalf a li")
     write(run / "metrics" / "loss", "1796089004 nan 0\n")
     write(run / "tags" / "team", "vision")
     write(run / "tags" / "mlflow.user", "root")
