@@ -46,12 +46,13 @@ def check_bounds(report: Any, path: str) -> None:
             _check_name(path, name)
             check_bounds(value, f"{path}.{name}")
     else:
-        for name in _names(type(report)):
+        kind: Any = type(report)
+        for name in _names(kind):
             check_bounds(getattr(report, name), f"{path}.{name}")
 
 
 @functools.cache
-def _names(cls: type) -> tuple[str, ...]:
+def _names(cls: Any) -> tuple[str, ...]:
     """Names of the fields of a dataclass, none of another class."""
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
     return tuple(field.name for field in fields)

@@ -60,7 +60,7 @@ def encode(value: Any) -> bytes:
 
 def to_plain(value: Any) -> Any:
     """Dicts, lists and scalars ready for JSON; fields that are ``None`` are left out."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _SCALARS:
         return value
     names = _names(kind)
@@ -76,7 +76,7 @@ def to_plain(value: Any) -> Any:
 
 
 @functools.cache
-def _names(cls: type) -> tuple[str, ...] | None:
+def _names(cls: Any) -> tuple[str, ...] | None:
     """Names of a dataclass's fields; ``None`` for another class."""
     if not dataclasses.is_dataclass(cls):
         return None

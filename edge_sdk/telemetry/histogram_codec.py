@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,24 @@ from edge_sdk.telemetry.histograms import HistogramCounts
 _BYTES: Final = 9
 """Bytes of the largest number: 63 bits, seven in each."""
 
+_LAYOUTS: Final = 64
+_REMEMBERED: Final = 1 << 15
+"""Layouts that are remembered, and the numbers of the longest of them: 32 MB at the very most."""
+
 _LIMITS: Final = np.int64(1) << 7 * np.arange(1, _BYTES, dtype=np.int64)
 """The least numbers of two, three, … bytes."""
+
+
+_seen: Final[dict[tuple[int, int], _Layout]] = {}
+"""By the number of histograms and of all numbers."""
+
+
+class _Layout(NamedTuple):
+    """Where the numbers of a text stand: how many counts each histogram has, and the counts."""
+
+    sizes: tuple[int, ...]
+    places: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
 
 def encode_histograms(histograms: HistogramCounts) -> str:
@@ -32,10 +49,12 @@ def encode_histograms(histograms: HistogramCounts) -> str:
     Raises:
         ContractError: a count is negative or too large.
     """
-    numbers = [np.array([len(histograms.sizes)])]
-    for size, counts in zip(histograms.sizes, histograms.each, strict=True):
-        numbers += (np.array([size]), counts)
-    return _text(_leb128(np.concatenate(numbers)))
+    layout = _layout(histograms.sizes)
+    numbers = np.empty(1 + len(layout.places) + len(layout.counts), np.int64)
+    numbers[0] = len(layout.sizes)
+    numbers[layout.places] = layout.sizes
+    numbers[layout.counts] = histograms.flat
+    return _text(_leb128(numbers))
 
 
 def decode_histograms(text: str) -> HistogramCounts:
@@ -45,16 +64,53 @@ def decode_histograms(text: str) -> HistogramCounts:
         ContractError: it is not one that :func:`encode_histograms` makes.
     """
     numbers = _numbers(_bytes(text))
-    sizes, parts, at, end = [], [], 1, len(numbers)
+    shape = numbers.item(0), len(numbers)
+    # Nearly all texts of a length have one layout, which need not be found again.
+    layout = _seen.get(shape)
+    if layout is None or not (numbers[layout.places] == layout.sizes).all():
+        layout = _layout(_sizes(numbers))
+        _remember(shape, layout)
+    return HistogramCounts(numbers[layout.counts], layout.sizes)
+
+
+def _sizes(numbers: NDArray[np.int64]) -> tuple[int, ...]:
+    """Return how many counts each histogram of a text has; raises ContractError."""
+    sizes, at, end = [], 1, len(numbers)
     for _ in range(numbers.item(0)):
-        # Checked before slicing: a slice beyond the end is short without a word.
+        # Checked before it is added: what is beyond the end would be short without a word.
         size = numbers.item(at) if at < end else end
         _require(at + 1 + size <= end, "expected more counts, the text ends")
-        parts.append(numbers[at + 1 : at + 1 + size])
         sizes.append(size)
         at += 1 + size
     _require(at == end, "expected the end, there is more")
-    return HistogramCounts(np.concatenate(parts) if parts else numbers[:0], sizes)
+    return tuple(sizes)
+
+
+def _layout(sizes: tuple[int, ...]) -> _Layout:
+    if len(sizes) + sum(sizes) > _REMEMBERED:
+        return _new_layout(sizes)
+    return _known_layout(sizes)
+
+
+@functools.lru_cache(maxsize=_LAYOUTS)
+def _known_layout(sizes: tuple[int, ...]) -> _Layout:
+    return _new_layout(sizes)
+
+
+def _new_layout(sizes: tuple[int, ...]) -> _Layout:
+    ends = 1 + np.cumsum(np.array(sizes, np.int64) + 1)
+    places = ends - 1 - np.array(sizes, np.int64)
+    inside = np.ones(1 + len(sizes) + sum(sizes), np.bool_)
+    inside[0] = False
+    inside[places] = False
+    return _Layout(sizes, places, np.flatnonzero(inside))
+
+
+def _remember(shape: tuple[int, int], layout: _Layout) -> None:
+    if shape[1] <= _REMEMBERED:
+        if len(_seen) >= _LAYOUTS:
+            _seen.clear()
+        _seen[shape] = layout
 
 
 def decode_alike(texts: Sequence[str]) -> tuple[NDArray[np.int64], tuple[int, ...]] | None:

@@ -32,6 +32,19 @@ def test_any_other_text_is_refused_or_is_the_only_text_of_its_content(text: str)
     assert encode_histograms(decoded) == text
 
 
+def test_layouts_of_one_length_are_told_apart_whichever_came_before() -> None:
+    layouts: list[list[tuple[int, ...]]] = [[(1, 2), (3,)], [(1,), (2, 3)], [(), (1, 2, 3)]]
+    for histograms in (*layouts, *layouts[::-1]):
+        decoded = decode_histograms(histogram_text(*histograms))
+        assert [tuple(one.tolist()) for one in decoded] == histograms
+
+
+def test_histograms_of_more_counts_than_are_remembered_survive_the_way() -> None:
+    histograms = [tuple(range(20_000)), (7,) * 20_000]
+    decoded = decode_histograms(histogram_text(*histograms))
+    assert [tuple(one.tolist()) for one in decoded] == histograms
+
+
 def test_no_histograms_have_a_text_too() -> None:
     assert encode_histograms(HistogramCounts.zeros(())) == NO_HISTOGRAMS
     assert list(decode_histograms(NO_HISTOGRAMS)) == []
