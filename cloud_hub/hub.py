@@ -231,14 +231,13 @@ class Hub:
 
     def _open_rules(self) -> None:
         """What policies say, and what fires by it."""
-        audit, registry, plans, workers = self.audit, self.registry, self.plans, self.workers
+        audit, registry, plans, runs = self.audit, self.registry, self.plans, self.runs
         self.triggers = Triggers(
             audit, registry, plans, Histories(self.engine, registry), TriggerStore(self.engine),
-            engine=self.heavy, on_fire=functools.partial(_request_run, self.runs),
-            run_times=self.runs.started,
+            self.heavy, on_fire=functools.partial(_request_run, runs), run_times=runs.started,
         )  # fmt: skip
         self.policies = Policies(
-            registry, plans, train_problem=functools.partial(problem, workers),
+            registry, plans, train_problem=functools.partial(problem, self.workers),
             switched_off=lambda model: self.personalise.store.switch(model) is not None,
         )  # fmt: skip
 

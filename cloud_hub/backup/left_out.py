@@ -23,7 +23,7 @@ GENERATIONS = "batch_generations"
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class OmittedPredictions:
     """Whole generations of batch predictions, and their rows."""
 
     generations: int = 0
@@ -39,15 +39,15 @@ class LeftOut:
         )
 
 
-def left_out(db: Connection) -> LeftOut:
+def left_out(db: Connection) -> OmittedPredictions:
     """Return what is left out of a backup of these tables."""
     made = next((table for table in tables_of(db) if table.name == GENERATIONS), None)
-    return LeftOut() if made is None else _whole(db, made)
+    return OmittedPredictions() if made is None else _whole(db, made)
 
 
 def forget_predictions(
     db: Connection, tables: Mapping[str, Table], now: float, reason: str
-) -> LeftOut:
+) -> OmittedPredictions:
     """Let the hub compute batch predictions again, and return which: a backup has none of their
     rows.
 
@@ -59,14 +59,14 @@ def forget_predictions(
     """
     made = tables.get(GENERATIONS)
     if made is None:
-        return LeftOut()
+        return OmittedPredictions()
     found = _whole(db, made)
     dropped = {"status": "dropped", "reason": reason, "updated_at": now}
     db.execute(update(made).where(made.c.status == "whole").values(**dropped))
     return found
 
 
-def _whole(db: Connection, made: Table) -> LeftOut:
+def _whole(db: Connection, made: Table) -> OmittedPredictions:
     rows = func.coalesce(func.sum(made.c.rows), 0)
     count, total = db.execute(select(func.count(), rows).where(made.c.status == "whole")).one()
-    return LeftOut(int(count), int(total))
+    return OmittedPredictions(int(count), int(total))

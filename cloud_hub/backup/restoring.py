@@ -28,7 +28,7 @@ from cloud_hub.api.token_files import ADMIN_FILE, new_tokens
 from cloud_hub.backup.appearing import check_empty, room_for, sync_below
 from cloud_hub.backup.artifacts import KINDS, Progress, check_same, copied_before, copy_new
 from cloud_hub.backup.counters import versions_ahead
-from cloud_hub.backup.left_out import LeftOut, forget_predictions
+from cloud_hub.backup.left_out import OmittedPredictions, forget_predictions
 from cloud_hub.backup.manifest import (
     SECRETS_FILE,
     BackupManifest,
@@ -114,7 +114,7 @@ class RestoredHub:
     artifacts: int
     new_tokens: bool
     releases_signed: bool
-    left_out: LeftOut = LeftOut()
+    left_out: OmittedPredictions = OmittedPredictions()
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class _Restoring:
         self._folder = data.with_name(f".{data.name}.restoring")
         self._settings = replace(settings, data=self._folder)
         self._elsewhere = settings.on_server or settings.artifacts is not None
-        self._again, self._left_out = False, LeftOut()
+        self._again, self._left_out = False, OmittedPredictions()
 
     def begin(self) -> None:
         """Make the unfinished folder; raises Conflict where a place is not empty."""

@@ -29,7 +29,7 @@ from tuf.api.metadata import Metadata
 
 from cloud_hub.backup.appearing import appearing, check_empty, room_for
 from cloud_hub.backup.artifacts import KINDS, Progress, copy_new
-from cloud_hub.backup.left_out import LeftOut, left_out
+from cloud_hub.backup.left_out import OmittedPredictions, left_out
 from cloud_hub.backup.manifest import (
     FORMAT,
     MANIFEST_FILE,
@@ -93,7 +93,7 @@ class SavedBackup:
     folder: Path
     manifest: BackupManifest
     sha256: str
-    left_out: LeftOut = LeftOut()
+    left_out: OmittedPredictions = OmittedPredictions()
 
 
 def save(
@@ -138,7 +138,7 @@ class _Saving:
     ) -> None:
         self._settings, self._stores, self._folder, self._told = settings, stores, folder, told
         self._artifacts: dict[str, dict[str, SavedFile]] = {kind: {} for kind in KINDS}
-        self.left_out = LeftOut()
+        self.left_out = OmittedPredictions()
 
     def run(self, options: SavingOptions, clock: Callable[[], float]) -> BackupManifest:
         repository = open_repository(self._settings, self._stores)

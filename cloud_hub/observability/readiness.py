@@ -89,9 +89,7 @@ class Readiness:
 
     def _all(self) -> dict[str, tuple[float, Callable[[], HealthCheck]]]:
         """The checks by name, and for how many seconds each is kept."""
-        elsewhere = self._hub.heavy.elsewhere
         return {
-            **({"engine": (KEPT_SECONDS, self._engine)} if elsewhere else {}),
             "database": (KEPT_SECONDS, self._database),
             "artifacts": (STORE_SECONDS, self._artifacts),
             "loop": (0.0, self._loop),
@@ -124,13 +122,6 @@ class Readiness:
         # Each process its own name: of two that write one at once, one would not find it again.
         probe_store(self._hub.stores.blobs, f"probe-{os.getpid()}")
         return HealthCheck("artifacts", "ok", "can be written, read and deleted")
-
-    def _engine(self) -> HealthCheck:
-        # No failure: devices are served, and heavy work waits.
-        problem = self._hub.heavy.problem()
-        if problem:
-            return HealthCheck("engine", "warn", problem, "see that its nodes run; docs/ENGINE.md")
-        return HealthCheck("engine", "ok", f"{self._hub.heavy.name} answers")
 
     def _loop(self) -> HealthCheck:
         loop = self._hub.loop

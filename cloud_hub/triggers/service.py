@@ -85,8 +85,8 @@ class Triggers:
         plans: Plans,
         histories: Histories,
         store: TriggerStore,
-        *,
         engine: Engine,
+        *,
         on_fire: OnFire,
         run_times: RunTimes,
     ) -> None:

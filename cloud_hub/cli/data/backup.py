@@ -113,9 +113,9 @@ def _backup_text(made: dict[str, Any]) -> str:
 
 def _left_out_text(found: dict[str, int]) -> str:
     """The line about what is in no backup; empty if there is nothing."""
-    from cloud_hub.backup.left_out import LeftOut
+    from cloud_hub.backup.left_out import OmittedPredictions
 
-    said = LeftOut(**found).text()
+    said = OmittedPredictions(**found).text()
     return f"\n  left out: {said}; their jobs compute them again after a restore" if said else ""
 
 

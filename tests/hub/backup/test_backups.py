@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from cloud_hub.backup.counters import MARGIN, serials_ahead, versions_ahead
-from cloud_hub.backup.left_out import LeftOut
+from cloud_hub.backup.left_out import OmittedPredictions
 from cloud_hub.backup.manifest import MANIFEST_FILE, SavedTable
 from cloud_hub.backup.moving import move
 from cloud_hub.backup.portable_rows import digest_table, tables_of
@@ -118,7 +118,7 @@ def test_predictions_of_batch_jobs_are_left_out_which_is_told_and_computed_again
     restored = restore(
         open_backup(saved.folder), Settings(tmp_path / "again", tick_seconds=0), OPEN
     )
-    assert restored.left_out == saved.left_out == LeftOut(1, 30)
+    assert restored.left_out == saved.left_out == OmittedPredictions(1, 30)
     hub = open_hub(Settings(tmp_path / "again", tick_seconds=0))
     try:
         assert [record.status for record in hub.batches.records("demo")] == ["dropped"]
