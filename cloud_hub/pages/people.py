@@ -177,7 +177,7 @@ def _ask(
     title: str,
     action: str,
     submit: str,
-    fields: Sequence[tuple[str, str, str | tuple[str, ...], str, bool]],
+    fields: Sequence[tuple[str, str, Sequence[str], str, bool]],
     *,
     lines: list[str],
     tone: str = "primary",

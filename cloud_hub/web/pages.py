@@ -45,8 +45,9 @@ def page_environment(package: str, folder: str = "templates") -> Any:
     """Return the templates of a package, and below them those that all pages share.
 
     Everything is escaped that is not marked as safe. Filters: ``when``, ``ago``, ``share``,
-    ``number``, ``bytes``, ``span``, ``p``, ``figure`` and ``figures`` for what code has names for,
-    ``check`` and ``signal`` for those names, and ``part`` for names in URLs.
+    ``number``, ``bytes``, ``span`` and ``p`` write numbers; ``words``, ``value``, ``change`` and
+    ``figures`` tell what code has names for, ``check``, ``signal`` and ``plain`` its names;
+    ``part`` is for names in URLs.
 
     Args:
         package: such as ``cloud_hub.pages``.
@@ -62,7 +63,7 @@ def page_environment(package: str, folder: str = "templates") -> Any:
     )  # fmt: skip
     environment.filters.update(
         when=time_text, ago=ago_text, share=share_text, number=number_text, bytes=byte_text,
-        span=span_text, p=p_text, part=part, figure=figure, figures=_figures, check=check_name,
+        span=span_text, p=p_text, part=part, figures=_figures, check=check_name,
         signal=signal_name, plain=plain_name, words=words_of, value=value_text, change=change_text,
     )  # fmt: skip
     return environment

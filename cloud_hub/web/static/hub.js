@@ -47,7 +47,7 @@
   const label = () => {
     for (const table of document.querySelectorAll("main table")) {
       const head = table.tHead?.rows[0];
-      if (!head || head.cells.length < 3 || table.dataset.wide !== undefined) continue;
+      if (!head || head.cells.length < 3) continue;
       const names = [...head.cells].map((cell) => (cell.querySelector(".hidden") ? "" : cell.textContent.trim()));
       for (const body of table.tBodies) {
         for (const row of body.rows) {
