@@ -340,11 +340,3 @@ def store_past(db: Connection, id_: str, past: Mapping[str, ExposureSums], began
     rows = [{**key, **more, "device": device, **asdict(sums)} for device, sums in past.items()]
     if rows:
         db.execute(insert(exposures), rows)
-
-
-def sums_by_device(rows: list[ArmSums]) -> dict[tuple[str, str], ExposureSums]:
-    """Return sums by (device, arm)."""
-    totals: dict[tuple[str, str], ExposureSums] = defaultdict(ExposureSums)
-    for row in rows:
-        totals[row.device, row.arm] += row.sums
-    return totals
