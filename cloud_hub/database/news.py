@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, String, Table, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    ScalarSelect,
+    String,
+    Table,
+    func,
+    select,
+)
 
 from cloud_hub.database.bulk import insert_adding
 from cloud_hub.database.engine import Whole, metadata
@@ -42,8 +52,11 @@ def tell(db: Connection, models: Iterable[str], part: int = FLEET) -> None:
     insert_adding(db, model_news, ("model", "part", "number"), rows, adds=("number",))
 
 
-def told(db: Connection) -> dict[str, int]:
-    """Return the number of each model that there was any news of."""
-    n = model_news.c
-    query = select(n.model, func.sum(n.number)).group_by(n.model)
-    return {model: int(number) for model, number in db.execute(query)}
+def news_of(model: ColumnElement[str]) -> ScalarSelect[int]:
+    """Return the number of a model as part of a query; NULL where there was no news of it.
+
+    Args:
+        model: column with its name.
+    """
+    query = select(func.sum(model_news.c.number)).where(model_news.c.model == model)
+    return query.scalar_subquery()

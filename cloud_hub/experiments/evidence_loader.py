@@ -24,10 +24,7 @@ from cloud_hub.experiments.evidence_rows import (
     merge_shadow,
     units_of,
 )
-from cloud_hub.experiments.exposure_rows import (
-    ArmSums,
-    ExposureRows,
-)
+from cloud_hub.experiments.exposure_rows import ArmSums, ExposureRows
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
 from cloud_hub.experiments.verdict.effects import Compared, compared_arms, compared_pairs
@@ -127,9 +124,8 @@ class EvidenceLoader:
         devices = self.devices(record)
         # Rows begin on whole seconds; the sink starts a new one where a step begins.
         ever, step = self._rows.sums_of_step(record.id, int(record.step_started_at))
-        return ExperimentSnapshot(
-            record, record.spec, plan, plan.experiment, devices, ever, step, now
-        )
+        of_plan = (plan, plan.experiment)
+        return ExperimentSnapshot(record, record.spec, *of_plan, devices, ever, step, now)
 
     def devices(self, record: ExperimentRecord) -> dict[str, DeviceRecord]:
         """Return the model's devices with the attributes of when the experiment began.

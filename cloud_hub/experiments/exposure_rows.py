@@ -134,13 +134,14 @@ class ExposureRows:
                 sum of its own.
         """
         c = exposures.c
-        in_step = case((c.start >= began, 1), else_=0)
+        in_step = case((c.start >= began, 1), else_=0).label("in_step")
         query = (
             select(c.device, c.arm, in_step, func.max(c.received_at))
             .add_columns(*(func.sum(c[name]) for name in SUMS))
             .where(c.experiment == id_, c.kind != PAST)
             # Summed in the database: a step of ten days is ten rows a device and arm, times kinds.
-            .group_by(c.device, c.arm, in_step)
+            # By its name: PostgreSQL takes one expression with two parameters for two.
+            .group_by(c.device, c.arm, "in_step")
         )
         ever: dict[tuple[str, str], ArmSums] = {}
         step = []
@@ -340,11 +341,3 @@ def store_past(db: Connection, id_: str, past: Mapping[str, ExposureSums], began
     rows = [{**key, **more, "device": device, **asdict(sums)} for device, sums in past.items()]
     if rows:
         db.execute(insert(exposures), rows)
-
-
-def sums_by_device(rows: list[ArmSums]) -> dict[tuple[str, str], ExposureSums]:
-    """Return sums by (device, arm)."""
-    totals: dict[tuple[str, str], ExposureSums] = defaultdict(ExposureSums)
-    for row in rows:
-        totals[row.device, row.arm] += row.sums
-    return totals

@@ -18,7 +18,6 @@ from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.database.locks import exclusive
-from cloud_hub.database.news import told
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import personalised, schedule
 from cloud_hub.experiments.decision_log import DecisionLog
@@ -292,19 +291,11 @@ class Experiments:
 
         Of very many, at as many as there is time for.
         """
-        with self._engine.connect() as db:
-            # Before anything else is read: what comes meanwhile is news to the next look.
-            news = told(db)
-        found = {each.id: (each, news.get(each.model)) for each in self.store.unended()}
+        # First of all: what comes meanwhile is news to the next look.
+        found = {each.id: each for each in self.store.unended()}
         self._quiet.only(found)
-
-        def due(id_: str) -> None:
-            if self._quiet.quiet(id_, found[id_], now):
-                return
-            until = self._watch(id_, now)
-            self._quiet.looked(id_, found[id_], now, until)
-
-        self.turns.for_each(found, due)
+        look = self._quiet.look
+        self.turns.for_each(found, lambda id_: look(id_, found[id_], now=now, work=self._watch))
 
     def look(
         self, record: ExperimentRecord, now: float

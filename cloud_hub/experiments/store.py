@@ -10,6 +10,7 @@ from sqlalchemy import Engine, RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import reading, transaction
+from cloud_hub.database.news import news_of
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.documents import (
     Seen,
@@ -31,16 +32,16 @@ LOOKS_KEPT: Final = 400
 
 
 class Unended(NamedTuple):
-    """An experiment that has not ended; it stands elsewhere whenever somebody decided something.
+    """An experiment that has not ended; another one whenever a look at it may find something new.
 
-    ``serial`` is that of the newest plan of the model.
+    ``serial`` is that of the model's newest plan; for ``news`` see :mod:`cloud_hub.database.news`.
     """
 
     id: str
-    model: str
     status: str
     step_started_at: float
     serial: int | None
+    news: int | None
 
 
 class ExperimentStore:
@@ -61,7 +62,7 @@ class ExperimentStore:
         """Return what there is to look at, oldest first, and no more of it than where it stands."""
         e = experiments.c
         serial = select(func.max(plans.c.serial)).where(plans.c.model == e.model)
-        columns = (e.id, e.model, e.status, e.step_started_at, serial.scalar_subquery())
+        columns = (e.id, e.status, e.step_started_at, serial.scalar_subquery(), news_of(e.model))
         query = select(*columns).where(e.status.in_(OPEN)).order_by(e.started_at)
         with reading(self._engine) as db:
             return [Unended(*row) for row in db.execute(query)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import JSON, Connection, Select, Text, cast, select
@@ -54,6 +54,29 @@ def read_attributes(db: Connection, model: str) -> dict[str, dict[str, str]]:
     parse, d = _parser(), devices.c
     query = select(d.device, cast(d.attributes, Text)).where(d.model == model)
     return {device: parse(text) for device, text in db.execute(query.order_by(d.enrolled_at))}
+
+
+def settling(db: Connection, names: Collection[str]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Return what settles to which arm and plan devices count, by device and model."""
+    d = devices.c
+    query = select(d.device, d.model, d.attributes, d.plan).where(d.device.in_(names))
+    return {(device, model): tuple(rest) for device, model, *rest in db.execute(query)}
+
+
+def settled_anew(
+    rows: Iterable[Mapping[str, Any]], before: Mapping[tuple[str, str], tuple[Any, ...]]
+) -> set[str]:
+    """Return the models of which check-ins say something else than before; most do not.
+
+    Args:
+        rows: columns of ``devices``, and of which device and model they are.
+        before: of :func:`settling`.
+    """
+    return {
+        row["of_model"]
+        for row in rows
+        if before.get((row["of_device"], row["of_model"])) != (row["attributes"], row["plan"])
+    }
 
 
 def _type(name: str) -> Any:

@@ -6,7 +6,7 @@ import functools
 import logging
 import secrets
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +27,13 @@ from cloud_hub.database.news import tell
 from cloud_hub.database.records import DeviceRecord, EnrolledDevice
 from cloud_hub.errors import Conflict, Unauthenticated
 from cloud_hub.fleet.asks import DeviceAsks
-from cloud_hub.fleet.device_rows import read_attributes, read_devices, select_devices
+from cloud_hub.fleet.device_rows import (
+    read_attributes,
+    read_devices,
+    select_devices,
+    settled_anew,
+    settling,
+)
 from cloud_hub.fleet.grants import Grant
 from cloud_hub.fleet.groups import DeviceGroups
 from cloud_hub.fleet.identities import (
@@ -290,7 +296,7 @@ class Fleet:
         with self._engine.connect() as db:
             query = select(t.device, t.attributes).where(t.device.in_(names))
             fixed = {row.device: row.attributes for row in db.execute(query)}
-            before = _settling(db, names)
+            before = settling(db, names)
         with self._engine.begin() as db:
             # In one order in every process: two that write the same devices wait, and never for
             # each other.
@@ -301,7 +307,7 @@ class Fleet:
             if rows:
                 of_model = (d.device == bindparam("of_device")) & (d.model == bindparam("of_model"))
                 db.execute(update(devices).where(of_model), rows)
-                tell(db, _settled_anew(rows, before))
+                tell(db, settled_anew(rows, before))
         return [None] * len(said)
 
     def forget(self, device: str, *, reason: str, actor: str) -> None:
@@ -440,21 +446,3 @@ def check_number(known: IdentityRecord, models: int) -> None:
 def _models_of(db: Connection, device: str) -> tuple[str, ...]:
     query = select(devices.c.model).where(devices.c.device == device).order_by(devices.c.model)
     return tuple(db.execute(query).scalars())
-
-
-def _settling(db: Connection, names: Collection[str]) -> dict[tuple[str, str], tuple[Any, ...]]:
-    """What settles to which arm and plan the rows of devices count, by device and model."""
-    d = devices.c
-    query = select(d.device, d.model, d.attributes, d.plan).where(d.device.in_(names))
-    return {(device, model): tuple(rest) for device, model, *rest in db.execute(query)}
-
-
-def _settled_anew(
-    rows: Iterable[Mapping[str, Any]], before: Mapping[tuple[str, str], tuple[Any, ...]]
-) -> set[str]:
-    """The models of which rows say something else than before; most check-ins do not."""
-    return {
-        row["of_model"]
-        for row in rows
-        if before.get((row["of_device"], row["of_model"])) != (row["attributes"], row["plan"])
-    }

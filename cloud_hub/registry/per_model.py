@@ -88,27 +88,21 @@ class QuietModels:
     def __init__(self) -> None:
         self._looks: dict[str, _Look] = {}
 
-    def quiet(self, name: str, state: Hashable, now: float) -> bool:
-        """Return whether another look would find what the last one did.
+    def look(
+        self, name: str, state: Hashable, *, now: float, work: Callable[[str, float], float]
+    ) -> None:
+        """Look at one, unless that would find what the last look did.
 
         Args:
             name: of the model, or what else is looked at.
-            state: changes whenever anything does that a look reads.
+            state: read before anything else; it changes whenever anything does that a look reads.
             now: Unix seconds.
+            work: looks at that name now, and returns until when time alone changes nothing of what
+                it found; one that raises is done again the next time.
         """
         last = self._looks.get(name)
-        return last is not None and last.state == state and last.at <= now < last.until
-
-    def looked(self, name: str, state: Hashable, now: float, until: float) -> None:
-        """Note a look.
-
-        Args:
-            name: of the model, or what else was looked at.
-            state: read before anything else was.
-            now: Unix seconds.
-            until: the moment at which time alone changes what a look finds.
-        """
-        self._looks[name] = _Look(now, state, until)
+        if last is None or last.state != state or not last.at <= now < last.until:
+            self._looks[name] = _Look(now, state, work(name, now))
 
     def only(self, names: Collection[str]) -> None:
         """Forget all others."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
-from edge_sdk.telemetry.histogram_codec import decode_histograms, encode_histograms
+from edge_sdk.telemetry.histogram_codec import decode_alike, decode_histograms, encode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts
 from tests.contract.examples import histogram_text
 
@@ -81,3 +83,44 @@ def test_a_count_that_cannot_be_has_no_text(count: int, message: str) -> None:
 def test_histograms_of_other_layouts_are_not_added() -> None:
     with pytest.raises(ValueError, match=r"expected histograms of \(2,\) counts, got \(1, 1\)"):
         decode_histograms(histogram_text((1, 2))).add(decode_histograms(histogram_text((1,), (2,))))
+
+
+LAYOUT = (3, 1, 5)
+
+
+@given(st.lists(st.lists(st.integers(0, 2**40), min_size=9, max_size=9), min_size=1, max_size=12))
+def test_texts_of_one_layout_are_decoded_together_as_each_by_itself(rows: list[list[int]]) -> None:
+    texts = [encode_histograms(HistogramCounts(np.array(row), LAYOUT)) for row in rows]
+    found = decode_alike(texts)
+    assert found is not None
+    assert found[1] == LAYOUT
+    assert found[0].tolist() == [decode_histograms(text).flat.tolist() for text in texts] == rows
+
+
+@pytest.mark.parametrize("other", [(3, 1, 6), (1, 3, 5), (9,), ()])
+def test_texts_of_different_layouts_are_not_decoded_together(other: tuple[int, ...]) -> None:
+    texts = [
+        encode_histograms(HistogramCounts(np.full(sum(sizes), 7), sizes))
+        for sizes in (LAYOUT, LAYOUT, other)
+    ]
+    assert decode_alike(texts) is None
+
+
+def test_no_histograms_are_decoded_together_too() -> None:
+    found = decode_alike([NO_HISTOGRAMS, NO_HISTOGRAMS])
+    assert found is not None
+    assert found[0].shape == (2, 0)
+    assert found[1] == ()
+
+
+def test_a_text_that_goes_on_in_the_next_one_is_refused() -> None:
+    whole = encode_histograms(HistogramCounts(np.array([1, 2, 300]), (3,)))
+    # Two halves of a number: together they are one, and each text is none of histograms.
+    parts = [base64.b64encode(raw).decode().rstrip("=") for raw in _halves(whole)]
+    with pytest.raises(ContractError, match="the text ends"):
+        decode_alike(parts)
+
+
+def _halves(text: str) -> tuple[bytes, bytes]:
+    raw = base64.b64decode(text + "=" * (-len(text) % 4))
+    return raw[:-1], raw[-1:]
