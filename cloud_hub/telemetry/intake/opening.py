@@ -103,9 +103,9 @@ class Opener:
                 body = message.open()
                 if isinstance(body, Windowed):
                     device.check_model(body.window.model)
-                    if (error := _of_the_future(body.window)) is not None:
-                        implausible.append((body.window.model, error))
-                        raise error
+                    if (wrong := _of_the_future(body.window)) is not None:
+                        implausible.append((body.window.model, wrong))
+                        raise wrong
                 received.append(self._open(device, message, body))
             except (ContractError, Invalid) as error:
                 refused.append(rejection(message, str(error)))

@@ -10,7 +10,7 @@ right = time.time
 if __name__ == "__main__":
     off = float(sys.argv[1])
     # Before the hub is imported, which names this function in defaults.
-    time.time = lambda: right() + off
+    vars(time)["time"] = lambda: right() + off
     from cloud_hub.cli.main import main
 
     sys.exit(main(["serve", *sys.argv[2:]]))
