@@ -29,11 +29,15 @@ ABOUT: Final = """
 After a power cut every device asks at once for the newest metadata, checks in, downloads a model
 and reports. What a hub cannot answer soon it refuses before it has read the body, with 503 and the
 seconds after which to come again: those are no errors, devices do as they are told, and the refused
-are spread over the time that answering them takes. Any other 5xx, and any connection that breaks,
-is counted as one. Polls are let in before uploads, and those before downloads; no more than 200
-downloads are under way at once, each with a megabyte or two in memory: that is what bounds the
-memory of a hub, not how many devices wait. A process may have as many connections open as the
-system lets it (`ulimit -n`); `handles` in `/readyz` says how many it has.
+are spread over the time that answering them takes. What is in memory is refused to nobody, since it
+costs no more than a refusal: metadata, plans, floors and manifests. Any other 5xx, and any
+connection that breaks, is counted as an error; a connection that was idle for five seconds and that
+the hub has closed is none, a device sends its request again on another. Check-ins are let in before
+uploads, and those before downloads; no more than 200 downloads are under way at once, each with a
+megabyte or two in memory: that is what bounds the memory of a hub, not how many devices wait. A
+process may have as many connections open as the system lets it (`ulimit -n`); `handles` in
+`/readyz` says how many it has. As many wait to be accepted as `net.core.somaxconn` says, 8,192 at
+most.
 
 A device costs the hub the same whoever else comes, so the time grows with their number: the slope
 of the curve is what one more device costs, and the point for a million is that slope's. Beyond some

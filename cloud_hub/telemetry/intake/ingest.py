@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine, select
@@ -19,7 +20,7 @@ from edge_sdk.contract.messages import Upload, UploadReply
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import EnrolledDevice
-    from cloud_hub.errors import FlagKind
+    from cloud_hub.errors import FlagKind, Implausible
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.personal_reports import KnownPriors
     from cloud_hub.telemetry.sink import ExposureSink, FlagSink
@@ -68,7 +69,7 @@ class Ingest:
         """
         opened = self._opened(device, upload)
         stored = self._writer.put(opened)
-        self._raise_flags(device.device, stored)
+        self._raise_flags(device.device, (*opened.implausible, *stored.implausible))
         return _reply(upload, opened, stored)
 
     async def take_async(self, device: EnrolledDevice, upload: Upload, size: int) -> UploadReply:
@@ -83,8 +84,8 @@ class Ingest:
         if opened.refused:
             opened = await asyncio.to_thread(self._without_known, opened)
         stored = await self._writer.put_async(opened, size)
-        if stored.implausible:
-            await asyncio.to_thread(self._raise_flags, device.device, stored)
+        if implausible := (*opened.implausible, *stored.implausible):
+            await asyncio.to_thread(self._raise_flags, device.device, implausible)
         return _reply(upload, opened, stored)
 
     def problem(self) -> str:
@@ -113,9 +114,9 @@ class Ingest:
         refused = tuple(r for r in opened.refused if (r.boot, r.sequence) not in known)
         return opened._replace(refused=refused)
 
-    def _raise_flags(self, device: str, stored: Stored) -> None:
+    def _raise_flags(self, device: str, implausible: Sequence[tuple[str, Implausible]]) -> None:
         by_model: dict[str, dict[FlagKind, list[str]]] = defaultdict(lambda: defaultdict(list))
-        for model, error in stored.implausible:
+        for model, error in implausible:
             by_model[model][error.kind].append(str(error))
         for model, reasons in by_model.items():
             self._flag(device, model, reasons, time.time())

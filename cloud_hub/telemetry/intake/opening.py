@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.errors import Implausible, Invalid, NotFound
 from cloud_hub.telemetry.groups import check_groups
 from cloud_hub.telemetry.histograms import HistogramLayout, ReportHistograms
 from cloud_hub.telemetry.sample_check import check_samples, check_tensors
@@ -67,11 +67,14 @@ class Received(NamedTuple):
 
 
 class OpenedMessages(NamedTuple):
-    """Messages of one device that make sense, in order; others, and why they are refused."""
+    """Messages of one device that make sense, in order; others, and why they are refused; and what
+    of these tells of a wrong clock, each with the model that it is about.
+    """
 
     device: str
     received: Sequence[Received]
     refused: tuple[Rejection, ...]
+    implausible: tuple[tuple[str, Implausible], ...] = ()
 
 
 class Opener:
@@ -94,22 +97,27 @@ class Opener:
         """
         received: list[Received] = []
         refused: list[Rejection] = []
+        implausible: list[tuple[str, Implausible]] = []
         for message in upload.messages:
             try:
-                received.append(self._open(device, message))
+                body = message.open()
+                if isinstance(body, Windowed):
+                    device.check_model(body.window.model)
+                    if (wrong := _of_the_future(body.window)) is not None:
+                        implausible.append((body.window.model, wrong))
+                        raise wrong
+                received.append(self._open(device, message, body))
             except (ContractError, Invalid) as error:
                 refused.append(rejection(message, str(error)))
-        return OpenedMessages(device.device, received, tuple(refused))
+        return OpenedMessages(device.device, received, tuple(refused), tuple(implausible))
 
-    def _open(self, device: EnrolledDevice, message: Message) -> Received:
-        """Refuse what cannot be: a model of others, an unknown version, the future, other bins."""
-        body = message.open()
+    def _open(self, device: EnrolledDevice, message: Message, body: Body) -> Received:
+        """Refuse what cannot be: a model of others, an unknown version, other bins."""
         if not isinstance(body, Windowed):
             device.check_model(body.model)
             self._check_shared(body)
             return Received(message, body, body.model)
         window = body.window
-        device.check_model(window.model)
         _check_window(window)
         layout = self._layout(window.model, window.version)  # an unknown version is refused
         histograms = _histograms(body, layout) if isinstance(body, WindowReport) else None
@@ -140,9 +148,15 @@ class Opener:
         return layout
 
 
+def _of_the_future(window: Window) -> Implausible | None:
+    """Return what is wrong with a window that has not begun yet by the hub's clock."""
+    if window.start <= time.time() + CLOCK_SKEW_SECONDS:
+        return None
+    reason = f"window: starts in the future ({window.start}); check this device's clock"
+    return Implausible(reason, "clock")
+
+
 def _check_window(window: Window) -> None:
-    if window.start > time.time() + CLOCK_SKEW_SECONDS:
-        raise Invalid(f"window: starts in the future ({window.start}); check the clock")
     length = window.end - window.start
     if window.start % length:
         raise Invalid(
