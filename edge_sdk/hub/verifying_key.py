@@ -1,9 +1,9 @@
 """Ed25519 signatures of The Update Framework's metadata, verified by libsodium.
 
-``securesystemslib`` verifies by cryptography, which weighs more than all else that a device installs
-besides numpy and its runtime; without it, by Python code that is a hundred times slower and takes
-signatures in a second form. On the device libsodium verifies, whether cryptography is installed or
-not: what is tested is what runs.
+``securesystemslib`` verifies by cryptography, which weighs more than all else that a device
+installs besides numpy and its runtime; without it, by Python code that is a hundred times slower
+and takes signatures in a second form. On the device libsodium verifies, whether cryptography is
+installed or not: what is tested is what runs.
 
 libsodium is strict: a signature has one form, and public keys and nonces of small order, with which
 one signature fits many messages, are refused.
