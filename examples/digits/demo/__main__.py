@@ -18,6 +18,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("train, convert, publish 1.0", opening.publish_first),
     ("eight devices enrol and answer", opening.start_devices),
     ("a pack for frequent inputs", opening.build_pack),
+    ("answers by entity, on schedule", entities.forms),
     ("the hub is killed and restarted", opening.kill_hub),
     ("the camera changes: two triggers", freshening.drift),
     ("a hasty training forgets: caught", freshening.forgetting),
@@ -30,7 +31,6 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("how often should it retrain?", freshening.freshness),
     ("A/B by visitor: a small 4.0", trials.ab),
     ("every report exactly once", ending.exactly_once),
-    ("answers by entity, held offline", entities.forms),
     ("a visitor with another handwriting", visitors.unusual),
 )
 

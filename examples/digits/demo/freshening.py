@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import requests
 from edge_sdk.model.release import Release
 from edge_sdk.system.providers import DEFAULT_PROVIDERS
 from examples.digits.ageing import write_history
-from examples.digits.demo import journals
+from examples.digits.demo import journals, visitors
 from examples.digits.demo.processes import PATIENCE
 from examples.digits.demo.story import DEVICES, KILLED, POLICY, Outcome, Story
 
@@ -44,6 +45,7 @@ def start_freshness(story: Story) -> None:
 
 def drift(story: Story) -> Outcome:
     """Change the camera; both triggers fire."""
+    story.prepare("visitors", partial(visitors.teach, story))
     story.policy(POLICY.read_text().replace(*HASTY))
     story.fleet.camera.write_text("changed")
     story.drifted_at = story.mark("camera changed")

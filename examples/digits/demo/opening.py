@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from functools import partial
+from typing import Any, Final
 
 from cloud_hub.data.dataset import Dataset
 from converters import convert
+from edge_sdk.model.release import Release
 from examples.digits import training
 from examples.digits.data import catalogue
-from examples.digits.demo import freshening, journals
-from examples.digits.demo.story import DEVICES, POLICY, Outcome, Story
+from examples.digits.demo import entities, freshening, journals, trials
+from examples.digits.demo.story import DEVICES, KIOSK, POLICY, Outcome, Story
+
+AWAY_SECONDS: Final = 4.0
+"""For so long at least the hub stays dead."""
 
 
 def start_hub(story: Story) -> Outcome:
-    """Start the hub, as its own process."""
-    freshening.start_freshness(story)
+    """Start the hub, as its own process, while the first models are trained and converted."""
+    story.prepare("cloud", partial(_cloud_release, story))
+    story.prepare("first", partial(_first_release, story))
     story.fleet.make_hub()
     story.hub = story.fleet.start_hub()
     return True, f"{story.hub.url}, {_engines()}, keys for 3 roles, 1 signed repository"
@@ -30,9 +37,8 @@ def _engines() -> str:
     return f"{tables} and {files}{ray}"
 
 
-def publish_first(story: Story) -> Outcome:
-    """Train, convert, certify, sign and publish 1.0 and the cloud's model."""
-    cloud = convert(
+def _cloud_release(story: Story) -> Release:
+    return convert(
         training.cloud_model(story.train),
         story.holdout.X,
         story.holdout.y,
@@ -40,17 +46,27 @@ def publish_first(story: Story) -> Outcome:
         out=story.folder / "releases" / "digits-cloud-1.0",
         data=(story.train.X, story.train.y),
     )
-    story.publish(cloud)
-    story.hub.post("models/digits-cloud/promote", version="1.0")
+
+
+def _first_release(story: Story) -> tuple[Release, Any]:
     model = training.first_model(story.train)
-    release = story.convert(model, "1.0", story.train, cloud)
+    return story.convert(model, "1.0", story.train, story.prepared("cloud")), model
+
+
+def publish_first(story: Story) -> Outcome:
+    """Train, convert, certify, sign and publish 1.0 and the cloud's model."""
     for kind, rows in (("holdout", story.holdout), ("train", story.train)):
         story.hub.post(f"models/digits/datasets/{kind}", Dataset.of(rows.X, rows.y).to_bytes())
     recurring = Dataset.of(*catalogue(story.stream).values())
     story.hub.post("models/digits/datasets/catalogue", recurring.to_bytes())
     story.policy(POLICY.read_text())
+    cloud = story.prepared("cloud")
+    story.publish(cloud)
+    story.hub.post("models/digits-cloud/promote", version="1.0")
+    release, model = story.prepared("first")
     story.publish(release, pickle.dumps(model))
     story.hub.post("models/digits/promote", version="1.0")
+    story.prepare(KIOSK, lambda: story.convert(model, "1.0", story.train, None, KIOSK))
     chosen = next(v for v in release.certificate().variants if v.name == release.manifest.variant)
     cascade = release.manifest.cascade
     return True, (
@@ -67,6 +83,7 @@ def start_devices(story: Story) -> Outcome:
     tokens = story.hub.post("enrolment-tokens", model="digits", count=DEVICES)["tokens"]
     for number, made in enumerate(tokens):
         story.fleet.start_device(number, story.hub.url, made["token"])
+    entities.begin(story)
     story.wait(lambda: story.versions() == ["1.0"] * DEVICES, "all devices on 1.0")
     story.wait(lambda: len(story.answers()) > 500, "500 answers")
     lines = story.answers()
@@ -85,7 +102,7 @@ def build_pack(story: Story) -> Outcome:
         lambda: set(journals.sources(story.answers(since))) == {"pack", "model", "cloud"},
         "answers from pack, model and cloud",
     )
-    time.sleep(3)
+    story.wait(lambda: len(story.answers(since)) > 1_000, "a thousand answers")
     lines = story.answers(since)
     counts = journals.sources(lines)
     median = {s: middle([x["us"] for x in lines if x["source"] == s]) for s in counts}
@@ -98,20 +115,24 @@ def build_pack(story: Story) -> Outcome:
 
 
 def kill_hub(story: Story) -> Outcome:
-    """Kill the hub and start it again; devices go on answering."""
+    """Kill the hub and start it again; devices go on answering, and a kiosk that starts does."""
     since = story.mark("hub killed")
     story.fleet.kill_hub()
-    time.sleep(4)
+    trials.prepare(story)
+    freshening.start_freshness(story)
+    whole, kiosk = entities.offline(story)
+    time.sleep(max(0.0, since + AWAY_SECONDS - time.time()))
     during = story.answers(since)
     story.hub = story.fleet.start_hub()
     back = story.mark("hub back")
     gaps = [journals.longest_gap(story.device_answers(n, since)) for n in range(DEVICES)]
     degraded = sum(line["degraded"] for line in during)
     # A device that waited for the hub would have been silent for as long as it was away.
-    ok = len(during) > 0 and max(gaps) < (back - since) / 2
+    ok = whole and len(during) > 0 and max(gaps) < (back - since) / 2
     return ok, (
         f"hub away for {back - since:.1f} s (SIGKILL): {len(during)} answers meanwhile, "
-        f"{degraded} of them marked degraded, longest pause of any device {max(gaps):.2f} s"
+        f"{degraded} of them marked degraded, longest pause of any device {max(gaps):.2f} s; "
+        f"{kiosk}"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ DEVICES: Final = 8
 
 KILLED: Final = 4
 """The device that is killed during an update."""
+
+KIOSK: Final = "digits-kiosk"
+"""The line of models of kiosks, which no experiment on the cameras concerns."""
 
 BAD: Final = "3.0"
 """The version that a person publishes by mistake."""
@@ -45,23 +49,36 @@ class Story:
         self.promoted_at = 0.0
         self.began = time.time()
         self.marks: list[tuple[float, str]] = []
+        self._maker = ThreadPoolExecutor(max_workers=1)
+        self._made: dict[str, Future[Any]] = {}
 
-    def convert(self, model: Any, version: str, data: Digits, cloud: Release | None) -> Release:
-        """Convert a model to a release of the line ``digits``.
+    def prepare(self, name: str, make: Callable[[], Any]) -> None:
+        """Have something made while the story waits for others; one thing at a time, in order."""
+        self._made[name] = self._maker.submit(make)
+
+    def prepared(self, name: str) -> Any:
+        """Return what :meth:`prepare` has made, once it is done; raises what went wrong there."""
+        return self._made[name].result(PATIENCE)
+
+    def convert(
+        self, model: Any, version: str, data: Digits, cloud: Release | None, line: str = "digits"
+    ) -> Release:
+        """Convert a model to a release.
 
         Args:
             model: fitted estimator.
             version: of the release.
             data: rows that it was trained on.
             cloud: release that its cascade is calibrated against.
+            line: name of the model.
         """
         return convert(
             model,
             self.holdout.X,
             self.holdout.y,
-            name="digits",
+            name=line,
             version=version,
-            out=self.folder / "releases" / f"digits-{version}",
+            out=self.folder / "releases" / f"{line}-{version}",
             data=(data.X, data.y),
             profile=pilot(self.stream),
             calibrate_against=cloud,
@@ -80,10 +97,10 @@ class Story:
         key = self.fleet.hub_data / "keys" / "releases.pem"
         self.hub.publish(release.folder, key, training_state=state, override=override)
 
-    def policy(self, text: str) -> str:
-        """Put a policy for ``digits`` in force; return what that changed."""
-        plan = self.hub.post("models/digits/policy/plan", text.encode())
-        self.hub.put("models/digits/policy", text.encode(), expected=plan["digest"])
+    def policy(self, text: str, line: str = "digits") -> str:
+        """Put a policy for a line of models in force; return what that changed."""
+        plan = self.hub.post(f"models/{line}/policy/plan", text.encode())
+        self.hub.put(f"models/{line}/policy", text.encode(), expected=plan["digest"])
         return "; ".join(change["line"] for change in plan["changes"])
 
     def mark(self, name: str, at: float | None = None) -> float:
@@ -93,8 +110,9 @@ class Story:
         return moment
 
     def versions(self) -> list[str | None]:
-        """Return the version on each device."""
-        return [device["version"] for device in self.hub.get("devices")]
+        """Return the version on each device that has a camera."""
+        devices = self.hub.get("devices")
+        return [device["version"] for device in devices if device["model"] == "digits"]
 
     def run(self) -> Any:
         """Return the newest run."""

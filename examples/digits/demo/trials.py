@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from sklearn.pipeline import Pipeline
+
+from edge_sdk.model.release import Release
 from examples.digits import training
-from examples.digits.demo.story import DEVICES, Outcome, Story
+from examples.digits.data import Digits
+from examples.digits.demo.story import BAD, DEVICES, Outcome, Story
 
 SHADOWED: Final = "2.1"
 """A version of a broken labelling job, tried as a shadow."""
@@ -37,10 +43,23 @@ guardrails: {{alpha: 0.000001}}  # so sure, that a device that is late still tak
 """
 
 
+def prepare(story: Story) -> None:
+    """Have the versions that people publish by hand trained and converted beside other steps."""
+    for version, train in (
+        (SHADOWED, partial(training.bad_model, seed=1)),
+        (BAD, training.bad_model),
+        (SMALL, training.small_model),
+    ):
+        story.prepare(version, partial(_release, story, version, train))
+
+
+def _release(story: Story, version: str, train: Callable[[Digits], Pipeline]) -> Release:
+    return story.convert(train(story.train), version, story.train, None)
+
+
 def shadow(story: Story) -> Outcome:
     """Try a bad version as a shadow: it is found out before anybody is served by it."""
-    bad = training.bad_model(story.train, seed=1)
-    story.publish(story.convert(bad, SHADOWED, story.train, None), override="demo: as a shadow")
+    story.publish(story.prepared(SHADOWED), override="demo: as a shadow")
     trial = _finished(story, SHADOW)
     seen = trial["figures"]["shadow"]
     lines = story.answers(trial["started_at"])
@@ -56,7 +75,7 @@ def shadow(story: Story) -> Outcome:
 
 def ab(story: Story) -> Outcome:
     """Try a small network against the serving version, by visitor."""
-    small = story.convert(training.small_model(story.train), SMALL, story.train, None)
+    small = story.prepared(SMALL)
     story.publish(small, override="demo: the A/B test decides")
     trial = _finished(story, AB)
     (judged,) = trial["figures"]["outcomes"]
