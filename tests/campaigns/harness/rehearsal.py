@@ -88,7 +88,8 @@ class Rehearsal:
 def _modules_after(work: Callable[[], Any]) -> list[str]:
     before = set(sys.modules)
     work()
+    # A compiled module may have entered itself a second time, by a name that nothing imports.
     return sorted(
         name for name, module in sys.modules.items()
-        if name not in before and getattr(module, "__spec__", None) is not None
+        if name not in before and getattr(getattr(module, "__spec__", None), "name", None) == name
     )  # fmt: skip

@@ -21,6 +21,7 @@ from cloud_hub.personalise.learned.evidence_page import to_html
 from cloud_hub.personalise.learned.learning import LEAST_VOICES
 from cloud_hub.telemetry.retention import clean
 from cloud_hub.telemetry.tables import personal_reports
+from cloud_hub.web.numbers import share_text
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, Upload
 from edge_sdk.contract.personal.prior import PersonalPrior
@@ -242,7 +243,7 @@ def test_what_devices_said_is_shown_as_lines_and_as_a_page(hub: Hub) -> None:
     for shown in ("20 devices", "units gained", "log loss"):
         assert shown in text
     assert "units that gained" in page
-    assert f"{evidence.off:.2%}" in page
+    assert share_text(evidence.off) in page
 
 
 def test_before_devices_said_anything_the_page_says_how_many_are_needed(hub: Hub) -> None:
