@@ -29,7 +29,7 @@ help:  ## what there is
 	.venv-device/bin/python $(FROM_CHECKOUT) -e ./edge_sdk
 	@touch $@
 
-demo: .venv/demo  ## the whole product on the digits fleet, in about five minutes
+demo: .venv/demo  ## the whole product on the digits fleet, in about two minutes
 	$(BIN)/python -m examples.digits.demo
 
 demo-scale: .venv/dev  ## the demo once more, on PostgreSQL, a bucket and Ray on this machine
