@@ -136,7 +136,11 @@ def _backups(settings: Settings) -> HealthCheck:
     """What a backup of this hub would leave out."""
     from cloud_hub.database.migrate import check
 
-    if check(settings).current is None:
+    try:
+        current = check(settings).current
+    except HubFault:  # the check of the database says why
+        return HealthCheck("backups", "warn", "the database cannot be read", "see its own check")
+    if current is None:
         return HealthCheck("backups", "ok", "there is nothing to save yet")
     engine = connect(settings)
     try:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ LASTS = 300.0
 @pytest.mark.deploy
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_the_services_of_compose_start_and_a_device_joins_through_them(tmp_path: Path) -> None:
+def test_the_services_of_compose_start_and_a_device_joins_through_them() -> None:
     missing = [name for name in ("caddy", "prometheus") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: apt-get install caddy prometheus")
@@ -28,13 +29,13 @@ def test_the_services_of_compose_start_and_a_device_joins_through_them(tmp_path:
         pytest.skip(MISSING)
     if subprocess.run([*NAMESPACES, "true"], capture_output=True).returncode != 0:
         pytest.skip("needs namespaces of mounts and networks: run it as root")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # PostgreSQL refuses to run as root
-    done = subprocess.run(
-        [*NAMESPACES, sys.executable, "-m", "tests.deploy.compose_here", str(tmp_path)],
-        capture_output=True, text=True, timeout=LASTS, cwd=DEPLOY.parent,
-        env={**os.environ, "PYTHONPATH": str(DEPLOY.parent)},
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="compose-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL refuses to run as root
+        done = subprocess.run(
+            [*NAMESPACES, sys.executable, "-m", "tests.deploy.compose_here", folder],
+            capture_output=True, text=True, timeout=LASTS, cwd=DEPLOY.parent,
+            env={**os.environ, "PYTHONPATH": str(DEPLOY.parent)},
+        )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "answers with digits 1.0" in done.stdout
     assert "edge_hub_ready 1" in done.stdout
