@@ -135,11 +135,9 @@ def decode_alike(texts: Sequence[str]) -> tuple[NDArray[np.int64], tuple[int, ..
     if len(set(np.diff(until, prepend=0).tolist())) > 1:
         return None
     rows = numbers.reshape(len(texts), -1)
-    sizes = decode_histograms(texts[0]).sizes
-    heads = np.cumsum([0, 1, *(size + 1 for size in sizes[:-1])])[: 1 + len(sizes)]
-    if not (rows[:, heads] == rows[0, heads]).all():
-        return None
-    return np.delete(rows, heads, axis=1), sizes
+    layout = _layout(_sizes(rows[0]))
+    alike = (rows[:, 0] == len(layout.sizes)) & (rows[:, layout.places] == layout.sizes).all(axis=1)
+    return (rows[:, layout.counts], layout.sizes) if alike.all() else None
 
 
 def _leb128(numbers: NDArray[np.int64]) -> bytes:
