@@ -24,6 +24,7 @@ from cloud_hub.engine.apart import WorkApart
 from cloud_hub.errors import EngineUnavailable, Invalid, NotFound
 from cloud_hub.policy.schema.batch import ALL
 from cloud_hub.registry import signing
+from cloud_hub.registry.own_publishing import publish_on_newest
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.roles import RELEASES
 from cloud_hub.storage.target_place import place_of
@@ -316,11 +317,13 @@ class DevicePacks:
         signer = repository.signer(RELEASES)
         sha256 = TargetFile.from_data("index", raw).hashes["sha256"]
         path = signed_index(index.model, sha256)
-        releases = repository.releases()
-        if path not in releases.signed.targets:
+        if path not in repository.releases().signed.targets:
             targets = {path: TargetFile.from_data(path, raw)}
-            signed = signing.add_targets(releases, targets, signer)
-            repository.accept_releases(signed, lambda _: raw)
+            publish_on_newest(
+                repository,
+                lambda newest: signing.add_targets(newest, targets, signer),
+                lambda signed: repository.accept_releases(signed, lambda _: raw),
+            )
         repository.publish_entities(index.model, raw)
 
     def _clean(self, model: str, indexes: Sequence[EntityIndex]) -> None:

@@ -18,6 +18,7 @@ from tuf.api.metadata import TargetFile
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry import signing
+from cloud_hub.registry.own_publishing import publish_on_newest
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.roles import RELEASES
 from cloud_hub.registry.service import Registry
@@ -114,10 +115,13 @@ def sign_files(registry: Registry, blobs: Mapping[str, bytes]) -> None:
 
     Raises:
         Invalid: this hub holds no releases key.
-        Conflict: somebody else published at the same moment.
+        Conflict: nothing is signed for now.
     """
     repository = registry.repository
     targets = {path: TargetFile.from_data(path, raw) for path, raw in blobs.items()}
     signer = repository.signer(RELEASES)
-    signed = signing.add_targets(repository.releases(), targets, signer)
-    repository.accept_releases(signed, registry.blobs.get)
+    publish_on_newest(
+        repository,
+        lambda newest: signing.add_targets(newest, targets, signer),
+        lambda raw: repository.accept_releases(raw, registry.blobs.get),
+    )

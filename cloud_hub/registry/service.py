@@ -18,6 +18,7 @@ from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.registry import signing
+from cloud_hub.registry.own_publishing import publish_on_newest
 from cloud_hub.registry.release_report import ReleaseReport, release_report
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.roles import RELEASES
@@ -259,12 +260,14 @@ class Registry:
             self.blobs.put(path)
         state = self.blobs.put(training_state) if training_state is not None else None
         signer = self.repository.signer(RELEASES)
-        now = self.repository.clock()
-        raw = signing.add_release(self.repository.releases(), release, signer, now=now)
-        manifest = release.manifest
-        return self.accept(
-            raw, manifest.model, manifest.version,
-            actor=actor, state=state, gated=gated, override=override,
+        now, manifest = self.repository.clock(), release.manifest
+        return publish_on_newest(
+            self.repository,
+            lambda newest: signing.add_release(newest, release, signer, now=now),
+            lambda raw: self.accept(
+                raw, manifest.model, manifest.version,
+                actor=actor, state=state, gated=gated, override=override,
+            ),
         )  # fmt: skip
 
     def accept(
