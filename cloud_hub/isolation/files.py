@@ -24,7 +24,7 @@ SYSTEM: Final = (
 )  # fmt: skip
 """Readable for any program. Not ``/etc`` as a whole: it holds the machine's own secrets."""
 
-DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")
+DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PROC: Final = ("cpuinfo", "meminfo", "stat", "filesystems", "version", "loadavg", "sys")
 """Below ``/proc``, where that shows processes of others too."""
 

@@ -113,7 +113,9 @@ def _confine(spec: IsolationSpec, found: IsolationReport) -> IsolationReport:
     whole = found.processes and fresh_proc
     proc = ["/proc"] if whole else ["/proc/self", *(f"/proc/{name}" for name in files.PROC)]
     reads += [Path(name) for name in (*files.SYSTEM, *proc)]
-    writes = [work, *map(Path, files.DEVICES)]
+    # Where shared memory is everybody's and holds the hub's data, a worker does without it.
+    shared = files.without([mounts.SHARED], hidden)[0]
+    writes = [work, *map(Path, files.DEVICES), *(path for path in shared if path == mounts.SHARED)]
     landlock.restrict(reads, names, writes, network=spec.network)
     if found.network == "open" and found.landlock >= 4:
         found = replace(found, network="no TCP")
@@ -132,7 +134,7 @@ def _own_view(spec: IsolationSpec, found: IsolationReport, needed: list[Path]) -
     if spec.user is not None:
         user = spec.user
         found = _tried(found, "ways to Python", lambda: mounts.open_ways(needed, user))
-    found = _tried(found, "own shared memory", mounts.own_shared_memory)
+    found = _tried(found, "own shared memory", lambda: mounts.own_shared_memory(needed))
     if not spec.network:
         found = _tried(found, "hiding sockets", lambda: mounts.hide_sockets(needed))
     before = len(found.notes)

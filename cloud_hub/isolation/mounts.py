@@ -12,6 +12,7 @@ from cloud_hub.isolation.kernel import mount
 
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 _EMPTY: Final = _NOSUID | _NODEV
+SHARED: Final = Path("/dev/shm")
 SOCKETS: Final = ("/run", "/var/run")
 """Folders with sockets of services, which file rules do not cover: a daemon of containers, say."""
 
@@ -32,9 +33,14 @@ def hide(folder: Path) -> None:
         mount("tmpfs", folder, "tmpfs", _EMPTY, "mode=0755,size=64k")
 
 
-def own_shared_memory() -> None:
-    """Give shared memory that no other process sees; raises OSError."""
-    mount("tmpfs", Path("/dev/shm"), "tmpfs", _EMPTY, "mode=1777")
+def own_shared_memory(needed: Iterable[Path]) -> None:
+    """Give shared memory that no other process sees; raises OSError.
+
+    Args:
+        needed: files and folders; those that are in shared memory stay where they are.
+    """
+    inside = [path for path in _topmost(needed) if SHARED in path.parents]
+    _cover({SHARED: inside}, "mode=1777")
 
 
 def hide_sockets(needed: Iterable[Path]) -> None:
@@ -58,26 +64,37 @@ def open_ways(needed: Iterable[Path], user: tuple[int, int]) -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    real = sorted({path.resolve() for path in needed})
-    topmost = [path for path in real if not any(parent in real for parent in path.parents)]
     behind: dict[Path, list[Path]] = {}
-    for path in topmost:
+    for path in _topmost(needed):
         folder = blocked(path, user)
         if folder is not None:
             behind.setdefault(folder, []).append(path)
+    _cover(behind, "mode=0755,size=1m")
+
+
+def _topmost(paths: Iterable[Path]) -> list[Path]:
+    """Return what each path really is, without those below another."""
+    real = sorted({path.resolve() for path in paths})
+    return [path for path in real if not any(parent in real for parent in path.parents)]
+
+
+def _cover(behind: Mapping[Path, Sequence[Path]], options: str) -> None:
+    """Lay empty folders over some, in which only the given paths appear."""
     # Opened first: once the folder is covered, nobody finds them by name.
     handles = {path: os.open(path, os.O_PATH) for paths in behind.values() for path in paths}
     # Whoever starts us may keep others out of what it makes; these folders are the way in.
     mask = os.umask(0o022)
     try:
-        _lay_open(behind, handles)
+        _lay_open(behind, handles, options)
     finally:
         os.umask(mask)
 
 
-def _lay_open(behind: Mapping[Path, Sequence[Path]], handles: Mapping[Path, int]) -> None:
+def _lay_open(
+    behind: Mapping[Path, Sequence[Path]], handles: Mapping[Path, int], options: str
+) -> None:
     for folder, paths in behind.items():
-        mount("tmpfs", folder, "tmpfs", _EMPTY, "mode=0755,size=1m")
+        mount("tmpfs", folder, "tmpfs", _EMPTY, options)
         for path in paths:
             source = f"/proc/self/fd/{handles[path]}"
             if Path(source).is_dir():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,12 @@ sys.exit(launcher.main(sys.argv[1]))
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A hub's data with two secrets."""
-    folder = tmp_path / "data"
+    return make_data(tmp_path)
+
+
+def make_data(place: Path) -> Path:
+    """Make a hub's data with two secrets."""
+    folder = place / "data"
     (folder / "keys").mkdir(parents=True)
     for name in ("admin.token", "keys/online.pem"):
         (folder / name).write_text("secret")
@@ -133,6 +138,41 @@ def test_secrets_are_out_of_reach_or_it_is_said_that_they_are_not(data: Path, ca
     assert found.processes is namespaces
     assert found.network == ("none" if namespaces else "no TCP" if landlocked else "open")
     assert bool(found.landlock) is landlocked
+
+
+STARTED = """
+import sys
+from pathlib import Path
+from cloud_hub.isolation.process_limits import ProcessLimits
+from cloud_hub.isolation.workers import Workers
+from cloud_hub.settings import WorkerSettings
+data = Path(sys.argv[1])
+workers = Workers(data, WorkerSettings())
+work, log = workers.new_folder(), data / "log.txt"
+(work / "told").write_text("given")
+told = ["-n1", "-r1", "print(open('told').read(), file=open('answer', 'w'))"]
+limits = ProcessLimits(60, 1_024)
+workers.start("timeit", told, work, log, limits, foreign=True).wait()
+answer = work / "answer"
+print(answer.read_text().strip() if answer.exists() else log.read_text())
+print(workers.isolation.protects, work)
+workers.remove(work)
+"""
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("case", ["root on a whole machine", "root in a container", "a user"])
+def test_a_hub_in_shared_memory_starts_workers_that_reach_their_folder_and_no_secret(
+    case: str,
+) -> None:
+    user, namespaces, _, _ = MACHINES[case]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        data = make_data(folder)
+        if user:
+            os.chown(folder, user, user)
+        said = on_machine(data, user, namespaces, STARTED, TMPDIR=name)
+        assert said.startswith(f"given\nTrue {name}/"), said
 
 
 SPY = """
