@@ -159,6 +159,7 @@ class Repository:
             NotFound: the content of a new target was not uploaded.
         """
         with self.locked():
+            self.check_clock()  # or the list would be there, and nothing that leads to it
             offered, current = self.check_releases(raw), self.releases()
             new = [path for path in offered.signed.targets if path not in current.signed.targets]
             # Targets before the metadata that names them: a device never reads of a missing file.
