@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -231,7 +232,7 @@ def run_tests(root: DebianRoot, which: str) -> None:
         root.run([*pip, "--require-hashes", "-r", "/src/requirements/test.txt"])
     places = ["tests/contract", "tests/edge"] if which == "all" else list(SELECTION)
     options = ["-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "-m", "not slow"]
-    words = " ".join(["python", "-m", "pytest", *options, "-o", "timeout=3600", *places])
+    words = shlex.join(["python", "-m", "pytest", *options, "-o", "timeout=3600", *places])
     with step(f"the device's tests there: {' '.join(places)}"):
         environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         print(root.run(["sh", "-c", f"cd /src && {words}"], env=environment, limit=20_000)[-400:])
