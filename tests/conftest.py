@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, settings
 from edge_sdk.model.release import Release
 from tests.buckets import BucketServer, running_server
 from tests.edge.builders import make_release
+from tests.folders_in_memory import use_memory
 
 if TYPE_CHECKING:  # a hub is only imported where a test asks for one: a device has none installed
     from tests.servers import HubProcess, Proxy
 
+use_memory()
 os.environ["no_proxy"] = "*"  # everything that tests talk with is on this machine
 
 # Property tests try the same examples in every run, on machines of any speed. ``pytest

@@ -63,6 +63,7 @@ class DebianRoot:
             for rest in ("var/cache/apt/archives", "var/lib/apt/lists"):
                 shutil.rmtree(self.folder / rest)
             (self.folder / "complete").touch()
+        (self.folder / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
 
     @contextlib.contextmanager
     def mounted(self) -> Iterator[None]:
