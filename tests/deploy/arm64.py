@@ -42,6 +42,9 @@ PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manyl
 PYTHON: Final = "3.11"
 """Of Debian 12. Its lock is the one of every version."""
 
+OF_DEBIAN: Final = ("setuptools", "pkg_resources", "_distutils_hack", "__pycache__")
+"""What a virtual environment of its Python 3.11 begins with, besides pip."""
+
 SELECTION: Final = (
     "tests/contract", "tests/edge/model", "tests/edge/packs", "tests/edge/system",
     "tests/edge/update",
@@ -96,10 +99,15 @@ def install(root: DebianRoot, folder: Path) -> None:
     (own,) = folder.glob("edge_deployment_sdk_core-*.whl")
     root.run([*pip, "--no-deps", f"/wheels/{own.name}"])
     (packages,) = (root.folder / "venv" / "lib").glob("python3.*/site-packages")
-    runtime = sum(megabytes(packages / name) for name in ("onnxruntime", "numpy", "numpy.libs"))
-    tools = sum(megabytes(path) for name in ("pip*", "setuptools*") for path in packages.glob(name))
-    whole = megabytes(packages) - tools
-    print(f"  numpy and onnxruntime {runtime:.0f} MB, everything besides {whole - runtime:.1f} MB")
+    runtime = ["onnxruntime", "numpy", "numpy.libs"]
+    besides = [path for path in packages.iterdir() if not path.match("pip*")]
+    besides = [path for path in besides if path.name not in runtime and path.name not in OF_DEBIAN]
+    bytecode = sum(megabytes(folder) for path in besides for folder in path.rglob("__pycache__"))
+    whole = sum(megabytes(path) for path in besides)
+    print(
+        f"  numpy and onnxruntime {sum(megabytes(packages / name) for name in runtime):.0f} MB, "
+        f"everything besides {whole - bytecode:.1f} MB, with bytecode {whole:.1f} MB"
+    )
 
 
 def take_tests(root: DebianRoot) -> None:

@@ -111,6 +111,7 @@ class DebianRoot:
 
 
 def megabytes(folder: Path) -> float:
-    """Return the sum of the sizes of a folder's files, in MB (10⁶ bytes)."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    """Return the sum of the sizes of a folder's files, or a file's, in MB (10⁶ bytes)."""
+    inside = [folder, *folder.rglob("*")]
+    files = (path for path in inside if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files) / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -197,10 +198,16 @@ def test_a_client_that_waits_to_be_told_sends_its_body(server: LocalServer) -> N
 
 def test_large_bodies_of_all_clients_together_are_bounded(device: EdgeDevice) -> None:
     limits = ServerLimits(body_bytes=200_000, all_bodies_bytes=300_000)
-    with LocalServer(device, port=0, limits=limits) as server, connected(server) as first:
-        first.sendall(b"POST /v2 HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000))
-        large = json.dumps(GOOD).encode() + b" " * 150_000
-        wait_for(lambda: ask(server, INFER, large)[0] == 503, "the budget to be taken")
+    large = json.dumps(GOOD).encode() + b" " * 150_000
+    begun = b"POST /v2 HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000)
+    with LocalServer(device, port=0, limits=limits) as server, contextlib.ExitStack() as first:
+
+        def taken() -> bool:
+            first.close()  # or the large one came before it, and it was refused
+            first.enter_context(connected(server)).sendall(begun)
+            return ask(server, INFER, large)[0] == 503
+
+        wait_for(taken, "the budget to be taken")
         assert ask(server, INFER, GOOD)[0] == 200  # small ones are always taken
         first.close()
         wait_for(lambda: ask(server, INFER, large)[0] == 200, "the budget to be free again")
