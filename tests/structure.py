@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 import time
@@ -36,7 +37,11 @@ class Module:
 
     name: str
     path: Path
-    tree: ast.Module
+
+    @functools.cached_property
+    def tree(self) -> ast.Module:
+        """What the file says, parsed."""
+        return ast.parse(self.path.read_text())
 
     @property
     def is_package(self) -> bool:
@@ -54,33 +59,41 @@ def modules(package: str, root: Path = ROOT) -> Iterator[Module]:
     for path in sorted((root / package.replace(".", "/")).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield Module(name, path, ast.parse(path.read_text()))
+        yield Module(name, path)
 
 
-def imported(module: Module, *, lazy: bool) -> set[str]:
+def imported(module: Module, *, lazy: bool) -> frozenset[str]:
     """Dotted names that a module imports, each as it is written and with every name behind it.
 
     Args:
         module: to read.
         lazy: imports inside of functions count too. Those for type checkers alone never do.
     """
-    names: set[str] = set()
+    eager, inside = _imports(module.path)
+    return eager | inside if lazy else eager
 
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+
+@functools.cache
+def _imports(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """What a file imports at once, and inside of functions; each is read once, for all tests."""
+    found: dict[bool, set[str]] = {False: set(), True: set()}
+
+    def visit(node: ast.AST, inside: bool) -> None:
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             return
-        if not lazy and isinstance(node, Function):
-            return
+        names = found[inside]
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.expr):
+            return
         for child in ast.iter_child_nodes(node):
-            visit(child)
+            visit(child, inside or isinstance(node, Function))
 
-    visit(module.tree)
-    return names
+    visit(ast.parse(path.read_text()), False)
+    return frozenset(found[False]), frozenset(found[True])
 
 
 Graph = dict[str, set[str]]

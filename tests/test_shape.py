@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,34 +27,44 @@ def docstring_lines(tree: ast.AST) -> set[int]:
     return found
 
 
-def code_lines(path: Path) -> set[int]:
+@dataclass(frozen=True)
+class FileShape:
+    """The lines of code of a file and of its functions, and what it says that it is for."""
+
+    lines: int
+    functions: dict[str, int]
+    told: str
+
+
+@functools.cache
+def shape(path: Path) -> FileShape:
     text = path.read_text()
-    told = docstring_lines(ast.parse(text))
-    return {
+    tree = ast.parse(text)
+    told = docstring_lines(tree)
+    lines = {
         number
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip() and not line.strip().startswith("#") and number not in told
     }
-
-
-def functions(package: str) -> Iterator[tuple[str, int]]:
-    for path in files(package):
-        lines = code_lines(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, Function):
-                own = range(node.lineno, (node.end_lineno or node.lineno) + 1)
-                yield f"{path.relative_to(ROOT)}:{node.name}", len(lines & set(own))
+    functions = {
+        f"{path.relative_to(ROOT)}:{node.lineno}:{node.name}": len(
+            lines.intersection(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, Function)
+    }
+    return FileShape(len(lines), functions, ast.get_docstring(tree) or "")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_files_fit_in_the_head(package: str) -> None:
-    long = {str(p.relative_to(ROOT)): len(code_lines(p)) for p in files(package)}
+    long = {str(p.relative_to(ROOT)): shape(p).lines for p in files(package)}
     assert {name: n for name, n in long.items() if n > LONGEST_FILE} == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_functions_are_short(package: str) -> None:
-    lengths = dict(functions(package))
+    lengths = {name: n for path in files(package) for name, n in shape(path).functions.items()}
     assert {name: n for name, n in lengths.items() if n > LONGEST} == {}
     ordered = sorted(lengths.values())
     assert statistics.median(ordered) <= MEDIAN
@@ -66,5 +77,5 @@ def test_no_class_name_has_two_meanings() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_module_says_what_it_is_for(package: str) -> None:
-    silent = [str(p) for p in files(package) if not ast.get_docstring(ast.parse(p.read_text()))]
+    silent = [str(path) for path in files(package) if not shape(path).told]
     assert silent == []
