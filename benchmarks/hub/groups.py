@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from benchmarks.hub import (
     alias,
     busy_tick,
+    elsewhere,
     idle,
     kills,
     looked_at,
@@ -49,6 +50,9 @@ GROUPS: Final[Mapping[str, Group]] = {
     "push": Group(push.pushing, ScaleRow("push", push.WHAT, push.GOAL)),
     "workers": Group(
         workers.on_postgresql, ScaleRow("workers", workers.WHAT, workers.GOAL)
+    ),
+    "postgres": Group(
+        elsewhere.on_postgresql, ScaleRow("postgres", elsewhere.WHAT, elsewhere.GOAL)
     ),
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)

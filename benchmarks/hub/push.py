@@ -25,7 +25,7 @@ from benchmarks.hub.measured_rows import etag_of
 from benchmarks.hub.returning import StaleConnection, Visit
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.seeded import SeededDevice, seed_devices
-from benchmarks.hub.served import ServedHub, served
+from benchmarks.hub.served import ServedHub, database_options, served
 from cloud_hub.api.token_files import ADMIN_FILE
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
@@ -53,8 +53,14 @@ class TrustedKeys:
 
 def pushing(bench: Bench) -> list[ScaleRow]:
     """Promote while clients wait, and note when each has the verified plan."""
+    return [pushed(bench)]
+
+
+def pushed(bench: Bench, database: str | None = None) -> ScaleRow:
+    """Promote at a hub whose tables are in SQLite, or at a URL, while clients wait."""
     count = 20 if bench.quick else CLIENTS
-    data, settings = bench.folder / "hub", Settings(bench.folder / "hub", tick_seconds=0)
+    data = bench.folder / "hub"
+    settings = Settings(data, database, tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
     try:
@@ -70,7 +76,7 @@ def pushing(bench: Bench) -> list[ScaleRow]:
         devices = seed_devices(hub, MODEL, count)
     finally:
         hub.close()
-    with served(data, [devices[0].credential]) as serving:
+    with served(data, [devices[0].credential], database_options(database)) as serving:
         admin = (data / ADMIN_FILE).read_text().strip()
         before, refused = serving.processor_seconds, Counter[str]()
         waits = asyncio.run(_waits(serving, devices, keys, admin, refused))
@@ -81,7 +87,7 @@ def pushing(bench: Bench) -> list[ScaleRow]:
         f"{refused.total()} answers 503 with Retry-After; {each:.1f} ms of the hub's processor "
         "time a client, the promote among it"
     )
-    return [ScaleRow("push", WHAT.replace("500", str(count)), GOAL, words, p99 <= 5)]
+    return ScaleRow("push", WHAT.replace("500", str(count)), GOAL, words, p99 <= 5)
 
 
 async def _waits(

@@ -89,9 +89,13 @@ def served_hub(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's: the models are small on purpose
         tokens = prepare(data, devices, database)
-    given = ("--database", database) if database else ()
-    with served(data, tokens, (*given, *options)) as hub:
+    with served(data, tokens, (*database_options(database), *options)) as hub:
         yield hub
+
+
+def database_options(database: str | None) -> tuple[str, ...]:
+    """Return the options of ``edge-hub serve`` for tables at a URL; none for SQLite."""
+    return ("--database", database) if database else ()
 
 
 def prepare(data: Path, devices: int, database: str | None = None) -> tuple[str, ...]:

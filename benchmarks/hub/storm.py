@@ -24,7 +24,7 @@ from benchmarks.hub.reports import report_bodies
 from benchmarks.hub.returning import Homecoming, come_back
 from benchmarks.hub.scale_row import Bench, ScaleRow
 from benchmarks.hub.seeded import SeededDevice, seed_devices
-from benchmarks.hub.served import ServedHub, served
+from benchmarks.hub.served import ServedHub, database_options, served
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import to_plain
@@ -48,16 +48,24 @@ def storms(bench: Bench) -> list[ScaleRow]:
     for count in (50, 200) if bench.quick else FLEETS:
         folder = bench.folder / str(count)
         folder.mkdir()
-        rows.append(_storm(folder, count))
+        rows.append(come_home(folder, count))
     return [*rows, _arithmetic(rows[-2:])]
 
 
-def _storm(folder: Path, count: int) -> ScaleRow:
+def come_home(folder: Path, count: int, database: str | None = None) -> ScaleRow:
+    """Have a fleet come back to a hub of its own.
+
+    Args:
+        folder: empty; for the hub.
+        count: of devices.
+        database: URL of its tables; default SQLite.
+    """
     data = folder / "hub"
     release = make_release(folder / "made", ballast=_ballast())
-    paths, devices = _prepared(data, release, count)
+    settings = Settings(data, database, tick_seconds=0)
+    paths, devices = _prepared(settings, release, count)
     bodies = report_bodies(release, time.time())
-    with served(data, [devices[0].credential]) as hub:
+    with served(data, [devices[0].credential], database_options(database)) as hub:
         idle = hub.memory
         before = hub.processor_seconds
         makers = [_requests(device, paths, bodies[0]) for device in devices]
@@ -108,10 +116,9 @@ def _ballast() -> dict[str, NDArray[np.float32]]:
 
 
 def _prepared(
-    data: Path, release: Release, count: int
+    settings: Settings, release: Release, count: int
 ) -> tuple[list[str], tuple[SeededDevice, ...]]:
     """Return the paths that a device asks for, the timestamp first, and the devices."""
-    settings = Settings(data, tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
     try:
