@@ -42,7 +42,7 @@ class Homecoming:
         seconds: until the last one was done.
         done: seconds after which each was.
         statuses: number of answers by HTTP status.
-        broken: connections that failed.
+        failures: number of connections that failed, by what happened.
         again: requests that were sent again, since a kept connection had been closed before them.
         bytes: of bodies that came.
     """
@@ -51,9 +51,14 @@ class Homecoming:
     seconds: float = 0.0
     done: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    broken: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
     again: int = 0
     bytes: int = 0
+
+    @property
+    def broken(self) -> int:
+        """Return how many connections failed."""
+        return self.failures.total()
 
     @property
     def failed(self) -> int:
@@ -108,28 +113,30 @@ class _Return:
     async def _visit(self, number: int, step: int) -> tuple[int, float]:
         """Go on from a step; return the next one, and the seconds after which to come again."""
         loop, make = asyncio.get_running_loop(), self._devices[number]
-        address = f"127.0.1.{1 + number % ADDRESSES}"
+        address, doing = f"127.0.1.{1 + number % ADDRESSES}", "connecting"
         try:
             async with asyncio.timeout(PATIENCE):
                 transport, visit = await loop.create_connection(
                     lambda: Visit(loop), "127.0.0.1", self._port, local_addr=(address, 0)
                 )
-                try:
-                    while step < self._steps:
+            doing = "waiting for an answer"
+            try:
+                while step < self._steps:
+                    async with asyncio.timeout(PATIENCE):
                         status, wait = await visit.ask(make(step))
-                        self._found.statuses[status] += 1
-                        if status >= 400:
-                            self._check(status)
-                            return step, wait
-                        step += 1
-                finally:
-                    self._found.bytes += visit.taken
-                    transport.abort()
+                    self._found.statuses[status] += 1
+                    if status >= 400:
+                        self._check(status)
+                        return step, wait
+                    step += 1
+            finally:
+                self._found.bytes += visit.taken
+                transport.abort()
         except StaleConnection:
             self._found.again += 1
             return step, 0.0
-        except (OSError, TimeoutError):
-            self._found.broken += 1
+        except OSError as error:  # a TimeoutError is one
+            self._found.failures[f"{type(error).__name__} while {doing}"] += 1
             return step, DEFAULT * self._random.uniform(0.5, 1.5)
         return step, 0.0
 

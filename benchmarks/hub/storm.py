@@ -81,7 +81,7 @@ def _row(found: Homecoming, memory: float, idle: float, used: float) -> ScaleRow
     words = (
         f"{found.seconds:.0f} s until all are back (half after {done[0]:.0f} s, 99% after "
         f"{done[1]:.0f} s); {found.failed} errors, {found.later} answers 503 with Retry-After, "
-        f"{found.broken} broken connections, {found.again} requests sent again on a new one; "
+        f"{_broken(found)}, {found.again} requests sent again on a new one; "
         f"memory {idle:.0f} → {memory:.0f} MB at most; "
         f"{found.bytes / found.seconds / 1e6:.0f} MB/s; {each:.1f} ms of processor time a device"
     )
@@ -94,6 +94,11 @@ def _row(found: Homecoming, memory: float, idle: float, used: float) -> ScaleRow
         name, f"{found.devices:,} {WHAT}", GOAL, words, not found.failed and not found.broken,
         figures,
     )  # fmt: skip
+
+
+def _broken(found: Homecoming) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.failures.most_common(3))
+    return f"{found.broken} broken connections" + (f" ({kinds})" if kinds else "")
 
 
 def _arithmetic(last: Sequence[ScaleRow]) -> ScaleRow:
