@@ -24,6 +24,7 @@ from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import REFUSED, Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.registry.per_model import ModelTurns
+from cloud_hub.statistics.detectors.two_samples import forget_signs
 from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
 from cloud_hub.telemetry.groups import GroupSums
 
@@ -86,9 +87,12 @@ class Monitoring:
             ExceptionGroup: some models failed; the others had their turn.
         """
         raised: list[Alarm] = []
-        self.turns.for_each(
-            self._registry.models(), lambda model: raised.extend(self._due(model, now))
-        )
+        try:
+            self.turns.for_each(
+                self._registry.models(), lambda model: raised.extend(self._due(model, now))
+            )
+        finally:
+            forget_signs()
         return raised
 
     def _due(self, model: str, now: float) -> list[Alarm]:
