@@ -157,7 +157,7 @@ def _small_shift(fleet: Fleet, runs: int, goal: float | None = None) -> Row:
     for number in range(runs):
         random = generator(2, fleet.devices, number)
         reference = binned(Fleet(1, 0.0).rows(random, TRAINING))[0]
-        signs = RandomSigns(fleet.devices, 999, random) if fleet.devices >= MANY else None
+        signs = RandomSigns(fleet.devices, 999, number) if fleet.devices >= MANY else None
         detected += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
     who = f"{fleet.devices} devices" if fleet.devices > 1 else "one device"
     name = f"shift of 0.1 sd, n = {WINDOW:,}, one feature, {who}: significant"

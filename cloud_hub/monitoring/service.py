@@ -24,6 +24,8 @@ from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import REFUSED, Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.registry.per_model import ModelTurns
+from cloud_hub.statistics.detectors.seasonal import HOUR
+from cloud_hub.statistics.detectors.two_samples import forget_signs
 from cloud_hub.telemetry.fleet_windows import FleetWindows, StoredFeatureUse
 from cloud_hub.telemetry.groups import GroupSums
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from cloud_hub.registry.service import Registry
 
 log = logging.getLogger(__name__)
+
+FIGURE_DAYS: Final = 60.0
+"""Days that figures are stored."""
 
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""
@@ -75,6 +80,7 @@ class Monitoring:
         self._sums = GroupSums(engine)
         self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
+        self._forgot = 0.0
         self.turns = ModelTurns()
 
     def tick(self, now: float) -> list[Alarm]:
@@ -86,9 +92,15 @@ class Monitoring:
             ExceptionGroup: some models failed; the others had their turn.
         """
         raised: list[Alarm] = []
-        self.turns.for_each(
-            self._registry.models(), lambda model: raised.extend(self._due(model, now))
-        )
+        if not 0 <= now - self._forgot < HOUR:
+            self._forgot = now
+            self._store.forget(now - FIGURE_DAYS * DAY)
+        try:
+            self.turns.for_each(
+                self._registry.models(), lambda model: raised.extend(self._due(model, now))
+            )
+        finally:
+            forget_signs()
         return raised
 
     def _due(self, model: str, now: float) -> list[Alarm]:
@@ -102,9 +114,12 @@ class Monitoring:
             return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
+        open_ = self._store.alarms(model)
+        expected = any(alarm.expected for alarm in open_)
+        if not self._watcher(model, version, now).watch(now, expected=expected):
+            return []
         # Compared by id: the watcher also touches alarms that were open before.
-        before = {alarm.id for alarm in self._store.alarms(model, version=version)}
-        self._watcher(model, version, now).watch(now)
+        before = {alarm.id for alarm in open_}
         after = self._store.alarms(model, version=version)
         raised = [alarm for alarm in after if alarm.id not in before]
         for alarm in raised:
@@ -142,7 +157,7 @@ class Monitoring:
         plan = self._plans.current(model)
         return Watcher(
             self._windows, self._sums, self._store, self._registry, self._datasets, self._fleet,
-            release, policy.monitoring,
+            release, policy,
             plan.reporting.largest_error if plan is not None else None,
             RareDays(policy.calendar.occurrences(now - BACK, now + 1)),
         )  # fmt: skip

@@ -5,6 +5,7 @@ The evaluation itself is pure (``findings``, ``labels``); here it meets the data
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,16 +38,13 @@ if TYPE_CHECKING:
     from cloud_hub.datasets.service import Datasets
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
-    from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+    from cloud_hub.policy.schema.sections import Policy
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
     from cloud_hub.telemetry.groups import GroupSums
     from edge_sdk.model.release import Release
 
 SEASON_WEEKS: Final = 8
-FIGURE_DAYS: Final = 60.0
-"""Days that figures are stored."""
-
 AT_ONCE: Final = 20
 """Windows evaluated in one tick, for the loop has other parts; a hub that was down catches up."""
 
@@ -66,7 +64,7 @@ class Watcher:
         datasets: Datasets,
         fleet: Fleet,
         release: Release,
-        policy: MonitoringPolicy,
+        policy: Policy,
         largest_error: float | None = None,
         days: RareDays = RareDays(),
     ) -> None:
@@ -77,15 +75,25 @@ class Watcher:
         self._datasets = datasets
         self._fleet = fleet
         self._release = release
-        self._policy = policy
+        self._policy = policy.monitoring
+        self._report_days = policy.retention.report_days
         self._largest_error = largest_error
         self._days = days
+        self._raised = False
         self._profile = release.profile()
         manifest = release.manifest
         self._of = (manifest.model, manifest.version)
 
-    def watch(self, now: float) -> None:
-        """Evaluate every window that closed, and score the labels that are settled."""
+    def watch(self, now: float, *, expected: bool = True) -> bool:
+        """Evaluate every window that closed, and score the labels that are settled.
+
+        Args:
+            now: Unix seconds.
+            expected: whether the model may have open alarms that a rare day explains.
+
+        Returns:
+            Whether any signal was an alarm, new or open before.
+        """
         policy, state = self._policy, self._store.state(*self._of)
         # Devices report a window some time after its end; what is later than that is not evaluated.
         closed = self._windows.closed(
@@ -93,12 +101,15 @@ class Watcher:
         )
         for start, end in itertools.islice(pools(closed, policy.minimum), AT_ONCE):
             self._evaluate(state, start, end, now)
-        self._close_expected(state, now)
+        # Read first: a look that ends nothing writes nothing.
+        if expected or self._raised:
+            self._close_expected(state, now)
         self._score_labels(state, now)
+        return self._raised
 
     def load(self, start: int, end: int) -> FleetWindow:
         """Return the histograms of ``start <= t < end`` (Unix seconds), by device."""
-        return replace(self._loaded(start, end), attributes=self._attributes())
+        return replace(self._loaded(start, end), attributes=self._attributes)
 
     def _loaded(self, start: int, end: int) -> FleetWindow:
         devices, histograms = self._windows.by_device(
@@ -113,7 +124,7 @@ class Watcher:
         compared = (*self._profile.features, *self._profile.outputs)
         if not compared:
             return [], []
-        kept = self._registry.policy(self._of[0]).retention.report_days * DAY
+        kept = self._report_days * DAY
         spans = self._store.spans(
             *self._of,
             f"drift:{compared[0].name}",
@@ -128,7 +139,9 @@ class Watcher:
         recent, loaded = ([self._loaded(*span) for span in each] for each in (before, past))
         return recent, [each for each in loaded if each.devices]
 
+    @functools.cached_property
     def _attributes(self) -> dict[str, dict[str, str]]:
+        # Read once: all windows of one look are of the same devices.
         return self._fleet.attributes(self._of[0])
 
     def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
@@ -152,8 +165,8 @@ class Watcher:
         findings += selected
         raised += [finding for finding in selected if finding.alarming]
         rows = [(finding, start, end) for finding in findings]
+        self._raised |= bool(raised)
         self._store.save(*self._of, state, rows, [(f, start) for f in raised], now)
-        self._store.forget(now - FIGURE_DAYS * DAY)
 
     def _beside_the_last_day(
         self, window: FleetWindow, references: References, findings: list[Finding]
@@ -189,7 +202,6 @@ class Watcher:
     def _close_expected(self, state: MonitoringState, now: float) -> None:
         """End the alarms of a rare day once all of its windows were evaluated."""
         is_open = self._days.of(state.watched_to, state.watched_to + 1) is not None
-        # Read first: a tick that ends nothing writes nothing.
         if not is_open and any(alarm.expected for alarm in self._store.alarms(self._of[0])):
             self._store.close_expected(self._of[0], "calendar: the day is over", now)
 
@@ -219,6 +231,8 @@ class Watcher:
     def _explained(self, window: FleetWindow, raised: Sequence[Finding]) -> list[Finding]:
         """Add to new alarms of features how they moved the output."""
         # Only new alarms: running the model on the held-out rows in every window would be waste.
+        if not raised:
+            return []
         open_ = {alarm.signal for alarm in self._store.alarms(self._of[0], version=self._of[1])}
         names = {f.name for f in self._profile.features}
         new = [
@@ -259,6 +273,7 @@ class Watcher:
         findings += self._score_sizes(concept, after, windows[-1].start + 1)
         stored = [(finding, start, end) for finding in findings]
         raised = [(finding, start) for finding in findings if finding.alarming]
+        self._raised |= bool(raised)
         self._store.save(*self._of, state, stored, raised, now)
 
     def _score_sizes(self, concept: Concept, after: int, until: int) -> list[Finding]:
@@ -276,7 +291,7 @@ class Watcher:
     def _compare_groups(self, concept: Concept, after: int, until: int) -> list[Finding]:
         """Groups of devices and of rows, and the labels of the latter that were settled now."""
         policy, declared = self._policy, self._release.manifest.groups
-        of_devices = groups.by_attribute(concept, self._attributes(), policy.groups)
+        of_devices = groups.by_attribute(concept, self._attributes, policy.groups)
         if not declared:
             return groups.compare(of_devices, policy)
         of_rows = groups.comparable(self._sums.labels(*self._of, until=until), declared)

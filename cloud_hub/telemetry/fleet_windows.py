@@ -6,6 +6,7 @@ the windows that are evaluated.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -127,9 +128,10 @@ class FleetWindows:
             end: moment after the last.
         """
         r = reports.c
-        texts = (r.body[name].as_string() for name in ("features", "outputs"))
+        # As text: most reports have no groups, and JSON would be parsed to say so.
+        texts = (r.body[name].as_string() for name in ("features", "outputs", "groups"))
         query = (
-            select(r.device, *texts, r.body["groups"])
+            select(r.device, *texts)
             .where(r.model == model, r.version == version, r.device != ROLLED)
             .where(r.start >= start, r.start < end, r.observations > 0)
             .order_by(r.device)
@@ -148,8 +150,10 @@ class FleetWindows:
         columns = np.split(sums, np.cumsum(sizes)[:-1], axis=1)
         by_name = dict(zip(names, columns, strict=True))
         grouped: dict[str, dict[str, NDArray[np.int64]]] = {}
-        for device, _, _, groups in rows:
-            for name, counts in group_histograms_of(groups, [o.name for o in profile.outputs]):
+        outputs = [output.name for output in profile.outputs]
+        for device, text in ((row.device, row[-1]) for row in rows):
+            groups = json.loads(text) if text not in (None, "{}") else {}
+            for name, counts in group_histograms_of(groups, outputs):
                 mine = grouped.setdefault(name, {})
                 mine[device] = mine[device] + counts if device in mine else counts
         return devices, by_name | {n: _of_all(devices, mine) for n, mine in grouped.items()}

@@ -118,8 +118,12 @@ class ErrorDetector:
         labels = sum(batch[0] for batch in batches)
         if labels == 0:
             return
+        different = set(batches)
         for i, odds in enumerate(ODDS):
-            gain = sum(_gain(odds, *batch) for batch in batches)
+            # Many devices have the same few labels, so each gain is computed once; added up in the
+            # order of the devices, for sums of floats depend on it.
+            gains = {batch: _gain(odds, *batch) for batch in different}
+            gain = sum(map(gains.__getitem__, batches))
             # One chance to have begun for each label, so that the run length counts labels.
             grown = math.log(self.parts[i] + labels) + gain
             # exp(709.8) is the largest double; capped well below, as it is multiplied again.

@@ -117,7 +117,7 @@ def _signs(observed: Iterable[Any], tests: int, seed: int) -> RandomSigns | None
         return None
     # As for drift: the smallest p-value resolves the strictest step of the false discovery control.
     rounds = min(20_000, round(4 * max(50, tests) / RATE))
-    return RandomSigns(devices, rounds, np.random.default_rng(seed))
+    return RandomSigns(devices, rounds, seed)
 
 
 def _earlier(past: Mapping[str, Any] | None, name: str) -> Any:

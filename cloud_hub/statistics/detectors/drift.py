@@ -138,13 +138,15 @@ def fleet_drift(
             taken to be independent.
         categorical: names whose bins are categories.
     """
+    if not reference:
+        return []
     devices = max((len(rows) for rows in observed.values()), default=0)
     # The smallest p-value must resolve the strictest step of the false discovery control,
     # FDR / features, with room: hence so many rounds.
     rounds = round(4 * max(50, len(reference)) / FDR)
     signs = None
     if devices >= MANY:
-        signs = RandomSigns(devices, min(rounds, 20_000), np.random.default_rng(seed))
+        signs = RandomSigns(devices, min(rounds, 20_000), seed)
     return judged(
         [
             _fleet_feature(

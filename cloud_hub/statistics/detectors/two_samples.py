@@ -20,6 +20,7 @@ Carlo p-values", Biometrika 78(2), 1991 (few rounds where little speaks against 
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Final
 
 import numpy as np
@@ -42,22 +43,74 @@ FIRST_ROUNDS: Final = 199
 class RandomSigns:
     """Random signs, the same for all features of a window, so that their dependence is kept.
 
+    Most features need the first few rounds only, so the others are drawn when one asks for them.
+
     Args:
         devices: how many change sign.
         rounds: how often; the smallest p-value is 1 / (rounds + 1).
-        random: where they come from.
+        seed: the same seed draws the same signs.
+
+    Attributes:
+        random: where more chance comes from, as it stands once all signs were drawn.
     """
 
-    def __init__(self, devices: int, rounds: int, random: np.random.Generator) -> None:
-        drawn = random.integers(0, 2, size=(max(rounds, FIRST_ROUNDS), devices), dtype=np.int8)
-        self.table: NDArray[np.float32] = (2 * drawn - 1).astype(np.float32)
-        self.random = random
+    def __init__(self, devices: int, rounds: int, seed: int) -> None:
+        self._drawn = (devices, max(rounds, FIRST_ROUNDS), seed)
+        self._some: NDArray[np.bool_] | None = None
+        self.random = _after_signs(*self._drawn)
 
     def of(self, devices: NDArray[np.bool_]) -> RandomSigns:
         """Signs of some of the devices, a mask [devices]."""
         some = copy.copy(self)
-        some.table = self.table[:, devices]
+        some._some = devices
+        for cached in ("first", "table"):  # those of all devices
+            some.__dict__.pop(cached, None)
         return some
+
+    @functools.cached_property
+    def first(self) -> NDArray[np.float32]:
+        """Signs of the first rounds, [:data:`FIRST_ROUNDS`, devices]."""
+        devices, _, seed = self._drawn
+        return self._chosen(_signs(devices, FIRST_ROUNDS, seed))
+
+    @functools.cached_property
+    def table(self) -> NDArray[np.float32]:
+        """Signs of all rounds, [rounds, devices]; they begin with :attr:`first`."""
+        return self._chosen(_kept_signs(*self._drawn))
+
+    def _chosen(self, signs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return signs if self._some is None else signs[:, self._some]
+
+
+def forget_signs() -> None:
+    """Free the signs that are kept for the next model whose window and devices ask for the same."""
+    _kept_signs.cache_clear()
+
+
+def _signs(devices: int, rounds: int, seed: int) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    drawn = random.integers(0, 2, size=(rounds, devices), dtype=np.int8)
+    signs = drawn.astype(np.float32)
+    signs *= 2
+    signs -= 1
+    signs.flags.writeable = False  # several features look at it
+    return signs
+
+
+# Models whose windows end together and have as many devices draw the same signs.
+_kept_signs = functools.lru_cache(maxsize=1)(_signs)
+
+
+def _after_signs(devices: int, rounds: int, seed: int) -> np.random.Generator:
+    """The generator as it stands after :func:`_signs`, without drawing them."""
+    # A sign is a byte, four of them one draw of 32 bits, two of these a step of the generator.
+    draws = -(-devices * rounds // 4)
+    steps = np.random.PCG64(seed)
+    steps.advance(draws // 2)
+    random = np.random.Generator(steps)
+    if draws % 2:
+        random.bytes(4)
+    return random
 
 
 def p_value(
@@ -207,8 +260,10 @@ def _by_signs(reference: Counts, observed: Counts, signs: RandomSigns) -> float:
     observed_statistics = _statistics(apart.sum(axis=0, keepdims=True), scale, edges)
     p = 1.0
     # Few rounds where little speaks against the null; the rest only for what looks unusual.
-    for rounds in (FIRST_ROUNDS, len(signs.table)):
-        sums = signs.table[:rounds] @ apart
+    for all_rounds in (False, True):
+        table = signs.table if all_rounds else signs.first
+        rounds = len(table)
+        sums = table @ apart
         if reference.ndim == 1:
             sums += _resampled(reference[used], rounds, signs.random)
         drawn = _statistics(sums, scale, edges)

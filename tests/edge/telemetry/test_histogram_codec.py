@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
+from edge_sdk.telemetry import histogram_codec
 from edge_sdk.telemetry.histogram_codec import decode_alike, decode_histograms, encode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts
 from tests.contract.examples import histogram_text
@@ -32,6 +33,20 @@ def test_any_other_text_is_refused_or_is_the_only_text_of_its_content(text: str)
     except ContractError:
         return
     assert encode_histograms(decoded) == text
+
+
+@given(st.text(alphabet="AQgwE8x/=\n", max_size=9))
+def test_a_text_is_read_exactly_if_encoding_what_it_says_gives_it_back(text: str) -> None:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        same = base64.b64encode(raw).decode().rstrip("=") == text
+    except ValueError:
+        same = False
+    if same:
+        assert histogram_codec._bytes(text) == raw
+    else:
+        with pytest.raises(ContractError, match="base64"):
+            histogram_codec._bytes(text)
 
 
 def test_layouts_of_one_length_are_told_apart_whichever_came_before() -> None:

@@ -72,7 +72,7 @@ def test_p_values_of_a_null_fleet_are_no_smaller_than_they_say(devices: int, eff
     for seed in range(300):
         reference = histograms(random.standard_normal((1, 5_000)))[0]
         window = histograms(fleet(random, devices, 2_000 // devices, effect))
-        signs = RandomSigns(devices, 999, RANDOM(seed)) if devices >= MANY else None
+        signs = RandomSigns(devices, 999, seed) if devices >= MANY else None
         result.append(p_value(reference, window, signs))
     assert np.mean(np.array(result) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
     assert np.mean(np.array(result) <= 0.005) <= 0.02

@@ -22,7 +22,7 @@ def test_one_device_is_tested_exactly() -> None:
 @pytest.mark.parametrize("devices", [2, 5, 13, MANY, 60])
 def test_a_rise_on_every_device_is_found_and_one_device_alone_is_not(devices: int) -> None:
     random = RANDOM(devices)
-    signs = RandomSigns(devices, 999, random)
+    signs = RandomSigns(devices, 999, 1)
     rows = np.full(devices, 1_000.0)
     everywhere = random.binomial(1_000, 0.2, devices).astype(float)
     assert rise_p((50, 1_000), Occurrences(everywhere, rows), signs=signs) < 0.05
@@ -45,10 +45,9 @@ def test_nothing_to_compare_is_no_rise(case: str) -> None:
 
 
 def test_devices_without_rows_are_left_out() -> None:
-    random = RANDOM(0)
     rows = np.where(np.arange(20) < 5, 0.0, 500.0)
     hits = rows * 0.2
-    signs = RandomSigns(20, 999, random)
+    signs = RandomSigns(20, 999, 1)
     assert rise_p((10, 500), Occurrences(hits, rows), signs=signs) < 0.01
 
 
