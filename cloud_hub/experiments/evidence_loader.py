@@ -190,8 +190,9 @@ class EvidenceLoader:
         record, cohort = snapshot.record, snapshot.cohort
         since = int(record.step_started_at)
         rows = [row for row in self._rows.keys(record.id, since) if row.device in cohort]
+        latency = self._latency(snapshot, since)
         arms = {
-            name: replace(key_arm(name, rows, sums), latency=self._latency(snapshot, since, name))
+            name: replace(key_arm(name, rows, sums), latency=latency.get(name, {}))
             for name in _names(snapshot)
         }
         # Buckets do not say when their labels came: all count, and how unequal arms are is watched.
@@ -256,9 +257,10 @@ class EvidenceLoader:
         failures = [row for row in periods if row.device in cohort]
         largest = snapshot.plan.reporting.largest_error
         groups = self._groups(snapshot, acknowledged)
+        latency = self._latency(snapshot, since)
         return {
             name: replace(
-                arm_of(name, sums, failures, self._latency(snapshot, since, name), largest),
+                arm_of(name, sums, failures, latency.get(name, {}), largest),
                 groups=by_group((row for row in groups.rows if row.arm == name), groups.declared),
             )
             for name in _names(snapshot)
@@ -343,16 +345,14 @@ class EvidenceLoader:
         return (check_allocation(cohort, units, _weights(snapshot)),)
 
     def _latency(
-        self, snapshot: ExperimentSnapshot, since: int, arm: str
-    ) -> dict[str, tuple[int, ...]]:
-        """Histograms by device; only read where a guardrail looks at them."""
+        self, snapshot: ExperimentSnapshot, since: int
+    ) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Histograms by arm and device; only read where a guardrail looks at them."""
         if snapshot.spec.guardrails.latency is None:
             return {}
-        histograms = self._rows.latency(snapshot.record.id, arm, since)
         return {
-            device: tuple(counts.tolist())
-            for device, counts in histograms.items()
-            if (arm, device) in snapshot.seats
+            arm: {device: row for device, row in rows.items() if (arm, device) in snapshot.seats}
+            for arm, rows in self._rows.latency(snapshot.record.id, since).items()
         }
 
     def _shadow(

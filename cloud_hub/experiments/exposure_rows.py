@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,12 @@ from sqlalchemy import Connection, Engine, Select, Text, case, cast, func, inser
 
 from cloud_hub.experiments.exposure_sink import KEYS
 from cloud_hub.experiments.tables import exposures
-from cloud_hub.experiments.verdict.label_table import LabelTable, LabelTableBuilder
+from cloud_hub.experiments.verdict.label_table import (
+    LabelledHour,
+    LabelTable,
+    LabelTableBuilder,
+    hour_of,
+)
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
 from cloud_hub.statistics.label_coverage import HOUR
 from edge_sdk.contract.codec import from_plain
@@ -206,24 +212,23 @@ class ExposureRows:
             if "groups" in detail
         ]
 
-    def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:
-        """Return the latency histograms of an arm by device, [bins] each.
+    def latency(self, id_: str, since: int) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Return latency histograms by arm and device, of as many bins each.
 
         Args:
             id_: of the experiment.
-            arm: name of the arm.
             since: Unix seconds.
         """
         c = exposures.c
-        query = select(c.device, cast(c.detail["latency"], Text)).where(
-            c.experiment == id_, c.arm == arm, c.start >= since, c.latency_n > 0,
-            c.kind != PAST,
-        )  # fmt: skip
-        histograms: dict[str, NDArray[np.int64]] = {}
-        for device, latency in self._rows(query):
-            counts = np.array(json.loads(latency), dtype=np.int64)
-            histograms[device] = histograms[device] + counts if device in histograms else counts
-        return histograms
+        query = select(c.arm, c.device, cast(c.detail["latency"], Text)).where(
+            c.experiment == id_, c.start >= since, c.latency_n > 0, c.kind != PAST
+        )
+        arms: dict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
+        for arm, device, latency in self._rows(query):
+            counts, histograms = tuple(json.loads(latency)), arms[arm]
+            before = histograms.get(device)
+            histograms[device] = counts if before is None else _added(before, counts)
+        return arms
 
     def labels(self, id_: str, now: float) -> LabelTable:
         """Return the answers and labels of an experiment by device, arm and hour; old ones by row.
@@ -237,19 +242,18 @@ class ExposureRows:
         texts = [cast(c.detail[name], Text) for name in ("answers", "labels", "served")]
         query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, *texts)
         of = query.where(c.experiment == id_, c.kind.in_(("window", "feedback")))
-        table, parse = LabelTableBuilder(), functools.cache(_document)
+        table = LabelTableBuilder()
+        parse = functools.cache(functools.partial(_hours, now))
         for device, arm, start, predictions, labelled, correct, *details in self._rows(of):
             seat = (arm, device)
-            answers, own, served = map(parse, details)
-            for end, made in _by_end(answers or {}, now, sum):
-                table.add(seat, start, end, answers=made)
-            for end, came in _by_end(_labels(own or {}, served or {}), now, _total):
-                table.add(seat, start, end, came=came)
+            hours, has_answers, has_labels = parse(*details)
+            table.add(seat, start, hours)
             # Rows that an older hub wrote: all that is known is that they are of one day.
-            if predictions and answers is None:
-                table.add(seat, start, start + DAY, answers=predictions)
-            if labelled and own is None:
-                table.add(seat, start, start + DAY, came={"0": labelled, "right": correct})
+            if predictions and not has_answers:
+                table.add(seat, start, [hour_of(start + DAY, answers=predictions)])
+            if labelled and not has_labels:
+                came = {"0": labelled, "right": correct}
+                table.add(seat, start, [hour_of(start + DAY, came=came)])
         return table.build()
 
     def shadow(self, id_: str, since: int) -> list[tuple[str, ShadowTotals]]:
@@ -304,6 +308,31 @@ def _by_end(
         yield max(ends), together(hours.values())
     else:
         yield from zip(ends, hours.values(), strict=True)
+
+
+def _hours(
+    now: float, answers: str | None, own: str | None, served: str | None
+) -> tuple[tuple[LabelledHour, ...], bool, bool]:
+    """Answers and labels of one row by hour, and whether it has any of either.
+
+    Args:
+        now: Unix seconds.
+        answers: text of that part of the row's details.
+        own: labels of the model's own answers, the same.
+        served: labels of what was served, the same.
+    """
+    parts = [_document(text) for text in (answers, own, served)]
+    made = _by_end(parts[0] or {}, now, sum)
+    came = _by_end(_labels(parts[1] or {}, parts[2] or {}), now, _total)
+    hours = (
+        *(hour_of(end, answers=number) for end, number in made),
+        *(hour_of(end, came=labels) for end, labels in came),
+    )
+    return hours, parts[0] is not None, parts[1] is not None
+
+
+def _added(before: tuple[int, ...], more: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(map(operator.add, before, more))
 
 
 def _document(text: str | None) -> Any:

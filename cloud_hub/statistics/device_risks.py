@@ -18,6 +18,7 @@ Sources:
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -76,24 +77,72 @@ class Cells:
         """
         if not len(self.device):
             return np.zeros((self.devices, len(GRID)))
-        failed, requests, offset = self._kinds[0].T[:, :, None]
+        failed, requests, offset = self._distinct[0].T[:, :, None]
         each = binomial(failed, requests, within_grid(GRID + offset + shift))
         if bad:
             any_share = betaln(failed + 0.5, requests - failed + 0.5) - betaln(0.5, 0.5)
             each = np.logaddexp(np.log1p(-bad) + each, np.log(bad) + any_share)
-        return np.asarray(self._kinds[1] @ each, dtype=np.float64)
+        return np.asarray(self._times @ each, dtype=np.float64)
+
+    def kinds_by_device(self) -> NDArray[np.float64]:
+        """Return which cells each device has, in any order of periods, [D, most cells of a device].
+
+        A row has the numbers of the device's different cells from 1, in order, and zeros after
+        them: devices with equal rows have equal likelihoods.
+        """
+        kind = self._distinct[1]
+        order = np.lexsort((kind, self.device))
+        device = self.device[order]
+        place = np.arange(len(device)) - np.searchsorted(device, device)
+        rows = np.zeros((self.devices, int(place.max(initial=-1)) + 1))
+        rows[device, place] = kind[order] + 1
+        return rows
+
+    def only(self, chosen: NDArray[np.intp]) -> Cells:
+        """Return the cells of some devices, which are numbered anew; ``chosen`` is [K]."""
+        number = np.full(self.devices, -1, dtype=np.intp)
+        number[chosen] = np.arange(len(chosen))
+        device = number[self.device]
+        there = device >= 0
+        return Cells(
+            device[there], self.failed[there], self.requests[there], self.offset[there],
+            len(chosen),
+        )  # fmt: skip
 
     @cached_property
-    def _kinds(self) -> tuple[Floats, Any]:
-        """Different cells, and how many of each a device has, [D, kinds], sparse.
+    def _distinct(self) -> tuple[Floats, NDArray[np.intp]]:
+        """Different cells, [kinds, 3], and which of them each cell is, [C].
 
         Most devices have the same few counts: each is computed once.
         """
         cells = np.stack([self.failed, self.requests, self.offset], axis=1)
         kinds, kind = np.unique(cells, axis=0, return_inverse=True)
-        where = (self.device, kind.reshape(-1))
-        times = csr_matrix((np.ones(len(self.device)), where), shape=(self.devices, len(kinds)))
-        return kinds, times
+        return kinds, kind.reshape(-1)
+
+    @cached_property
+    def _times(self) -> Any:
+        """How many of each kind of cell a device has, [D, kinds], sparse."""
+        kinds, kind = self._distinct
+        where = (self.device, kind)
+        return csr_matrix((np.ones(len(self.device)), where), shape=(self.devices, len(kinds)))
+
+
+def equal_rows(rows: NDArray[np.float64]) -> tuple[NDArray[np.intp], Floats]:
+    """Return the first of each set of equal rows, and how many rows are equal to it, both [K].
+
+    Args:
+        rows: of any number of columns, [D, columns].
+    """
+    # Not np.unique, which sorts whole rows: ten times as long for a thousand of twenty columns.
+    keys = [row.tobytes() for row in np.ascontiguousarray(rows)]
+    first: dict[bytes, int] = {}
+    for place, key in enumerate(keys):
+        first.setdefault(key, place)
+    times = Counter(keys)
+    return (
+        np.fromiter(first.values(), np.intp, len(first)),
+        np.array([times[key] for key in first], dtype=np.float64),
+    )
 
 
 def binomial(failed: Floats, requests: Floats, log_odds: Floats) -> Floats:

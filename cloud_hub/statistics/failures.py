@@ -45,6 +45,7 @@ from cloud_hub.statistics.device_risks import (
     averaged,
     binomial,
     changes,
+    equal_rows,
     spread_by,
     tempering,
     usual,
@@ -150,24 +151,28 @@ class _Fleet:
     """Likelihoods of one look's counts.
 
     A device's *first part* is its past, and what it did on the control before or beside the
-    candidate; from there to its *last part* it may have changed.
+    candidate; from there to its *last part* it may have changed. Devices with the same counts have
+    the same likelihood: one of them stands for all, ``times`` over.
     """
 
     def __init__(self, failures: FailureCounts, effects: list[float]) -> None:
         self._effects = effects
-        self._candidate = failures.cells(candidate=True)
-        self._control = failures.cells(candidate=False)
+        candidate, control = (failures.cells(candidate=arm) for arm in (True, False))
+        past = failures.past if failures.past.shape[1] else np.zeros((2, failures.devices))
+        self._shifts = _common_changes(failures) if past.any() else np.zeros(1)
+        # Everything below is by device, and follows from its cells and its past.
+        kinds = candidate.kinds_by_device(), control.kinds_by_device(), past.T
+        chosen, self._times = equal_rows(np.hstack(kinds))
         mine, theirs = (
-            failures.of_arm(failures.requests, candidate=arm) > 0 for arm in (True, False)
+            (failures.of_arm(failures.requests, candidate=arm) > 0)[chosen] for arm in (True, False)
         )
         self._mine, self._both = mine, mine & theirs
-        past = failures.past if failures.past.shape[1] else np.zeros((2, failures.devices))
-        self._past = past * tempering(past[0])
-        self._first = self._both | (past[1] > 0)
+        self._candidate, self._control = candidate.only(chosen), control.only(chosen)
+        self._past = past[:, chosen] * tempering(past[0, chosen])
+        self._first = self._both | (past[1, chosen] > 0)
         self.drifts = bool(self._first.any())
-        failed = np.bincount(failures.device, failures.failed).astype(np.float64)
+        failed = np.bincount(failures.device, failures.failed).astype(np.float64)[chosen]
         self._tempers = tempering(failed)[:, None]
-        self._shifts = _common_changes(failures) if past.any() else np.zeros(1)
 
     def by_change(
         self, bad: float, change: Floats, levels: Floats
@@ -190,8 +195,9 @@ class _Fleet:
         before = np.where(self._both[:, None], control, 0.0)
         for shift in self._shifts:
             first = before + binomial(self._past[0, :, None], self._past[1, :, None], GRID - shift)
-            theirs = _summed(first[~self._mine] + lasts[0], levels)
-            mine = [_summed(first[self._mine] + last, levels) for last in lasts[1:]]
+            theirs = _summed(first[~self._mine] + lasts[0], levels, self._times[~self._mine])
+            tried, times = first[self._mine], self._times[self._mine]
+            mine = [_summed(tried + last, levels, times) for last in lasts[1:]]
             chance = -0.5 * (shift / COMMON_CHANGES[0]) ** 2
             yield chance, theirs[:, :, None] + np.stack(mine, axis=-1)
 
@@ -204,9 +210,12 @@ def _before(last: Floats, part: Floats, change: Floats) -> Floats:
     return changed
 
 
-def _summed(log_likelihood: Floats, levels: Floats) -> Floats:
-    """Log-likelihood of all devices together, [U, M]."""
-    return np.array([averaged(log_likelihood, level).sum(axis=0) for level in levels])
+def _summed(log_likelihood: Floats, levels: Floats, times: Floats) -> Floats:
+    """Log-likelihood of all devices together, each as often as ``times`` says, [U, M]."""
+    ways, grid, middles = levels.shape
+    # All ways at once: the exponentials, which take most of the time, are the same for each.
+    chances = levels.transpose(1, 0, 2).reshape(grid, ways * middles)
+    return np.asarray(times @ averaged(log_likelihood, chances)).reshape(ways, middles)
 
 
 def _levels(failures: FailureCounts) -> Floats:

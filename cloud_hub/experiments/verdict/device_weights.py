@@ -83,9 +83,16 @@ def _by_kind(arms: Sequence[CountsByKind]) -> dict[str, dict[str, float]]:
 def _counts(arm: CountsByKind, factors: Mapping[str, Mapping[str, float]]) -> CountsByKind:
     """Counts of an arm by kind, device and period, times the factors of their kind and device."""
     return {
-        kind: {key: _times(counts, factors[kind][key[0]]) for key, counts in rows.items()}
+        kind: rows
+        if _bounds_nobody(factors[kind])
+        else {key: _times(counts, factors[kind][key[0]]) for key, counts in rows.items()}
         for kind, rows in arm.items()
     }
+
+
+def _bounds_nobody(factors: Mapping[str, float]) -> bool:
+    # So it is of nearly all fleets, whose rows stay what they are.
+    return not set(factors.values()) - {1.0}
 
 
 def _factors(arms: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -136,6 +143,8 @@ def _alone(rows: Mapping[str, Row]) -> Mapping[str, Row]:
 def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> Mapping[str, Numbers]:
     if isinstance(rows, DeviceRows) and isinstance(factors, _FleetFactors):
         return cast(Mapping[str, Numbers], rows.scaled(factors.values_by_place))
+    if _bounds_nobody(factors):
+        return rows
     return {device: _times(row, factors[device]) for device, row in rows.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -69,6 +69,34 @@ class LabelTable:
         return found
 
 
+@dataclass(frozen=True)
+class LabelledHour:
+    """Windows that ended in one hour.
+
+    ``columns`` are the end of the hour (Unix seconds), answers, and labels of no certain age, as in
+    :data:`OF_ALL_AGES`; ``ages`` are bins of age with the labels of each.
+    """
+
+    columns: tuple[float, ...]
+    ages: tuple[tuple[int, float], ...]
+
+
+def hour_of(
+    ended: int, *, answers: float = 0.0, came: Mapping[str, float] = MappingProxyType({})
+) -> LabelledHour:
+    """Return the windows that ended in one hour.
+
+    Args:
+        ended: end of the hour, Unix seconds.
+        answers: number of them.
+        came: labels by bin of age, and the ``right`` ones of all; and those of what was ``served``,
+            with the ones that were ``served right``.
+    """
+    of_all = (came.get(name, 0.0) for name in OF_ALL_AGES)
+    ages = tuple((int(age), n) for age, n in came.items() if age not in OF_ALL_AGES)
+    return LabelledHour((ended, answers, *of_all), ages)
+
+
 class LabelTableBuilder:
     """A table that is made row by row."""
 
@@ -77,30 +105,20 @@ class LabelTableBuilder:
         self._rows: list[tuple[float, ...]] = []
         self._ages: list[tuple[int, int, float]] = []
 
-    def add(
-        self,
-        seat: Seat,
-        start: int,
-        ended: int,
-        *,
-        answers: float = 0.0,
-        came: Mapping[str, float] = MappingProxyType({}),
-    ) -> None:
-        """Add windows of a device that ended in one hour.
+    def add(self, seat: Seat, start: int, hours: Iterable[LabelledHour]) -> None:
+        """Add windows of a device.
 
         Args:
             seat: arm and device.
             start: of the row that they were recorded in, Unix seconds.
-            ended: end of the hour, Unix seconds.
-            answers: number of them.
-            came: labels by bin of age, and the ``right`` ones of all; and those of what was
-                ``served``, with the ones that were ``served right``.
+            hours: in which they ended.
         """
-        at = len(self._rows)
-        number = self._seats.setdefault(seat, len(self._seats))
-        of_all = (came.get(name, 0.0) for name in OF_ALL_AGES)
-        self._rows.append((number, start, ended, answers, *of_all))
-        self._ages += [(at, int(age), n) for age, n in came.items() if age not in OF_ALL_AGES]
+        for hour in hours:
+            number = self._seats.setdefault(seat, len(self._seats))
+            if hour.ages:
+                at = len(self._rows)
+                self._ages += [(at, age, n) for age, n in hour.ages]
+            self._rows.append((number, start, *hour.columns))
 
     def build(self) -> LabelTable:
         """Return what was added."""

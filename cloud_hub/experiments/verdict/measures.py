@@ -102,21 +102,24 @@ def outcomes_of(sums: Mapping[str, ExposureSums]) -> dict[Measure, dict[str, Row
 
     A device without an outcome of a measure is left out of that measure.
     """
-    outcomes: dict[Measure, dict[str, Row]] = {
-        # Of 0 and 1 the squares are the values themselves.
-        "accuracy": {d: (s.labelled, s.correct, s.correct) for d, s in sums.items()},
-        "served_accuracy": {
-            d: (s.served_labelled, s.served_correct, s.served_correct) for d, s in sums.items()
-        },
-        "reward": {d: (s.rewards, s.reward_sum, s.reward_squares) for d, s in sums.items()},
-        "latency": {d: (s.latency_n, s.latency_sum, s.latency_squares) for d, s in sums.items()},
-        "errors": {d: (s.requests, s.errors, s.errors) for d, s in sums.items()},
-        "energy": _energy(sums),
-        "mae": {d: (s.measured, s.error_sum, s.error_squares) for d, s in sums.items()},
-        "rmse": _root_mean_square(sums),
-    }
+    # Most fleets have outcomes of few measures: rows of the others are not even made.
+    each = sums.items()
     return {
-        measure: {d: row for d, row in rows.items() if row[0]} for measure, rows in outcomes.items()
+        # Of 0 and 1 the squares are the values themselves.
+        "accuracy": {d: (s.labelled, s.correct, s.correct) for d, s in each if s.labelled},
+        "served_accuracy": {
+            d: (s.served_labelled, s.served_correct, s.served_correct)
+            for d, s in each
+            if s.served_labelled
+        },
+        "reward": {d: (s.rewards, s.reward_sum, s.reward_squares) for d, s in each if s.rewards},
+        "latency": {
+            d: (s.latency_n, s.latency_sum, s.latency_squares) for d, s in each if s.latency_n
+        },
+        "errors": {d: (s.requests, s.errors, s.errors) for d, s in each if s.requests},
+        "energy": {d: row for d, row in _energy(sums).items() if row[0]},
+        "mae": {d: (s.measured, s.error_sum, s.error_squares) for d, s in each if s.measured},
+        "rmse": _root_mean_square({d: s for d, s in each if s.measured}),
     }
 
 

@@ -236,3 +236,16 @@ def test_errors_of_numbers_and_labels_of_groups_add_up(trial: tuple[Hub, str]) -
     assert (sums.sums.measured, sums.sums.error_squares) == (4, 2.5)
     (groups,) = found.groups(id_, 0)
     assert (groups.device, groups.arm, groups.groups) == ("d", "candidate", {"sex": {"f": [4, 2]}})
+
+
+def test_latency_of_several_days_adds_up_by_arm_and_device(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    for day in range(2):
+        at = window(id_, tomorrow() + DAY * day)
+        take(hub, "d-1", WindowReport(at, "0" * 64, {"model": 5}, latency=timed(30 + day, 5)))
+    take(hub, "d-2", WindowReport(at, "0" * 64, {"model": 3}, latency=timed(9, 3)))
+    found = ExposureRows(hub.engine).latency(id_, 0)
+    (by_device,) = found.values()
+    counts = {d: {i: n for i, n in enumerate(row) if n} for d, row in by_device.items()}
+    assert counts == {"d-1": {30: 5, 31: 5}, "d-2": {9: 3}}
+    assert ExposureRows(hub.engine).latency(id_, at.start + DAY) == {}

@@ -22,7 +22,7 @@ from cloud_hub.experiments.documents import (
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.label_table import LabelTableBuilder
+from cloud_hub.experiments.verdict.label_table import LabelTableBuilder, hour_of
 from cloud_hub.experiments.verdict.labelling import settle
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules, parse_experiment
 from cloud_hub.hub import Hub
@@ -69,7 +69,8 @@ def hour(device: str, answers: int, labelled: int, right: int, ended: int = 0) -
 def evidence(rows: list[Hour], now: float, rules: LabelRules = SPEC.labels) -> Evidence:
     builder = LabelTableBuilder()
     for seat, answers, labelled, right, ended in rows:
-        builder.add(seat, 0, ended, answers=answers, came={"0": labelled, "right": right})
+        came = {"0": labelled, "right": right}
+        builder.add(seat, 0, [hour_of(ended, answers=answers, came=came)])
     table = builder.build()
     names = {arm: frozenset(d for a, d in table.seats if a == arm) for arm, _ in table.seats}
     arms = {arm: ArmEvidence(exposed=devices, predictions=10_000) for arm, devices in names.items()}

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.statistics.device_risks import GRID, changes, usual
+from cloud_hub.statistics.device_risks import GRID, Cells, changes, equal_rows, usual
 from cloud_hub.statistics.failures import (
     judge_failures,
     log_device_evidence,
@@ -239,3 +239,38 @@ def test_devices_together_have_the_evidence_that_each_has_alone() -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-12, atol=1e-12)
     assert log_evidence_by_device(failures[:0], requests[:0], (50, 1_000)).shape == (0,)
     assert not log_evidence_by_device(failures, requests, (0, 0)).any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 15), st.booleans(), st.booleans())
+def test_devices_with_equal_counts_say_as_much_as_devices_that_differ_by_nearly_nothing(
+    seed: int, devices: int, periods: int, both: bool, known: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    rates = np.full((devices, periods), 0.05)
+    mine = drawn(random, rates, int(random.integers(1, 30)), "a")
+    theirs = drawn(random, rates, int(random.integers(1, 30)), "a" if both else "b")
+    past = {f"a{d}": (float(random.integers(3)), 40.0) for d in range(0, devices, 2)}
+    # No two of these are equal, so that each device is computed on its own.
+    apart = {key: (x + 1e-12 * at, n) for at, (key, (x, n)) in enumerate(mine.items(), 1)}
+    own = {key: (x + 1e-12 * at, n) for at, (key, (x, n)) in enumerate(theirs.items(), 1)}
+    of = past if known else None
+    assert log_e(mine, theirs, of) == pytest.approx(log_e(apart, own, of), rel=1e-7, abs=1e-7)
+
+
+def test_equal_rows_are_found_with_how_many_there_are() -> None:
+    rows = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    first, times = equal_rows(rows)
+    assert first.tolist() == [0, 1, 3]
+    assert times.tolist() == [2.0, 1.0, 1.0]
+
+
+def test_devices_with_the_same_cells_in_another_order_are_one_kind() -> None:
+    device = np.array([0, 0, 1, 1, 2, 4], dtype=np.intp)
+    failed = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
+    cells = Cells(device, failed, np.full(6, 9.0), np.zeros(6), devices=5)
+    rows = cells.kinds_by_device()
+    assert rows.tolist() == [[1, 2], [1, 2], [2, 0], [0, 0], [1, 0]]
+    chosen = np.array([1, 3, 4], dtype=np.intp)
+    whole, some = (each.log_likelihood(0.5, 0.03) for each in (cells, cells.only(chosen)))
+    assert some.tolist() == whole[chosen].tolist()
