@@ -93,7 +93,10 @@ def fresh(folder: Path, dist: Path, what: str) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     command = [*uv("uv"), "pip", "install", "--quiet", "--python", str(python)]
-    subprocess.run([*command, "--find-links", str(dist), what], check=True)
+    # What is named to uv takes the place of what its environment names; pip's is looked at, too.
+    for place in (str(dist), *os.environ.get("PIP_FIND_LINKS", "").split()):
+        command += ["--find-links", place]
+    subprocess.run([*command, what], check=True)
     return python
 
 
