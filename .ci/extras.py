@@ -32,6 +32,28 @@ def edge_hub(*words):
 edge_hub("init", "hub")
 edge_hub("db", "status", "hub")
 """
+SIGN: Final = """
+import subprocess, sys
+from cryptography.hazmat.primitives import serialization as forms
+from cryptography.hazmat.primitives.asymmetric import ec
+key = ec.generate_private_key(ec.SECP256R1())
+private = forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption()
+open("signing.pem", "wb").write(key.private_bytes(*private))
+public = forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo
+open("signing.pub", "wb").write(key.public_key().public_bytes(*public))
+for words in ("sign iris-1.0 --key signing.pem", "check-signature iris-1.0 --key signing.pub"):
+    subprocess.run([sys.executable, "-m", "converters.cli.main", *words.split()], check=True)
+"""
+MODULES: Final = """
+import os, numpy, onnxscript, torch
+os.environ["KERAS_BACKEND"] = "torch"  # TensorFlow, the default, is no part of the extra
+import keras
+rows = numpy.random.default_rng(0).normal(size=(64, 4)).astype(numpy.float32)
+layers = [keras.Input((4,)), keras.layers.Dense(3, activation="softmax")]
+module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1))
+for name, model in (("torch", module), ("keras", keras.Sequential(layers))):
+    convert(model, rows, name=name, out=f"{name}-1.0")
+"""
 PLAIN: Final = """
 import onnxruntime
 from edge_sdk import EdgeDevice
@@ -47,14 +69,17 @@ SMALLEST: Final = {
     "otel": HUB + "from opentelemetry.sdk.trace import TracerProvider; TracerProvider()\n"
     "import opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "oidc": HUB + "import authlib.jose, joserfc.jwt",
+    "sign": MODEL + SIGN,
     "plot": PLAIN + "import matplotlib; matplotlib.use('svg'); import matplotlib.pyplot",
     "extensions": PLAIN + "import onnxruntime_extensions",
     "bench": PLAIN + "import bsdiff4, diskcache, lmdb",
     "boosting": "import catboost, lightgbm, xgboost",
     "ray": HUB + "import ray",
-    "torch": MODEL + "import keras, onnxscript, torch",
+    "torch": MODEL + MODULES,
     "demo": HUB + "import matplotlib",
 }
+FOR_A_CHECKOUT: Final = ("checkout", "test", "dev", "site")
+"""What the repository's own targets install; of no use beside a wheel."""
 HEAVY: Final = ("bench", "boosting", "ray", "torch", "demo")
 PROGRAMS: Final = {
     "edge": "edge-deployment-sdk-core",
@@ -68,7 +93,10 @@ def fresh(folder: Path, dist: Path, what: str) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
     command = [*uv("uv"), "pip", "install", "--quiet", "--python", str(python)]
-    subprocess.run([*command, "--find-links", str(dist), what], check=True)
+    # What is named to uv takes the place of what its environment names; pip's is looked at, too.
+    for place in (str(dist), *os.environ.get("PIP_FIND_LINKS", "").split()):
+        command += ["--find-links", place]
+    subprocess.run([*command, what], check=True)
     return python
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -120,6 +121,14 @@ def test_a_bill_of_materials_names_what_a_wheel_brings_with_hashes(folder: str, 
     asked |= {"requests"}  # of the core, which all the others bring
     ours = {project(each)["name"] for each in FOLDERS}
     assert {name.replace(".", "-") for name in asked - ours} <= named | ours
+
+
+def test_every_extra_is_installed_alone_somewhere() -> None:
+    """An extra that ``make extras`` does not know is one that nobody has ever installed alone."""
+    known = runpy.run_path(str(ROOT / ".ci" / "extras.py"))
+    tried = set(known["SMALLEST"]) | set(known["FOR_A_CHECKOUT"])
+    for folder in FOLDERS:
+        assert set(project(folder).get("optional-dependencies", {})) <= tried, folder
 
 
 def test_sums_are_of_every_file(dist: Path) -> None:
