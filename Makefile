@@ -36,7 +36,7 @@ demo-scale: .venv/dev  ## the demo once more, on PostgreSQL, a bucket and Ray on
 	$(BIN)/python -m tests.campaigns.demo_at_scale
 
 test: .venv/dev  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	$(BIN)/python -m pytest -n 3 --dist loadfile -q
 
 test-fast: .venv/dev  ## the tests that start no process and train no model: under a minute
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"

@@ -5,7 +5,7 @@ here are served there: a forest's answers have the same bits, a network's are wi
 certificate, a pack answers what it holds. The device is updated, measured, and its own tests run.
 
 Needs root, for ``chroot`` and mounts. ``--tests none`` leaves the tests out, ``--tests all`` runs
-all of them (hours, emulated); else a selection runs.
+all of them; else a selection runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from tests.servers import HubProcess
 from tests.structure import ROOT
 from tests.waiting import wait_for
 
-PLACE: Final = ROOT / "build" / "arm64"
+PLACE: Final = ROOT / ".arm64"
+"""Hidden: whoever looks for code in this repository does not look for it there."""
+
 PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 PYTHON: Final = "3.11"
 """Of Debian 12. Its lock is the one of every version."""
