@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,20 @@ def count(store: SessionStore, unit: str) -> int:
     return int(store.values(unit)[0]["f0"])
 
 
+OPENED: list[SessionStore] = []
+
+
 def opened(folder: Path, clock: Clock, declared: SessionFeatures = KEPT) -> SessionStore:
-    return opened_sessions(declared, clock, folder, SECRET)
+    OPENED.append(opened_sessions(declared, clock, folder, SECRET))
+    return OPENED[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed_in_the_end() -> Iterator[None]:
+    """Newer Pythons warn of a database that nobody closed, in whichever test runs by then."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def test_a_session_is_over_when_nothing_came_for_long_and_the_next_event_begins_another() -> None:
