@@ -45,7 +45,7 @@ class Bench:
     @property
     def seconds(self) -> float:
         """Return the seconds of one load."""
-        return 0.5 if self.quick else 10.0
+        return 2.0 if self.quick else 10.0
 
 
 Measure = Callable[[Bench], list[ScaleRow]]
