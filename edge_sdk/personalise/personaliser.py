@@ -78,7 +78,7 @@ class Personaliser:
     ) -> None:
         prior = kind.model.prior
         self._store, self._units, self._clock = store, units, clock
-        self.hot, self.find = units.hot, units.find
+        self.hot, self.find, self.answer_of = units.hot, units.find, units.answer_of
         self._classes = prior.labels
         self._index = {label: i for i, label in enumerate(prior.labels)}
         size = kind.model.basis_size
@@ -118,7 +118,7 @@ class Personaliser:
             base: the release's answer, of its model or its pack.
             phi: φ [d]; ``None`` where a part of it is missing.
         """
-        correction = unit.answer
+        correction = self.answer_of(unit)
         if correction is None or phi is None:
             return None
         origin = personal_origin(base._origin)
@@ -183,7 +183,7 @@ class Personaliser:
     def _corrected_rows(
         self, unit: HeldUnit, numbers: NDArray[Any], phi: NDArray[np.float32]
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        correction = unit.answer
+        correction = self.answer_of(unit)
         if correction is None or (len(self._classes) == 0) != (numbers.ndim == 1):
             return numbers, np.zeros(len(numbers), bool)
         if isinstance(correction, NumberCorrection):

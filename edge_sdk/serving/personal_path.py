@@ -117,7 +117,7 @@ class PersonalSteps:
         number_of, clock, put, key = self._monitor.recording
         source, degraded = origin.source, origin.degraded
         own_origin, slots = self._personal.origin(origin), self._personal.pending.slots
-        room, tops, large = len(slots), TOPS, LARGE
+        room, tops, large, answer_of = len(slots), TOPS, LARGE, self._personal.answer_of
 
         def conclude(
             scores: tuple[float, ...], row: bytes, started: int, carried: Carried
@@ -131,7 +131,7 @@ class PersonalSteps:
             prediction.outputs = NO_OUTPUTS
             phi = place if kept else phi_of(scores)
             raw = row if kept else phi.tobytes()
-            correction, found = unit.answer, None
+            correction, found = unit.answer or answer_of(unit), None  # packed since it was found?
             if correction is not None and (kept or 1 not in raw[tops].translate(large)):
                 found = correction.odds(scores, phi)
             if found is None:
@@ -166,14 +166,14 @@ class PersonalSteps:
         number_of, clock, put, key = self._monitor.recording
         source, degraded = origin.source, origin.degraded
         own_origin, slots = self._personal.origin(origin), self._personal.pending.slots
-        room = len(slots)
+        room, answer_of = len(slots), self._personal.answer_of
 
         def conclude(
             values: tuple[float, ...], row: bytes, started: int, carried: Carried
         ) -> Prediction:
             unit, groups = carried
             own = value = values[0]
-            correction, served = unit.answer, None
+            correction, served = unit.answer or answer_of(unit), None  # packed since it was found?
             if correction is not None:
                 slope, offset = correction
                 corrected = slope * own + offset

@@ -229,7 +229,7 @@ class AdaptiveRankings:
 
     def _known(self, unit: HeldUnit, items: ItemRows) -> tuple[float, TasteMixture, bool]:
         """Scale of a unit's features, posterior of its taste, and whether it has shown any."""
-        taste: UnitTaste | None = unit.answer
+        taste: UnitTaste | None = self._units.answer_of(unit)
         if taste is not None and taste.basis == items.basis:
             return taste.scale, TasteMixture(taste.posteriors, self._tastes.weights), True
         if taste is not None:

@@ -58,7 +58,8 @@ class HeldUnit:
         key: keyed hash of its name.
         name: that the application gave.
         state: unpacked; ``None`` while it is packed, or where it has learned nothing.
-        answer: what predictions need of the state.
+        answer: what predictions need of the state; ``None`` while it is packed, see
+            :meth:`UnitSpace.answer_of`.
         used: since unused ones were last looked for.
         gone: it was forgotten; nothing more is learned for this object.
         learned: when it learned last, Unix seconds.
@@ -129,6 +130,24 @@ class UnitSpace(Generic[S]):
                 unit = self._bring(name)
         unit.used = True
         return unit
+
+    def answer_of(self, unit: HeldUnit) -> Any:
+        """Return what predictions need of a unit's state.
+
+        Others may be looked up between :meth:`find` and the answer, by other threads, so many that
+        this one is packed meanwhile: then it is unpacked again.
+
+        Args:
+            unit: that :meth:`find` returned.
+
+        Returns:
+            Its ``answer``; ``None`` where it was forgotten since, or the kind has none.
+        """
+        answer = unit.answer
+        if answer is None and self.hot.get(unit.name) is not unit:
+            with self._lock:
+                return None if unit.gone else self._bring(unit.name).answer
+        return answer
 
     def change(self, unit: HeldUnit, now: float, do: Callable[[S], T]) -> T | None:
         """Change a unit's state in place, and derive anew what predictions need.
@@ -279,7 +298,7 @@ class UnitSpace(Generic[S]):
         if unit.state is None:
             return
         packed = packed_of(unit.learned, self.kind.dump(unit.state))
-        unit.state, unit.answer = None, self._plain
+        unit.state, unit.answer = None, None
         self._packed[unit.key] = packed
         self._bytes += _cost(packed)
 

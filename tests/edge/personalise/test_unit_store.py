@@ -326,7 +326,7 @@ def test_threads_that_find_learn_and_forget_at_once_lose_nothing_of_others(
             for i in range(1_500):
                 name = f"user-{me}-{i % 200}"
                 tell(units, name, f"{name} {i:0200}")
-                assert units.find(name).answer == f"{name} {i:0200}"
+                assert units.answer_of(units.find(name)) == f"{name} {i:0200}"
         except BaseException as error:
             failures.append(error)
 
@@ -349,6 +349,27 @@ def test_threads_that_find_learn_and_forget_at_once_lose_nothing_of_others(
         name = f"user-{me}-199"
         assert units.find(name).answer == f"{name} {1_399:0200}"
     store.close()
+
+
+def test_a_unit_that_is_packed_between_its_lookup_and_its_answer_keeps_its_answer() -> None:
+    units = UnitStore(None, SECRET, UnitLimits()).space("basis", Texts())
+    tell(units, "alice", "tea")
+    found = units.find("alice")
+    for i in range(2 * HOT):  # of other threads, before this one goes on
+        units.find(f"user-{i}")
+    assert "alice" not in units.hot
+    assert units.answer_of(found) == "tea"
+    assert units.find("alice") is found
+
+
+def test_a_unit_that_is_forgotten_between_its_lookup_and_its_answer_has_none() -> None:
+    store = UnitStore(None, SECRET, UnitLimits())
+    units = store.space("basis", Texts())
+    tell(units, "alice", "tea")
+    found = units.find("alice")
+    store.forget("alice")
+    assert units.answer_of(found) is None
+    assert "alice" not in units.hot
 
 
 def test_every_state_is_gone_over_once(tmp_path: Path) -> None:
