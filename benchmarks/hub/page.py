@@ -83,6 +83,10 @@ first data set 35 MB, the first cascade answer 20 MB and the model. securesystem
 would load boto3 where that is installed; a hub keeps it from doing so. While it imports, Python
 looks for no garbage, and afterwards never again among what a hub has imported: each such look took
 the time of a hundred answers, for which all of them waited.
+
+A hub computes its matrices on one thread, since they are small and many: on two, the gates and
+the monitoring of the row above took twice the processor time and no less of the clock's. Where
+`OPENBLAS_NUM_THREADS` or `OMP_NUM_THREADS` is set, it is as that says; trainings see only these.
 """
 
 

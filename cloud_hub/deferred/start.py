@@ -3,11 +3,15 @@
 Python looks for garbage while modules are imported, and finds none: a tenth of the time until a hub
 is ready. Later it would go through everything that a hub has imported each time it looks through
 old objects, and all requests would wait for that: tenths of a second, every few thousand answers.
+
+Matrices of gates and monitoring are small, and many. On more than one thread they take twice the
+processor's time and no less of anybody's.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +27,20 @@ has the others for models of kinds that no route of a hub has: 3 MB.
 YOUNG: Final = 10_000
 """New objects, more than went, after which Python looks through the young ones. Its own 700 are
 those of a few requests, which have no cycles."""
+
+
+BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
+"""Variables by which whoever starts a hub says how many threads NumPy and SciPy compute on."""
+
+
+def one_thread_for_matrices() -> None:
+    """Have NumPy and SciPy compute on one thread, unless the environment says on how many.
+
+    To be called before they are imported. Trainings are not concerned: workers do not see this
+    variable (:mod:`cloud_hub.isolation.workers`), which OpenBLAS, in the wheels of both, looks at.
+    """
+    if not any(name in os.environ for name in BLAS_THREADS):
+        os.environ.setdefault("OPENBLAS_DEFAULT_NUM_THREADS", "1")
 
 
 @contextmanager
