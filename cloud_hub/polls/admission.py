@@ -22,6 +22,12 @@ CROWDED: Final = 1_000
 """Requests on their way, of all kinds, beyond which only polls are let in."""
 
 LONGEST_SECONDS: Final = 300.0
+FIRST_SECONDS: Final = 30.0
+"""Longest that somebody is sent away for, and for how long when a crowd has just come."""
+
+ROOM: Final = 1.25
+"""Times the time in which the refused can be answered, for others come meanwhile."""
+
 GUESSED_SECONDS: Final = 5.0
 """In which a hub answers what may be on its way at once, as long as nobody has seen how long."""
 
@@ -68,16 +74,30 @@ def answer_rate(kind: Kind, answered: int, seconds: float) -> float:
     return (answered + MOST.get(kind, 1)) / (seconds + GUESSED_SECONDS)
 
 
-def come_again(refused: int, answered: float, draw: float) -> int:
+def longest_seconds(seconds: float) -> float:
+    """Return how long somebody is sent away for at most.
+
+    What a hub can answer is seen best when most of a crowd is gone: a guess of the first seconds,
+    which go into refusals, sent half of it away for minutes in which the hub had nothing to do.
+
+    Args:
+        seconds: since the crowd came.
+    """
+    return min(FIRST_SECONDS + 2 * seconds, LONGEST_SECONDS)
+
+
+def come_again(refused: int, answered: float, draw: float, longest: float) -> int:
     """Return the seconds after which somebody who is refused should come again.
 
-    Those who are refused now come back together, so they are spread over twice the time in which
-    they can be answered.
+    Those who are refused now come back together, so they are spread evenly over a little more than
+    the time in which they can be answered, and over the longest that anybody waits where that is
+    shorter: all who would have to wait longer would else come at its end, at once.
 
     Args:
         refused: requests that were refused lately, this one included.
         answered: requests a second that were answered lately.
         draw: from 0 to 1, at random.
+        longest: that anybody is sent away for, seconds.
     """
-    seconds = 1 + 2 * draw * refused / max(answered, 1.0)
-    return round(min(seconds, LONGEST_SECONDS))
+    needed = ROOM * refused / max(answered, 1.0)
+    return round(1 + draw * min(needed, longest - 1))

@@ -11,7 +11,14 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud_hub.api.json_response import SafeJSONResponse
-from cloud_hub.polls.admission import Kind, admits, answer_rate, come_again, kind_of
+from cloud_hub.polls.admission import (
+    Kind,
+    admits,
+    answer_rate,
+    come_again,
+    kind_of,
+    longest_seconds,
+)
 
 LOOK_SECONDS: Final = 10.0
 """Time over which is counted how many are answered and refused while too many come."""
@@ -38,7 +45,7 @@ class Load:
         self.under_way: Counter[Kind] = Counter()
         self.refused: Counter[Kind] = Counter()
         """Of each kind, ever: for metrics."""
-        self._since = clock()
+        self._since = self._crowd_came = clock()
         self._lately: tuple[Counter[Kind], Counter[Kind]] = (Counter(), Counter())
         self._before: tuple[Counter[Kind], Counter[Kind], float] = (Counter(), Counter(), 0.0)
 
@@ -51,12 +58,14 @@ class Load:
         self.refused[kind] += 1
         if not self._lately[0] and not self._before[0]:
             self._begin()
+            self._crowd_came = self._since
         refused, answered = self._lately
         refused[kind] += 1
         was_refused, was_answered, seconds = self._before
-        seconds += self._clock() - self._since
-        rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds)
-        return come_again(was_refused[kind] + refused[kind], rate, self._draw())
+        now = self._clock()
+        rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds + now - self._since)
+        longest = longest_seconds(now - self._crowd_came)
+        return come_again(was_refused[kind] + refused[kind], rate, self._draw(), longest)
 
     def leave(self, kind: Kind) -> None:
         """Note that a request was answered."""

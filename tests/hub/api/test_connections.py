@@ -1,4 +1,4 @@
-"""Connections that ask nothing are hung up on; those that ask stay."""
+"""Connections that ask nothing are hung up on; those that ask stay, and a crowd is let in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from cloud_hub.api.connections import impatient_protocol, take_all_handles
+from cloud_hub.api.connections import impatient_protocol, several_at_once, take_all_handles
 from tests.waiting import PATIENCE, wait_for
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
@@ -35,7 +35,8 @@ def serving(app: Any, protocol: Any, **options: Any) -> Iterator[int]:
         app, http=protocol, lifespan="off", log_config=None, ws="none", **options
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    sockets = several_at_once(listener)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets})
     thread.start()
     wait_for(lambda: server.started, "the server")
     try:
@@ -94,6 +95,44 @@ def test_a_request_that_came_in_time_is_answered_by_a_hub_that_reads_it_late() -
         app.asked_again.set()
         assert kept.recv(1_000).startswith(b"HTTP/1.1 204")
         assert kept.recv(1_000) == b""  # and afterwards it is idle
+
+
+class Crowd:
+    """An application that stops its whole process in the first request, until a crowd has come, and
+    then counts the turns of its event loop until all of them have asked.
+    """
+
+    SIZE = 64
+
+    def __init__(self) -> None:
+        self.asked, self.turns, self.has_come = 0, 0, threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            assert self.has_come.wait(PATIENCE)
+            self._count()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _count(self) -> None:
+        if self.asked < self.SIZE:
+            self.turns += 1
+            asyncio.get_running_loop().call_soon(self._count)
+
+
+def test_a_crowd_is_let_in_within_fewer_turns_of_the_loop_than_there_are_connections() -> None:
+    app = Crowd()
+    with contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", stack.enter_context(serving(app, impatient_protocol())))
+        crowd = []
+        for _ in range(Crowd.SIZE):
+            crowd.append(stack.enter_context(socket.create_connection(address, PATIENCE)))
+            crowd[-1].sendall(REQUEST)
+        app.has_come.set()
+        for each in crowd:
+            assert each.recv(1_000).startswith(b"HTTP/1.1 204")
+    assert app.turns < Crowd.SIZE / 2
 
 
 def test_a_process_takes_all_handles_that_it_may_have() -> None:

@@ -47,12 +47,18 @@ def test_polls_are_let_in_when_uploads_are_not_and_people_always() -> None:
 
 @pytest.mark.parametrize(
     ("refused", "answered", "draw", "seconds"),
-    [(1, 100.0, 0.5, 1), (3_000, 100.0, 0.5, 31), (3_000, 100.0, 1.0, 61), (10**6, 1.0, 1.0, 300)],
+    [
+        (1, 100.0, 0.5, 1),
+        (3_000, 100.0, 0.5, 20),
+        (3_000, 100.0, 1.0, 38),
+        (10**6, 1.0, 0.5, 150),  # of those who need longer than anybody waits, not all come last
+        (10**6, 1.0, 1.0, 300),
+    ],
 )
 def test_those_who_are_refused_come_again_spread_over_the_time_that_they_need(
     refused: int, answered: float, draw: float, seconds: int
 ) -> None:
-    assert come_again(refused, answered, draw) == seconds
+    assert come_again(refused, answered, draw, 300.0) == seconds
 
 
 def _shed(load: Load, path: str, headers: dict[str, str]) -> Answered:
@@ -90,6 +96,19 @@ def test_a_storm_after_a_quiet_night_is_not_sent_away_for_minutes() -> None:
     waits = [load.enter("download") for _ in range(1_000)]
     assert waits.count(0) == MOST["download"]
     assert max(waits) <= 45  # 800 others, if what is on its way takes five seconds
+
+
+def test_nobody_is_sent_away_for_long_by_a_hub_that_has_not_seen_for_long_what_it_can() -> None:
+    clock = Clock(0.0)
+    load = Load(clock, draw=lambda: 1.0)
+    told = []
+    for _ in range(30):  # ten seconds each: a hundred are answered, and tens of thousands come
+        told.append(max(load.enter("download") for _ in range(20_000)))
+        for _ in range(min(100, load.under_way["download"])):
+            load.leave("download")
+        clock.now += 10
+    assert told[:3] == [30, 50, 70]
+    assert told[-1] == 300
 
 
 def test_who_is_refused_by_a_slow_hub_comes_again_the_later_the_longer_it_is_slow() -> None:
