@@ -51,7 +51,11 @@ def report_row(name: str, where: str, found: LoadResult, each: float) -> ScaleRo
 
 
 def reports(
-    hub: ServedHub, database: str, release: Release, seconds: float
+    hub: ServedHub,
+    database: str,
+    release: Release,
+    seconds: float,
+    connections: int = CONNECTIONS,
 ) -> tuple[LoadResult, float]:
     """Have devices report, each from a connection of its own, and count what is stored.
 
@@ -60,6 +64,7 @@ def reports(
         database: URL of its tables.
         release: that the devices speak of.
         seconds: of load.
+        connections: that report at the same time.
 
     Returns:
         What came back, and milliseconds of the hub's processor time for one report.
@@ -68,7 +73,7 @@ def reports(
         RuntimeError: an answer was no 200, or a report that was answered is not stored.
     """
     bodies = report_bodies(release, time.time())
-    tokens = [hub.tokens[i % len(hub.tokens)] for i in range(CONNECTIONS)]
+    tokens = [hub.tokens[i % len(hub.tokens)] for i in range(connections)]
     makers = [_maker(token, f"boot-{i}", bodies) for i, token in enumerate(tokens)]
     stored, before = _stored(database), hub.processor_seconds
     found = load(hub.port, makers, seconds)

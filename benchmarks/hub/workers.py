@@ -2,7 +2,8 @@
 
 Two workers are quicker where each has a core, the database one and the load one. Where a machine
 has fewer, what a report takes of a worker's processor and of the database's is measured, and the
-rest is arithmetic: a second worker doubles the rate until the database is full.
+rest is arithmetic: a second worker doubles the rate until the database is full. Two have twice the
+connections of one, so that each stores as many reports in one transaction.
 """
 
 from __future__ import annotations
@@ -72,10 +73,12 @@ def _stored(bench: Bench, server: Cluster, folder: Path, count: int) -> StoredRe
     own.folder.mkdir()
     url = server.database()
     options = ("--workers", str(count)) if count > 1 else ()
-    with served_hub(own, CONNECTIONS, url, options) as hub:
+    connections = CONNECTIONS * count
+    with served_hub(own, connections, url, options) as hub:
         _spread(hub, folder, count)
         before = _database_seconds(folder)
-        found, each = reports(hub, url, Release.open(own.folder / MODEL), bench.seconds)
+        release = Release.open(own.folder / MODEL)
+        found, each = reports(hub, url, release, bench.seconds, connections)
         used = 1e3 * (_database_seconds(folder) - before) / found.answers
     return StoredReports(found, each, used)
 
