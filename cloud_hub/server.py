@@ -13,7 +13,7 @@ from typing import Final
 
 import uvicorn
 
-from cloud_hub.api.connections import impatient_protocol, several_at_once, take_all_handles
+from cloud_hub.api.connections import duplicate_listeners, impatient_protocol, take_all_handles
 from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
@@ -95,7 +95,7 @@ def _serve_on(settings: Settings, listener: socket.socket, ready: Callable[[], N
     )  # fmt: skip
     take_all_handles()
     keep_what_is_there()
-    _Server(config, hub, certificate).run(sockets=several_at_once(listener))
+    _Server(config, hub, certificate).run(sockets=duplicate_listeners(listener))
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from benchmarks.hub import (
     alias,
     busy_tick,
-    elsewhere,
     idle,
     kills,
     looked_at,
@@ -16,6 +15,7 @@ from benchmarks.hub import (
     measured_rows,
     month,
     packs,
+    postgres_rows,
     push,
     reports,
     storm,
@@ -52,7 +52,8 @@ GROUPS: Final[Mapping[str, Group]] = {
         workers.on_postgresql, ScaleRow("workers", workers.WHAT, workers.GOAL)
     ),
     "postgres": Group(
-        elsewhere.on_postgresql, ScaleRow("postgres", elsewhere.WHAT, elsewhere.GOAL)
+        postgres_rows.on_postgresql,
+        ScaleRow("postgres", postgres_rows.WHAT, postgres_rows.GOAL),
     ),
     "versions": Group(
         many_versions.asking, ScaleRow("versions", many_versions.WHAT, many_versions.GOAL)

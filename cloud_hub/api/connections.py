@@ -16,7 +16,8 @@ from typing import Any, Final
 FIRST_SECONDS: Final = 30.0
 """Seconds in which the head of a connection's first request has to come."""
 
-TAKEN_AT_ONCE: Final = 32
+ACCEPTS_PER_TURN: Final = 32
+"""Connections that are accepted in one turn of the event loop."""
 
 
 def impatient_protocol(seconds: float = FIRST_SECONDS) -> Any:
@@ -51,15 +52,15 @@ class _Impatient(asyncio.Protocol):
             transport.close()
 
 
-def several_at_once(listener: socket.socket) -> list[socket.socket]:
-    """Return a listener and others for the same queue, so that several connections are accepted in
-    one turn of the event loop.
+def duplicate_listeners(listener: socket.socket) -> list[socket.socket]:
+    """Return a listener and duplicates of it, so that many connections are accepted in one turn of
+    the event loop.
 
     uvloop accepts one in each turn for each listener that it is given, and a hub with much to do
     has few turns a second: of a hundred thousand devices that came at once, a quarter waited until
-    the system gave their connections up.
+    the system reset their connections.
     """
-    return [listener, *(listener.dup() for _ in range(TAKEN_AT_ONCE - 1))]
+    return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
 def take_all_handles() -> None:

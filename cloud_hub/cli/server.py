@@ -279,9 +279,9 @@ def _serve(
 
 
 def _imported_server() -> Callable[[Settings], None]:
-    from cloud_hub.deferred.start import one_thread_for_matrices, quick_imports
+    from cloud_hub.deferred.start import quick_imports, use_one_blas_thread
 
-    one_thread_for_matrices()
+    use_one_blas_thread()
     with quick_imports():
         from cloud_hub.server import serve
     return serve

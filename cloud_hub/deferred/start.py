@@ -4,8 +4,8 @@ Python looks for garbage while modules are imported, and finds none: a tenth of 
 is ready. Later it would go through everything that a hub has imported each time it looks through
 old objects, and all requests would wait for that: tenths of a second, every few thousand answers.
 
-Matrices of gates and monitoring are small, and many. On more than one thread they take twice the
-processor's time and no less of anybody's.
+Gates and monitoring compute with many small matrices. On more than one thread that takes twice the
+processor time, and ends no sooner.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ YOUNG: Final = 10_000
 """New objects, more than went, after which Python looks through the young ones. Its own 700 are
 those of a few requests, which have no cycles."""
 
-
 BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 """Variables by which whoever starts a hub says how many threads NumPy and SciPy compute on."""
 
 
-def one_thread_for_matrices() -> None:
+def use_one_blas_thread() -> None:
     """Have NumPy and SciPy compute on one thread, unless the environment says on how many.
 
     To be called before they are imported. Trainings are not concerned: workers do not see this

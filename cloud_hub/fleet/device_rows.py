@@ -51,12 +51,9 @@ def read_devices(
 
 def read_attributes(db: Connection, model: str) -> dict[str, dict[str, str]]:
     """Return the attributes of each device of a model, in the order in which they joined."""
-    d = devices.c
+    parse, d = _parser(), devices.c
     query = select(d.device, cast(d.attributes, Text)).where(d.model == model)
-    rows = db.execute(query.order_by(d.enrolled_at)).all()
-    # Many devices say the same, so each text is parsed once; each device has a copy of its own.
-    known = {text: json.loads(text) for text in {text for _, text in rows}}
-    return {device: dict(known[text]) for device, text in rows}
+    return {device: parse(text) for device, text in db.execute(query.order_by(d.enrolled_at))}
 
 
 def settling(db: Connection, names: Collection[str]) -> dict[tuple[str, str], tuple[Any, ...]]:

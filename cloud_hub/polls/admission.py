@@ -74,7 +74,7 @@ def answer_rate(kind: Kind, answered: int, seconds: float) -> float:
     return (answered + MOST.get(kind, 1)) / (seconds + GUESSED_SECONDS)
 
 
-def longest_seconds(seconds: float) -> float:
+def longest_wait(seconds: float) -> float:
     """Return how long somebody is sent away for at most.
 
     What a hub can answer is seen best when most of a crowd is gone: a guess of the first seconds,

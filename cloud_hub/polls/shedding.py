@@ -17,7 +17,7 @@ from cloud_hub.polls.admission import (
     answer_rate,
     come_again,
     kind_of,
-    longest_seconds,
+    longest_wait,
 )
 
 LOOK_SECONDS: Final = 10.0
@@ -64,7 +64,7 @@ class Load:
         was_refused, was_answered, seconds = self._before
         now = self._clock()
         rate = answer_rate(kind, was_answered[kind] + answered[kind], seconds + now - self._since)
-        longest = longest_seconds(now - self._crowd_came)
+        longest = longest_wait(now - self._crowd_came)
         return come_again(was_refused[kind] + refused[kind], rate, self._draw(), longest)
 
     def leave(self, kind: Kind) -> None:

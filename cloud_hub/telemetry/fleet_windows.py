@@ -151,7 +151,7 @@ class FleetWindows:
         by_name = dict(zip(names, columns, strict=True))
         grouped: dict[str, dict[str, NDArray[np.int64]]] = {}
         outputs = [output.name for output in profile.outputs]
-        for device, text in ((row.device, row[-1]) for row in rows):
+        for device, _, _, text in rows:
             groups = json.loads(text) if text not in (None, "{}") else {}
             for name, counts in group_histograms_of(groups, outputs):
                 mine = grouped.setdefault(name, {})

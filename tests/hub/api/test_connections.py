@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from cloud_hub.api.connections import impatient_protocol, several_at_once, take_all_handles
+from cloud_hub.api.connections import duplicate_listeners, impatient_protocol, take_all_handles
 from tests.waiting import PATIENCE, wait_for
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n"
@@ -35,7 +35,7 @@ def serving(app: Any, protocol: Any, **options: Any) -> Iterator[int]:
         app, http=protocol, lifespan="off", log_config=None, ws="none", **options
     )
     server = uvicorn.Server(config)
-    sockets = several_at_once(listener)
+    sockets = duplicate_listeners(listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets})
     thread.start()
     wait_for(lambda: server.started, "the server")

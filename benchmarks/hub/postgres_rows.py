@@ -1,4 +1,4 @@
-"""What is measured with SQLite elsewhere, once more with tables in PostgreSQL.
+"""Polls, answers, a push and storms with tables in PostgreSQL; other modules have them on SQLite.
 
 Reports and workers have a module of their own (:mod:`benchmarks.hub.workers`), as have kills.
 """
